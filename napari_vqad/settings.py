@@ -1,0 +1,109 @@
+"""Every knob of the explorer, once: the sliders, the command-line flags and the JSON sidecar are made from here."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Method = Literal["sequential", "anchored", "light", "regenerative"]
+
+
+def _threshold(value: Any) -> float | str:
+    """Accept 5.0 or "5.0" (in the score's own unit) or "p90" (a percentile of healthy values)."""
+    text = str(value).strip().lower()
+    if re.fullmatch(r"p\d+(\.\d+)?", text) and float(text[1:]) <= 100:
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise ValueError("a threshold is a number ≥ 0, or a healthy percentile such as p90")
+    return number
+
+
+Threshold = Annotated[float | str, BeforeValidator(_threshold)]
+
+
+class Settings(BaseModel):
+    """What the person chose.
+
+    Thresholds are numbers in the unit of their score, or healthy percentiles ("p90") that the bundle's calibration
+    turns into numbers. `Field(title=…)` is the label on screen, `description` the tooltip and the flag's help.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lambda_s: Threshold = Field(
+        "p98",
+        title="λ_s sample",
+        description="Codes whose NLL exceeds λ_s add to the score of their slice; raise it to flag fewer slices.",
+        json_schema_extra={"unit": "nats"},
+    )
+    lambda_p: Threshold = Field(
+        "p90",
+        title="λ_p pixel",
+        description="Codes whose NLL exceeds λ_p are drawn anew from the prior; lower it to restore more of the slice.",
+        json_schema_extra={"unit": "nats"},
+    )
+    method: Method = Field(
+        "anchored",
+        title="Method",
+        description="How unlikely codes are replaced: one after the other (sequential), those found in the original "
+        "(anchored), all at once (light), or not at all (regenerative).",
+    )
+    n_restorations: int = Field(
+        15, ge=1, le=30, title="S", description="Number of restorations drawn for each slice; more give a steadier score."
+    )
+    k: float = Field(
+        3.0,
+        ge=0.0,
+        le=10.0,
+        title="k",
+        description="Softmax temperature of the restorations' weights: 0 averages all alike, "
+        "more favours those closest to the scan.",
+    )
+    distance: Literal["mean", "sum"] = Field(
+        "mean",
+        title="Distance",
+        description="How far a restoration is from its slice: mean of the residual (authors' code) or sum (paper).",
+    )
+    pooling: Literal["none", "2d", "3d"] = Field(
+        "3d",
+        title="Pooling",
+        description="Minimum then average filter that takes thin residual edges off the pixel score, in the slice or "
+        "across slices.",
+    )
+    flag_voxels: Threshold = Field(
+        "p99.5",
+        title="Flag voxels above",
+        description="Voxels whose pixel score exceeds this are shown as flagged.",
+        json_schema_extra={"unit": "SD"},
+    )
+    flag_slices: Threshold = Field(
+        "p95",
+        title="Flag slices above",
+        description="Slices whose sample-wise score exceeds this are marked as flagged.",
+        json_schema_extra={"unit": "nats"},
+    )
+    paper_faithful: bool = Field(
+        False,
+        title="As in the papers",
+        description="Keep the reference codes' traps: zero padding dims the border, and weights are undefined where "
+        "a restoration equals the scan.",
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**32, title="Seed", description="Random numbers of the draws; the same seed gives the same picture."
+    )
+    axis: Literal["sagittal", "coronal", "axial"] = Field(
+        "axial",
+        title="Scan axis",
+        description="The direction that slices are stacked along; the bundled models know axial slices.",
+    )
+    slices: tuple[int, int] | None = Field(
+        None,
+        title="Slice range",
+        description="First and last slice of the model's grid to analyse; all when empty.",
+    )
