@@ -1,0 +1,41 @@
+"""What tokenizer and prior share: slice-position features and the residual block."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class PositionFeatures(nn.Module):
+    """Slice position in [−0.5, 0.5] → (B, width) smooth features: sines and cosines at octaves, then a small MLP."""
+
+    def __init__(self, width: int, octaves: int = 4) -> None:
+        super().__init__()
+        self.register_buffer("frequency", math.pi * 2.0 ** torch.arange(octaves), persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(2 * octaves, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, position: Tensor) -> Tensor:
+        angle = position[:, None].to(self.mlp[0].weight.dtype) * self.frequency
+        return self.mlp(torch.cat([angle.sin(), angle.cos()], 1))
+
+
+class ResBlock(nn.Module):
+    """x + conv(silu(conv(silu(x)) + position)).
+
+    No normalisation layer: group statistics would let a lesion on one side change the picture on the other, and a
+    decoder that is local can redo only what a changed code reaches. The last convolution starts at zero instead.
+    """
+
+    def __init__(self, channels: int, condition: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.condition = nn.Linear(condition, channels)
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        h = self.conv1(F.silu(x)) + self.condition(condition)[:, :, None, None]
+        return x + self.conv2(F.silu(h))

@@ -1,0 +1,86 @@
+"""Vector quantisation with an exponential-moving-average codebook (van den Oord et al. 2017, appendix A.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Codebook(nn.Module):
+    """K vectors of D numbers; each latent becomes the nearest one.
+
+    The codebook is learnt by moving averages of the latents that fall to each code. A code that hardly any latent
+    falls to is *dead*; it is revived at a latent of the batch, so that the whole codebook stays in use.
+    """
+
+    def __init__(self, n_codes: int, dim: int, decay: float = 0.99, dead_below: float = 0.03) -> None:
+        """`dead_below`: share of a code's fair part of the latents below which it counts as dead."""
+        super().__init__()
+        self.decay, self.dead_below = decay, dead_below
+        self.register_buffer("vectors", torch.randn(n_codes, dim))
+        self.register_buffer("usage", torch.zeros(n_codes))
+        self.register_buffer("sums", torch.zeros(n_codes, dim))
+
+    def nearest(self, latents: Tensor) -> Tensor:
+        """Codes (B, h, w) of latents (B, D, h, w): argmin_k ‖z − e_k‖²."""
+        flat = latents.permute(0, 2, 3, 1).float()
+        with torch.autocast(latents.device.type, enabled=False):  # which vector is nearest is no matter for bf16
+            # ‖z‖² is the same for all k and can stay out of the comparison.
+            distance = (self.vectors**2).sum(1) - 2.0 * flat @ self.vectors.T
+        return distance.argmin(-1)
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Vectors (B, D, h, w) of codes (B, h, w)."""
+        return F.embedding(codes, self.vectors).permute(0, 3, 1, 2)
+
+    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantise and, when training, learn.
+
+        Returns:
+            quantised latents (B, D, h, w), through which gradients pass straight to `latents`;
+            codes (B, h, w);
+            the commitment loss mean ‖z − sg(e)‖².
+        """
+        latents = latents.float()
+        if self.training and not self.usage.any():
+            self._start(latents)
+        codes = self.nearest(latents)
+        quantised = self.lookup(codes)
+        if self.training:
+            self._learn(latents, codes)
+        commitment = F.mse_loss(latents, quantised)
+        return latents + (quantised - latents).detach(), codes, commitment
+
+    @torch.no_grad()
+    def _start(self, latents: Tensor) -> None:
+        self.vectors.copy_(self._draw(latents, len(self.vectors)))
+        self.usage.fill_(1.0)
+        self.sums.copy_(self.vectors)
+
+    @torch.no_grad()
+    def _learn(self, latents: Tensor, codes: Tensor) -> None:
+        n_codes = len(self.vectors)
+        flat = latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
+        one_hot = F.one_hot(codes.reshape(-1), n_codes).to(flat.dtype)
+        with torch.autocast(latents.device.type, enabled=False):
+            self.usage.lerp_(one_hot.sum(0), 1 - self.decay)
+            self.sums.lerp_(one_hot.T @ flat, 1 - self.decay)
+        dead = self.usage < self.dead_below * flat.shape[0] / n_codes
+        self.vectors.copy_(torch.where(dead[:, None], self.vectors, self.sums / self.usage.clamp_min(1e-6)[:, None]))
+        if dead.any():
+            fresh = self._draw(latents, int(dead.sum()))
+            fair = flat.shape[0] / n_codes
+            self.vectors[dead], self.sums[dead], self.usage[dead] = fresh, fresh * fair, fair
+
+    @staticmethod
+    def _draw(latents: Tensor, n: int) -> Tensor:
+        flat = latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
+        return flat[torch.randint(len(flat), (n,), device=flat.device)]
+
+
+def perplexity(codes: Tensor, n_codes: int) -> float:
+    """exp of the entropy of code use: n_codes when all are used alike, 1 when only one is."""
+    share = torch.bincount(codes.reshape(-1), minlength=n_codes).double()
+    share = share / share.sum()
+    return float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))

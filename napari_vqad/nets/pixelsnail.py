@@ -1,0 +1,148 @@
+"""The PixelSNAIL prior: p(code | codes before it in raster order, slice position) (Chen et al. 2018).
+
+Causal convolutions see the neighbourhood, causal attention the whole of what came before. The first convolution
+leaves out the code itself; every later layer may look at its own place, since by then that holds only the past.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_vqad.nets.blocks import PositionFeatures
+
+
+class Prior(Protocol):
+    """What the explorer asks of any causal prior."""
+
+    n_codes: int
+
+    def logits(self, codes: Tensor, position: Tensor) -> Tensor:
+        """Codes (B, h, w), position (B,) → logits (B, K, h, w); those at i depend on codes before i alone."""
+
+
+class PixelSnailConfig(BaseModel):
+    """Sizes. The paper's: channels 128, blocks 4, res_blocks 4."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: int = Field(96, ge=8, description="width of the residual stream")
+    blocks: int = Field(3, ge=1, description="PixelSNAIL blocks, each ending with attention")
+    res_blocks: int = Field(2, ge=1, description="gated residual blocks in each")
+    kernel: int = Field(3, ge=3, description="side of the causal convolutions, odd")
+    heads: int = Field(4, ge=1, description="attention heads")
+    dropout: float = Field(0.1, ge=0.0, lt=1.0)
+    condition: int = Field(64, ge=1, description="features of the slice position")
+    max_side: int = Field(64, ge=1, description="largest code grid side with a learnt place")
+
+
+class PixelSNAIL(nn.Module):
+    """Causal prior over code grids."""
+
+    def __init__(self, config: PixelSnailConfig, n_codes: int) -> None:
+        super().__init__()
+        self.config, self.n_codes = config, n_codes
+        c = config.channels
+        self.embed = nn.Embedding(n_codes, c)
+        self.position = PositionFeatures(config.condition)
+        self.row = nn.Parameter(0.02 * torch.randn(c, config.max_side, 1))
+        self.column = nn.Parameter(0.02 * torch.randn(c, 1, config.max_side))
+        self.stem = CausalConv2d(c, c, 2 * config.kernel - 1, see_self=False)
+        self.condition = nn.Linear(config.condition, c)
+        self.blocks = nn.ModuleList(SnailBlock(config) for _ in range(config.blocks))
+        self.head = nn.Sequential(ChannelNorm(c), nn.Conv2d(c, c, 1), nn.ELU(), nn.Conv2d(c, n_codes, 1))
+
+    def logits(self, codes: Tensor, position: Tensor) -> Tensor:
+        """Codes (B, h, w), position (B,) → logits (B, K, h, w)."""
+        h, w = codes.shape[-2:]
+        condition = self.position(position)
+        place = self.row[:, :h] + self.column[:, :, :w]
+        x = self.stem(self.embed(codes).permute(0, 3, 1, 2)) + place + self.condition(condition)[:, :, None, None]
+        for block in self.blocks:
+            x = block(x, condition)
+        return self.head(x)
+
+    forward = logits
+
+
+class SnailBlock(nn.Module):
+    """Gated residual blocks, then attention over everything before."""
+
+    def __init__(self, config: PixelSnailConfig) -> None:
+        super().__init__()
+        self.residual = nn.ModuleList(GatedResBlock(config) for _ in range(config.res_blocks))
+        self.attention = CausalAttention(config.channels, config.heads)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        for block in self.residual:
+            x = block(x, condition)
+        return self.attention(x)
+
+
+class GatedResBlock(nn.Module):
+    """x + a·σ(b) with (a, b) = conv(elu(conv(elu(norm(x))) + position))."""
+
+    def __init__(self, config: PixelSnailConfig) -> None:
+        super().__init__()
+        c = config.channels
+        self.norm = ChannelNorm(c)
+        self.conv1 = CausalConv2d(c, c, config.kernel)
+        self.condition = nn.Linear(config.condition, c)
+        self.dropout = nn.Dropout(config.dropout)
+        self.conv2 = CausalConv2d(c, 2 * c, config.kernel)
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        h = self.conv1(F.elu(self.norm(x))) + self.condition(condition)[:, :, None, None]
+        return x + F.glu(self.conv2(self.dropout(F.elu(h))), dim=1)
+
+
+class CausalAttention(nn.Module):
+    """x + softmax(q kᵀ/√d) v over places up to and including its own, in raster order."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = ChannelNorm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        q, k, v = self.qkv(self.norm(x)).reshape(b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2).unbind(1)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return x + self.out(y.transpose(-1, -2).reshape(b, c, h, w))
+
+
+class CausalConv2d(nn.Module):
+    """Convolution that sees the rows above and, in its own row, what lies to the left (and itself if `see_self`).
+
+    The kernel reaches k//2 rows up and k//2 columns to each side. Rows below are not stored; in the last row of the
+    kernel the weights to the right are held at zero by a mask.
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, see_self: bool = True) -> None:
+        super().__init__()
+        reach = kernel // 2
+        self.pad = (reach, reach, reach, 0)
+        self.weight = nn.Parameter(torch.empty(c_out, c_in, reach + 1, kernel))
+        self.bias = nn.Parameter(torch.zeros(c_out))
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        mask = torch.ones(reach + 1, kernel)
+        mask[-1, reach + see_self :] = 0.0
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(F.pad(x, self.pad), self.weight * self.mask, self.bias)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each place alone: statistics across places would leak the future."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)

@@ -1,0 +1,129 @@
+"""The VQ-VAE tokenizer: slice → grid of codes → slice (van den Oord et al. 2017; sizes of Marimont & Tarroni 2020)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_vqad.nets.blocks import PositionFeatures, ResBlock
+from napari_vqad.nets.codebook import Codebook
+
+
+class Tokenizer(Protocol):
+    """What the explorer asks of any tokenizer."""
+
+    n_codes: int
+    stride: int
+
+    def encode(self, slices: Tensor, position: Tensor) -> Tensor:
+        """Slices (B, 1, H, W) in SD, position (B,) → codes (B, H/stride, W/stride), int64."""
+
+    def decode(self, codes: Tensor, position: Tensor) -> Tensor:
+        """Codes (B, h, w), position (B,) → slices (B, 1, H, W) in SD."""
+
+
+class TokenizerConfig(BaseModel):
+    """Sizes. The paper's: channels (256,)*5, blocks (4,)*5, patch 1, n_codes 128, code_dim 256."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: tuple[int, ...] = Field((64, 96, 128), description="channels of each level; one halving between levels")
+    blocks: tuple[int, ...] = Field((1, 2, 2), description="residual blocks of each level")
+    patch: int = Field(2, ge=1, description="side of the pixel patch that enters the first level")
+    n_codes: int = Field(128, ge=2, description="K, size of the codebook")
+    code_dim: int = Field(64, ge=1, description="D, length of a codebook vector")
+    condition: int = Field(64, ge=1, description="features of the slice position")
+
+    @property
+    def stride(self) -> int:
+        """Pixels to a code, along each axis."""
+        return self.patch * 2 ** (len(self.channels) - 1)
+
+
+class VQVAE(nn.Module):
+    """Encoder, codebook, decoder, all told the slice position."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.n_codes, self.stride = config.n_codes, config.stride
+        self.position = PositionFeatures(config.condition)
+        self.encoder = Encoder(config)
+        self.codebook = Codebook(config.n_codes, config.code_dim)
+        self.decoder = Decoder(config)
+
+    def forward(self, slices: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Slices (B, 1, H, W) → reconstruction (B, 1, H, W), codes (B, h, w), commitment loss."""
+        condition = self.position(position)
+        quantised, codes, commitment = self.codebook(self.encoder(slices, condition))
+        return self.decoder(quantised, condition), codes, commitment
+
+    def encode(self, slices: Tensor, position: Tensor) -> Tensor:
+        """Codes (B, h, w) of slices (B, 1, H, W)."""
+        return self.codebook.nearest(self.encoder(slices, self.position(position)))
+
+    def decode(self, codes: Tensor, position: Tensor) -> Tensor:
+        """Slices (B, 1, H, W) of codes (B, h, w)."""
+        return self.decoder(self.codebook.lookup(codes), self.position(position))
+
+
+class Encoder(nn.Module):
+    """Pixels → latents (B, D, h, w)."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        channels, p = config.channels, config.patch
+        self.stem = nn.Conv2d(1, channels[0], 3 if p == 1 else 2 * p, stride=p, padding=1 if p == 1 else p // 2)
+        self.levels = nn.ModuleList(_level(c, n, config.condition) for c, n in zip(channels, config.blocks, strict=True))
+        self.down = nn.ModuleList(
+            nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(channels[:-1], channels[1:], strict=True)
+        )
+        self.out = nn.Conv2d(channels[-1], config.code_dim, 1)
+
+    def forward(self, slices: Tensor, condition: Tensor) -> Tensor:
+        x = self.stem(slices)
+        for i, level in enumerate(self.levels):
+            x = self.down[i - 1](x) if i else x
+            for block in level:
+                x = block(x, condition)
+        return self.out(F.silu(x))
+
+
+class Decoder(nn.Module):
+    """Latents (B, D, h, w) → pixels; the encoder's mirror."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        channels, p = config.channels[::-1], config.patch
+        self.stem = nn.Conv2d(config.code_dim, channels[0], 3, padding=1)
+        self.levels = nn.ModuleList(
+            _level(c, n, config.condition) for c, n in zip(channels, config.blocks[::-1], strict=True)
+        )
+        self.up = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(a, 4 * b, 3, padding=1), nn.PixelShuffle(2))
+            for a, b in zip(channels[:-1], channels[1:], strict=True)
+        )
+        self.unpatch = nn.Sequential(nn.Conv2d(channels[-1], 16 * p * p, 3, padding=1), nn.PixelShuffle(p))
+        self.out = nn.Conv2d(16, 1, 3, padding=1)
+
+    def forward(self, latents: Tensor, condition: Tensor) -> Tensor:
+        x = self.stem(latents.to(self.stem.weight.dtype))
+        for i, level in enumerate(self.levels):
+            x = self.up[i - 1](x) if i else x
+            for block in level:
+                x = block(x, condition)
+        return self.out(F.silu(self.unpatch(F.silu(x))))
+
+
+def _level(channels: int, blocks: int, condition: int) -> nn.ModuleList:
+    return nn.ModuleList(ResBlock(channels, condition) for _ in range(blocks))
+
+
+@torch.no_grad()
+def reconstruct(tokenizer: Tokenizer, slices: Tensor, position: Tensor) -> Tensor:
+    """decode(encode(slices)), (B, 1, H, W)."""
+    return tokenizer.decode(tokenizer.encode(slices, position), position)
