@@ -1,0 +1,1 @@
+"""Pure tensor functions, an equation each: codes and slices in, scores out."""

@@ -1,0 +1,33 @@
+"""How unlikely each code is, and each slice (Marimont & Tarroni 2020, §2.2 and §2.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_vqad.nets.pixelsnail import Prior
+
+
+def log_probabilities(prior: Prior, codes: Tensor, position: Tensor) -> Tensor:
+    """ln p(c | x_<i) for every code c and place i: (B, h, w) → (B, K, h, w), float32.
+
+    From log_softmax, never from log(softmax): what is very unlikely must not become −∞.
+    """
+    return F.log_softmax(prior.logits(codes, position).float(), dim=1)
+
+
+def nll(log_p: Tensor, codes: Tensor) -> Tensor:
+    """ℓ_i = −ln p(x_i | x_<i), nats: (B, K, h, w) and (B, h, w) → (B, h, w)."""
+    return -log_p.gather(1, codes[:, None])[:, 0]
+
+
+def sample_score(nll: Tensor, lambda_s: float) -> Tensor:
+    """AS_sample = Σ_i ℓ_i·[ℓ_i > λ_s], nats: (B, h, w) → (B,)."""
+    return torch.where(nll > lambda_s, nll, 0.0).flatten(1).sum(1)
+
+
+def upsample(nll: Tensor, shape: tuple[int, int], smooth: bool = True) -> Tensor:
+    """NLL of codes shown on pixels, nats: (B, h, w) → (B, H, W), linear or nearest."""
+    mode = {"mode": "bilinear", "align_corners": False} if smooth else {"mode": "nearest"}
+    return F.interpolate(nll[:, None], shape, **mode)[:, 0]
