@@ -1,0 +1,1 @@
+"""Training, calibration and cards: from healthy scans to a bundle."""

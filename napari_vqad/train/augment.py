@@ -1,0 +1,68 @@
+"""Augmentation of Marimont & Tarroni 2020: elastic, scale, rotation, brightness and contrast, blur, noise.
+
+All on batches of slices, on the device, with a generator given: the same seed makes the same slices.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def augment(slices: Tensor, mask: Tensor, background: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Slices (B, 1, H, W) in SD and masks (B, 1, H, W) in 0..1 → the same, moved and recoloured alike."""
+    moved = warp(torch.cat([slices - background, mask], 1), rng)
+    slices, mask = moved[:, :1] + background, (moved[:, 1:] > 0.5).to(slices.dtype)
+    slices = recolour(blur(slices, rng), rng)
+    return torch.where(mask > 0, slices, torch.full_like(slices, background)), mask
+
+
+def warp(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Rotation ±8°, scale ±10 %, shift ±3 pixels, mirror, and an elastic field of about 1.5 pixels; zero beyond."""
+    b, _, h, w = images.shape
+    angle = _uniform(b, -1, 1, rng, images) * math.radians(8.0)
+    scale = 1.0 + _uniform(b, -0.1, 0.1, rng, images)
+    mirror = torch.where(_uniform(b, 0, 1, rng, images) < 0.5, -1.0, 1.0)
+    shift = torch.stack([_uniform(b, -6, 6, rng, images) / w, _uniform(b, -6, 6, rng, images) / h], 1)
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    # Rows of the slice run from the patient's left to right, so the mirror acts on the second coordinate.
+    theta = torch.stack([cos, -sin * h / w, shift[:, 0], mirror * sin * w / h, mirror * cos, shift[:, 1]], 1)
+    field = F.affine_grid(theta.view(b, 2, 3), [b, 1, h, w], align_corners=False)
+    coarse = torch.randn(b, 2, 6, 8, generator=rng, device=images.device, dtype=images.dtype)
+    strength = 3.0 * _uniform(b, 0, 1, rng, images).view(b, 1, 1, 1)
+    elastic = F.interpolate(coarse * strength, (h, w), mode="bicubic", align_corners=False)
+    elastic = elastic / torch.tensor([w, h], device=images.device, dtype=images.dtype).view(1, 2, 1, 1)
+    field = field + elastic.permute(0, 2, 3, 1)
+    return F.grid_sample(images, field, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def recolour(slices: Tensor, rng: torch.Generator) -> Tensor:
+    """Contrast ±15 %, brightness ±0.15 SD, and a smooth bias over the slice of about 0.1 SD."""
+    b, _, h, w = slices.shape
+    contrast = 1.0 + _uniform(b, -0.15, 0.15, rng, slices).view(b, 1, 1, 1)
+    brightness = _uniform(b, -0.15, 0.15, rng, slices).view(b, 1, 1, 1)
+    coarse = 0.1 * torch.randn(b, 1, 3, 3, generator=rng, device=slices.device, dtype=slices.dtype)
+    return slices * contrast + brightness + F.interpolate(coarse, (h, w), mode="bicubic", align_corners=False)
+
+
+def blur(slices: Tensor, rng: torch.Generator) -> Tensor:
+    """A [a, 1 − 2a, a] filter along both axes, a from 0 to 0.12, another for each slice."""
+    b, _, h, w = slices.shape
+    a = _uniform(b, 0, 0.12, rng, slices)
+    taps = torch.stack([a, 1 - 2 * a, a], 1)
+    x = F.pad(slices, (1, 1, 1, 1), mode="replicate").view(1, b, h + 2, w + 2)
+    x = F.conv2d(x, taps.view(b, 1, 3, 1), groups=b)
+    return F.conv2d(x, taps.view(b, 1, 1, 3), groups=b).view(b, 1, h, w)
+
+
+def add_noise(slices: Tensor, mask: Tensor, rng: torch.Generator) -> Tensor:
+    """Gaussian noise within the mask, SD from 0 to 0.1 of the slice's SD."""
+    sd = _uniform(len(slices), 0, 0.1, rng, slices).view(-1, 1, 1, 1)
+    return slices + mask * sd * torch.randn(slices.shape, generator=rng, device=slices.device, dtype=slices.dtype)
+
+
+def _uniform(n: int, low: float, high: float, rng: torch.Generator, like: Tensor) -> Tensor:
+    return low + (high - low) * torch.rand(n, generator=rng, device=like.device, dtype=like.dtype)

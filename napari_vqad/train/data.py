@@ -1,0 +1,128 @@
+"""Healthy slices to learn from: a folder of scans → one stack on the model's grid, small enough to travel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from napari_vqad.errors import InputError
+from napari_vqad.volume import Grid, GridSpec, Volume, to_grid
+
+Split = Literal["train", "validation", "calibration"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "calibration")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices of many scans.
+
+    Attributes:
+        levels: uint8 (N, H, W), z-scores of the grid's clip range in 256 steps.
+        mask: bool (N, H, W).
+        position: float32 (N,).
+        scan: int (N,), which scan each slice is of.
+        clip: the z-scores of level 0 and 255.
+    """
+
+    levels: np.ndarray
+    mask: np.ndarray
+    position: np.ndarray
+    scan: np.ndarray
+    clip: tuple[float, float]
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    def slices(self, index: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """float32 z-scores of the chosen slices."""
+        low, high = self.clip
+        return self.levels[index].astype(np.float32) * ((high - low) / 255.0) + low
+
+    def save(self, path: Path) -> None:
+        """One compressed npz: the whole training data in a file that can be carried to a GPU."""
+        packed = np.packbits(self.mask, axis=-1)
+        np.savez_compressed(
+            path, levels=self.levels, mask=packed, position=self.position, scan=self.scan, clip=np.array(self.clip)
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Stack:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is not such a stack.
+        """
+        try:
+            with np.load(path) as z:
+                levels = z["levels"]
+                mask = np.unpackbits(z["mask"], axis=-1, count=levels.shape[-1]).astype(bool)
+                return cls(levels, mask, z["position"], z["scan"], tuple(z["clip"].tolist()))
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(f"{path} is not a stack packed by 'napari-vqad train pack'.") from error
+
+    @classmethod
+    def of(cls, grids: list[Grid], spec: GridSpec) -> Stack:
+        """Pack grids, one after the other."""
+        low, high = spec.clip
+        levels = [np.rint((g.slices - low) * (255.0 / (high - low))).astype(np.uint8) for g in grids]
+        return cls(
+            np.concatenate(levels),
+            np.concatenate([g.mask for g in grids]),
+            np.concatenate([g.position for g in grids]),
+            np.repeat(np.arange(len(grids)), [len(g) for g in grids]),
+            spec.clip,
+        )
+
+
+def split_of(index: int) -> Split:
+    """The split of a subject by its place in the sorted list: mod 10 = 0 validation, 1 calibration, the rest training."""
+    return {0: "validation", 1: "calibration"}.get(index % 10, "train")  # type: ignore[return-value]
+
+
+def ixi_subjects(folder: Path, split: Split) -> list[tuple[Path, Path]]:
+    """(scan, parcellation) of the subjects of a split, in a folder with `t1/` and `dlmuse_seg/`.
+
+    Raises:
+        InputError: there are none.
+    """
+    folder = Path(folder)
+    scans = sorted((folder / "t1").glob("*.nii.gz"))
+    chosen = [s for i, s in enumerate(scans) if split_of(i) == split]
+    pairs = [(s, folder / "dlmuse_seg" / s.name.replace(".nii.gz", "_DLMUSE.nii.gz")) for s in chosen]
+    missing = [str(seg) for _, seg in pairs if not seg.exists()]
+    if not pairs or missing:
+        raise InputError(f"{folder} has no scans in t1/ with parcellations in dlmuse_seg/ for the {split} split.")
+    return pairs
+
+
+def brain_of_parcellation(labels: np.ndarray) -> np.ndarray:
+    """Brain mask of a parcellation: labels > 0, closed by three voxels, holes filled, largest component."""
+    closed = ndimage.binary_closing(np.pad(labels > 0, 4), iterations=3)[4:-4, 4:-4, 4:-4]
+    pieces, n = ndimage.label(ndimage.binary_fill_holes(closed))
+    return closed if n == 0 else pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+
+
+def ixi_scans(folder: Path, split: Split) -> Iterator[tuple[Volume, np.ndarray]]:
+    """(scan, brain mask) of each subject of a split, both canonical."""
+    for scan, labels in ixi_subjects(folder, split):
+        image, parcels = nib.load(scan), nib.load(labels)
+        volume = Volume.from_array(np.asarray(image.dataobj), image.affine, name=scan.name, path=scan)
+        brain = Volume.from_array(np.asarray(parcels.dataobj), parcels.affine, name=labels.name).voxels
+        yield volume, brain_of_parcellation(brain)
+
+
+def load_grids(folder: Path, split: Split, spec: GridSpec) -> list[Grid]:
+    """The scans of a split on the model's grid."""
+    return [to_grid(volume, mask, spec) for volume, mask in ixi_scans(folder, split)]
+
+
+def load_stack(data: Path, split: Split, spec: GridSpec) -> Stack:
+    """The slices of a split, from a folder of scans or from a folder of stacks packed as `train.npz` and so on."""
+    packed = Path(data) / f"{split}.npz"
+    return Stack.load(packed) if packed.exists() else Stack.of(load_grids(Path(data), split, spec), spec)
