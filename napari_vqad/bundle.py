@@ -1,0 +1,163 @@
+"""A bundle: tokenizer, prior, preprocessing, calibration and card, as one folder. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from napari_vqad.calibration import Calibration
+from napari_vqad.device import pick_device
+from napari_vqad.errors import InputError
+from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig, Prior
+from napari_vqad.nets.tokenizer import VQVAE, Tokenizer, TokenizerConfig
+from napari_vqad.paths import models_folder
+from napari_vqad.volume import GridSpec
+
+
+class BundleConfig(BaseModel):
+    """`config.json`: architecture, grid, preprocessing, and what the person reads in the list of models."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    title: str
+    description: str
+    grid: GridSpec = GridSpec()
+    tokenizer: TokenizerConfig
+    prior: PixelSnailConfig
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle, its networks in eval mode on `device`."""
+
+    folder: Path
+    hash: str
+    config: BundleConfig
+    tokenizer: Tokenizer
+    prior: Prior
+    calibration: Calibration
+    device: torch.device
+
+    @property
+    def name(self) -> str:
+        """The folder's name, by which the command line knows it."""
+        return self.folder.name
+
+    @property
+    def title(self) -> str:
+        """What the list of models shows."""
+        return self.config.title
+
+    @property
+    def code_shape(self) -> tuple[int, int]:
+        """(h, w) of the code grid."""
+        height, width = self.config.grid.shape
+        return height // self.tokenizer.stride, width // self.tokenizer.stride
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "auto") -> Bundle:
+        """Load a bundle by its folder, or by its name under models/.
+
+        Raises:
+            InputError: it does not exist or does not fit; the sentence says what and where.
+        """
+        folder = find(folder)
+        config = read_config(folder)
+        target = pick_device(device)
+        tokenizer = load_weights(VQVAE(config.tokenizer), folder / "tokenizer.safetensors")
+        prior = load_weights(PixelSNAIL(config.prior, config.tokenizer.n_codes), folder / "prior.safetensors")
+        calibration = _read_json(folder / "calibration.json", Calibration)
+        return cls(
+            folder,
+            fingerprint(folder),
+            config,
+            tokenizer.to(target, memory_format=torch.channels_last),
+            prior.to(target),
+            calibration,
+            target,
+        )
+
+
+def list_bundles(folder: Path | None = None) -> list[Path]:
+    """Folders with a tokenizer and a prior, under `folder` or the models that come with the package."""
+    folder = models_folder() if folder is None else Path(folder)
+    return sorted(p.parent for p in folder.glob("*/prior.safetensors")) if folder.is_dir() else []
+
+
+def find(name: str | Path) -> Path:
+    """The folder of a bundle given by path or by name."""
+    for folder in (Path(name), models_folder() / name):
+        if (folder / "config.json").is_file():
+            return folder
+    known = ", ".join(p.name for p in list_bundles()) or "none"
+    raise InputError(f"There is no bundle at '{name}'; the bundles at hand are: {known}.")
+
+
+def read_config(folder: Path) -> BundleConfig:
+    """`config.json` of a bundle, without its weights."""
+    return _read_json(folder / "config.json", BundleConfig)
+
+
+def load_weights(model: nn.Module, path: Path) -> nn.Module:
+    """Fill a network from a safetensors file of any float type; float32, eval mode, no gradients.
+
+    Raises:
+        InputError: the file is missing, broken, or of another network.
+    """
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing from the bundle.") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a readable safetensors file.") from error
+    wanted = model.state_dict()
+    for name, tensor in wanted.items():
+        if name not in tensors:
+            raise InputError(f"{path} lacks '{name}', which config.json asks for.")
+        if tensors[name].shape != tensor.shape:
+            has, asks = tuple(tensors[name].shape), tuple(tensor.shape)
+            raise InputError(f"{path} has '{name}' of shape {has} where config.json asks for {asks}.")
+    unknown = sorted(set(tensors) - set(wanted))
+    if unknown:
+        raise InputError(f"{path} has '{unknown[0]}', which config.json does not know.")
+    model.load_state_dict({k: v.to(wanted[k].dtype) for k, v in tensors.items()})
+    return model.eval().requires_grad_(False)
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a network's weights in half precision; `load_weights` turns them back into float32."""
+    save_file({k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}, path)
+
+
+def fingerprint(folder: Path) -> str:
+    """sha256 over what decides the maps: config, weights and calibration."""
+    digest = hashlib.sha256()
+    for name in ("config.json", "tokenizer.safetensors", "prior.safetensors", "calibration.json"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def _read_json(path: Path, kind: type[T]) -> T:
+    try:
+        return kind.model_validate(json.loads(path.read_text()))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing from the bundle.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path} does not fit at '{where}': {first['msg'].lower()}.") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not readable JSON.") from error

@@ -1,0 +1,103 @@
+"""What is normal: quantiles of every score over healthy scans, so that thresholds speak in percentiles."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from napari_vqad.settings import Settings, Threshold
+
+Score = Literal["nll", "slice_score", "residual", "pixel_score"]
+PER_METHOD = ("residual", "pixel_score")
+
+LEVELS = tuple(float(p) for p in [*range(100), *np.round(np.arange(99.1, 100, 0.1), 1), 99.95, 99.99, 99.999, 100])
+LAMBDA_LEVELS = (0.0, 50.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9)
+
+
+class Calibration(BaseModel):
+    """Quantiles over the calibration scans, at the percentiles `levels`.
+
+    Attributes:
+        nll: nats, of the codes that touch the mask.
+        slice_score: percentile of λ_s → quantiles of AS_sample at that λ_s, nats.
+        residual, pixel_score: method → quantiles over the voxels of the mask, SD.
+        findings: method → healthy findings per scan (connected components of at least `finding_voxels` grid voxels)
+            above each quantile of the pixel score.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n_scans: int = Field(ge=1)
+    n_slices: int = Field(ge=1)
+    finding_voxels: int = Field(10, ge=1)
+    levels: list[float] = Field(min_length=2)
+    nll: list[float]
+    slice_score: dict[str, list[float]]
+    residual: dict[str, list[float]]
+    pixel_score: dict[str, list[float]]
+    findings: dict[str, list[float]]
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Calibration:
+        tables = [self.nll, *self.slice_score.values(), *self.residual.values(), *self.pixel_score.values()]
+        if any(len(t) != len(self.levels) for t in [*tables, *self.findings.values()]):
+            raise ValueError("every table of quantiles must have one value for each level")
+        return self
+
+    def value(self, score: Score, threshold: Threshold, *, method: str = "", lambda_s: float = 0.0) -> float:
+        """A threshold in the score's own unit; "p90" is looked up, a number is passed through."""
+        if not isinstance(threshold, str):
+            return float(threshold)
+        return float(np.interp(float(threshold[1:]), self.levels, self._table(score, method, lambda_s)))
+
+    def percentile(self, score: Score, value: float, *, method: str = "", lambda_s: float = 0.0) -> float:
+        """Share of healthy values at or below `value`, 0 to 100."""
+        table = self._table(score, method, lambda_s)
+        # Of several levels with one value the highest counts: that share lies at or below it.
+        above = int(np.searchsorted(table, value, side="right"))
+        if above == 0 or above == len(table):
+            return self.levels[0] if above == 0 else self.levels[-1]
+        low, high = table[above - 1], table[above]
+        part = (value - low) / (high - low)
+        return float(self.levels[above - 1] + part * (self.levels[above] - self.levels[above - 1]))
+
+    def findings_per_scan(self, threshold: float, *, method: str) -> float:
+        """Healthy findings to expect in a scan above this pixel score."""
+        return float(np.interp(threshold, self.pixel_score[method], self.findings[method]))
+
+    def _table(self, score: Score, method: str, lambda_s: float) -> np.ndarray:
+        if score == "nll":
+            return np.asarray(self.nll)
+        if score in PER_METHOD:
+            return np.asarray(getattr(self, score)[method])
+        # AS_sample depends on λ_s: between two tabulated λ_s its quantiles are interpolated.
+        levels = sorted(float(level) for level in self.slice_score)
+        tables = np.array([self.slice_score[f"{level:g}"] for level in levels])
+        at = np.interp(self.percentile("nll", lambda_s), levels, np.arange(len(levels)))
+        below = int(at)
+        above = min(below + 1, len(levels) - 1)
+        return tables[below] + (at - below) * (tables[above] - tables[below])
+
+
+class Thresholds(BaseModel):
+    """The thresholds of `Settings` in their own units: nats, nats, SD, nats."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lambda_s: float
+    lambda_p: float
+    flag_voxels: float
+    flag_slices: float
+
+
+def resolve(settings: Settings, calibration: Calibration) -> Thresholds:
+    """Look percentiles up in what the bundle knows of healthy scans."""
+    lambda_s = calibration.value("nll", settings.lambda_s)
+    return Thresholds(
+        lambda_s=lambda_s,
+        lambda_p=calibration.value("nll", settings.lambda_p),
+        flag_voxels=calibration.value("pixel_score", settings.flag_voxels, method=settings.method),
+        flag_slices=calibration.value("slice_score", settings.flag_slices, lambda_s=lambda_s),
+    )

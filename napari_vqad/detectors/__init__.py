@@ -1,0 +1,1 @@
+"""Ways of detecting: volume in, named maps out."""
