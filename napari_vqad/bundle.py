@@ -65,8 +65,10 @@ class Bundle:
         return height // self.tokenizer.stride, width // self.tokenizer.stride
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "auto") -> Bundle:
+    def load(cls, folder: str | Path, device: str = "auto", calibration: Calibration | None = None) -> Bundle:
         """Load a bundle by its folder, or by its name under models/.
+
+        `calibration` stands in for calibration.json, which a bundle in training does not have yet.
 
         Raises:
             InputError: it does not exist or does not fit; the sentence says what and where.
@@ -76,7 +78,7 @@ class Bundle:
         target = pick_device(device)
         tokenizer = load_weights(VQVAE(config.tokenizer), folder / "tokenizer.safetensors")
         prior = load_weights(PixelSNAIL(config.prior, config.tokenizer.n_codes), folder / "prior.safetensors")
-        calibration = _read_json(folder / "calibration.json", Calibration)
+        calibration = calibration or _read_json(folder / "calibration.json", Calibration)
         return cls(
             folder,
             fingerprint(folder),
@@ -143,7 +145,8 @@ def fingerprint(folder: Path) -> str:
     """sha256 over what decides the maps: config, weights and calibration."""
     digest = hashlib.sha256()
     for name in ("config.json", "tokenizer.safetensors", "prior.safetensors", "calibration.json"):
-        digest.update((folder / name).read_bytes())
+        if (folder / name).exists():
+            digest.update((folder / name).read_bytes())
     return digest.hexdigest()
 
 

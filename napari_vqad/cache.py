@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import count
 
 import numpy as np
 
 Key = tuple[str, float, int]  # method, λ_p in nats, seed
+_versions = count()
 
 
 class Restorations:
@@ -16,12 +18,15 @@ class Restorations:
         codes: int16 (n, S, h, w), restored codes.
         difference: float16 (n, S, H, W), Y − X_j in SD.
         done: int (n,), how many restorations each slice has.
+        version: another number whenever something is added, never used twice, so that what was computed from it
+            can tell that it is old.
     """
 
     def __init__(self, n_slices: int, chains: int, codes: tuple[int, int], pixels: tuple[int, int]) -> None:
         self.codes = np.zeros((n_slices, chains, *codes), np.int16)
         self.difference = np.zeros((n_slices, chains, *pixels), np.float16)
         self.done = np.zeros(n_slices, int)
+        self.version = next(_versions)
 
     @property
     def nbytes(self) -> int:
@@ -45,6 +50,7 @@ class Restorations:
         where = np.ix_(indices, list(chains))
         self.codes[where], self.difference[where] = codes, difference
         self.done[indices] = chains.stop
+        self.version = next(_versions)
 
 
 class Budget:

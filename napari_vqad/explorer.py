@@ -31,6 +31,7 @@ from napari_vqad.settings import Settings
 from napari_vqad.volume import Grid, Volume, to_grid
 
 MAPS = ("nll", "restoration", "restoration_j", "residual", "pixel_score", "flagged")
+STAGES = ("nll", "restoration")
 BATCH = {"nll": 16, "restoration": 4}  # slices at once; small, so that Cancel and a new λ_p are answered soon
 
 
@@ -67,6 +68,9 @@ class Explorer:
         self._budget = Budget(cache_bytes)
         self._generation = 0
         self._lock = threading.RLock()
+        # The last answers, with what they depend on: flagged and pixel score are asked for one after the other.
+        self._distances: tuple[tuple, torch.Tensor] = ((), torch.empty(0))
+        self._scores: tuple[tuple, torch.Tensor] = ((), torch.empty(0))
 
     # ---- what the person does -------------------------------------------------------------------------------------
 
@@ -78,17 +82,23 @@ class Explorer:
         """
         started = time.monotonic()
         grid = to_grid(volume, mask, self.bundle.config.grid, self.settings.axis)
+        self.take(grid)
+        self.volume = volume
+        self.seconds["grid"] = time.monotonic() - started
+        return grid
+
+    def take(self, grid: Grid) -> None:
+        """Take a scan that is on the model's grid already."""
         with self._lock:
             self._generation += 1
-            self.volume, self._grid = volume, grid
+            self.volume, self._grid = None, grid
             self._codes = np.zeros((len(grid), *self.bundle.code_shape), np.int16)
             self._nll = np.zeros(self._codes.shape, np.float32)
             self._has_nll = np.zeros(len(grid), bool)
             self._budget.clear()
             self.focus = len(grid) // 2
-            self.seconds = {"grid": time.monotonic() - started}
+            self.seconds = {}
         self.changed.emit(set(MAPS))
-        return grid
 
     def change(self, settings: Settings) -> bool:
         """Take new settings; True when `work` has something to do.
@@ -110,17 +120,21 @@ class Explorer:
 
     # ---- what takes time ------------------------------------------------------------------------------------------
 
-    def work(self) -> Iterator[Progress]:
+    def work(self, stages: tuple[str, ...] = STAGES) -> Iterator[Progress]:
         """Do what the settings need and is not there yet, outwards from the slice in focus.
 
         Settings may change meanwhile: each batch looks at the newest, so that a drag leaves no queue behind. A new
         scan or `cancel` ends the generator, and a batch of before is dropped.
         """
         generation = self._generation
-        yield from self._stage("nll", "NLL", self._do_nll, generation)
-        yield from self._stage("restoration", "Restorations", self._do_restorations, generation)
+        if "nll" in stages:
+            yield from self._stage("nll", "NLL", self._do_nll, generation)
+        if "restoration" in stages:
+            yield from self._stage("restoration", "Restorations", self._do_restorations, generation)
 
-    def _stage(self, name: str, label: str, do: Callable[[list[int], int], bool], generation: int) -> Iterator[Progress]:
+    def _stage(
+        self, name: str, label: str, do: Callable[[list[int], int], bool], generation: int
+    ) -> Iterator[Progress]:
         started, finished = time.monotonic(), 0
         while missing := self._missing(name):
             nearest = sorted(missing, key=lambda i: abs(i - self.focus))[: BATCH[name]]
@@ -157,9 +171,7 @@ class Explorer:
         if not chains:
             return True
         position = grid.position[indices]
-        restored = self.detector.restore(
-            codes, position, indices, chains, method=method, lambda_p=lambda_p, seed=seed
-        )
+        restored = self.detector.restore(codes, position, indices, chains, method=method, lambda_p=lambda_p, seed=seed)
         difference = self.detector.difference(grid.slices[indices], restored, position)
         with self._lock:
             if generation != self._generation:
@@ -253,9 +265,13 @@ class Explorer:
         return torch.from_numpy(self._restorations().difference[:, : self._wanted()])
 
     def _weights(self) -> torch.Tensor:
-        s, mask = self.settings, torch.from_numpy(self.grid.mask)
-        distances = cs.distance(cs.residual(self._difference()), mask, s.distance, s.paper_faithful)
-        return cs.weights(distances, s.k, s.paper_faithful)
+        s, kept = self.settings, self._restorations()
+        # Distances change with new restorations alone; k is then arithmetic on S numbers a slice.
+        key = (kept.version, self._wanted(), s.distance, s.paper_faithful)
+        if key != self._distances[0]:
+            residuals, mask = cs.residual(self._difference()), torch.from_numpy(self.grid.mask)
+            self._distances = key, cs.distance(residuals, mask, s.distance, s.paper_faithful)
+        return cs.weights(self._distances[1], s.k, s.paper_faithful)
 
     def _residual(self) -> torch.Tensor:
         """Σ_j w_j R_j within the mask."""
@@ -263,8 +279,12 @@ class Explorer:
         return consolidated * torch.from_numpy(self.grid.mask)
 
     def _pixel_score(self) -> torch.Tensor:
-        s = self.settings
-        return pool(self._residual(), torch.from_numpy(self.grid.mask), s.pooling, s.paper_faithful)
+        s, kept = self.settings, self._restorations()
+        key = (kept.version, self._wanted(), s.k, s.distance, s.pooling, s.paper_faithful)
+        if key != self._scores[0]:
+            mask = torch.from_numpy(self.grid.mask)
+            self._scores = key, pool(self._residual(), mask, s.pooling, s.paper_faithful)
+        return self._scores[1].clone()
 
     def _where(self, ready: np.ndarray, maps: np.ndarray) -> np.ndarray:
         return np.where(ready[:, None, None], maps, 0.0).astype(np.float32)
@@ -274,7 +294,9 @@ class Explorer:
     def _key(self) -> Key:
         # Regenerative restores nothing: neither λ_p nor the seed can matter.
         s = self.settings
-        return (s.method, 0.0, 0) if s.method == "regenerative" else (s.method, self.thresholds().lambda_p, s.seed)
+        if s.method == "regenerative":
+            return s.method, 0.0, 0
+        return s.method, self.bundle.calibration.value("nll", s.lambda_p), s.seed
 
     def _wanted(self) -> int:
         return 1 if self.settings.method == "regenerative" else self.settings.n_restorations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -78,10 +79,10 @@ class Encoder(nn.Module):
         super().__init__()
         channels, p = config.channels, config.patch
         self.stem = nn.Conv2d(1, channels[0], 3 if p == 1 else 2 * p, stride=p, padding=1 if p == 1 else p // 2)
-        self.levels = nn.ModuleList(_level(c, n, config.condition) for c, n in zip(channels, config.blocks, strict=True))
-        self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(channels[:-1], channels[1:], strict=True)
+        self.levels = nn.ModuleList(
+            _level(c, n, config.condition) for c, n in zip(channels, config.blocks, strict=True)
         )
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(channels))
         self.out = nn.Conv2d(channels[-1], config.code_dim, 1)
 
     def forward(self, slices: Tensor, condition: Tensor) -> Tensor:
@@ -104,8 +105,7 @@ class Decoder(nn.Module):
             _level(c, n, config.condition) for c, n in zip(channels, config.blocks[::-1], strict=True)
         )
         self.up = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(a, 4 * b, 3, padding=1), nn.PixelShuffle(2))
-            for a, b in zip(channels[:-1], channels[1:], strict=True)
+            nn.Sequential(nn.Conv2d(a, 4 * b, 3, padding=1), nn.PixelShuffle(2)) for a, b in pairwise(channels)
         )
         self.unpatch = nn.Sequential(nn.Conv2d(channels[-1], 16 * p * p, 3, padding=1), nn.PixelShuffle(p))
         self.out = nn.Conv2d(16, 1, 3, padding=1)

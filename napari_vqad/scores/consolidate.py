@@ -7,20 +7,20 @@ from torch import Tensor
 
 
 def residual(difference: Tensor) -> Tensor:
-    """R_j = |Y − X_j|, SD of healthy intensity, from the signed difference."""
-    return difference.abs()
+    """R_j = |Y − X_j|, SD of healthy intensity, float32, from the signed difference."""
+    return difference.float().abs_()
 
 
 def distance(residuals: Tensor, mask: Tensor, kind: str = "mean", paper_faithful: bool = False) -> Tensor:
-    """d_j, how far each restoration is from its slice: (B, S, H, W) and (B, H, W) → (B, S).
+    """d_j, how far each restoration is from its slice: (B, S, H, W) and bool (B, H, W) → (B, S).
 
-    The mean is over the mask, not over the slice as in the authors' code: there a slice at the top of the brain has
-    small distances only because it is mostly background, and its weights sharpen. `paper_faithful` brings it back.
+    "mean" over the slice as in the authors' code, or "sum" as printed. Both are taken within the mask: a mean over
+    the whole picture is small at the top of the brain only because most of it is background, and would sharpen the
+    weights there. `paper_faithful` brings the whole picture back.
     """
-    if paper_faithful or kind == "sum":
-        return residuals.float().mean((2, 3)) if kind == "mean" else residuals.float().sum((2, 3))
-    inside = mask[:, None].to(residuals.dtype)
-    return (residuals * inside).float().sum((2, 3)) / mask.float().sum((1, 2)).clamp_min(1.0)[:, None]
+    area = torch.ones_like(mask, dtype=torch.float32) if paper_faithful else mask.float()
+    total = torch.bmm(residuals.flatten(2), area.flatten(1)[:, :, None])[:, :, 0]
+    return total if kind == "sum" else total / area.sum((1, 2)).clamp_min(1.0)[:, None]
 
 
 def weights(distances: Tensor, k: float, paper_faithful: bool = False) -> Tensor:
@@ -34,4 +34,4 @@ def weights(distances: Tensor, k: float, paper_faithful: bool = False) -> Tensor
 
 def consolidate(weights: Tensor, maps: Tensor) -> Tensor:
     """Σ_j w_j M_j: (B, S) and (B, S, H, W) → (B, H, W), float32; M_j is a residual, or a restoration."""
-    return torch.einsum("bs,bshw->bhw", weights.float(), maps.float())
+    return torch.bmm(weights[:, None].float(), maps.float().flatten(2)).view(maps.shape[0], *maps.shape[2:])

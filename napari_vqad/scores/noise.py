@@ -19,7 +19,9 @@ def gumbel(seed: int, index: int, j: int, n_codes: int, places: int) -> NDArray[
     return -np.log(-np.log(np.clip(uniform, np.finfo(np.float32).tiny, 1 - 2**-24)))
 
 
-def gumbel_batch(seed: int, indices: list[int], chains: range, n_codes: int, shape: tuple[int, int]) -> NDArray[np.float32]:
+def gumbel_batch(
+    seed: int, indices: list[int], chains: range, n_codes: int, shape: tuple[int, int]
+) -> NDArray[np.float32]:
     """Noise (B, S, K, h, w) of the restorations `chains` of the slices `indices`."""
     grids = [[gumbel(seed, i, j, n_codes, shape[0] * shape[1]) for j in chains] for i in indices]
     return np.array(grids, dtype=np.float32).reshape(len(indices), len(chains), n_codes, *shape)

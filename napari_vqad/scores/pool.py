@@ -5,6 +5,9 @@ Marimont & Tarroni 2020, §2.4, with the sizes of the authors' code.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -24,23 +27,24 @@ def pool(score: Tensor, mask: Tensor, mode: str = "2d", paper_faithful: bool = F
     Returns:
         (n, H, W), zero outside the mask.
     """
-    inside = mask.to(score.dtype)
+    score = score * mask
     if mode == "none":
-        return score * inside
+        return score
     least, mean = SIZES[mode]
     if paper_faithful:
-        lowest = -F.max_pool3d(-F.pad(score * inside, _margin(least))[None], least, stride=1)[0]
-        return F.avg_pool3d(lowest[None], mean, stride=1, padding=_half(mean), count_include_pad=True)[0] * inside
-    # max_pool pads with −∞ by itself, which is "absent" here.
-    lowest = -F.max_pool3d(torch.where(mask, -score, -torch.inf)[None], least, stride=1, padding=_half(least))[0]
-    total = F.avg_pool3d(torch.where(mask, lowest, 0.0)[None], mean, stride=1, padding=_half(mean))[0]
-    count = F.avg_pool3d(inside[None], mean, stride=1, padding=_half(mean))[0]
-    return torch.where(mask, total / count.clamp_min(1e-6), 0.0)
+        lowest = _slide(score, least, torch.amin, beyond=0.0)
+        return _slide(lowest, mean, torch.sum, beyond=0.0) / math.prod(mean) * mask
+    lowest = _slide(torch.where(mask, score, torch.inf), least, torch.amin, beyond=torch.inf)
+    total = _slide(torch.where(mask, lowest, 0.0), mean, torch.sum, beyond=0.0)
+    count = _slide(mask.to(score.dtype), mean, torch.sum, beyond=0.0)
+    return torch.where(mask, total / count.clamp_min(1.0), 0.0)
 
 
-def _half(size: tuple[int, int, int]) -> tuple[int, ...]:
-    return tuple(s // 2 for s in size)
-
-
-def _margin(size: tuple[int, int, int]) -> list[int]:
-    return [s // 2 for s in reversed(size) for _ in range(2)]
+def _slide(x: Tensor, sizes: tuple[int, int, int], reduce: Callable[[Tensor, int], Tensor], beyond: float) -> Tensor:
+    """A box filter, one axis after the other (minimum and sum are separable); `beyond` stands outside the picture."""
+    for axis, size in enumerate(sizes):
+        if size > 1:
+            margin = [0, 0, 0, 0, 0, 0]
+            margin[2 * (2 - axis)] = margin[2 * (2 - axis) + 1] = size // 2
+            x = reduce(F.pad(x, margin, value=beyond).unfold(axis, size, 1), -1)
+    return x
