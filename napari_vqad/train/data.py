@@ -66,6 +66,14 @@ class Stack:
         except (OSError, KeyError, ValueError) as error:
             raise InputError(f"{path} is not a stack packed by 'napari-vqad train pack'.") from error
 
+    def grids(self, spec: GridSpec) -> Iterator[Grid]:
+        """Each scan's slices as a grid of its own, at the origin of nowhere."""
+        for number in np.unique(self.scan):
+            chosen = np.flatnonzero(self.scan == number)
+            shape, mm = (len(chosen), *self.levels.shape[1:]), np.full(3, spec.spacing)
+            slices, mask = self.slices(chosen), self.mask[chosen]
+            yield Grid(slices, mask, self.position[chosen], 2, spec.spacing, np.zeros(3), shape, mm, np.zeros(3))
+
     @classmethod
     def of(cls, grids: list[Grid], spec: GridSpec) -> Stack:
         """Pack grids, one after the other."""

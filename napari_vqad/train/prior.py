@@ -53,7 +53,8 @@ def train_prior(
     def score() -> float:
         parts = range(0, len(unseen), 64)
         sums = [
-            float(nll(model, unseen[i : i + 64].to(device), unseen_position[i : i + 64].to(device))) * len(unseen[i : i + 64])
+            float(nll(model, unseen[i : i + 64].to(device), unseen_position[i : i + 64].to(device)))
+            * len(unseen[i : i + 64])
             for i in parts
         ]
         return sum(sums) / len(unseen)

@@ -1,0 +1,129 @@
+"""The card of a bundle: what it was made from, what was measured, and what it must not be used for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_vqad.bundle import Bundle
+from napari_vqad.calibration import Calibration
+from napari_vqad.detectors.vq import VQDetector
+from napari_vqad.nets.codebook import perplexity
+from napari_vqad.train.data import Stack
+from napari_vqad.train.tokenizer import reconstruction_l1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Numbers on healthy scans that were not trained on.
+
+    Attributes:
+        l1: mean |Y − reconstruction| within the mask, SD.
+        perplexity: of code use.
+        nll: mean per code over the whole grid, nats.
+        scans, slices: how many.
+    """
+
+    l1: float
+    perplexity: float
+    nll: float
+    scans: int
+    slices: int
+
+
+def measure(bundle: Bundle, stack: Stack) -> Measured:
+    """Measure a bundle on held-out scans."""
+    detector, codes, nll = VQDetector(bundle), [], []
+    for start in range(0, len(stack), 32):
+        part = slice(start, start + 32)
+        codes.append(detector.encode(stack.slices(part), stack.position[part]))
+        nll.append(detector.nll(codes[-1], stack.position[part]))
+    used = torch.from_numpy(np.concatenate(codes).astype(np.int64))
+    return Measured(
+        l1=reconstruction_l1(bundle.tokenizer, stack, bundle.device),
+        perplexity=perplexity(used, bundle.tokenizer.n_codes),
+        nll=float(np.concatenate(nll).mean()),
+        scans=int(stack.scan.max()) + 1,
+        slices=len(stack),
+    )
+
+
+def write_card(bundle: Bundle, calibration: Calibration, measured: Measured) -> None:
+    """Write README.md beside the weights."""
+    config, folder = bundle.config, bundle.folder
+    tokenizer = sum(p.numel() for p in bundle.tokenizer.parameters()) / 1e6
+    prior = sum(p.numel() for p in bundle.prior.parameters()) / 1e6
+    h, w = bundle.code_shape
+    one_finding = _threshold_of_one_finding(calibration)
+    (folder / "README.md").write_text(
+        f"""# {config.title}
+
+{config.description}
+
+| | |
+|---|---|
+| tokenizer | VQ-VAE, {tokenizer:.2f} M parameters, {config.grid.shape[0]}×{config.grid.shape[1]} pixels of {config.grid.spacing:g} mm → {h}×{w} codes, K = {config.tokenizer.n_codes}, D = {config.tokenizer.code_dim} |
+| prior | PixelSNAIL, {prior:.2f} M parameters, conditioned on slice position |
+| weights | float16, safetensors |
+
+## Data
+
+128 healthy adults of the [IXI set](https://brain-development.org/ixi-dataset/) (T1, one 3T scanner, 2 mm), skull-stripped by
+the DLMUSE parcellation (labels > 0, closed by three voxels, holes filled, largest component). By subject, sorted by file
+name: index mod 10 = 0 validation, = 1 calibration, the rest training. The IXI data are CC BY-SA 3.0; so are these weights.
+
+## Training
+
+Seed {_trained(folder, "tokenizer", "seed")}; {_trained(folder, "tokenizer", "steps")} steps for the tokenizer and {_trained(folder, "prior", "steps")} for the prior, batches of
+{_trained(folder, "tokenizer", "batch")} slices, Adam at {_trained(folder, "tokenizer", "lr")} and {_trained(folder, "prior", "lr")} with cosine decay, the weights of the best held-out loss kept.
+
+```
+napari-vqad train tokenizer --config RECIPE --data DATA --out models/{folder.name}
+napari-vqad train prior     --config RECIPE --data DATA --out models/{folder.name}
+napari-vqad calibrate models/{folder.name} --data DATA
+```
+
+RECIPE is `{folder.name}` (napari_vqad/train/recipes/{folder.name}.toml).
+
+## Measured
+
+On {measured.scans} validation subjects ({measured.slices} slices), none of them trained on; the weights kept are those of the best
+held-out loss on the same subjects:
+
+| | |
+|---|---|
+| reconstruction L1 within the mask | {measured.l1:.3f} SD |
+| codebook perplexity | {measured.perplexity:.0f} of {config.tokenizer.n_codes} |
+| NLL per code | {measured.nll:.2f} nats |
+
+Calibrated on {calibration.n_scans} further subjects ({calibration.n_slices} slices). One false finding (at least
+{calibration.finding_voxels} voxels of 2 mm) per healthy scan is to be expected at these pixel scores:
+{one_finding}.
+
+## Limits of use
+
+Research use only, not a medical device. Healthy adults of one scanner and one contrast (T1, no contrast agent): on other
+scanners, contrasts, ages or after surgery the scores rise for reasons that are no lesion. Heads are not aligned to a
+template; a strongly tilted head is unlike what was learnt.
+""",
+        encoding="utf-8",
+    )
+
+
+def _threshold_of_one_finding(calibration: Calibration) -> str:
+    parts = []
+    for method, counts in calibration.findings.items():
+        # Findings first rise, then fall with the threshold: the last crossing of one is meant.
+        last = max((i for i, n in enumerate(counts) if n >= 1.0), default=0)
+        parts.append(f"{method} {calibration.pixel_score[method][last]:.2f} SD")
+    return ", ".join(parts)
+
+
+def _trained(folder: Path, what: str, key: str) -> str:
+    """A number of the schedule that a network was trained with, from its checkpoint's state."""
+    state = folder / ".training" / what / "state.json"
+    return str(json.loads(state.read_text())["schedule"][key]) if state.exists() else "(not recorded)"

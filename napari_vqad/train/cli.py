@@ -1,0 +1,113 @@
+"""`napari-vqad train …` and `calibrate`: the same commands on CPU and GPU."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+from napari_vqad.bundle import Bundle, find, fingerprint, load_weights, read_config, save_weights
+from napari_vqad.calibration import Calibration
+from napari_vqad.device import pick_device
+from napari_vqad.errors import InputError
+from napari_vqad.nets.tokenizer import VQVAE
+from napari_vqad.train.calibrate import calibrate
+from napari_vqad.train.card import measure, write_card
+from napari_vqad.train.data import SPLITS, Stack, load_grids, load_stack
+from napari_vqad.train.prior import train_prior
+from napari_vqad.train.recipe import Recipe
+from napari_vqad.train.tokenizer import train_tokenizer
+
+# Checkpoints live in a hidden folder of the bundle, so that the same command resumes what was killed.
+WORK = ".training"
+UNCALIBRATED = Calibration(
+    n_scans=1, n_slices=1, levels=[0, 100], nll=[0, 0], slice_score={}, residual={}, pixel_score={}, findings={}
+)
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add `train` and `calibrate` to the command line."""
+    train = commands.add_parser("train", help="train a tokenizer, then a prior, on healthy scans")
+    kinds = train.add_subparsers(required=True, metavar="WHAT")
+    _command(kinds, "pack", "pack scans into small files, to carry to a GPU", run_pack)
+    _command(kinds, "tokenizer", "train the tokenizer of a bundle; resumes", run_tokenizer)
+    _command(kinds, "prior", "train the prior of a bundle that has a tokenizer; resumes", run_prior)
+    done = commands.add_parser("calibrate", help="write a bundle's healthy quantiles and its card")
+    done.add_argument("bundle", help="name or folder of the bundle")
+    _data(done)
+    done.set_defaults(func=run_calibrate)
+
+
+def _command(kinds: argparse._SubParsersAction, name: str, text: str, func) -> None:
+    parser = kinds.add_parser(name, help=text)
+    parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle (of the packed files, for pack)")
+    _data(parser)
+    parser.set_defaults(func=func)
+
+
+def _data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="folder with t1/ and dlmuse_seg/, or packed files")
+    parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
+
+
+def run_pack(args: argparse.Namespace) -> int:
+    """Each split of the data as one small file."""
+    spec = Recipe.read(args.config).grid
+    args.out.mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        Stack.of(load_grids(args.data, split, spec), spec).save(args.out / f"{split}.npz")
+        print(f"wrote {args.out / split}.npz")
+    return 0
+
+
+def run_tokenizer(args: argparse.Namespace) -> int:
+    """Train a tokenizer and write it into the bundle."""
+    recipe, device = _prepare(args)
+    train, held_out = (load_stack(args.data, split, recipe.grid) for split in ("train", "validation"))
+    work, background = args.out / WORK / "tokenizer", recipe.grid.background
+    model = train_tokenizer(recipe.tokenizer, recipe.tokenizer_training, train, held_out, background, work, device)
+    (args.out / "config.json").write_text(recipe.bundle_config().model_dump_json(indent=2) + "\n")
+    save_weights(model, args.out / "tokenizer.safetensors")
+    print(f"wrote {args.out / 'tokenizer.safetensors'}; loss curves in {work / 'curves.png'}")
+    return 0
+
+
+def run_prior(args: argparse.Namespace) -> int:
+    """Train a prior on the codes of the bundle's tokenizer and write it into the bundle."""
+    recipe, device = _prepare(args)
+    if not (args.out / "config.json").exists():
+        raise InputError(f"{args.out} has no tokenizer yet; train it first.")
+    config = read_config(args.out)
+    tokenizer = load_weights(VQVAE(config.tokenizer), args.out / "tokenizer.safetensors").to(device)
+    train, held_out = (load_stack(args.data, split, recipe.grid) for split in ("train", "validation"))
+    work, background = args.out / WORK / "prior", recipe.grid.background
+    model = train_prior(recipe.prior, recipe.prior_training, tokenizer, train, held_out, background, work, device)
+    (args.out / "config.json").write_text(
+        config.model_copy(update={"prior": recipe.prior}).model_dump_json(indent=2) + "\n"
+    )
+    save_weights(model, args.out / "prior.safetensors")
+    print(f"wrote {args.out / 'prior.safetensors'}; loss curves in {work / 'curves.png'}")
+    return 0
+
+
+def run_calibrate(args: argparse.Namespace) -> int:
+    """Write calibration.json and the card of a trained bundle."""
+    torch.set_num_threads(args.threads)
+    folder = find(args.bundle)
+    bundle = Bundle.load(folder, args.device, calibration=UNCALIBRATED)
+    spec = bundle.config.grid
+    calibration = calibrate(bundle, load_stack(args.data, "calibration", spec), lambda line: print(line, flush=True))
+    (folder / "calibration.json").write_text(calibration.model_dump_json() + "\n")
+    write_card(bundle, calibration, measure(bundle, load_stack(args.data, "validation", spec)))
+    print(f"wrote {folder / 'calibration.json'} and {folder / 'README.md'}; bundle {fingerprint(folder)[:12]}")
+    return 0
+
+
+def _prepare(args: argparse.Namespace) -> tuple[Recipe, torch.device]:
+    torch.set_num_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    return Recipe.read(args.config), pick_device(args.device)
