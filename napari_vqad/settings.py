@@ -55,7 +55,11 @@ class Settings(BaseModel):
         "(anchored), all at once (light), or not at all (regenerative).",
     )
     n_restorations: int = Field(
-        15, ge=1, le=30, title="S", description="Number of restorations drawn for each slice; more give a steadier score."
+        15,
+        ge=1,
+        le=30,
+        title="S",
+        description="Number of restorations drawn for each slice; more give a steadier score.",
     )
     k: float = Field(
         3.0,
@@ -95,7 +99,11 @@ class Settings(BaseModel):
         "a restoration equals the scan.",
     )
     seed: int = Field(
-        0, ge=0, lt=2**32, title="Seed", description="Random numbers of the draws; the same seed gives the same picture."
+        0,
+        ge=0,
+        lt=2**32,
+        title="Seed",
+        description="Random numbers of the draws; the same seed gives the same picture.",
     )
     axis: Literal["sagittal", "coronal", "axial"] = Field(
         "axial",

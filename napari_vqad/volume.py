@@ -238,5 +238,11 @@ def _resample(
         array = ndimage.gaussian_filter(array, sigma, mode="nearest")
     offset = (np.asarray(new_origin) - origin) / spacing
     return ndimage.affine_transform(
-        array, step, offset=offset, output_shape=tuple(int(n) for n in new_shape), order=order, mode="constant", cval=cval
+        array,
+        step,
+        offset=offset,
+        output_shape=tuple(int(n) for n in new_shape),
+        order=order,
+        mode="constant",
+        cval=cval,
     )
