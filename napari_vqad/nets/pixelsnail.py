@@ -52,6 +52,7 @@ class PixelSNAIL(nn.Module):
         self.row = nn.Parameter(0.02 * torch.randn(c, config.max_side, 1))
         self.column = nn.Parameter(0.02 * torch.randn(c, 1, config.max_side))
         self.stem = CausalConv2d(c, c, 2 * config.kernel - 1, see_self=False)
+        self.previous = nn.Linear(c, c)
         self.condition = nn.Linear(config.condition, c)
         self.blocks = nn.ModuleList(SnailBlock(config) for _ in range(config.blocks))
         self.head = nn.Sequential(ChannelNorm(c), nn.Conv2d(c, c, 1), nn.ELU(), nn.Conv2d(c, n_codes, 1))
@@ -61,12 +62,22 @@ class PixelSNAIL(nn.Module):
         h, w = codes.shape[-2:]
         condition = self.position(position)
         place = self.row[:, :h] + self.column[:, :, :w]
-        x = self.stem(self.embed(codes).permute(0, 3, 1, 2)) + place + self.condition(condition)[:, :, None, None]
+        embedded = self.embed(codes)
+        x = self.stem(embedded.permute(0, 3, 1, 2)) + self.before(embedded.flatten(1, 2)).unflatten(2, (h, w))
+        x = x + place + self.condition(condition)[:, :, None, None]
         for block in self.blocks:
             x = block(x, condition)
         return self.head(x)
 
     forward = logits
+
+    def before(self, embedded: Tensor) -> Tensor:
+        """The code just before each place in raster order, (B, N, c) → (B, c, N).
+
+        With it attention finds every earlier code at some earlier place. Convolutions alone leave a blind spot: the
+        last codes of a row are beside no place that the start of the next row may see.
+        """
+        return F.pad(self.previous(embedded)[:, :-1], (0, 0, 1, 0)).transpose(1, 2)
 
 
 class SnailBlock(nn.Module):

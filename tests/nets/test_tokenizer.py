@@ -1,0 +1,92 @@
+"""The tokenizer: shapes, straight-through gradients, dead codes, fitting a batch."""
+
+import pytest
+import torch
+
+from napari_vqad.nets.codebook import Codebook, perplexity
+from napari_vqad.nets.tokenizer import VQVAE, TokenizerConfig, reconstruct
+
+SMALL = TokenizerConfig(channels=(8, 8, 8), blocks=(1, 1, 1), n_codes=16, code_dim=4, condition=8)
+
+
+@pytest.mark.parametrize(("patch", "levels", "stride"), [(1, 4, 8), (2, 3, 8), (2, 2, 4), (1, 5, 16)])
+def test_stride_is_patch_times_halvings(patch, levels, stride):
+    config = TokenizerConfig(channels=(8,) * levels, blocks=(1,) * levels, patch=patch, n_codes=8, code_dim=4)
+    model = VQVAE(config).eval()
+    codes = model.encode(torch.randn(2, 1, 160, 80), torch.zeros(2))
+    assert model.stride == stride
+    assert codes.shape == (2, 160 // stride, 80 // stride)
+    assert model.decode(codes, torch.zeros(2)).shape == (2, 1, 160, 80)
+
+
+def test_paper_size_builds():
+    config = TokenizerConfig(channels=(256,) * 5, blocks=(4,) * 5, patch=1, n_codes=128, code_dim=256)
+    with torch.device("meta"):
+        model = VQVAE(config)
+        latents = model.encoder(torch.empty(1, 1, 160, 160), torch.empty(1, config.condition))
+        assert latents.shape == (1, 256, 10, 10)
+        assert model.decoder(latents, torch.empty(1, config.condition)).shape == (1, 1, 160, 160)
+
+
+def test_nearest_is_the_smallest_distance():
+    book, latents = Codebook(11, 3), torch.randn(2, 3, 4, 5)
+    distance = ((latents[:, None] - book.vectors[None, :, :, None, None]) ** 2).sum(2)
+    assert torch.equal(book.nearest(latents), distance.argmin(1))
+
+
+def test_gradient_passes_straight_through():
+    book, latents = Codebook(7, 3).eval(), torch.randn(1, 3, 2, 2, requires_grad=True)
+    quantised, _, _ = book(latents)
+    (quantised * torch.arange(12.0).view(1, 3, 2, 2)).sum().backward()
+    assert torch.equal(latents.grad, torch.arange(12.0).view(1, 3, 2, 2))
+
+
+def test_dead_codes_are_revived():
+    torch.manual_seed(0)
+    book = Codebook(8, 2).train()
+    book.vectors.copy_(torch.full((8, 2), 100.0))
+    book.vectors[0] = 0.0
+    book.usage.fill_(1e-3)
+    book.sums.copy_(book.vectors)
+    latents = torch.randn(4, 2, 8, 8)
+    for _ in range(30):
+        book(latents)
+    assert perplexity(book.nearest(latents), 8) > 4
+
+
+def test_eval_leaves_the_codebook_alone():
+    book = Codebook(8, 2).eval()
+    before = book.vectors.clone()
+    book(torch.randn(2, 2, 4, 4))
+    assert torch.equal(book.vectors, before)
+
+
+def test_perplexity_counts_codes_in_even_use():
+    assert perplexity(torch.tensor([0, 1, 2, 3]), 10) == pytest.approx(4)
+    assert perplexity(torch.tensor([5, 5, 5]), 10) == pytest.approx(1)
+
+
+def test_fits_one_batch():
+    torch.manual_seed(0)
+    model, position = VQVAE(SMALL).train(), torch.tensor([-0.5, 0.5])
+    slices = torch.nn.functional.interpolate(torch.randn(2, 1, 4, 4), (32, 32), mode="bilinear")
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(150):
+        again, _, commitment = model(slices, position)
+        loss = (again - slices).abs().mean() + 0.25 * commitment
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    rest = (reconstruct(model.eval(), slices, position) - slices).abs().mean()
+    assert rest < 0.5 * slices.abs().mean()
+
+
+def test_slice_position_matters():
+    torch.manual_seed(0)
+    model = VQVAE(SMALL).eval()
+    for block in model.decoder.levels.modules():
+        if hasattr(block, "conv2"):
+            torch.nn.init.normal_(block.conv2.weight)
+    codes = torch.zeros(1, 4, 4, dtype=torch.long)
+    low, high = (model.decode(codes, torch.tensor([p])) for p in (-0.5, 0.5))
+    assert not torch.allclose(low, high)

@@ -1,0 +1,64 @@
+"""Pooling against a loop over voxels."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_vqad.scores.pool import SIZES, pool
+
+
+def windows(array, size, beyond):
+    half = [s // 2 for s in size]
+    padded = np.pad(array, [(h, h) for h in half], constant_values=beyond)
+    for index in np.ndindex(array.shape):
+        yield index, padded[tuple(slice(i, i + s) for i, s in zip(index, size, strict=True))]
+
+
+def plain(score, mask, mode):
+    """Voxels outside the mask, or beyond the picture, are absent."""
+    least, mean = SIZES[mode]
+    low, out = np.zeros_like(score), np.zeros_like(score)
+    for index, window in windows(np.where(mask, score, np.nan), least, np.nan):
+        if mask[index]:
+            low[index] = np.nanmin(window)
+    for index, window in windows(np.where(mask, low, np.nan), mean, np.nan):
+        if mask[index]:
+            out[index] = np.nanmean(window)
+    return out
+
+
+def plain_faithful(score, mask, mode):
+    """Everything counts, as zero."""
+    least, mean = SIZES[mode]
+    low, out = np.zeros_like(score), np.zeros_like(score)
+    for index, window in windows(score * mask, least, 0.0):
+        low[index] = window.min()
+    for index, window in windows(low, mean, 0.0):
+        out[index] = window.mean()
+    return out * mask
+
+
+@pytest.mark.parametrize("mode", ["2d", "3d"])
+@pytest.mark.parametrize(("faithful", "reference"), [(False, plain), (True, plain_faithful)])
+def test_equals_a_loop(mode, faithful, reference):
+    rng = np.random.default_rng(0)
+    score, mask = rng.random((5, 9, 8)).astype(np.float32), rng.random((5, 9, 8)) > 0.25
+    got = pool(torch.tensor(score), torch.tensor(mask), mode, faithful).numpy()
+    np.testing.assert_allclose(got, reference(score, mask, mode), rtol=1e-5, atol=1e-6)
+
+
+def test_a_constant_score_is_not_dimmed_at_the_border():
+    score, mask = torch.full((4, 6, 6), 2.0), torch.ones(4, 6, 6, dtype=torch.bool)
+    assert torch.allclose(pool(score, mask, "3d"), score)
+    assert pool(score, mask, "3d", paper_faithful=True)[0, 0, 0] < 2.0
+
+
+def test_none_leaves_the_score_within_the_mask():
+    score, mask = torch.rand(2, 3, 3), torch.rand(2, 3, 3) > 0.5
+    assert torch.equal(pool(score, mask, "none"), score * mask)
+
+
+def test_a_thin_edge_disappears():
+    score = torch.zeros(1, 9, 9)
+    score[0, 4] = 5.0
+    assert pool(score, torch.ones(1, 9, 9, dtype=torch.bool), "2d").max() == 0
