@@ -12,7 +12,7 @@ from napari_vqad.settings import Settings, Threshold
 Score = Literal["nll", "slice_score", "residual", "pixel_score"]
 PER_METHOD = ("residual", "pixel_score")
 
-LEVELS = tuple(float(p) for p in [*range(100), *np.round(np.arange(99.1, 100, 0.1), 1), 99.95, 99.99, 99.999, 100])
+LEVELS = tuple(float(p) for p in [*range(100), *np.arange(991, 1000) / 10, 99.95, 99.99, 99.999, 100])
 LAMBDA_LEVELS = (0.0, 50.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9)
 
 

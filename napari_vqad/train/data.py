@@ -78,7 +78,7 @@ class Stack:
     def of(cls, grids: list[Grid], spec: GridSpec) -> Stack:
         """Pack grids, one after the other."""
         low, high = spec.clip
-        levels = [np.rint((g.slices - low) * (255.0 / (high - low))).astype(np.uint8) for g in grids]
+        levels = [np.rint((g.slices.clip(low, high) - low) * (255.0 / (high - low))).astype(np.uint8) for g in grids]
         return cls(
             np.concatenate(levels),
             np.concatenate([g.mask for g in grids]),

@@ -1,0 +1,74 @@
+"""Fixtures that several folders of tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real data beside the project; tests that need it are skipped where it is not there."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is not there")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory) -> Path:
+    """A bundle with small random networks, a 16×24 grid of 4 mm and plausible calibration."""
+    import torch
+
+    from napari_vqad.bundle import BundleConfig, save_weights
+    from napari_vqad.calibration import LAMBDA_LEVELS, LEVELS, Calibration
+    from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
+    from napari_vqad.nets.tokenizer import VQVAE, TokenizerConfig
+    from napari_vqad.volume import GridSpec
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    folder.mkdir()
+    torch.manual_seed(0)
+    config = BundleConfig(
+        title="Tiny",
+        description="Random weights, for tests.",
+        grid=GridSpec(shape=(32, 40), spacing=4.0),
+        tokenizer=TokenizerConfig(channels=(8, 8, 8), blocks=(1, 1, 1), n_codes=16, code_dim=8, condition=8),
+        prior=PixelSnailConfig(channels=16, blocks=1, res_blocks=1, condition=8),
+    )
+    (folder / "config.json").write_text(config.model_dump_json())
+    (folder / "README.md").write_text("# Tiny\n\nRandom weights, for tests.\n")
+    save_weights(VQVAE(config.tokenizer), folder / "tokenizer.safetensors")
+    prior = PixelSNAIL(config.prior, 16)
+    for parameter in prior.parameters():  # a prior with opinions: the fresh one finds everything alike
+        torch.nn.init.normal_(parameter, std=0.3)
+    save_weights(prior, folder / "prior.safetensors")
+
+    ramp = np.linspace(0, 1, len(LEVELS))
+    methods = ("sequential", "anchored", "light", "regenerative")
+    calibration = Calibration(
+        n_scans=1,
+        n_slices=30,
+        levels=list(LEVELS),
+        nll=(6 * ramp).tolist(),
+        slice_score={f"{level:g}": ((1 - level / 100) * 90 * ramp).tolist() for level in LAMBDA_LEVELS},
+        residual={m: (3 * ramp).tolist() for m in methods},
+        pixel_score={m: (1.5 * ramp).tolist() for m in methods},
+        findings={m: (40 * (1 - ramp)).tolist() for m in methods},
+    )
+    (folder / "calibration.json").write_text(calibration.model_dump_json())
+    return folder
+
+
+@pytest.fixture
+def head():
+    """A ball of a brain in a 30×32×28 scan of 4 mm, and its mask."""
+    from napari_vqad.volume import Volume
+
+    r, a, s = np.meshgrid(*(np.arange(n) - n / 2 for n in (30, 32, 28)), indexing="ij")
+    mask = (r / 12) ** 2 + (a / 14) ** 2 + (s / 11) ** 2 < 1
+    texture = np.random.default_rng(0).normal(size=mask.shape)
+    voxels = np.where(mask, 600 + 80 * np.sin(r / 2) + 20 * texture, 0).astype(np.float32)
+    affine = np.array([[4.0, 0, 0, -60], [0, 4, 0, -64], [0, 0, 4, -56], [0, 0, 0, 1]])
+    return Volume.from_array(voxels, affine, name="head"), mask

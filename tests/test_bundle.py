@@ -1,0 +1,102 @@
+"""Bundles: load what was saved, refuse what does not fit, in one sentence."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from napari_vqad.bundle import Bundle, fingerprint, list_bundles, load_weights, save_weights
+from napari_vqad.errors import InputError
+from napari_vqad.nets.tokenizer import VQVAE, TokenizerConfig
+
+
+@pytest.fixture
+def copy(tiny_bundle, tmp_path):
+    return shutil.copytree(tiny_bundle, tmp_path / "copy")
+
+
+def test_loads(tiny_bundle):
+    bundle = Bundle.load(tiny_bundle, "cpu")
+    assert (bundle.name, bundle.title, bundle.code_shape) == ("tiny", "Tiny", (4, 5))
+    assert not bundle.tokenizer.training
+    assert not any(p.requires_grad for p in bundle.prior.parameters())
+    assert list_bundles(tiny_bundle.parent) == [tiny_bundle]
+
+
+def test_save_and_load_give_the_same_network(tmp_path):
+    config = TokenizerConfig(channels=(8, 8), blocks=(1, 1), n_codes=8, code_dim=4)
+    model = VQVAE(config).half().float().eval()
+    save_weights(model, tmp_path / "w.safetensors")
+    again = load_weights(VQVAE(config), tmp_path / "w.safetensors")
+    x = torch.randn(1, 1, 16, 16)
+    assert torch.equal(model.encode(x, torch.zeros(1)), again.encode(x, torch.zeros(1)))
+
+
+def test_the_hash_follows_the_weights(copy, tiny_bundle):
+    assert fingerprint(copy) == fingerprint(tiny_bundle)
+    tensors = load_file(copy / "prior.safetensors")
+    tensors["head.3.bias"] += 1
+    save_file(tensors, copy / "prior.safetensors")
+    assert fingerprint(copy) != fingerprint(tiny_bundle)
+
+
+def refused(folder, *words):
+    with pytest.raises(InputError) as caught:
+        Bundle.load(folder, "cpu")
+    sentence = str(caught.value)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert all(word in sentence for word in words), sentence
+
+
+def test_refuses_what_is_not_there(tmp_path):
+    refused(tmp_path / "nowhere", "nowhere")
+
+
+@pytest.mark.parametrize("name", ["tokenizer.safetensors", "prior.safetensors", "calibration.json"])
+def test_refuses_a_missing_file(copy, name):
+    (copy / name).unlink()
+    refused(copy, name, "missing")
+
+
+@pytest.mark.parametrize("name", ["tokenizer.safetensors", "prior.safetensors"])
+def test_refuses_broken_weights(copy, name):
+    (copy / name).write_bytes((copy / name).read_bytes()[:200])
+    refused(copy, name, "readable")
+
+
+@pytest.mark.parametrize("name", ["config.json", "calibration.json"])
+def test_refuses_broken_json(copy, name):
+    (copy / name).write_text("{")
+    refused(copy, name, "JSON")
+
+
+def edit(folder, change):
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_refuses_an_unknown_version(copy):
+    edit(copy, lambda c: c.update(version=2))
+    refused(copy, "config.json", "version")
+
+
+def test_refuses_another_shape(copy):
+    edit(copy, lambda c: c["tokenizer"].update(n_codes=17))
+    refused(copy, "tokenizer.safetensors", "codebook.vectors", "(16, 8)", "(17, 8)")
+
+
+def test_refuses_a_missing_and_an_unknown_tensor(copy):
+    tensors = load_file(copy / "prior.safetensors")
+    save_file({k: v for k, v in tensors.items() if k != "embed.weight"}, copy / "prior.safetensors")
+    refused(copy, "prior.safetensors", "embed.weight")
+    save_file(tensors | {"more": torch.zeros(1)}, copy / "prior.safetensors")
+    refused(copy, "prior.safetensors", "more")
+
+
+def test_refuses_a_device_that_is_not_there(tiny_bundle):
+    with pytest.raises(InputError, match="abacus"):
+        Bundle.load(tiny_bundle, "abacus")

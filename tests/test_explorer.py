@@ -1,0 +1,187 @@
+"""The engine: the slice in view first, nothing computed twice, old work dropped, the same maps as by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_vqad.bundle import Bundle
+from napari_vqad.cache import Budget, Restorations
+from napari_vqad.errors import InputError
+from napari_vqad.explorer import MAPS, Explorer
+from napari_vqad.scores.consolidate import consolidate, distance, residual, weights
+from napari_vqad.scores.pool import pool
+from napari_vqad.settings import Settings
+
+QUICK = Settings(n_restorations=3, lambda_p=2.0, lambda_s=2.0, flag_voxels=0.5)
+
+
+@pytest.fixture
+def explorer(tiny_bundle, head):
+    explorer = Explorer(Bundle.load(tiny_bundle, "cpu"), QUICK)
+    explorer.open(*head)
+    return explorer
+
+
+def finish(explorer):
+    return list(explorer.work())
+
+
+def test_everything_is_ready_in_the_end(explorer):
+    assert not explorer.ready("nll").any()
+    seen = finish(explorer)
+    assert {p.stage for p in seen} == {"NLL", "Restorations"}
+    assert seen[-1].done == seen[-1].total == len(explorer.grid)
+    for name in MAPS:
+        assert explorer.ready(name).all()
+        assert explorer.map(name).shape == explorer.grid.slices.shape
+        assert np.isfinite(explorer.map(name)).all()
+    assert str(seen[0]).startswith("NLL: 16 of ")
+
+
+def test_pixel_score_is_made_of_the_restorations(explorer):
+    finish(explorer)
+    grid, bundle = explorer.grid, explorer.bundle
+    pictures = np.stack([explorer.map("restoration_j", j) for j in range(3)], 1)
+    mask = torch.from_numpy(grid.mask)
+    r = residual(torch.from_numpy(grid.slices[:, None] - pictures))
+    w = weights(distance(r, mask), QUICK.k)
+    expected = pool(consolidate(w, r) * mask, mask, "3d")
+    np.testing.assert_allclose(explorer.map("pixel_score"), expected.numpy(), atol=2e-3)
+    np.testing.assert_allclose(explorer.weights(), w.numpy().T, atol=1e-2)
+    restored = torch.from_numpy(explorer.codes("restored", 1)).long()
+    decoded = bundle.tokenizer.decode(restored, torch.from_numpy(grid.position))[:, 0]
+    np.testing.assert_allclose(pictures[:, 1], decoded.numpy(), atol=5e-3)
+
+
+def test_the_slice_in_view_comes_first(explorer):
+    explorer.focus = 3
+    stages = explorer.work()
+    next(stages)
+    done = np.flatnonzero(explorer.ready("nll"))
+    assert 3 in done
+    assert done.max() <= 3 + 16
+
+
+def test_a_new_focus_is_followed(explorer):
+    explorer.focus = 0
+    stages = explorer.work()
+    while next(stages).stage == "NLL":
+        pass
+    explorer.focus = len(explorer.grid) - 1
+    next(stages)
+    assert explorer.ready("restoration")[-1]
+
+
+def test_cheap_settings_leave_nothing_to_do(explorer):
+    finish(explorer)
+    before = explorer.map("pixel_score")
+    for change in ({"k": 0.5}, {"n_restorations": 2}, {"pooling": "2d"}, {"lambda_s": 1.0}, {"distance": "sum"}):
+        assert not explorer.change(QUICK.model_copy(update=change)), change
+    explorer.change(QUICK.model_copy(update={"pooling": "2d"}))
+    assert not np.allclose(explorer.map("pixel_score"), before)
+
+
+def test_more_restorations_keep_the_first(explorer):
+    finish(explorer)
+    before = explorer.map("restoration_j", 2)
+    assert explorer.change(QUICK.model_copy(update={"n_restorations": 5}))
+    assert not explorer.ready("pixel_score").any()
+    finish(explorer)
+    np.testing.assert_array_equal(explorer.map("restoration_j", 2), before)
+    assert explorer.weights().shape[0] == 5
+
+
+def test_going_back_finds_what_was_kept(explorer):
+    finish(explorer)
+    assert explorer.change(QUICK.model_copy(update={"lambda_p": 3.0}))
+    finish(explorer)
+    assert not explorer.change(QUICK)
+
+
+def test_order_of_work_does_not_change_the_picture(explorer, tiny_bundle, head):
+    explorer.focus = 0
+    finish(explorer)
+    other = Explorer(Bundle.load(tiny_bundle, "cpu"), QUICK)
+    other.open(*head)
+    other.focus = len(other.grid) - 1
+    finish(other)
+    for j in range(3):
+        np.testing.assert_array_equal(explorer.codes("restored", j), other.codes("restored", j))
+
+
+def test_cancel_stops_within_a_batch(explorer):
+    stages = explorer.work()
+    next(stages)
+    explorer.cancel()
+    assert list(stages) == []
+    assert explorer.ready("nll").sum() == 16
+    finish(explorer)
+    assert explorer.ready("pixel_score").all()
+
+
+def test_results_of_another_scan_are_dropped(explorer, head):
+    stages = explorer.work()
+    next(stages)
+    explorer.open(*head)
+    assert list(stages) == []
+    assert not explorer.ready("nll").any()
+
+
+def test_slice_range(explorer):
+    explorer.change(QUICK.model_copy(update={"slices": (4, 7)}))
+    finish(explorer)
+    assert np.flatnonzero(explorer.ready("pixel_score")).tolist() == [4, 5, 6, 7]
+    assert np.isnan(explorer.slice_scores()).sum() == len(explorer.grid) - 4
+    assert explorer.map("pixel_score")[0].max() == 0
+
+
+def test_regenerative_needs_one_picture_and_no_lambda(explorer):
+    explorer.change(QUICK.model_copy(update={"method": "regenerative"}))
+    finish(explorer)
+    assert explorer.weights().shape[0] == 1
+    assert not explorer.change(QUICK.model_copy(update={"method": "regenerative", "lambda_p": 5.0, "seed": 3}))
+    np.testing.assert_array_equal(explorer.codes("restored"), explorer.codes())
+
+
+def test_slice_scores_follow_lambda_s(explorer):
+    finish(explorer)
+    low = explorer.slice_scores()
+    nll = explorer.code_nll()
+    np.testing.assert_allclose(low, np.where(nll > 2.0, nll, 0).sum((1, 2)), rtol=1e-5)
+    explorer.change(QUICK.model_copy(update={"lambda_s": 1e9}))
+    assert explorer.volume_score() == 0
+    assert not explorer.flagged_slices().any()
+
+
+def test_says_what_changed(explorer):
+    told = []
+    explorer.changed.connect(told.append)
+    finish(explorer)
+    assert {"nll"} in told
+    assert set(MAPS) - {"nll"} in told
+
+
+def test_another_axis_needs_a_new_analysis(explorer):
+    with pytest.raises(InputError, match="axis"):
+        explorer.change(QUICK.model_copy(update={"axis": "coronal"}))
+
+
+def test_nothing_to_explore_yet(tiny_bundle):
+    with pytest.raises(InputError, match="no scan"):
+        _ = Explorer(Bundle.load(tiny_bundle, "cpu")).grid
+
+
+def test_the_budget_drops_the_oldest():
+    one = Restorations(4, 2, (2, 2), (8, 8))
+    budget = Budget(int(2.5 * one.nbytes))
+    for i in range(4):
+        budget.put(("light", float(i), 0), Restorations(4, 2, (2, 2), (8, 8)))
+    assert budget.get(("light", 0.0, 0)) is None
+    assert budget.get(("light", 3.0, 0)) is not None
+    assert budget.nbytes <= budget.n_bytes
+
+
+def test_what_is_in_use_is_kept_whatever_its_size():
+    budget = Budget(1)
+    budget.put(("light", 0.0, 0), Restorations(4, 2, (2, 2), (8, 8)))
+    assert budget.get(("light", 0.0, 0)) is not None
