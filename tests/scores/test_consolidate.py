@@ -31,9 +31,7 @@ def test_equals_numpy(maps):
 def test_sum_and_paper_faithful_distances(maps):
     difference, mask = maps
     r, m = residual(torch.tensor(difference)), torch.tensor(mask)
-    np.testing.assert_allclose(
-        distance(r, m, "sum").numpy(), (r * m[:, None]).sum((2, 3)).numpy(), rtol=1e-4
-    )
+    np.testing.assert_allclose(distance(r, m, "sum").numpy(), (r * m[:, None]).sum((2, 3)).numpy(), rtol=1e-4)
     np.testing.assert_allclose(distance(r, m, paper_faithful=True).numpy(), r.mean((2, 3)).numpy(), rtol=1e-4)
     np.testing.assert_allclose(distance(r, m, "sum", True).numpy(), r.sum((2, 3)).numpy(), rtol=1e-4)
 

@@ -15,16 +15,14 @@ def windows(array, size, beyond):
 
 
 def plain(score, mask, mode):
-    """Voxels outside the mask, or beyond the picture, are absent."""
+    """Voxels outside the mask are zero; what lies beyond the picture is absent."""
     least, mean = SIZES[mode]
     low, out = np.zeros_like(score), np.zeros_like(score)
-    for index, window in windows(np.where(mask, score, np.nan), least, np.nan):
-        if mask[index]:
-            low[index] = np.nanmin(window)
-    for index, window in windows(np.where(mask, low, np.nan), mean, np.nan):
-        if mask[index]:
-            out[index] = np.nanmean(window)
-    return out
+    for index, window in windows(score * mask, least, np.nan):
+        low[index] = np.nanmin(window)
+    for index, window in windows(low, mean, np.nan):
+        out[index] = np.nanmean(window)
+    return out * mask
 
 
 def plain_faithful(score, mask, mode):

@@ -1,0 +1,1 @@
+"""How well it finds: metrics, simulated anomalies, tables, pictures."""
