@@ -1,0 +1,155 @@
+"""`napari-vqad demo | score | train | calibrate | evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import types
+import typing
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from napari_vqad.errors import InputError
+from napari_vqad.settings import Settings
+
+SHORT = {"n_restorations": "-S", "k": "-k"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; what a person gave wrong is one sentence on stderr and exit code 2."""
+    argv = sys.argv[1:] if argv is None else argv
+    # Training and evaluation bring torch and more: parsers of the other commands must not wait for them.
+    parser = build_parser(set(argv))
+    args = parser.parse_args(argv)
+    try:
+        return args.func(args)
+    except InputError as error:
+        if args.debug:
+            raise
+        print(f"napari-vqad: {error}", file=sys.stderr)
+        return 2
+
+
+def build_parser(words: set[str]) -> argparse.ArgumentParser:
+    """All commands; the options of `train`, `calibrate` and `evaluate` only when one of the words names them."""
+    parser = argparse.ArgumentParser(prog="napari-vqad", description=__doc__)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="open the viewer on a sample head; without a screen, write its maps")
+    demo.add_argument("--sample", choices=("lesions", "healthy"), default="lesions", help="which simulated head")
+    demo.add_argument("--no-viewer", action="store_true", help="write files even where there is a screen")
+    demo.add_argument("-o", "--out", type=Path, default=Path("vqad-demo"), help="folder for the files")
+    _model_options(demo)
+    demo.set_defaults(func=run_demo)
+
+    score = commands.add_parser("score", help="score one scan and write its maps")
+    score.add_argument("scan", type=Path, help="NIfTI file, 3D")
+    score.add_argument("-o", "--out", type=Path, required=True, help="folder for the maps")
+    score.add_argument("--mask", type=Path, help="NIfTI file of the brain; made when not given")
+    _model_options(score)
+    _settings_options(score)
+    score.set_defaults(func=run_score)
+
+    if words & {"train", "calibrate"}:
+        from napari_vqad.train.cli import add_commands as add_training
+
+        add_training(commands)
+    else:
+        commands.add_parser("train", help="train a tokenizer, then a prior, on healthy scans")
+        commands.add_parser("calibrate", help="write a bundle's healthy quantiles and its card")
+    if "evaluate" in words:
+        from napari_vqad.evaluate.cli import add_commands as add_evaluation
+
+        add_evaluation(commands)
+    else:
+        commands.add_parser("evaluate", help="measure a bundle on labelled scans")
+    for command in commands.choices.values():
+        # After the command as well; the default of a subparser would undo the flag before it.
+        command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
+    return parser
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """The sample in the viewer, or its maps in a folder."""
+    from napari_vqad.scoring import DEFAULT_BUNDLE, has_screen, sample_scan, score
+
+    bundle = args.bundle or DEFAULT_BUNDLE
+    if not args.no_viewer and has_screen():
+        from napari_vqad.ui.demo import run
+
+        run(args.sample, bundle=bundle, device=args.device)
+        return 0
+    why = "" if args.no_viewer else "There is no screen here, so "
+    print(f"{why}the sample is analysed and written to {args.out}/".capitalize(), flush=True)
+    result = score(sample_scan(args.sample), args.out, bundle=bundle, device=args.device, report=_show)
+    print(f"\n{result.summary()}\nLook at {args.out / 'sheet.png'}.")
+    return 0
+
+
+def run_score(args: argparse.Namespace) -> int:
+    """One scan's maps in a folder."""
+    from napari_vqad.scoring import DEFAULT_BUNDLE, score
+
+    given = {name: getattr(args, name) for name in Settings.model_fields if getattr(args, name) is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = _flag(str(first["loc"][0]))
+        raise InputError(f"{flag} does not fit: {first['msg'].removeprefix('Value error, ')}.") from error
+    result = score(
+        args.scan,
+        args.out,
+        mask=args.mask,
+        bundle=args.bundle or DEFAULT_BUNDLE,
+        device=args.device,
+        settings=settings,
+        report=_show,
+    )
+    print(f"\n{result.summary()}\nMaps, contact sheet and numbers are in {args.out}.")
+    return 0
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", help="name or folder of the model")
+    parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+
+
+def _settings_options(parser: argparse.ArgumentParser) -> None:
+    """One flag a field of `Settings`; pydantic checks the values."""
+    group = parser.add_argument_group("settings", "thresholds in the score's unit, or healthy percentiles such as p90")
+    for name, field in Settings.model_fields.items():
+        names = list(dict.fromkeys([_flag(name), SHORT.get(name, _flag(name))]))
+        help_text = f"{field.description} Default: {field.default}.".replace("%", "%%")
+        if field.annotation is bool:
+            group.add_argument(*names, dest=name, action="store_true", default=None, help=help_text)
+        elif typing.get_origin(field.annotation) is typing.Literal:
+            group.add_argument(*names, dest=name, choices=typing.get_args(field.annotation), help=help_text)
+        elif isinstance(field.annotation, types.UnionType) and tuple in map(
+            typing.get_origin, typing.get_args(field.annotation)
+        ):
+            group.add_argument(*names, dest=name, nargs=2, metavar=("FIRST", "LAST"), help=help_text)
+        else:
+            group.add_argument(*names, dest=name, metavar=name.upper()[:8], help=help_text)
+
+
+def _flag(name: str) -> str:
+    return "-k" if name == "k" else "--" + name.replace("_", "-")
+
+
+def _show(line: str) -> None:
+    """Progress in one line that is written over; where nobody watches, one line a stage."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+    elif (stage := line.partition(":")[0]) != _shown[-1]:
+        _shown.append(stage)
+        print(stage, file=sys.stderr, flush=True)
+
+
+_shown = [""]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

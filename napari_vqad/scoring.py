@@ -1,0 +1,206 @@
+"""Score one scan, whole: for the command line and for a notebook, without a viewer."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import napari_vqad
+from napari_vqad.brainmask import make_mask
+from napari_vqad.bundle import Bundle
+from napari_vqad.errors import InputError
+from napari_vqad.explorer import Explorer
+from napari_vqad.io.nifti import read_mask, read_scan, write_map
+from napari_vqad.paths import samples_folder
+from napari_vqad.settings import Settings
+from napari_vqad.sheet import draw_sheet
+from napari_vqad.volume import Volume
+
+DEFAULT_BUNDLE = "ixi-stride8"
+FILES = {
+    "nll": "NLL of the codes, nats",
+    "restoration": "weighted mean of the restorations",
+    "residual": "weighted residual, SD of healthy intensity",
+    "pixel_score": "pooled pixel score, SD of healthy intensity",
+    "flagged": "pixel score above its threshold",
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an analysis found.
+
+    Attributes:
+        explorer: holds every map on the model's grid, and still answers to other settings.
+        volume, mask: the scan and its brain mask, canonical (R, A, S).
+        mask_note: where the mask came from.
+    """
+
+    explorer: Explorer
+    volume: Volume
+    mask: np.ndarray
+    mask_note: str
+
+    def map(self, name: str) -> np.ndarray:
+        """A map on the scan's canonical voxels, (R, A, S); names as in `FILES`.
+
+        The restoration is in the scan's own intensities.
+        """
+        stack, grid = self.explorer.map(name), self.explorer.grid
+        if name != "restoration":
+            return grid.to_scan(stack, order=0 if name == "flagged" else 1)
+        inside = self.volume.voxels[self.mask]
+        ready = np.broadcast_to(self.explorer.ready(name)[:, None, None], stack.shape) & grid.mask
+        restored = grid.to_scan(np.where(ready, stack, 0.0)) * float(inside.std()) + float(inside.mean())
+        return np.where(self.mask & (grid.to_scan(ready.astype(np.float32)) > 0.5), restored, 0.0).astype(np.float32)
+
+    def numbers(self) -> dict:
+        """Everything that is needed to get the same picture again, and the scores; what result.json holds."""
+        explorer, bundle = self.explorer, self.explorer.bundle
+        grid, settings, limits = explorer.grid, explorer.settings, explorer.thresholds()
+        calibration, scores = bundle.calibration, explorer.slice_scores()
+        mm = grid.origin[grid.axis] + grid.spacing * np.arange(len(grid))
+        return {
+            "scan": str(self.volume.path or self.volume.name),
+            "notes": list(self.volume.notes),
+            "mask": self.mask_note,
+            "mask_outside_grid": round(grid.outside, 4),
+            "bundle": {"name": bundle.name, "sha256": bundle.hash},
+            "settings": settings.model_dump(),
+            "thresholds": {
+                "lambda_s": _both(limits.lambda_s, "nats", calibration.percentile("nll", limits.lambda_s)),
+                "lambda_p": _both(limits.lambda_p, "nats", calibration.percentile("nll", limits.lambda_p)),
+                "flag_voxels": _both(
+                    limits.flag_voxels,
+                    "SD",
+                    calibration.percentile("pixel_score", limits.flag_voxels, method=settings.method),
+                ),
+                "flag_slices": _both(
+                    limits.flag_slices,
+                    "nats",
+                    calibration.percentile("slice_score", limits.flag_slices, lambda_s=limits.lambda_s),
+                ),
+            },
+            "slice_axis": "RAS"[grid.axis],
+            "slice_mm": [round(float(m), 2) for m in mm],
+            "slice_scores": [None if np.isnan(s) else round(float(s), 3) for s in scores],
+            "slice_flagged": explorer.flagged_slices().tolist(),
+            "volume_score": round(explorer.volume_score(), 3),
+            "units": {"slice_scores": "nats", "volume_score": "nats", "residual": "SD", "pixel_score": "SD"},
+            "seconds": {stage: round(s, 3) for stage, s in explorer.seconds.items()},
+            "device": str(bundle.device),
+            "versions": {
+                "napari-vqad": napari_vqad.__version__,
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("torch", "numpy", "scipy", "nibabel")},
+            },
+        }
+
+    def summary(self) -> str:
+        """Two sentences for the person."""
+        explorer = self.explorer
+        flagged, volume = explorer.flagged_slices(), float(explorer.map("flagged").sum()) * explorer.grid.spacing**3
+        return (
+            f"{self.mask_note}\n{int(flagged.sum())} of {len(flagged)} slices and {volume / 1000:.1f} mL are flagged; "
+            f"volume score {explorer.volume_score():.0f} nats."
+        )
+
+    def sheet(self) -> Figure:
+        """The contact sheet, as a matplotlib figure."""
+        return draw_sheet(self.explorer, self.volume.name)
+
+    def save(self, out: str | Path) -> None:
+        """Write maps, contact sheet and numbers into a folder: all of them, or none.
+
+        Raises:
+            InputError: the folder cannot be written to.
+        """
+        out = Path(out)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            work = Path(tempfile.mkdtemp(prefix=".vqad-", dir=out))
+        except OSError as error:
+            raise InputError(f"{out} cannot be written to: {error.strerror}.") from error
+        try:
+            for name, description in FILES.items():
+                write_map(work / f"{name}.nii.gz", self.map(name), self.volume, description)
+            self.sheet().savefig(work / "sheet.png", dpi=110)
+            (work / "result.json").write_text(
+                json.dumps(self.numbers(), indent=1, ensure_ascii=False), encoding="utf-8"
+            )
+            for file in work.iterdir():
+                os.replace(file, out / file.name)
+        except OSError as error:
+            raise InputError(f"{out} cannot be written to: {error.strerror}.") from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def score(
+    scan: str | Path | Volume,
+    out: str | Path | None = None,
+    *,
+    mask: str | Path | np.ndarray | None = None,
+    bundle: str | Path | Bundle = DEFAULT_BUNDLE,
+    device: str = "auto",
+    settings: Settings | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Result:
+    """Analyse one scan.
+
+    Args:
+        scan: a NIfTI file, or a `Volume`.
+        out: folder for maps, contact sheet and numbers; nothing is written without it.
+        mask: a NIfTI file, or bool (R, A, S); made when not given.
+        bundle: name, folder, or a loaded `Bundle`.
+        device: "auto", "cuda", "mps", "cpu"; for a bundle that is not loaded yet.
+        settings: thresholds, method and so on.
+        report: told how far it has come.
+
+    Raises:
+        InputError: something given cannot be used.
+    """
+    tell = report or (lambda _line: None)
+    volume = scan if isinstance(scan, Volume) else read_scan(scan)
+    if isinstance(mask, (str, Path)):
+        brain, note = read_mask(mask, volume), f"Brain mask from {mask}."
+    elif mask is not None:
+        brain, note = np.asarray(mask, bool), "Brain mask as given."
+    else:
+        tell("Brain mask …")
+        brain, note = make_mask(volume)
+    loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, device)
+    explorer = Explorer(loaded, settings)
+    explorer.open(volume, brain)
+    for progress in explorer.work():
+        tell(str(progress))
+    result = Result(explorer, volume, brain, note)
+    if out is not None:
+        tell("Writing …")
+        result.save(out)
+    return result
+
+
+def sample_scan(name: str = "lesions") -> Path:
+    """The file of a sample head, "lesions" or "healthy"."""
+    return samples_folder() / f"{name}_t1.nii.gz"
+
+
+def has_screen() -> bool:
+    """Can a window be opened? On Linux that takes a display; elsewhere there is one."""
+    return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _both(value: float, unit: str, percentile: float) -> dict:
+    return {"value": round(value, 4), "unit": unit, "healthy_percentile": round(percentile, 3)}

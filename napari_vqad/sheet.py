@@ -1,0 +1,151 @@
+"""The contact sheet: a scan's maps on one page, for a person to judge."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from napari_vqad.explorer import Explorer
+
+ROWS = 8
+INK, FAINT, PAPER, ALERT = "#e8e8ea", "#8a8a92", "#101014", "#ff9f1c"
+WINDOW = (-2.5, 2.5)  # SD
+
+
+def limits(explorer: Explorer) -> dict[str, tuple[float, float]]:
+    """One scale for all scans, from what is healthy: per-image scales would make healthy brains glow."""
+    calibration, method = explorer.bundle.calibration, explorer.settings.method
+    return {
+        "nll": (0.0, calibration.value("nll", "p99.9")),
+        "residual": (0.0, 1.5 * calibration.value("residual", "p99.9", method=method)),
+        "pixel_score": (0.0, 2.0 * calibration.value("pixel_score", "p99.9", method=method)),
+    }
+
+
+def heat() -> LinearSegmentedColormap:
+    """Transparent at zero, then dark red over orange to pale yellow: readable in grey and for the colour-blind."""
+    stops = [
+        (0.0, (0.25, 0.0, 0.1, 0.0)),
+        (0.25, (0.55, 0.05, 0.2, 0.55)),
+        (0.6, (0.95, 0.45, 0.1, 0.85)),
+        (1.0, (1.0, 0.97, 0.75, 1.0)),
+    ]
+    return LinearSegmentedColormap.from_list("heat", stops)
+
+
+def draw_sheet(explorer: Explorer, name: str) -> Figure:
+    """Rows are slices from the top of the head down, columns scan, NLL, restoration, residual, pixel score, flagged."""
+    grid, chosen = explorer.grid, choose_slices(explorer)
+    maps = {n: explorer.map(n) for n in ("nll", "restoration", "residual", "pixel_score", "flagged")}
+    scores, flagged = explorer.slice_scores(), explorer.flagged_slices()
+    scale, colours = limits(explorer), heat()
+    columns = ("Scan", "NLL", "Restoration", "Residual", "Pixel score", "Flagged")
+
+    figure = Figure(figsize=(12.8, 1.55 * len(chosen) + 1.9), facecolor=PAPER)
+    axes = figure.subplots(len(chosen), len(columns), squeeze=False)
+    figure.subplots_adjust(
+        left=0.085,
+        right=0.995,
+        top=1 - 0.95 / figure.get_figheight(),
+        bottom=0.85 / figure.get_figheight(),
+        wspace=0.02,
+        hspace=0.03,
+    )
+    shown = {}
+    for row, i in zip(axes, chosen, strict=True):
+        scan = upright(grid.slices[i])
+        for ax, column in zip(row, columns, strict=True):
+            ax.set_axis_off()
+            under = upright(maps["restoration"][i]) if column == "Restoration" else scan
+            ax.imshow(np.where(upright(grid.mask[i]), under, WINDOW[0]), cmap="gray", vmin=WINDOW[0], vmax=WINDOW[1])
+            key = {"NLL": "nll", "Residual": "residual", "Pixel score": "pixel_score"}.get(column)
+            if key:
+                low, high = scale[key]
+                shown[key] = ax.imshow(
+                    upright(maps[key][i]), cmap=colours, vmin=low, vmax=high, interpolation="bilinear"
+                )
+            if column == "Flagged" and maps["flagged"][i].any():
+                ax.contour(upright(maps["flagged"][i]), levels=[0.5], colors=[ALERT], linewidths=1.2)
+        mm = grid.origin[grid.axis] + grid.spacing * i
+        row[0].text(
+            -0.06,
+            0.62,
+            f"{'RAS'[grid.axis]} {mm:+.0f} mm",
+            color=INK,
+            fontsize=9,
+            ha="right",
+            transform=row[0].transAxes,
+        )
+        mark = " ▲" if flagged[i] else ""
+        value = "not analysed" if np.isnan(scores[i]) else f"{scores[i]:.0f} nats{mark}"
+        row[0].text(
+            -0.06,
+            0.42,
+            value,
+            color=ALERT if flagged[i] else FAINT,
+            fontsize=8.5,
+            ha="right",
+            transform=row[0].transAxes,
+        )
+        _letters(row[0], grid.axis)
+    for ax, column in zip(axes[0], columns, strict=True):
+        ax.set_title(column, color=INK, fontsize=11, pad=5)
+    _headline(figure, explorer, name)
+    bars = {
+        "nll": (1, "nats"),
+        "residual": (3, "SD of healthy intensity"),
+        "pixel_score": (4, "SD of healthy intensity"),
+    }
+    for key, (column, unit) in bars.items():
+        box = axes[-1, column].get_position()
+        bar = figure.add_axes(
+            (box.x0 + 0.012, 0.5 / figure.get_figheight(), box.width - 0.024, 0.1 / figure.get_figheight())
+        )
+        bar.set_facecolor("#3a3a40")
+        colourbar = figure.colorbar(shown[key], cax=bar, orientation="horizontal")
+        colourbar.set_label(unit, color=FAINT, fontsize=8, labelpad=2)
+        colourbar.ax.tick_params(colors=INK, labelsize=8, length=2)
+        colourbar.outline.set_visible(False)
+    return figure
+
+
+def choose_slices(explorer: Explorer) -> list[int]:
+    """The slices with the highest pixel score, no two neighbours, and others spread over the brain; top first."""
+    ready = np.flatnonzero(explorer.ready("pixel_score"))
+    if not len(ready):
+        return [len(explorer.grid) // 2]
+    peak = np.percentile(explorer.map("pixel_score").reshape(len(explorer.grid), -1), 99.5, axis=1)
+    spread = ready[np.rint(np.linspace(0.12, 0.9, ROWS - 3) * (len(ready) - 1)).astype(int)]
+    chosen: list[int] = []
+    for i in [*ready[np.argsort(-peak[ready])], *spread]:
+        high = len(chosen) < 3 or i in spread
+        if high and all(abs(i - c) > 2 for c in chosen) and len(chosen) < ROWS:
+            chosen.append(int(i))
+    return sorted(chosen, reverse=True)
+
+
+def upright(slice_: np.ndarray) -> np.ndarray:
+    """A grid slice in radiological convention: anterior (or superior) up, the patient's right on the left."""
+    return np.asarray(slice_).T[::-1, ::-1]
+
+
+def _letters(ax: Axes, axis: int) -> None:
+    left, right, top = {0: ("A", "P", "S"), 1: ("R", "L", "S"), 2: ("R", "L", "A")}[axis]
+    for x, y, letter in ((0.03, 0.5, left), (0.97, 0.5, right), (0.5, 0.95, top)):
+        ax.text(x, y, letter, color=FAINT, fontsize=7, ha="center", va="center", transform=ax.transAxes)
+
+
+def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
+    s, t = explorer.settings, explorer.thresholds()
+    top = 1 - 0.3 / figure.get_figheight()
+    figure.text(0.012, top, name, color=INK, fontsize=14, va="center", fontweight="bold")
+    chosen = f"{s.method}, λ_p {t.lambda_p:.2f} nats, S = {s.n_restorations}, k = {s.k:g}, pooling {s.pooling}"
+    if s.method == "regenerative":
+        chosen = f"regenerative, pooling {s.pooling}"
+    flagged = int(explorer.flagged_slices().sum())
+    text = f"{explorer.bundle.title}  ·  {chosen}  ·  {flagged} of {len(explorer.grid)} slices flagged ▲ (λ_s {t.lambda_s:.2f} nats)"
+    figure.text(0.988, top + 0.09 / figure.get_figheight(), text, color=FAINT, fontsize=8.5, va="center", ha="right")
+    outline = f"outline: pixel score above {t.flag_voxels:.2f} SD  ·  research use only, not a medical device"
+    figure.text(0.988, top - 0.1 / figure.get_figheight(), outline, color=FAINT, fontsize=8.5, va="center", ha="right")

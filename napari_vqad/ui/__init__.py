@@ -1,0 +1,1 @@
+"""The napari front: the only place where Qt and napari are imported."""

@@ -1,0 +1,97 @@
+"""napari's readers, writers and sample data: a few lines over `napari_vqad.io`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.utils.notifications import show_error
+
+from napari_vqad.errors import InputError
+from napari_vqad.io.nifti import is_nifti, read_scan, write_map
+from napari_vqad.paths import samples_folder
+from napari_vqad.ui import frame
+from napari_vqad.volume import Volume
+
+LayerData = tuple[Any, dict, str]
+
+
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
+    """The reader for NIfTI files; a list of them opens one after the other."""
+    paths = [path] if isinstance(path, str) else path
+    return read if all(is_nifti(p) for p in paths) else None
+
+
+def read(path: str | list[str]) -> list[LayerData]:
+    """NIfTI files as layers; one that cannot be used is named in a notification and leaves no layer."""
+    found: list[LayerData] = []
+    for one in [path] if isinstance(path, str) else path:
+        try:
+            found.append(scan_layer(read_scan(one)))
+        except InputError as error:
+            show_error(str(error))
+    return found or [(None,)]  # type: ignore[list-item]  # napari's word for "read, and nothing to show"
+
+
+def scan_layer(volume: Volume, name: str | None = None) -> LayerData:
+    """A scan as an image layer, its window from the 1st to the 99.5th percentile of what is not background."""
+    bright = volume.voxels[volume.voxels > np.percentile(volume.voxels, 50)]
+    high = float(np.percentile(bright, 99.5)) if len(bright) else float(volume.voxels.max())
+    low = float(np.percentile(volume.voxels, 1))
+    attributes = {
+        "name": name or volume.name,
+        "contrast_limits": (low, max(high, low + 1e-6)),
+        "colormap": "gray",
+        "metadata": {"napari_vqad": volume},
+        **frame.placed_as(volume),
+    }
+    return frame.to_canvas(volume.voxels), attributes, "image"
+
+
+def label_layer(volume: Volume, name: str) -> LayerData:
+    """Labels on a scan's voxels."""
+    attributes = {"name": name, "metadata": {"napari_vqad": volume}, "opacity": 0.6, **frame.placed_as(volume)}
+    return frame.to_canvas(volume.voxels).astype(np.uint8), attributes, "labels"
+
+
+def write_image(path: str, data: Any, attributes: dict) -> list[str]:
+    """An image layer as NIfTI, in the space of the scan it belongs to."""
+    return _write(path, np.asarray(data, np.float32), attributes)
+
+
+def write_labels(path: str, data: Any, attributes: dict) -> list[str]:
+    """A labels layer as NIfTI, in the space of the scan it belongs to."""
+    return _write(path, np.asarray(data).astype(np.int16), attributes)
+
+
+def _write(path: str, data: np.ndarray, attributes: dict) -> list[str]:
+    if data.ndim != 3:
+        raise InputError(f"{Path(path).name}: only a 3D layer can be written as a scan.")
+    like = attributes["metadata"].get("napari_vqad")
+    if not isinstance(like, Volume):
+        scale, translate = np.asarray(attributes["scale"]), np.asarray(attributes["translate"])
+        affine = np.diag([*-scale[::-1], 1.0])
+        affine[:3, 3] = -translate[::-1]
+        like = Volume(frame.from_canvas(data), affine, affine)
+    elif like.voxels.shape != data.shape[::-1]:
+        grid = attributes["metadata"]["napari_vqad_grid"]
+        on_grid = np.moveaxis(frame.from_canvas(data), grid.axis, 0)
+        data = frame.to_canvas(grid.to_scan(on_grid, order=0 if data.dtype.kind in "iu" else 1))
+    target = path if is_nifti(path) else f"{path}.nii.gz"
+    write_map(target, frame.from_canvas(data), like, attributes.get("name", ""))
+    return [target]
+
+
+def healthy_sample() -> list[LayerData]:
+    """The simulated healthy head."""
+    return [scan_layer(read_scan(samples_folder() / "healthy_t1.nii.gz"), "Simulated head, healthy")]
+
+
+def lesions_sample() -> list[LayerData]:
+    """The simulated head with lesions, and where they are, hidden at first."""
+    scan = read_scan(samples_folder() / "lesions_t1.nii.gz")
+    labels = label_layer(read_scan(samples_folder() / "lesions_label.nii.gz"), "Simulated lesions (answer)")
+    labels[1]["visible"] = False
+    return [scan_layer(scan, "Simulated head, lesions"), labels]

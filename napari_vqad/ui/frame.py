@@ -1,0 +1,78 @@
+"""Where a voxel is on the canvas: the one place that knows.
+
+A layer's data are the canonical voxels with their axes turned round, (S, A, R), and the world is −(S, A, R) in mm. The
+signs are what a reading room expects of napari's default camera: anterior and superior up, and the patient's right on
+the left of the picture, in all three planes and with no setting touched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from napari_vqad.volume import Grid, Volume
+
+AXES = ("−S", "−A", "−R")
+
+
+def to_canvas(array: np.ndarray) -> np.ndarray:
+    """Canonical (R, A, S) → (S, A, R), a view."""
+    return array.transpose(2, 1, 0)
+
+
+def from_canvas(array: np.ndarray) -> np.ndarray:
+    """(S, A, R) → canonical (R, A, S), a view."""
+    return array.transpose(2, 1, 0)
+
+
+def placed(origin: np.ndarray, spacing: np.ndarray | float) -> dict[str, Any]:
+    """Arguments that put a layer at an origin (R, A, S, mm) with a spacing. Every layer has them, units too: one
+    layer without units would take them from all.
+    """
+    steps = np.broadcast_to(np.asarray(spacing, float), 3)
+    return {
+        "scale": tuple(-steps[::-1]),
+        "translate": tuple(-np.asarray(origin, float)[::-1]),
+        "units": ("mm", "mm", "mm"),
+        "axis_labels": AXES,
+    }
+
+
+def placed_as(volume: Volume) -> dict[str, Any]:
+    """Arguments for a layer on a scan's voxels."""
+    return placed(volume.origin, volume.spacing)
+
+
+def placed_on(grid: Grid) -> dict[str, Any]:
+    """Arguments for a layer on a grid's voxels."""
+    return placed(grid.origin, grid.spacing)
+
+
+def canvas_axis(grid: Grid) -> int:
+    """The canvas axis that a grid's slices are stacked along."""
+    return 2 - grid.axis
+
+
+def slice_at(grid: Grid, point: tuple[float, ...]) -> int:
+    """The grid's slice at a point of the world."""
+    return grid.slice_of(-point[canvas_axis(grid)])
+
+
+def point_of(grid: Grid, index: int) -> float:
+    """World coordinate of a slice along the stacking axis."""
+    return -float(grid.origin[grid.axis] + grid.spacing * index)
+
+
+def volume_of(layer: Any) -> Volume:
+    """The scan of an image layer: as it was read, or made of data, scale and translate of another reader's layer.
+
+    Layers of other readers are taken as (z, y, x) with the signs of their scale; napari knows no more of them.
+    """
+    known = layer.metadata.get("napari_vqad")
+    if isinstance(known, Volume):
+        return known
+    scale, translate = np.asarray(layer.scale, float), np.asarray(layer.translate, float)
+    affine = np.diag([*-scale[::-1], 1.0])
+    affine[:3, 3] = -translate[::-1]
+    return Volume.from_array(from_canvas(np.asarray(layer.data, np.float32)), affine, name=layer.name)
