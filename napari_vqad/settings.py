@@ -38,13 +38,13 @@ class Settings(BaseModel):
 
     lambda_s: Threshold = Field(
         "p98",
-        title="λ_s sample",
+        title="λ_s (sample)",
         description="Codes whose NLL exceeds λ_s add to the score of their slice; raise it to flag fewer slices.",
         json_schema_extra={"unit": "nats"},
     )
     lambda_p: Threshold = Field(
         "p90",
-        title="λ_p pixel",
+        title="λ_p (pixel)",
         description="Codes whose NLL exceeds λ_p are drawn anew from the prior; lower it to restore more of the slice.",
         json_schema_extra={"unit": "nats"},
     )
@@ -82,19 +82,19 @@ class Settings(BaseModel):
     )
     flag_voxels: Threshold = Field(
         "p99.5",
-        title="Flag voxels above",
+        title="Flag voxels",
         description="Voxels whose pixel score exceeds this are shown as flagged.",
         json_schema_extra={"unit": "SD"},
     )
     flag_slices: Threshold = Field(
         "p95",
-        title="Flag slices above",
+        title="Flag slices",
         description="Slices whose sample-wise score exceeds this are marked as flagged.",
         json_schema_extra={"unit": "nats"},
     )
     paper_faithful: bool = Field(
         False,
-        title="As in the papers",
+        title="Paper-faithful",
         description="Keep the reference codes' traps: zero padding dims the border, and weights are undefined where "
         "a restoration equals the scan.",
     )

@@ -44,6 +44,7 @@ def scan_layer(volume: Volume, name: str | None = None) -> LayerData:
         "name": name or volume.name,
         "contrast_limits": (low, max(high, low + 1e-6)),
         "colormap": "gray",
+        "interpolation2d": "linear",
         "metadata": {"napari_vqad": volume},
         **frame.placed_as(volume),
     }

@@ -1,0 +1,158 @@
+"""The layers: made once for a scan, named in field terms, brought up to date when they are seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Layer
+from napari.utils.colormaps import Colormap, DirectLabelColormap
+from napari.viewer import Viewer
+
+from napari_vqad.explorer import Explorer
+from napari_vqad.sheet import WINDOW, heat, limits
+from napari_vqad.ui import frame
+
+NAMES = {
+    "mask": "Brain mask",
+    "nll": "NLL (nats)",
+    "restoration": "Restoration (mean of S)",
+    "restoration_j": "Restoration 1",
+    "residual": "Residual (SD)",
+    "pixel_score": "Pixel score (SD)",
+    "flagged": "Flagged",
+}
+# One question at a time: the scan, how unlikely is it, what would be healthy, what differs, where, what is flagged.
+VIEWS: dict[str, tuple[str, ...]] = {
+    "Scan": (),
+    "NLL": ("nll",),
+    "Restoration": ("restoration",),
+    "Residual": ("residual",),
+    "Score": ("pixel_score",),
+    "Flagged": ("flagged",),
+}
+FLAG = (1.0, 0.62, 0.11, 1.0)
+MASK = (0.35, 0.75, 1.0, 1.0)
+
+
+class Board:
+    """Owns the layers that an analysis adds to the viewer."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.layers: dict[str, Layer] = {}
+        self.j = 0
+        self.view = "Scan"
+        self._explorer: Explorer | None = None
+        self._scan: Layer | None = None
+        self._held: list[Layer] = []
+
+    @property
+    def scan(self) -> Layer | None:
+        """The scan's layer, while it is there."""
+        return self._scan if self._scan is not None and self._scan in self.viewer.layers else None
+
+    def open(self, explorer: Explorer, mask: np.ndarray) -> None:
+        """Replace the layers of the scan before by those of this one."""
+        self.clear()
+        self._explorer = explorer
+        volume, grid = explorer.volume, explorer.grid
+        self._scan = next((layer for layer in self.viewer.layers if layer.metadata.get("napari_vqad") is volume), None)
+        if self._scan is None:  # made of another reader's layer
+            self._scan = next((layer for layer in self.viewer.layers if layer.name == volume.name), None)
+        inside = volume.voxels[mask]
+        if self._scan is not None:
+            # The same window for scan and restoration, in SD within the mask, so that flicker shows differences alone.
+            self._scan.contrast_limits = [float(inside.mean() + w * inside.std()) for w in WINDOW]
+        known: dict[str, Any] = {"napari_vqad": volume, "napari_vqad_grid": grid}
+        on_grid = {"metadata": known, "visible": False, **frame.placed_on(grid)}
+        nothing = np.zeros(grid.to_axes(grid.slices).shape[::-1], np.float32)
+        colours, scale = Colormap(heat()(np.linspace(0, 1, 256)), name="vqad heat"), limits(explorer)
+
+        add = self.viewer.add_labels
+        self.layers["mask"] = add(
+            frame.to_canvas(mask).astype(np.uint8),
+            name=NAMES["mask"],
+            visible=False,
+            colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: MASK}),
+            metadata={"napari_vqad": volume},
+            **frame.placed_as(volume),
+        )
+        self.layers["mask"].contour = 1
+        for name in ("restoration", "restoration_j"):
+            self.layers[name] = self.viewer.add_image(
+                nothing, name=NAMES[name], colormap="gray", contrast_limits=WINDOW, interpolation2d="linear", **on_grid
+            )
+        for name in ("nll", "residual", "pixel_score"):
+            self.layers[name] = self.viewer.add_image(
+                nothing,
+                name=NAMES[name],
+                colormap=colours,
+                contrast_limits=scale[name],
+                interpolation2d="linear",
+                blending="translucent",
+                **on_grid,
+            )
+        self.layers["flagged"] = add(
+            nothing.astype(np.uint8),
+            name=NAMES["flagged"],
+            colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: FLAG}),
+            opacity=0.9,
+            **on_grid,
+        )
+        self.layers["flagged"].contour = 1
+        for layer in self.layers.values():
+            layer.events.visible.connect(self.refresh)
+        if self._scan is not None:
+            self.viewer.layers.selection.active = self._scan
+        self.show(self.view)
+
+    def clear(self) -> None:
+        """Take the layers out of the viewer."""
+        for layer in self.layers.values():
+            layer.events.visible.disconnect(self.refresh)
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        self.layers.clear()
+        self._explorer = None
+
+    def show(self, view: str, which: int = 0) -> None:
+        """Show the layers of one question, and hide the others of the analysis.
+
+        `which` is the restoration to show, counted from 1; 0 for their weighted mean.
+        """
+        self.view, self.j = view, max(0, which - 1)
+        wanted = ("restoration_j",) if view == "Restoration" and which else VIEWS[view]
+        for name, layer in self.layers.items():
+            if name != "mask":
+                layer.visible = name in wanted
+        if self.scan is not None:
+            self.scan.visible = True
+        self.refresh()
+
+    def hide(self, on: bool) -> None:
+        """Show the scan alone for a while, without forgetting what was shown."""
+        if on:
+            self._held = [layer for layer in self.layers.values() if layer.visible]
+        for layer in self._held:
+            layer.visible = not on
+
+    def refresh(self) -> None:
+        """Bring what is seen up to date."""
+        if self._explorer is None:
+            return
+        grid = self._explorer.grid
+        for name, layer in self.layers.items():
+            if name != "mask" and layer.visible and layer in self.viewer.layers:
+                stack = self._explorer.map(name, self.j)
+                if name.startswith("restoration"):
+                    stack = np.where(grid.mask, stack, WINDOW[0]).astype(np.float32)
+                layer.data = frame.to_canvas(grid.to_axes(stack))
+        if "restoration_j" in self.layers:
+            self.layers["restoration_j"].name = f"Restoration {self.j + 1}"
+
+    def rescale(self) -> None:
+        """Set the scales anew: another method has another healthy range."""
+        if self._explorer is not None:
+            for name, range_ in limits(self._explorer).items():
+                self.layers[name].contrast_limits = range_

@@ -1,0 +1,183 @@
+"""The knobs, made from the fields of `Settings`: label from its title, tooltip from its description."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args, get_origin
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QSpinBox, QWidget
+from superqt import QLabeledDoubleSlider, QLabeledSlider
+from superqt.utils import qthrottled
+
+from napari_vqad.settings import Settings
+
+PAUSE = 100  # ms between two answers while a slider moves; the first and the last are always given
+
+
+class Knob(QWidget):
+    """One field of `Settings` on screen."""
+
+    turned = Signal(str, object)  # name, value
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        field = Settings.model_fields[name]
+        self.setToolTip(str(field.description))
+        self.title = QLabel(str(field.title))
+        self.note = QLabel("")
+        self.note.setObjectName("vqad-note")
+        self.note.setStyleSheet("font-size: 11px;")
+        self.note.setWordWrap(True)
+        self.layout_ = QGridLayout(self)
+        self.layout_.setContentsMargins(0, 1, 0, 1)
+        self.layout_.setHorizontalSpacing(6)
+        self.layout_.setVerticalSpacing(0)
+        self.layout_.addWidget(self.title, 0, 0)
+        self.title.setFixedWidth(86)
+        self.layout_.setColumnStretch(1, 1)
+
+    def set(self, value: Any) -> None:
+        """Show a value without telling anybody."""
+        raise NotImplementedError
+
+    def explain(self, text: str) -> None:
+        """Say below the knob what its value means."""
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
+        if text and self.layout_.indexOf(self.note) < 0:
+            self.layout_.addWidget(self.note, 1, 0, 1, 2)
+
+
+class SliderKnob(Knob):
+    """A number; whole for whole-number fields."""
+
+    def __init__(self, name: str, low: float, high: float) -> None:
+        super().__init__(name)
+        self.whole = Settings.model_fields[name].annotation is int
+        self.slider = (QLabeledSlider if self.whole else QLabeledDoubleSlider)(Qt.Orientation.Horizontal)
+        self.slider.setRange(low, high)
+        self.slider.setMinimumWidth(150)
+        if not self.whole:
+            self.slider.setDecimals(2)
+        self.layout_.addWidget(self.slider, 0, 1)
+        self._tell = qthrottled(self._turned, timeout=PAUSE, leading=True)
+        self.slider.valueChanged.connect(self._tell)
+
+    def _turned(self) -> None:
+        self.turned.emit(self.name, self.slider.value())
+
+    def set(self, value: Any) -> None:
+        """Show a value, the range stretched to hold it."""
+        self.slider.blockSignals(True)
+        if value > self.slider.maximum():
+            self.slider.setMaximum(value)
+        self.slider.setValue(value)
+        self.slider.blockSignals(False)
+
+    def span(self, low: float, high: float) -> None:
+        """Set the range."""
+        self.slider.blockSignals(True)
+        self.slider.setRange(low, high)
+        self.slider.blockSignals(False)
+
+
+class ChoiceKnob(Knob):
+    """One of a few words."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.box = QComboBox()
+        self.box.addItems(get_args(Settings.model_fields[name].annotation))
+        self.layout_.addWidget(self.box, 0, 1)
+        self.box.setMinimumWidth(120)
+        self.box.currentTextChanged.connect(lambda text: self.turned.emit(self.name, text))
+
+    def set(self, value: Any) -> None:
+        """Show a choice."""
+        self.box.blockSignals(True)
+        self.box.setCurrentText(value)
+        self.box.blockSignals(False)
+
+
+class SwitchKnob(Knob):
+    """Yes or no."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.box = QCheckBox()
+        self.layout_.addWidget(self.box, 0, 1)
+        self.box.toggled.connect(lambda on: self.turned.emit(self.name, on))
+
+    def set(self, value: Any) -> None:
+        """Show yes or no."""
+        self.box.blockSignals(True)
+        self.box.setChecked(value)
+        self.box.blockSignals(False)
+
+
+class NumberKnob(Knob):
+    """A whole number to type."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.box = QSpinBox()
+        self.box.setRange(0, 2**31 - 1)
+        self.layout_.addWidget(self.box, 0, 1)
+        self.box.valueChanged.connect(lambda value: self.turned.emit(self.name, value))
+
+    def set(self, value: Any) -> None:
+        """Show a number."""
+        self.box.blockSignals(True)
+        self.box.setValue(value)
+        self.box.blockSignals(False)
+
+
+class RangeKnob(Knob):
+    """First and last slice; all of them until one is chosen."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        row = QHBoxLayout()
+        self.first, self.last = QSpinBox(), QSpinBox()
+        for box in (self.first, self.last):
+            row.addWidget(box)
+            box.setKeyboardTracking(False)
+            box.valueChanged.connect(self._turned)
+        self.layout_.addLayout(row, 0, 1)
+
+    def _turned(self) -> None:
+        chosen = (self.first.value(), max(self.first.value(), self.last.value()))
+        whole = (self.first.minimum(), self.last.maximum())
+        self.turned.emit(self.name, None if chosen == whole else chosen)
+
+    def span(self, n_slices: int) -> None:
+        """Set how many slices there are."""
+        for box in (self.first, self.last):
+            box.blockSignals(True)
+            box.setRange(0, n_slices - 1)
+            box.blockSignals(False)
+
+    def set(self, value: Any) -> None:
+        """Show a range, or the whole stack for None."""
+        for box, v in zip((self.first, self.last), value or (0, self.last.maximum()), strict=True):
+            box.blockSignals(True)
+            box.setValue(v)
+            box.blockSignals(False)
+
+
+def make_knob(name: str) -> Knob:
+    """The knob that fits the field's type and bounds."""
+    field = Settings.model_fields[name]
+    if field.annotation is bool:
+        return SwitchKnob(name)
+    if get_origin(field.annotation) is Literal:
+        return ChoiceKnob(name)
+    if name == "slices":
+        return RangeKnob(name)
+    bounds = {type(m).__name__: m for m in field.metadata}
+    if "Le" in bounds:
+        return SliderKnob(name, bounds["Ge"].ge, bounds["Le"].le)
+    if field.annotation is int:
+        return NumberKnob(name)
+    return SliderKnob(name, 0.0, 10.0)  # a threshold; its range comes with the bundle

@@ -1,0 +1,42 @@
+"""The demo: the viewer on a sample head, the dock beside it, the analysis under way."""
+
+from __future__ import annotations
+
+import napari
+from napari.viewer import Viewer, current_viewer
+
+from napari_vqad.bundle import find
+from napari_vqad.ui.dock import ExplorerDock
+from napari_vqad.ui.files import healthy_sample, lesions_sample
+
+SAMPLES = {"healthy": healthy_sample, "lesions": lesions_sample}
+
+
+def open_sample(
+    viewer: Viewer, sample: str = "lesions", bundle: str | None = None, device: str | None = None
+) -> ExplorerDock:
+    """Put a sample head and the dock into a viewer, and start the analysis."""
+    for data, attributes, kind in SAMPLES[sample]():
+        getattr(viewer, f"add_{kind}")(data, **attributes)
+    dock = ExplorerDock(viewer)
+    viewer.window.add_dock_widget(dock, name="VQ Anomaly Explorer", area="right")
+    if bundle is not None:
+        dock.bundle.pick(find(bundle))
+    if device is not None:
+        dock.device.pick(device)
+    dock.start()
+    return dock
+
+
+def open_here() -> None:
+    """The menu entry: the sample in the viewer that is open."""
+    viewer = current_viewer()
+    if viewer is not None:
+        open_sample(viewer)
+
+
+def run(sample: str = "lesions", bundle: str | None = None, device: str | None = None) -> None:
+    """Open a viewer and stay until it is closed."""
+    viewer = Viewer(title="napari-vqad")
+    open_sample(viewer, sample, bundle, device)
+    napari.run()

@@ -1,0 +1,382 @@
+"""The dock: widgets laid out, and wired to the session. What happens is decided there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.viewer import Viewer
+from pydantic import ValidationError
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QFileDialog,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_vqad.bundle import read_config
+from napari_vqad.errors import InputError
+from napari_vqad.ui.board import VIEWS
+from napari_vqad.ui.choosers import Chooser
+from napari_vqad.ui.controls import Knob, RangeKnob, SliderKnob, make_knob
+from napari_vqad.ui.legend import Legend
+from napari_vqad.ui.preferences import read_preferences
+from napari_vqad.ui.profile import Profile
+from napari_vqad.ui.session import Order, Session
+
+SECTIONS = {
+    "Thresholds": ("lambda_s", "lambda_p", "flag_slices", "flag_voxels"),
+    "Restoration": ("method", "n_restorations", "k", "seed"),
+    "More": ("pooling", "distance", "paper_faithful", "axis", "slices"),
+}
+OPEN_AT_FIRST = ("Thresholds", "Restoration")
+NEXT, PREVIOUS, ORIGINAL = "N", "B", "O"
+
+
+class ExplorerDock(QScrollArea):
+    """The VQ Anomaly Explorer."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        preferences = read_preferences()
+        self.session = Session(napari_viewer, preferences.settings, preferences.cache_bytes)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(396)
+        self.setMaximumWidth(420)
+
+        body = QWidget()
+        column = QVBoxLayout(body)
+        column.setContentsMargins(8, 6, 8, 6)
+        column.setSpacing(5)
+        self.setWidget(body)
+
+        self._make_inputs(column, preferences.bundles, preferences.device)
+        self._make_run(column)
+        self._make_views(column)
+        self._make_slices(column)
+        self.knobs: dict[str, Knob] = {}
+        for title, names in SECTIONS.items():
+            self._make_section(column, title, names)
+        notice = QLabel("Research use only, not a medical device.")
+        notice.setStyleSheet("font-size: 11px;")
+        column.addWidget(notice)
+        column.addStretch(1)
+
+        self._listen()
+        self._list_layers()
+        self._show_settings()
+
+    # ---- widgets --------------------------------------------------------------------------------------------------
+
+    def _make_inputs(self, column: QVBoxLayout, bundles: list[Path], device: str) -> None:
+        form = QFormLayout()
+        form.setSpacing(4)
+        self.scan = Chooser("Open a T1 head with File → Open, or File → Open Sample.")
+        self.mask = Chooser("The brain: made here, a Labels layer, or a NIfTI file.")
+        self.bundle = Chooser("Tokenizer and prior that judge the scan.")
+        self.device = Chooser("Where the networks run; auto takes the GPU if there is one.")
+        self.device.fill([(name, name) for name in ("auto", "cuda", "mps", "cpu")])
+        self.device.pick(device)
+        for folder in bundles:
+            try:
+                self.bundle.box.addItem(read_config(folder).title, folder)
+            except InputError as error:
+                self.bundle.box.addItem(f"{folder.name} (does not fit)", folder)
+                self.bundle.box.setItemData(self.bundle.box.count() - 1, str(error), Qt.ItemDataRole.ToolTipRole)
+        self.card = QToolButton()
+        self.card.setText("ⓘ")
+        self.card.setToolTip("Show the model's card: data, licence, metrics, limits of use.")
+        row = QHBoxLayout()
+        row.addWidget(self.bundle.box, 1)
+        row.addWidget(self.card)
+        form.addRow("Scan", self.scan.box)
+        form.addRow("Mask", self.mask.box)
+        form.addRow("Model", row)
+        form.addRow("Device", self.device.box)
+        column.addLayout(form)
+
+    def _make_run(self, column: QVBoxLayout) -> None:
+        row = QHBoxLayout()
+        self.analyse = QPushButton("Analyse")
+        self.analyse.setToolTip("Compute NLL and restorations of the scan, the slice in view first.")
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip("Stop within a batch; what is done is kept.")
+        self.cancel.setEnabled(False)
+        row.addWidget(self.analyse, 2)
+        row.addWidget(self.cancel, 1)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(5)
+        self.status = QLabel("Open a T1 head with File → Open Sample, then press Analyse.")
+        self.status.setWordWrap(True)
+        column.addLayout(row)
+        column.addWidget(self.progress)
+        column.addWidget(self.status)
+
+    def _make_views(self, column: QVBoxLayout) -> None:
+        row = QHBoxLayout()
+        row.setSpacing(2)
+        self.views = QButtonGroup(self)
+        tips = ("the scan alone", "how unlikely each code is", "the weighted mean of the restorations")
+        tips = (*tips, "how far scan and restorations differ", "the pooled residual", "voxels above the threshold")
+        for (name, _layers), tip in zip(VIEWS.items(), tips, strict=True):
+            button = QToolButton()
+            button.setText(name)
+            button.setToolTip(f"Show {tip}.")
+            button.setCheckable(True)
+            button.setStyleSheet(
+                "QToolButton { padding: 3px 1px; } QToolButton:checked { background: #2f6f9f; color: white; }"
+            )
+            self.views.addButton(button)
+            row.addWidget(button, 1)
+        self.legend = Legend()
+        self.beside = QToolButton()
+        self.beside.setText("Side by side")
+        self.beside.setCheckable(True)
+        self.beside.setToolTip("Show the scan and the chosen map next to each other, moving together.")
+        self.original = QToolButton()
+        self.original.setText(f"Scan (hold {ORIGINAL})")
+        self.original.setToolTip(f"While held, or while the key {ORIGINAL} is held, the scan alone is shown.")
+        self.which = QSpinBox()
+        self.which.setPrefix("no. ")
+        self.which.setRange(0, 30)
+        self.which.setSpecialValueText("mean of S")
+        self.which.setToolTip("Which restoration the Restoration view shows: their weighted mean, or one of them.")
+        second = QHBoxLayout()
+        for widget in (self.beside, self.original, self.which):
+            second.addWidget(widget)
+        column.addLayout(row)
+        column.addWidget(self.legend)
+        column.addLayout(second)
+
+    def _make_slices(self, column: QVBoxLayout) -> None:
+        self.profile = Profile()
+        row = QHBoxLayout()
+        self.previous, self.next = QToolButton(), QToolButton()
+        self.previous.setText(f"◀ ({PREVIOUS})")
+        self.next.setText(f"({NEXT}) ▶")
+        self.previous.setToolTip(f"Previous flagged slice (key {PREVIOUS}).")
+        self.next.setToolTip(f"Next flagged slice (key {NEXT}).")
+        self.count = QLabel("")
+        self.count.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        row.addWidget(self.previous)
+        row.addWidget(self.count, 1)
+        row.addWidget(self.next)
+        column.addWidget(self.profile)
+        column.addLayout(row)
+
+    def _make_section(self, column: QVBoxLayout, title: str, names: tuple[str, ...]) -> None:
+        section = QCollapsible(title)
+        section.layout().setContentsMargins(0, 0, 0, 0)
+        section.setDuration(0)
+        for name in names:
+            knob = make_knob(name)
+            knob.turned.connect(self._on_turned)
+            self.knobs[name] = knob
+            section.addWidget(knob)
+        if title in OPEN_AT_FIRST:
+            section.expand(animate=False)
+        column.addWidget(section)
+
+    # ---- wires ----------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        session, layers = self.session, self.viewer.layers
+        self.analyse.clicked.connect(self.start)
+        self.cancel.clicked.connect(session.cancel)
+        self.card.clicked.connect(self._show_card)
+        self.mask.box.activated.connect(self._on_mask)
+        self.views.buttonClicked.connect(lambda _button: self._show_view())
+        self.which.valueChanged.connect(lambda _value: self._show_view())
+        self.beside.toggled.connect(self._on_beside)
+        self.original.pressed.connect(lambda: self._hold(True))
+        self.original.released.connect(lambda: self._hold(False))
+        self.profile.chosen.connect(session.go_to)
+        self.previous.clicked.connect(lambda: session.go_to_flagged(-1))
+        self.next.clicked.connect(lambda: session.go_to_flagged(1))
+        session.opened.connect(self._on_opened)
+        session.settled.connect(self._show_settings)
+        session.advanced.connect(self._on_advanced)
+        session.busy.connect(self._on_busy)
+        session.moved.connect(lambda: self.profile.show_here(session.current()))
+        layers.events.inserted.connect(self._list_layers)
+        layers.events.removed.connect(self._list_layers)
+        self.viewer.bind_key(NEXT, lambda _viewer: session.go_to_flagged(1), overwrite=True)
+        self.viewer.bind_key(PREVIOUS, lambda _viewer: session.go_to_flagged(-1), overwrite=True)
+        self.viewer.bind_key(ORIGINAL, self._while_held, overwrite=True)
+
+    def _while_held(self, _viewer: Viewer):  # napari calls a generator at press and again at release
+        self._hold(True)
+        yield
+        self._hold(False)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802, D102
+        super().showEvent(event)
+        self.window().installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802, D102
+        if event.type() == QEvent.Type.Close and watched is self.window():
+            self.session.close()
+        return super().eventFilter(watched, event)
+
+    # ---- what the person does -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Analyse the chosen scan."""
+        scan, bundle = self.scan.value, self.bundle.value
+        if scan is None or bundle is None:
+            missing = "scan: open one with File → Open or File → Open Sample" if scan is None else "model"
+            self.status.setText(f"There is no {missing}.")
+            return
+        self.session.analyse(Order(scan, self.mask.value, bundle, self.device.value))
+
+    def _on_turned(self, name: str, value: object) -> None:
+        try:
+            self.session.change(**{name: value})
+        except ValidationError as error:
+            self.status.setText(error.errors()[0]["msg"])
+        if name == "method":
+            self.session.board.rescale()
+
+    def _on_mask(self, _index: int) -> None:
+        if self.mask.value == "file":
+            path, _ = QFileDialog.getOpenFileName(self, "Brain mask", "", "NIfTI (*.nii *.nii.gz)")
+            self.mask.box.setCurrentIndex(0)
+            if path:
+                self.mask.box.insertItem(1, Path(path).name, Path(path))
+                self.mask.box.setCurrentIndex(1)
+
+    def view_name(self) -> str:
+        """The question that is shown."""
+        button = self.views.checkedButton()
+        return button.text() if button else "Scan"
+
+    def show_view(self, name: str) -> None:
+        """Show one question: a name of `VIEWS`."""
+        for button in self.views.buttons():
+            button.setChecked(button.text() == name)
+        self._show_view()
+
+    def _show_view(self) -> None:
+        board = self.session.board
+        board.show(self.view_name(), self.which.value())
+        explorer = self.session.explorer
+        key = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}.get(self.view_name())
+        if explorer is None or key is None:
+            self.legend.show_scale(0.0, "", 0.0)
+            return
+        healthy = explorer.bundle.calibration.value(key, "p99", method=explorer.settings.method)
+        unit = "nats" if key == "nll" else "SD of healthy intensity"
+        self.legend.show_scale(board.layers[key].contrast_limits[1], unit, healthy)
+
+    def _on_beside(self, on: bool) -> None:
+        self.viewer.canvas.grid.enabled = on
+
+    def _hold(self, on: bool) -> None:
+        self.session.board.hide(on)
+
+    def _show_card(self) -> None:
+        folder = self.bundle.value
+        if folder is None:
+            return
+        box = QMessageBox(self)
+        box.setWindowTitle("Model card")
+        box.setTextFormat(Qt.TextFormat.MarkdownText)
+        card = folder / "README.md"
+        box.setText(card.read_text(encoding="utf-8") if card.exists() else f"{folder.name} has no card.")
+        box.open()
+
+    # ---- what the session tells -----------------------------------------------------------------------------------
+
+    def _list_layers(self) -> None:
+        ours = set(map(id, self.session.board.layers.values()))
+        mine = [layer for layer in self.viewer.layers if id(layer) not in ours]
+        scans = [s for s in mine if isinstance(s, Image) and s.ndim == 3 and not s.rgb]
+        self.scan.fill([(s.name, s) for s in scans], newest=True)
+        files = [(t, v) for t, v in self.mask.items() if isinstance(v, Path)]
+        labels = [(m.name, m) for m in mine if isinstance(m, Labels) and m.ndim == 3]
+        self.mask.fill([("made here", None), *files, *labels, ("from a file …", "file")])
+
+    def _on_opened(self) -> None:
+        explorer = self.session.explorer
+        self._list_layers()
+        calibration = explorer.bundle.calibration
+        for name in ("lambda_s", "lambda_p"):
+            self._slider(name).span(0.0, calibration.value("nll", "p99.99"))
+        knob = self.knobs["slices"]
+        if isinstance(knob, RangeKnob):
+            knob.span(len(explorer.grid))
+        if self.views.checkedButton() is None or self.view_name() == "Scan":
+            self.show_view("Score")
+        else:
+            self._show_view()
+        self._show_settings()
+
+    def _on_advanced(self, text: str) -> None:
+        note = self.session.note
+        self.status.setText(f"{text}\n{note}" if note else text)
+        self._show_scores()
+
+    def _on_busy(self, busy: bool) -> None:
+        self.cancel.setEnabled(busy)
+        self.analyse.setEnabled(not busy)
+        self.progress.setRange(0, 0 if busy else 1)
+
+    def _slider(self, name: str) -> SliderKnob:
+        knob = self.knobs[name]
+        assert isinstance(knob, SliderKnob)
+        return knob
+
+    def _show_settings(self) -> None:
+        """Knobs as the settings are, each threshold in its unit and as a healthy percentile."""
+        settings, explorer = self.session.settings, self.session.explorer
+        for name, knob in self.knobs.items():
+            if not isinstance(getattr(settings, name), str) or name in ("method", "pooling", "distance", "axis"):
+                knob.set(getattr(settings, name))
+        if explorer is None:
+            for name in SECTIONS["Thresholds"]:
+                self.knobs[name].explain("")
+            return
+        limits, calibration, method = explorer.thresholds(), explorer.bundle.calibration, settings.method
+        percentile = calibration.percentile
+        self._slider("flag_voxels").span(0.0, 2 * calibration.value("pixel_score", "p99.9", method=method))
+        highest = calibration.value("slice_score", "p100", lambda_s=limits.lambda_s)
+        self._slider("flag_slices").span(0.0, max(1.0, 1.5 * highest))
+        for name in SECTIONS["Thresholds"]:
+            self.knobs[name].set(getattr(limits, name))
+        codes = "{:.2f} nats · {:.1f} % of healthy codes"
+        self.knobs["lambda_s"].explain(codes.format(limits.lambda_s, percentile("nll", limits.lambda_s)))
+        self.knobs["lambda_p"].explain(codes.format(limits.lambda_p, percentile("nll", limits.lambda_p)))
+        share = percentile("slice_score", limits.flag_slices, lambda_s=limits.lambda_s)
+        self.knobs["flag_slices"].explain(f"{limits.flag_slices:.0f} nats · {share:.1f} % of healthy slices")
+        share = percentile("pixel_score", limits.flag_voxels, method=method)
+        false = calibration.findings_per_scan(limits.flag_voxels, method=method)
+        words = f"{limits.flag_voxels:.2f} SD · {share:.2f} % of healthy voxels · {false:.1f} false findings/scan"
+        self.knobs["flag_voxels"].explain(words)
+        self._show_scores()
+
+    def _show_scores(self) -> None:
+        explorer = self.session.explorer
+        if explorer is None:
+            return
+        grid, flagged = explorer.grid, explorer.flagged_slices()
+        mm = grid.origin[grid.axis] + grid.spacing * np.arange(len(grid))
+        self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, mm)
+        self.count.setText(f"{int(flagged.sum())} of {len(grid)} slices flagged")

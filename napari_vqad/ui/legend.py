@@ -1,0 +1,58 @@
+"""The colour bar of the map in view, with its unit and what is healthy."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QFontMetricsF, QLinearGradient, QPainter, QPaintEvent
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from napari_vqad.sheet import heat
+
+
+class Legend(QWidget):
+    """One scale for all scans: from 0 to a limit that comes from healthy ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.high, self.unit, self.healthy = 0.0, "", 0.0
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:  # noqa: N802, D102
+        return QSize(300, 34)
+
+    def show_scale(self, high: float, unit: str, healthy: float) -> None:
+        """0 to `high` in `unit`; `healthy` is the 99th percentile of healthy values."""
+        self.high, self.unit, self.healthy = high, unit, healthy
+        self.setVisible(bool(unit))
+        self.setToolTip(
+            f"From 0 to {high:.2f} {unit}, the same for every scan. 99 % of healthy values lie left of the mark."
+        )
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802, D102
+        if not self.unit or self.high <= 0:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        font = painter.font()
+        font.setPixelSize(10)
+        painter.setFont(font)
+        metrics = QFontMetricsF(font)
+        bar = QRectF(2, 3, self.width() - 4, 9)
+        gradient, colours = QLinearGradient(bar.topLeft(), bar.topRight()), heat()
+        for i in range(17):
+            r, g, b, a = colours(i / 16)
+            # Over a dark grey, as over tissue on the canvas.
+            gradient.setColorAt(i / 16, QColor.fromRgbF(*(0.2 * (1 - a) + c * a for c in (r, g, b))))
+        painter.fillRect(bar, gradient)
+        ink = self.palette().text().color()
+        painter.setPen(ink)
+        mark = bar.left() + bar.width() * min(self.healthy / self.high, 1.0)
+        painter.drawLine(QPointF(mark, bar.top() - 2), QPointF(mark, bar.bottom() + 4))
+        base = bar.bottom() + metrics.ascent() + 5
+        painter.drawText(QPointF(2, base), "0")
+        text = "99 % of healthy"
+        start = min(max(mark - metrics.horizontalAdvance(text) / 2, 14), self.width() * 0.55)
+        painter.drawText(QPointF(start, base), text)
+        right = QRectF(2, base - metrics.ascent(), self.width() - 4, metrics.height())
+        painter.drawText(right, Qt.AlignmentFlag.AlignRight, f"{self.high:.1f} {self.unit}")

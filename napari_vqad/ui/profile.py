@@ -1,0 +1,103 @@
+"""The slice scores along the stack: what is flagged, where one is, and a click to go there."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen
+from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
+
+BAR, FLAGGED, HERE = QColor("#7d8a99"), QColor("#ff9f1c"), QColor("#59bfff")
+
+
+class Profile(QWidget):
+    """AS_sample of each slice as bars, with the flagging threshold as a line; nats."""
+
+    chosen = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores, self.flagged = np.zeros(0), np.zeros(0, bool)
+        self.mm = np.zeros(0)
+        self.threshold, self.here = 0.0, 0
+        self.setMouseTracking(True)
+        self.setMinimumHeight(96)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:  # noqa: N802, D102
+        return QSize(300, 104)
+
+    def show_scores(self, scores: np.ndarray, flagged: np.ndarray, threshold: float, mm: np.ndarray) -> None:
+        """Scores (n,) in nats, NaN where not ready; threshold in nats; slice positions in mm."""
+        self.scores, self.flagged, self.threshold, self.mm = scores, flagged, threshold, mm
+        self.update()
+
+    def show_here(self, index: int) -> None:
+        """Mark the slice in view."""
+        self.here = index
+        self.update()
+
+    def _plot(self) -> QRectF:
+        return QRectF(34, 6, self.width() - 40, self.height() - 24)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802, D102
+        painter, plot, n = QPainter(self), self._plot(), len(self.scores)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        ink = self.palette().text().color()
+        font = painter.font()
+        font.setPixelSize(10)
+        painter.setFont(font)
+        painter.setPen(ink)
+        if not n:
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "slice scores appear here")
+            return
+        seen = np.nan_to_num(self.scores)
+        top = max(float(seen.max()), 1.3 * self.threshold, 1e-6)
+        step = plot.width() / n
+        for i, score in enumerate(seen):
+            height = plot.height() * score / top
+            colour = FLAGGED if self.flagged[i] else BAR
+            painter.fillRect(
+                QRectF(plot.left() + i * step, plot.bottom() - height, max(step - 0.8, 0.8), height), colour
+            )
+        y = plot.bottom() - plot.height() * self.threshold / top
+        painter.setPen(QPen(FLAGGED, 1, Qt.PenStyle.DashLine))
+        painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
+        x = plot.left() + (self.here + 0.5) * step
+        painter.setPen(QPen(HERE, 1.6))
+        painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom() + 2))
+        self._labels(painter, plot, top, y, ink)
+
+    def _labels(self, painter: QPainter, plot: QRectF, top: float, y: float, ink: QColor) -> None:
+        metrics = QFontMetricsF(painter.font())
+        painter.setPen(ink)
+        painter.drawText(QPointF(2, plot.top() + metrics.ascent() - 2), f"{top:.0f}")
+        painter.drawText(QPointF(2, plot.bottom()), "0")
+        if plot.top() + 12 < y < plot.bottom() - 12:
+            painter.setPen(FLAGGED)
+            painter.drawText(QPointF(2, y + 4), f"{self.threshold:.0f}")
+        painter.setPen(ink)
+        low, high = f"{self.mm[0]:+.0f} mm", f"{self.mm[-1]:+.0f} mm"
+        base = plot.bottom() + metrics.ascent() + 3
+        painter.drawText(QPointF(plot.left(), base), low)
+        painter.drawText(QPointF(plot.right() - metrics.horizontalAdvance(high), base), high)
+        unit = "sample-wise score, nats"
+        painter.drawText(QPointF(plot.center().x() - metrics.horizontalAdvance(unit) / 2, base), unit)
+
+    def _index(self, event: QMouseEvent) -> int:
+        plot = self._plot()
+        part = (event.position().x() - plot.left()) / max(plot.width(), 1)
+        return int(np.clip(part * len(self.scores), 0, len(self.scores) - 1))
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802, D102
+        if len(self.scores):
+            self.chosen.emit(self._index(event))
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802, D102
+        if not len(self.scores):
+            return
+        i = self._index(event)
+        score = "not analysed" if np.isnan(self.scores[i]) else f"{self.scores[i]:.0f} nats"
+        QToolTip.showText(event.globalPosition().toPoint(), f"{self.mm[i]:+.0f} mm: {score}", self)
+        if event.buttons() & Qt.MouseButton.LeftButton:
+            self.chosen.emit(i)

@@ -1,0 +1,242 @@
+"""The session: which scan is explored with which settings, and the work that goes on for it. No widgets.
+
+Views listen to its signals and call its methods; it alone owns the explorer, the layers and the worker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.qt.threading import GeneratorWorker, thread_worker
+from napari.utils.notifications import show_error
+from napari.viewer import Viewer
+from psygnal import Signal
+
+from napari_vqad.brainmask import make_mask
+from napari_vqad.bundle import Bundle
+from napari_vqad.errors import InputError
+from napari_vqad.explorer import Explorer, Progress
+from napari_vqad.io.nifti import read_mask
+from napari_vqad.settings import Settings
+from napari_vqad.ui import frame
+from napari_vqad.ui.board import Board
+from napari_vqad.volume import Volume
+
+REDRAW = 0.5  # s between redraws while work goes on
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the person asks to be analysed. `mask` is a Labels layer, a file, or None to have one made."""
+
+    scan: Image
+    mask: Labels | Path | None
+    bundle: Path
+    device: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scan that is ready to be worked on."""
+
+    explorer: Explorer
+    mask: np.ndarray
+    note: str
+
+
+class Session:
+    """State of the dock."""
+
+    opened = Signal()  # another scan or bundle is being explored
+    settled = Signal()  # settings changed
+    advanced = Signal(str)  # how far the work is, in words
+    busy = Signal(bool)
+    moved = Signal()  # the slice in view changed
+
+    def __init__(self, viewer: Viewer, settings: Settings, cache_bytes: int) -> None:
+        self.viewer = viewer
+        self.settings = settings
+        self.cache_bytes = cache_bytes
+        self.explorer: Explorer | None = None
+        self.note = ""
+        self.board = Board(viewer)
+        self._bundle: Bundle | None = None
+        self._device = ""
+        self._worker: GeneratorWorker | None = None
+        self._drawn = 0.0
+        self._closed = False
+        viewer.dims.events.point.connect(self._on_point)
+
+    # ---- what the person does -------------------------------------------------------------------------------------
+
+    def analyse(self, order: Order) -> None:
+        """Load what is needed off the main thread, then work. What was explored before stays until that is ready."""
+        self.cancel()
+        self._start(self._prepare(order), self._on_prepared)
+
+    def change(self, **updates: Any) -> None:
+        """Take new settings; what is cheap shows at once, the rest is worked on.
+
+        Raises:
+            pydantic.ValidationError: a value does not fit.
+        """
+        settings = Settings.model_validate(self.settings.model_dump() | updates)
+        if settings == self.settings:
+            return
+        axis_changed = settings.axis != self.settings.axis
+        self.settings = settings
+        if self.explorer is not None:
+            if axis_changed:
+                self.advanced.emit("Another scan axis: press Analyse.")
+            elif self.explorer.change(settings):
+                self._work()
+            self.redraw()
+        self.settled.emit()
+
+    def cancel(self) -> None:
+        """Stop the work within a batch; what is done stays."""
+        if self.explorer is not None:
+            self.explorer.cancel()
+        if self._worker is not None:
+            self._worker.quit()
+
+    def close(self) -> None:
+        """Stop for good: nothing is touched any more."""
+        self._closed = True
+        self.cancel()
+
+    # ---- slices ---------------------------------------------------------------------------------------------------
+
+    def current(self) -> int:
+        """The slice in view."""
+        return self.explorer.focus if self.explorer else 0
+
+    def go_to(self, index: int) -> None:
+        """Bring a slice into view."""
+        if self.explorer is not None:
+            grid = self.explorer.grid
+            self.viewer.dims.set_point(frame.canvas_axis(grid), frame.point_of(grid, index))
+
+    def go_to_flagged(self, step: int) -> None:
+        """Bring the next (1) or previous (−1) flagged slice into view, round the end."""
+        if self.explorer is None:
+            return
+        flagged = np.flatnonzero(self.explorer.flagged_slices())
+        if not len(flagged):
+            self.advanced.emit("No slice is flagged; lower λ_s or the percentile for slices.")
+            return
+        now = self.current()
+        beyond = flagged[flagged > now] if step > 0 else flagged[flagged < now][::-1]
+        self.go_to(int(beyond[0] if len(beyond) else flagged[0 if step > 0 else -1]))
+
+    def _on_point(self) -> None:
+        if self.explorer is not None:
+            self.explorer.focus = frame.slice_at(self.explorer.grid, self.viewer.dims.point)
+            self.moved.emit()
+
+    # ---- work -----------------------------------------------------------------------------------------------------
+
+    def _prepare(self, order: Order) -> Iterator[str | Prepared]:
+        yield "Reading the scan …"
+        volume = frame.volume_of(order.scan)
+        if self._bundle is None or (self._bundle.folder, self._device) != (order.bundle, order.device):
+            yield "Loading the model …"
+            self._bundle, self._device = Bundle.load(order.bundle, order.device), order.device
+        mask, note = None, ""
+        if order.mask is None:
+            yield "Making the brain mask …"
+            mask, note = make_mask(volume)
+        else:
+            mask, note = _given_mask(order.mask, volume)
+        explorer = Explorer(self._bundle, self.settings, self.cache_bytes)
+        explorer.open(volume, mask)
+        yield Prepared(explorer, mask, note)
+
+    def _on_prepared(self, news: str | Prepared) -> None:
+        if isinstance(news, str):
+            self.advanced.emit(news)
+            return
+        self.explorer, self.note = news.explorer, news.note
+        if news.explorer.grid.outside > 0.02:
+            self.note += f" {news.explorer.grid.outside:.0%} of it lies beyond the model's grid and is not analysed."
+        self.board.open(news.explorer, news.mask)
+        news.explorer.change(self.settings)
+        self._on_point()
+        self.opened.emit()
+
+    def _work(self) -> None:
+        """Work on what is missing, unless that goes on already: it looks at the newest settings by itself."""
+        if self._worker is None and self.explorer is not None:
+            self._start(self.explorer.work(), self._on_progress)
+
+    def _on_progress(self, progress: Progress) -> None:
+        self.advanced.emit(str(progress))
+        if time.monotonic() - self._drawn > REDRAW:
+            self.redraw()
+
+    def redraw(self) -> None:
+        """Bring the visible layers up to date."""
+        if self.explorer is not None and not self._closed:
+            self.board.refresh()
+            self._drawn = time.monotonic()
+
+    def _start(self, steps: Iterator, on_step: Callable) -> None:
+        """Run a generator in a worker thread; its steps and its end are heard in the main thread."""
+
+        @thread_worker(start_thread=False, ignore_errors=True)
+        def run() -> Iterator:
+            yield from steps
+
+        worker = run()
+
+        def step(value: Any) -> None:
+            if worker is self._worker and not self._closed:
+                on_step(value)
+
+        def failed(error: Exception) -> None:
+            if isinstance(error, InputError):
+                show_error(str(error))
+                self.advanced.emit(str(error))
+            else:
+                raise error
+
+        def finished() -> None:
+            if worker is not self._worker or self._closed:
+                return
+            self._worker = None
+            self.redraw()
+            self.busy.emit(False)
+            if self.explorer is not None and on_step == self._on_prepared and not worker.abort_requested:
+                self._work()
+            elif worker.abort_requested:
+                self.advanced.emit("Cancelled; what was done is kept.")
+            elif self.explorer is not None and self.explorer.change(self.settings):
+                self._work()
+            elif self.explorer is not None and on_step == self._on_progress:
+                self.advanced.emit("Ready.")
+                self.settled.emit()
+
+        worker.yielded.connect(step)
+        worker.errored.connect(failed)
+        worker.finished.connect(finished)
+        self._worker = worker
+        self.busy.emit(True)
+        worker.start()
+
+
+def _given_mask(mask: Labels | Path, volume: Volume) -> tuple[np.ndarray, str]:
+    if isinstance(mask, Path):
+        return read_mask(mask, volume), f"Brain mask from {mask.name}."
+    array = frame.from_canvas(np.asarray(mask.data)) > 0
+    if array.shape != volume.voxels.shape:
+        sizes = ["×".join(map(str, s)) for s in (array.shape, volume.voxels.shape)]
+        raise InputError(
+            f"The mask layer '{mask.name}' has {sizes[0]} voxels and the scan has {sizes[1]}; they must agree."
+        )
+    return array, f"Brain mask from the layer '{mask.name}'."
