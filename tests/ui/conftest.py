@@ -1,0 +1,101 @@
+"""A real viewer, the dock in it, and a small head to explore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+
+from napari_vqad.io.nifti import write_map
+from napari_vqad.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def default_preferences(monkeypatch):
+    """Tests must not depend on what is set in napari on this machine, and are quick with few restorations."""
+    from napari_vqad.ui import dock
+    from napari_vqad.ui.preferences import Preferences
+
+    start = Settings(n_restorations=3)
+    monkeypatch.setattr(dock, "read_preferences", lambda: Preferences([], "cpu", 64 * 2**20, start))
+
+
+@pytest.fixture
+def notices() -> Iterator[list[str]]:
+    """What napari told the person."""
+    told: list[str] = []
+
+    def hear(notification) -> None:
+        told.append(notification.message)
+
+    notification_manager.notification_ready.connect(hear)
+    yield told
+    notification_manager.notification_ready.disconnect(hear)
+
+
+@pytest.fixture
+def head_file(head, tmp_path) -> Path:
+    """The small head as a NIfTI file."""
+    volume, _mask = head
+    path = tmp_path / "head.nii.gz"
+    write_map(path, volume.voxels, volume)
+    return path
+
+
+@pytest.fixture
+def dock(make_napari_viewer, tiny_bundle, head):
+    """The dock in a viewer, the small head and its mask open, nothing analysed yet."""
+    from napari_vqad.ui.dock import ExplorerDock
+    from napari_vqad.ui.files import label_layer, scan_layer
+    from napari_vqad.volume import Volume
+
+    viewer = make_napari_viewer(show=True)
+    dock = ExplorerDock(viewer)
+    viewer.window.add_dock_widget(dock, name="VQ Anomaly Explorer", area="right")
+    volume, mask = head
+    scan, labels = (
+        scan_layer(volume),
+        label_layer(Volume(mask.astype(np.float32), volume.affine, volume.affine), "ball"),
+    )
+    viewer.add_image(scan[0], **scan[1])
+    viewer.add_labels(labels[0], **labels[1])
+    dock.bundle.box.addItem("Tiny", tiny_bundle)
+    dock.bundle.pick(tiny_bundle)
+    dock.mask.pick(viewer.layers["ball"])
+    yield dock
+    dock.session.close()
+
+
+@pytest.fixture
+def idle(qtbot) -> Callable:
+    """Wait until a dock's work is done."""
+
+    def wait(dock, timeout: int = 20_000) -> None:
+        def done() -> None:
+            explorer = dock.session.explorer
+            assert explorer is not None
+            assert explorer.ready("restoration").all()
+            assert dock.analyse.isEnabled()
+
+        qtbot.waitUntil(lambda: _holds(done), timeout=timeout)
+
+    return wait
+
+
+def _holds(check: Callable[[], None]) -> bool:
+    try:
+        check()
+    except AssertionError:
+        return False
+    return True
+
+
+@pytest.fixture
+def explored(dock, idle):
+    """The dock with the small head analysed."""
+    dock.start()
+    idle(dock)
+    return dock

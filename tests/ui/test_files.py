@@ -1,0 +1,106 @@
+"""NIfTI into napari and out of it."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_vqad.io.nifti import read_scan, write_map
+from napari_vqad.ui import files, frame
+from napari_vqad.volume import GridSpec, Volume, to_grid
+
+
+@pytest.fixture
+def odd_file(tmp_path):
+    """A scan with permuted, flipped and slightly oblique axes."""
+    voxels = np.random.default_rng(1).normal(100, 10, size=(9, 10, 11)).astype(np.float32)
+    affine = np.array([[0.1, 0, -2, 11], [3, 0.1, 0, -12], [0, -1.5, 0.1, 13], [0, 0, 0, 1]])
+    path = tmp_path / "odd.nii.gz"
+    nib.save(nib.Nifti1Image(voxels, affine), path)
+    return path
+
+
+def test_only_nifti_is_taken():
+    assert files.get_reader("scan.nii.gz") is not None
+    assert files.get_reader(["a.nii", "b.nii.gz"]) is not None
+    assert files.get_reader("scan.tif") is None
+    assert files.get_reader(["a.nii", "b.tif"]) is None
+
+
+def test_a_layer_says_where_it_is(odd_file):
+    ((data, attributes, kind),) = files.read(str(odd_file))
+    assert kind == "image"
+    assert data.shape == (10, 9, 11)  # S, A, R of a file whose axes run A, S, R
+    assert set(attributes["units"]) == {"mm"}
+    assert len(attributes["axis_labels"]) == 3
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_image_comes_back_as_it_was(odd_file, tmp_path, ending):
+    ((data, attributes, _),) = files.read(str(odd_file))
+    (written,) = files.write_image(str(tmp_path / f"again{ending}"), data, attributes)
+    before, after = nib.load(odd_file), nib.load(written)
+    np.testing.assert_allclose(after.affine, before.affine)
+    np.testing.assert_array_equal(after.get_fdata(), before.get_fdata())
+
+
+def test_map_is_written_in_the_space_of_its_scan(head, tmp_path):
+    volume, mask = head
+    grid = to_grid(volume, mask, GridSpec((32, 40), 4.0))
+    attributes = {"name": "NLL (nats)", "metadata": {"napari_vqad": volume, "napari_vqad_grid": grid}}
+    attributes |= frame.placed_on(grid)
+    (written,) = files.write_image(str(tmp_path / "nll.nii.gz"), frame.to_canvas(grid.to_axes(grid.slices)), attributes)
+    after = nib.load(written)
+    assert after.shape == volume.voxels.shape
+    np.testing.assert_allclose(after.affine, volume.affine)
+    inside = volume.voxels[mask]
+    expected = np.clip((volume.voxels - inside.mean()) / inside.std(), -3, 4)
+    np.testing.assert_allclose(after.get_fdata()[mask], expected[mask], atol=1e-3)
+
+
+def test_labels_stay_whole_numbers(head, tmp_path):
+    volume, mask = head
+    labels = Volume(mask.astype(np.float32) * 3, volume.affine, volume.affine)
+    data, attributes, kind = files.label_layer(labels, "ball")
+    assert kind == "labels"
+    (written,) = files.write_labels(str(tmp_path / "labels.nii.gz"), data, attributes)
+    after = nib.load(written)
+    assert after.get_data_dtype().kind in "iu"
+    np.testing.assert_array_equal(np.asarray(after.dataobj), 3 * mask)
+
+
+def test_layer_of_another_reader_is_written_where_it_lies(tmp_path):
+    data = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    attributes = {"name": "mine", "metadata": {}, "scale": (3, 2, 1), "translate": (10, 20, 30)}
+    (written,) = files.write_image(str(tmp_path / "mine.nii.gz"), data, attributes)
+    volume = read_scan(written)
+    np.testing.assert_allclose(sorted(volume.spacing), (1, 2, 3))
+    assert volume.voxels.sum() == data.sum()
+
+
+def test_broken_file_is_one_sentence_and_no_layer(tmp_path, notices):
+    path = tmp_path / "broken.nii.gz"
+    path.write_bytes(b"nothing of use")
+    assert files.read(str(path)) == [(None,)]
+    assert len(notices) == 1
+    assert "broken.nii.gz" in notices[0]
+
+
+def test_one_broken_file_does_not_stop_the_others(head_file, tmp_path, notices):
+    path = tmp_path / "empty.nii"
+    path.touch()
+    found = files.read([str(path), str(head_file)])
+    assert [layer[1]["name"] for layer in found] == ["head"]
+    assert len(notices) == 1
+
+
+def test_samples_bring_their_answer_hidden(head, tmp_path, monkeypatch):
+    volume, mask = head
+    for name in ("healthy_t1", "lesions_t1"):
+        write_map(tmp_path / f"{name}.nii.gz", volume.voxels, volume)
+    write_map(tmp_path / "lesions_label.nii.gz", mask, volume)
+    monkeypatch.setattr(files, "samples_folder", lambda: tmp_path)
+    assert [layer[2] for layer in files.healthy_sample()] == ["image"]
+    image, labels = files.lesions_sample()
+    assert (image[2], labels[2]) == ("image", "labels")
+    assert labels[1]["visible"] is False
+    assert labels[0].sum() == mask.sum()
