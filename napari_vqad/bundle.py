@@ -83,7 +83,7 @@ class Bundle:
             folder,
             fingerprint(folder),
             config,
-            tokenizer.to(target, memory_format=torch.channels_last),
+            tokenizer.to(target).to(memory_format=torch.channels_last),  # type: ignore[call-overload]  # stubs lack it
             prior.to(target),
             calibration,
             target,
@@ -110,7 +110,10 @@ def read_config(folder: Path) -> BundleConfig:
     return _read_json(folder / "config.json", BundleConfig)
 
 
-def load_weights(model: nn.Module, path: Path) -> nn.Module:
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def load_weights(model: Network, path: Path) -> Network:
     """Fill a network from a safetensors file of any float type; float32, eval mode, no gradients.
 
     Raises:

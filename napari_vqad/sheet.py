@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from napari_vqad.explorer import Explorer
 
@@ -43,17 +46,19 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
     scale, colours = limits(explorer), heat()
     columns = ("Scan", "NLL", "Restoration", "Residual", "Pixel score", "Flagged")
 
-    figure = Figure(figsize=(12.8, 1.55 * len(chosen) + 1.9), facecolor=PAPER)
+    tall, wide = upright(grid.slices[0]).shape
+    height = 1.75 * len(chosen) + 2.0
+    figure = Figure(figsize=(1.15 + 1.78 * len(columns) * wide / tall, height), facecolor=PAPER)
     axes = figure.subplots(len(chosen), len(columns), squeeze=False)
     figure.subplots_adjust(
-        left=0.085,
+        left=1.1 / figure.get_figwidth(),
         right=0.995,
-        top=1 - 0.95 / figure.get_figheight(),
-        bottom=0.85 / figure.get_figheight(),
+        top=1 - 1.15 / height,
+        bottom=0.75 / height,
         wspace=0.02,
         hspace=0.03,
     )
-    shown = {}
+    shown: dict[str, AxesImage] = {}
     for row, i in zip(axes, chosen, strict=True):
         scan = upright(grid.slices[i])
         for ax, column in zip(row, columns, strict=True):
@@ -98,11 +103,9 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
         "residual": (3, "SD of healthy intensity"),
         "pixel_score": (4, "SD of healthy intensity"),
     }
-    for key, (column, unit) in bars.items():
-        box = axes[-1, column].get_position()
-        bar = figure.add_axes(
-            (box.x0 + 0.012, 0.5 / figure.get_figheight(), box.width - 0.024, 0.1 / figure.get_figheight())
-        )
+    for key, (place, unit) in bars.items():
+        box = axes[-1, place].get_position()
+        bar = figure.add_axes((box.x0 + 0.012, 0.5 / height, box.width - 0.024, 0.09 / height))
         bar.set_facecolor("#3a3a40")
         colourbar = figure.colorbar(shown[key], cax=bar, orientation="horizontal")
         colourbar.set_label(unit, color=FAINT, fontsize=8, labelpad=2)
@@ -139,13 +142,15 @@ def _letters(ax: Axes, axis: int) -> None:
 
 def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
     s, t = explorer.settings, explorer.thresholds()
-    top = 1 - 0.3 / figure.get_figheight()
-    figure.text(0.012, top, name, color=INK, fontsize=14, va="center", fontweight="bold")
     chosen = f"{s.method}, λ_p {t.lambda_p:.2f} nats, S = {s.n_restorations}, k = {s.k:g}, pooling {s.pooling}"
     if s.method == "regenerative":
         chosen = f"regenerative, pooling {s.pooling}"
-    flagged = int(explorer.flagged_slices().sum())
-    text = f"{explorer.bundle.title}  ·  {chosen}  ·  {flagged} of {len(explorer.grid)} slices flagged ▲ (λ_s {t.lambda_s:.2f} nats)"
-    figure.text(0.988, top + 0.09 / figure.get_figheight(), text, color=FAINT, fontsize=8.5, va="center", ha="right")
-    outline = f"outline: pixel score above {t.flag_voxels:.2f} SD  ·  research use only, not a medical device"
-    figure.text(0.988, top - 0.1 / figure.get_figheight(), outline, color=FAINT, fontsize=8.5, va="center", ha="right")
+    flagged = f"{int(explorer.flagged_slices().sum())} of {len(explorer.grid)} slices flagged ▲"
+    outline = f"outlined: pixel score above {t.flag_voxels:.2f} SD  ·  research use only, not a medical device"
+    lines: tuple[tuple[float, str, dict[str, Any]], ...] = (
+        (0.27, name, {"color": INK, "fontsize": 14, "fontweight": "bold"}),
+        (0.51, f"{explorer.bundle.title}  ·  {chosen}", {"color": FAINT, "fontsize": 8.5}),
+        (0.69, f"{flagged} (λ_s {t.lambda_s:.2f} nats)  ·  {outline}", {"color": FAINT, "fontsize": 8.5}),
+    )
+    for below, text, style in lines:
+        figure.text(0.014, 1 - below / figure.get_figheight(), text, va="center", **style)

@@ -41,7 +41,8 @@ def test_percentile_beyond_what_was_seen(calibration):
 
 def test_ties_count_as_at_or_below():
     flat = Calibration(
-        n_scans=1, n_slices=1, levels=[0, 50, 100], nll=[0, 0, 4], slice_score={}, residual={}, pixel_score={}, findings={}
+        n_scans=1, n_slices=1, levels=[0, 50, 100], nll=[0, 0, 4],
+        slice_score={}, residual={}, pixel_score={}, findings={},
     )  # fmt: skip
     assert flat.percentile("nll", 0) == 50
 

@@ -18,6 +18,7 @@ class PositionFeatures(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(2 * octaves, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, position: Tensor) -> Tensor:
+        """(B,) → (B, width)."""
         angle = position[:, None].to(self.mlp[0].weight.dtype) * self.frequency
         return self.mlp(torch.cat([angle.sin(), angle.cos()], 1))
 
@@ -37,5 +38,6 @@ class ResBlock(nn.Module):
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(B, C, h, w) and (B, condition) → (B, C, h, w)."""
         h = self.conv1(F.silu(x)) + self.condition(condition)[:, :, None, None]
         return x + self.conv2(F.silu(h))

@@ -89,6 +89,7 @@ class SnailBlock(nn.Module):
         self.attention = CausalAttention(config.channels, config.heads)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(B, C, h, w) and (B, condition) → (B, C, h, w)."""
         for block in self.residual:
             x = block(x, condition)
         return self.attention(x)
@@ -108,6 +109,7 @@ class GatedResBlock(nn.Module):
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(B, C, h, w) and (B, condition) → (B, C, h, w)."""
         h = self.conv1(F.elu(self.norm(x))) + self.condition(condition)[:, :, None, None]
         return x + F.glu(self.conv2(self.dropout(F.elu(h))), dim=1)
 
@@ -124,6 +126,7 @@ class CausalAttention(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) → the same shape."""
         b, c, h, w = x.shape
         q, k, v = self.qkv(self.norm(x)).reshape(b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2).unbind(1)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -149,6 +152,7 @@ class CausalConv2d(nn.Module):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, h, w) → (B, C_out, h, w)."""
         return F.conv2d(F.pad(x, self.pad), self.weight * self.mask, self.bias)
 
 
@@ -156,4 +160,5 @@ class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of each place alone: statistics across places would leak the future."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) → the same shape."""
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)

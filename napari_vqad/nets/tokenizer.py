@@ -86,6 +86,7 @@ class Encoder(nn.Module):
         self.out = nn.Conv2d(channels[-1], config.code_dim, 1)
 
     def forward(self, slices: Tensor, condition: Tensor) -> Tensor:
+        """(B, 1, H, W) → (B, D, h, w)."""
         x = self.stem(slices)
         for i, level in enumerate(self.levels):
             x = self.down[i - 1](x) if i else x
@@ -111,6 +112,7 @@ class Decoder(nn.Module):
         self.out = nn.Conv2d(16, 1, 3, padding=1)
 
     def forward(self, latents: Tensor, condition: Tensor) -> Tensor:
+        """(B, D, h, w) → (B, 1, H, W)."""
         x = self.stem(latents.to(self.stem.weight.dtype))
         for i, level in enumerate(self.levels):
             x = self.up[i - 1](x) if i else x

@@ -17,6 +17,7 @@ class UNet3d(nn.Module):
         self.out = nn.Conv3d(channels[0], 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, X, Y, Z) → logits of the same shape."""
         skips = []
         for i, block in enumerate(self.down):
             x = block(F.max_pool3d(x, 2) if i else x)

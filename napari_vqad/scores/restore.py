@@ -53,10 +53,7 @@ def restore(
     active = (y != x).flatten(1).any(1).nonzero()[:, 0] if method != "light" else x.new_empty(0)
     while len(active):
         log_p = log_probabilities(prior, y[active], place[active])
-        if method == "sequential":
-            keep_now = nll(log_p, x[active]) <= lambda_p
-        else:
-            keep_now = keep[active]
+        keep_now = nll(log_p, x[active]) <= lambda_p if method == "sequential" else keep[active]
         again = torch.where(keep_now, x[active], (log_p + g[active]).argmax(1))
         moved = (again != y[active]).flatten(1).any(1)
         y[active] = again

@@ -39,7 +39,8 @@ Dice with the ground truth on the scans' own voxels, after largest component and
 | {n_validation} validation (weights chosen on these) | {validation[0]:.3f} | {validation[1]:.3f} |
 | {n_test} test | {test[0]:.3f} | {test[1]:.3f} |
 
-Limits: research use only. Adults' whole heads, T1; other contrasts are not promised. Skull-stripped scans do not go through it.
+Limits: research use only. Adults' whole heads, T1; other contrasts are not promised. Skull-stripped scans do not go
+through it.
 """
 
 
@@ -150,9 +151,8 @@ def augment(head: Tensor, mask: Tensor, rng: torch.Generator) -> tuple[Tensor, T
     mask = F.grid_sample(mask, field, align_corners=False)
 
     # A lesion inside must not be a hole in the mask.
-    bumps = F.interpolate(
-        torch.randn(b, 1, 9, 11, 10, generator=rng, device=head.device), head.shape[2:], mode="trilinear"
-    )
+    bumps = torch.randn(b, 1, 9, 11, 10, generator=rng, device=head.device)
+    bumps = F.interpolate(bumps, head.shape[2:], mode="trilinear")
     lesion = ((bumps > draw(1.1, 2.5, 1, 1, 1, 1)) & (mask > 0.9)).float()
     top = head.amax((2, 3, 4), keepdim=True)
     head = torch.lerp(head, draw(0, 1, 1, 1, 1, 1) * top, lesion * draw(0, 1, 1, 1, 1, 1))

@@ -81,7 +81,7 @@ def _codes_of(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Codes (n, h, w) whose patch of pixels touches the mask (n, H, W)."""
     n, height, width = mask.shape
     h, w = shape
-    return mask.reshape(n, h, height // h, w, width // w).any((2, 4))
+    return np.asarray(mask.reshape(n, h, height // h, w, width // w).any((2, 4)))
 
 
 def _quantiles(values: np.ndarray) -> list[float]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.calibration import Calibration
@@ -55,8 +56,7 @@ def measure(bundle: Bundle, stack: Stack) -> Measured:
 def write_card(bundle: Bundle, calibration: Calibration, measured: Measured) -> None:
     """Write README.md beside the weights."""
     config, folder = bundle.config, bundle.folder
-    tokenizer = sum(p.numel() for p in bundle.tokenizer.parameters()) / 1e6
-    prior = sum(p.numel() for p in bundle.prior.parameters()) / 1e6
+    tokenizer, prior = (_millions(folder / f"{name}.safetensors") for name in ("tokenizer", "prior"))
     h, w = bundle.code_shape
     one_finding = _threshold_of_one_finding(calibration)
     (folder / "README.md").write_text(
@@ -121,6 +121,10 @@ def _threshold_of_one_finding(calibration: Calibration) -> str:
         last = max((i for i, n in enumerate(counts) if n >= 1.0), default=0)
         parts.append(f"{method} {calibration.pixel_score[method][last]:.2f} SD")
     return ", ".join(parts)
+
+
+def _millions(path: Path) -> float:
+    return sum(t.numel() for t in load_file(path).values()) / 1e6
 
 
 def _trained(folder: Path, what: str, key: str) -> str:

@@ -89,7 +89,7 @@ class Stack:
 
 
 def split_of(index: int) -> Split:
-    """The split of a subject by its place in the sorted list: mod 10 = 0 validation, 1 calibration, the rest training."""
+    """The split of a subject by its place in the sorted list, mod 10: 0 validation, 1 calibration, else training."""
     return {0: "validation", 1: "calibration"}.get(index % 10, "train")  # type: ignore[return-value]
 
 

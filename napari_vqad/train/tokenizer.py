@@ -8,7 +8,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_vqad.nets.codebook import perplexity
-from napari_vqad.nets.tokenizer import VQVAE, TokenizerConfig
+from napari_vqad.nets.tokenizer import VQVAE, Tokenizer, TokenizerConfig
 from napari_vqad.train.augment import add_noise, augment
 from napari_vqad.train.corrupt import corrupt
 from napari_vqad.train.data import Stack
@@ -71,7 +71,7 @@ def batch(stack: Stack, index, device: torch.device) -> tuple[torch.Tensor, torc
 
 
 @torch.no_grad()
-def reconstruction_l1(model: VQVAE, stack: Stack, device: torch.device, every: int = 1) -> float:
+def reconstruction_l1(model: Tokenizer, stack: Stack, device: torch.device, every: int = 1) -> float:
     """Mean |Y − decode(encode(Y))| within the mask, in SD, over every n-th slice."""
     total = count = 0.0
     for start in range(0, len(stack), 64 * every):

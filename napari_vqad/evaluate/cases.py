@@ -1,0 +1,86 @@
+"""Labelled cases: those of a folder of files, and validation scans with simulated anomalies."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_vqad.errors import InputError
+from napari_vqad.evaluate.anomalies import KINDS, add_anomaly
+from napari_vqad.io.nifti import read_mask, read_scan
+from napari_vqad.train.data import Stack
+from napari_vqad.volume import Grid, GridSpec, to_grid
+
+NORMAL = "normal"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan with its answer.
+
+    Attributes:
+        name, kind: `kind` is "normal" for an untouched scan.
+        grid: the scan on the model's grid.
+        label: float (n, H, W) on the grid, share of the voxel that is anomalous.
+        truth: bool, the label on the voxels that are counted; with `counted`, the mask on the same voxels.
+    """
+
+    name: str
+    kind: str
+    grid: Grid
+    label: np.ndarray
+    truth: np.ndarray
+    counted: np.ndarray
+
+    def on_truth(self, stack: np.ndarray) -> np.ndarray:
+        """A map of the grid at the counted voxels, as a vector."""
+        there = stack if self.truth.shape == self.grid.mask.shape else self.grid.to_scan(stack)
+        return there[self.counted]
+
+
+def folder_cases(folder: Path, spec: GridSpec) -> Iterator[Case]:
+    """`caseNN_{t1,mask,label}.nii.gz` with `cases.csv`; counted on the scans' own voxels within the mask.
+
+    Raises:
+        InputError: the folder holds no such cases.
+    """
+    table = Path(folder) / "cases.csv"
+    if not table.exists():
+        raise InputError(f"{folder} has no cases.csv.")
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        scan = read_scan(table.parent / f"{row['case']}_t1.nii.gz")
+        mask = read_mask(table.parent / f"{row['case']}_mask.nii.gz", scan)
+        answer = table.parent / f"{row['case']}_label.nii.gz"
+        label = read_mask(answer, scan) if row["kind"] != NORMAL else np.zeros_like(mask)
+        grid = to_grid(scan, mask, spec)
+        yield Case(row["case"], row["kind"], grid, _on_grid(label, grid), label, mask)
+
+
+def simulated_cases(stack: Stack, spec: GridSpec, each: int = 2, seed: int = 77) -> Iterator[Case]:
+    """Every scan of a stack untouched, and `each` times with one anomaly; kinds take turns."""
+    kinds = list(KINDS)
+    for number, grid in enumerate(stack.grids(spec)):
+        nothing = np.zeros(grid.mask.shape, bool)
+        yield Case(f"scan{number}", NORMAL, grid, nothing.astype(np.float32), nothing, grid.mask)
+        for turn in range(each):
+            kind = kinds[(each * number + turn) % len(kinds)]
+            changed, label = add_anomaly(grid, kind, np.random.default_rng([seed, number, turn]))
+            yield Case(f"scan{number}-{turn}", kind, changed, label.astype(np.float32), label & grid.mask, grid.mask)
+
+
+def _on_grid(label: np.ndarray, grid: Grid) -> np.ndarray:
+    """A label of the scan at the grid's voxel centres."""
+    index = [
+        np.rint((grid.origin[a] + grid.spacing * np.arange(n) - grid.scan_origin[a]) / grid.scan_spacing[a]).astype(int)
+        for a, n in enumerate(grid.to_axes(grid.mask).shape)
+    ]
+    inside = [(i >= 0) & (i < n) for i, n in zip(index, label.shape, strict=True)]
+    near = [np.clip(i, 0, n - 1) for i, n in zip(index, label.shape, strict=True)]
+    picked = label[np.ix_(*near)] & np.logical_and.reduce(np.ix_(*inside))
+    return np.moveaxis(picked.astype(np.float32), grid.axis, 0)

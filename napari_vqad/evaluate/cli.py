@@ -1,0 +1,79 @@
+"""`napari-vqad evaluate …`: the tables."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from napari_vqad.bundle import Bundle
+from napari_vqad.detectors.pca import PCA
+from napari_vqad.evaluate.cases import folder_cases, simulated_cases
+from napari_vqad.evaluate.experiment import METHODS, kind_table, overall_table, run, write_json
+from napari_vqad.scoring import DEFAULT_BUNDLE
+from napari_vqad.settings import Settings
+from napari_vqad.train.data import load_stack
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add `evaluate` to the command line."""
+    evaluate = commands.add_parser("evaluate", help="measure a bundle on labelled scans")
+    kinds = evaluate.add_subparsers(required=True, metavar="WHAT")
+    testset = kinds.add_parser("testset", help="a folder of cases with masks, labels and cases.csv")
+    testset.set_defaults(func=run_testset)
+    validation = kinds.add_parser("validation", help="validation subjects with simulated anomalies, to choose settings")
+    validation.set_defaults(func=run_validation)
+    for parser in (testset, validation):
+        parser.add_argument("data", type=Path)
+        parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
+        parser.add_argument("--device", default="auto")
+        parser.add_argument("--threads", type=int, default=os.cpu_count())
+        parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+        parser.add_argument("--lambda-p", default=Settings().lambda_p, help="nats, or a healthy percentile")
+        parser.add_argument("--lambda-s", default=Settings().lambda_s, help="nats, or a healthy percentile")
+        parser.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
+        parser.add_argument("-k", type=float, default=Settings().k)
+        parser.add_argument("--pooling", default=Settings().pooling, choices=("none", "2d", "3d"))
+        parser.add_argument("--pca-data", type=Path, help="training scans: adds the linear baseline with 60 components")
+        parser.add_argument("--json", type=Path, help="write the rows here")
+
+
+def run_testset(args: argparse.Namespace) -> int:
+    """The table on a folder of cases."""
+    bundle = _load(args)
+    return _run(args, bundle, folder_cases(args.data, bundle.config.grid))
+
+
+def run_validation(args: argparse.Namespace) -> int:
+    """The table on validation subjects with simulated anomalies."""
+    bundle = _load(args)
+    spec = bundle.config.grid
+    return _run(args, bundle, simulated_cases(load_stack(args.data, "validation", spec), spec))
+
+
+def _load(args: argparse.Namespace) -> Bundle:
+    torch.set_num_threads(args.threads)
+    return Bundle.load(args.bundle, args.device)
+
+
+def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
+    settings = Settings(
+        lambda_p=args.lambda_p,
+        lambda_s=args.lambda_s,
+        n_restorations=args.n_restorations,
+        k=args.k,
+        pooling=args.pooling,
+    )
+    pca = None
+    if args.pca_data:
+        pca = PCA.fit(load_stack(args.pca_data, "train", bundle.config.grid).slices())
+    started = time.monotonic()
+    rows = run(bundle, cases, settings, tuple(args.methods), pca, lambda line: print(line, flush=True))
+    print(f"\n{overall_table(rows)}\n\n{kind_table(rows)}\n\n{time.monotonic() - started:.0f} s")
+    if args.json:
+        about = {"bundle": bundle.name, "sha256": bundle.hash, "settings": settings.model_dump()}
+        write_json(rows, args.json, about)
+    return 0
