@@ -12,6 +12,8 @@ from torch.nn import functional as F
 class PositionFeatures(nn.Module):
     """Slice position in [−0.5, 0.5] → (B, width) smooth features: sines and cosines at octaves, then a small MLP."""
 
+    frequency: Tensor
+
     def __init__(self, width: int, octaves: int = 4) -> None:
         super().__init__()
         self.register_buffer("frequency", math.pi * 2.0 ** torch.arange(octaves), persistent=False)
@@ -19,7 +21,7 @@ class PositionFeatures(nn.Module):
 
     def forward(self, position: Tensor) -> Tensor:
         """(B,) → (B, width)."""
-        angle = position[:, None].to(self.mlp[0].weight.dtype) * self.frequency
+        angle = position[:, None] * self.frequency
         return self.mlp(torch.cat([angle.sin(), angle.cos()], 1))
 
 

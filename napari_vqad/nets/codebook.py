@@ -14,6 +14,10 @@ class Codebook(nn.Module):
     falls to is *dead*; it is revived at a latent of the batch, so that the whole codebook stays in use.
     """
 
+    vectors: Tensor
+    usage: Tensor
+    sums: Tensor
+
     def __init__(self, n_codes: int, dim: int, decay: float = 0.99, dead_below: float = 0.03) -> None:
         """`dead_below`: share of a code's fair part of the latents below which it counts as dead."""
         super().__init__()

@@ -140,6 +140,8 @@ class CausalConv2d(nn.Module):
     kernel the weights to the right are held at zero by a mask.
     """
 
+    mask: Tensor
+
     def __init__(self, c_in: int, c_out: int, kernel: int, see_self: bool = True) -> None:
         super().__init__()
         reach = kernel // 2

@@ -79,9 +79,7 @@ class Encoder(nn.Module):
         super().__init__()
         channels, p = config.channels, config.patch
         self.stem = nn.Conv2d(1, channels[0], 3 if p == 1 else 2 * p, stride=p, padding=1 if p == 1 else p // 2)
-        self.levels = nn.ModuleList(
-            _level(c, n, config.condition) for c, n in zip(channels, config.blocks, strict=True)
-        )
+        self.levels = nn.ModuleList(Level(c, n, config.condition) for c, n in zip(channels, config.blocks, strict=True))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(channels))
         self.out = nn.Conv2d(channels[-1], config.code_dim, 1)
 
@@ -90,8 +88,7 @@ class Encoder(nn.Module):
         x = self.stem(slices)
         for i, level in enumerate(self.levels):
             x = self.down[i - 1](x) if i else x
-            for block in level:
-                x = block(x, condition)
+            x = level(x, condition)
         return self.out(F.silu(x))
 
 
@@ -103,7 +100,7 @@ class Decoder(nn.Module):
         channels, p = config.channels[::-1], config.patch
         self.stem = nn.Conv2d(config.code_dim, channels[0], 3, padding=1)
         self.levels = nn.ModuleList(
-            _level(c, n, config.condition) for c, n in zip(channels, config.blocks[::-1], strict=True)
+            Level(c, n, config.condition) for c, n in zip(channels, config.blocks[::-1], strict=True)
         )
         self.up = nn.ModuleList(
             nn.Sequential(nn.Conv2d(a, 4 * b, 3, padding=1), nn.PixelShuffle(2)) for a, b in pairwise(channels)
@@ -116,13 +113,21 @@ class Decoder(nn.Module):
         x = self.stem(latents.to(self.stem.weight.dtype))
         for i, level in enumerate(self.levels):
             x = self.up[i - 1](x) if i else x
-            for block in level:
-                x = block(x, condition)
+            x = level(x, condition)
         return self.out(F.silu(self.unpatch(F.silu(x))))
 
 
-def _level(channels: int, blocks: int, condition: int) -> nn.ModuleList:
-    return nn.ModuleList(ResBlock(channels, condition) for _ in range(blocks))
+class Level(nn.ModuleList):
+    """Residual blocks, one after the other."""
+
+    def __init__(self, channels: int, blocks: int, condition: int) -> None:
+        super().__init__(ResBlock(channels, condition) for _ in range(blocks))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(B, C, h, w) and (B, condition) → (B, C, h, w)."""
+        for block in self:
+            x = block(x, condition)
+        return x
 
 
 @torch.no_grad()

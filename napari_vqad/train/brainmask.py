@@ -135,7 +135,7 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def augment(head: Tensor, mask: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Other heads, positions, scanners and lesions: affine, contrast, bias field, blur, noise, blobs, cut-off planes."""
+    """Other heads, positions, scanners and lesions: affine, contrast, bias, blur, noise, blobs, cut-off planes."""
     b = len(head)
 
     def draw(low: float, high: float, *shape: int) -> Tensor:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
 from napari_vqad.errors import InputError
+from napari_vqad.io.nifti import read_scan
 from napari_vqad.volume import Grid, GridSpec, Volume, to_grid
 
 Split = Literal["train", "validation", "calibration"]
@@ -119,10 +119,7 @@ def brain_of_parcellation(labels: np.ndarray) -> np.ndarray:
 def ixi_scans(folder: Path, split: Split) -> Iterator[tuple[Volume, np.ndarray]]:
     """(scan, brain mask) of each subject of a split, both canonical."""
     for scan, labels in ixi_subjects(folder, split):
-        image, parcels = nib.load(scan), nib.load(labels)
-        volume = Volume.from_array(np.asarray(image.dataobj), image.affine, name=scan.name, path=scan)
-        brain = Volume.from_array(np.asarray(parcels.dataobj), parcels.affine, name=labels.name).voxels
-        yield volume, brain_of_parcellation(brain)
+        yield read_scan(scan), brain_of_parcellation(read_scan(labels).voxels)
 
 
 def load_grids(folder: Path, split: Split, spec: GridSpec) -> list[Grid]:

@@ -37,7 +37,7 @@ def train_tokenizer(
 ) -> VQVAE:
     """Train, keep the weights with the lowest held-out L1 within the mask (SD), return the network in eval mode."""
     torch.manual_seed(training.schedule.seed)
-    model = VQVAE(config).to(device, memory_format=torch.channels_last)
+    model = VQVAE(config).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def losses(rng: torch.Generator) -> Losses:
         index = torch.randint(len(train), (training.schedule.batch,), generator=rng, device=device).cpu().numpy()
