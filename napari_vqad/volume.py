@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from nibabel.orientations import (
@@ -137,20 +137,14 @@ class Grid:
     def to_scan(self, stack: np.ndarray, order: int = 1) -> np.ndarray:
         """A map of the grid, (n, H, W), resampled to the canonical voxels of the scan.
 
-        Zero beyond the grid. `order` 0 for labels. Exact where grid and scan have the same spacing, since the grid
-        is laid on the scan's voxel centres.
+        Zero beyond the grid, which ends half a voxel past its last centres. `order` 0 for labels. Exact where grid
+        and scan have the same spacing, since the grid is laid on the scan's voxel centres.
         """
         stack = np.asarray(stack)
-        return _resample(
-            self.to_axes(stack.astype(np.float32)),
-            self.origin,
-            np.full(3, self.spacing),
-            self.scan_origin,
-            self.scan_spacing,
-            self.scan_shape,
-            order=order,
-            cval=0.0,
-        ).astype(stack.dtype if order == 0 else np.float32)
+        on_axes = self.to_axes(stack.astype(np.float32))
+        grid = _Frame(self.origin, np.full(3, self.spacing), on_axes.shape)
+        scan = _Frame(self.scan_origin, self.scan_spacing, self.scan_shape)
+        return _resample(on_axes, grid, scan, order=order, cval=0.0).astype(stack.dtype if order == 0 else np.float32)
 
     def slice_of(self, mm: float) -> int:
         """The slice at a coordinate in mm along the stacking axis."""
@@ -173,7 +167,8 @@ def to_grid(volume: Volume, mask: np.ndarray, spec: GridSpec, axis: str = "axial
     mask = np.asarray(mask, bool)
     if mask.shape != volume.voxels.shape:
         raise InputError(
-            f"The mask has the shape {mask.shape} and {volume.name} has {volume.voxels.shape} (R, A, S); they must agree."
+            f"The mask has the shape {mask.shape} and {volume.name} has {volume.voxels.shape} (right, anterior, "
+            "superior); they must agree."
         )
     if not mask.any():
         raise InputError(f"The mask of {volume.name} has no voxels.")
@@ -193,18 +188,19 @@ def to_grid(volume: Volume, mask: np.ndarray, spec: GridSpec, axis: str = "axial
         centre = volume.origin[a] + volume.spacing[a] * (bounds[a].sum() // 2)
         origin[a] = centre - spec.spacing * (size // 2)
     low, high = (volume.origin[stack] + volume.spacing[stack] * b for b in bounds[stack])
-    shape[stack] = int(np.floor((high - low) / spec.spacing + 1e-6)) + 1
+    # To the nearest slice, halves down: the mask's last voxel lies within half a slice of the grid's.
+    shape[stack] = int(np.ceil((high - low) / spec.spacing - 0.5 - 1e-6)) + 1
     origin[stack] = low
 
-    target = (origin, np.full(3, spec.spacing), tuple(shape))
-    source = (volume.origin, volume.spacing)
+    target = _Frame(origin, np.full(3, spec.spacing), tuple(int(n) for n in shape))
+    source = _Frame(volume.origin, volume.spacing, mask.shape)
     z_scored = np.where(mask, (volume.voxels - mean) / sd, spec.background).astype(np.float32)
-    voxels = _resample(z_scored, *source, *target, order=1, cval=spec.background)
-    on_grid = _resample(mask.astype(np.float32), *source, *target, order=1, cval=0.0) >= 0.5
+    voxels = _resample(z_scored, source, target, order=1, cval=spec.background)
+    on_grid = _resample(mask.astype(np.float32), source, target, order=1, cval=0.0) >= 0.5
     voxels = np.where(on_grid, np.clip(voxels, *spec.clip), spec.background).astype(np.float32)
 
     n = int(shape[stack])
-    reach = on_grid.sum() * spec.spacing**3 / (mask.sum() * float(np.prod(volume.spacing)))
+    reached = mask[np.ix_(*_within(target, source))].sum()
     return Grid(
         slices=np.ascontiguousarray(np.moveaxis(voxels, stack, 0)),
         mask=np.ascontiguousarray(np.moveaxis(on_grid, stack, 0)),
@@ -215,34 +211,38 @@ def to_grid(volume: Volume, mask: np.ndarray, spec: GridSpec, axis: str = "axial
         scan_shape=volume.voxels.shape,
         scan_spacing=volume.spacing,
         scan_origin=volume.origin,
-        outside=float(max(0.0, 1.0 - reach)),
+        outside=float(1.0 - reached / mask.sum()),
     )
 
 
-def _resample(
-    array: np.ndarray,
-    origin: np.ndarray,
-    spacing: np.ndarray,
-    new_origin: np.ndarray,
-    new_spacing: np.ndarray,
-    new_shape: tuple[int, ...],
-    *,
-    order: int,
-    cval: float,
-) -> np.ndarray:
+class _Frame(NamedTuple):
+    """Voxels along canonical axes: mm of the first one, their size in mm, and how many."""
+
+    origin: np.ndarray
+    spacing: np.ndarray
+    shape: tuple[int, ...]
+
+
+def _resample(array: np.ndarray, source: _Frame, target: _Frame, *, order: int, cval: float) -> np.ndarray:
     """Resample between two diagonal frames; a finer source is smoothed first, so that nothing aliases."""
-    step = np.asarray(new_spacing) / spacing
+    step = target.spacing / source.spacing
     if order > 0 and (step > 1.01).any():
         # FWHM of the output voxel: sigma = sqrt(step² − 1) / 2.355 in source voxels.
         sigma = np.sqrt(np.maximum(step**2 - 1.0, 0.0)) / 2.355
         array = ndimage.gaussian_filter(array, sigma, mode="nearest")
-    offset = (np.asarray(new_origin) - origin) / spacing
-    return ndimage.affine_transform(
-        array,
-        step,
-        offset=offset,
-        output_shape=tuple(int(n) for n in new_shape),
-        order=order,
-        mode="constant",
-        cval=cval,
-    )
+    offset = (target.origin - source.origin) / source.spacing
+    # scipy's own `constant` ends a picture at its last voxel *centre*, and rounding may lose that one, too.
+    found = ndimage.affine_transform(array, step, offset=offset, output_shape=target.shape, order=order, mode="nearest")
+    for axis, within in enumerate(_within(source, target)):
+        np.moveaxis(found, axis, 0)[~within] = cval
+    return found
+
+
+def _within(source: _Frame, target: _Frame) -> list[np.ndarray]:
+    """Per axis, which voxel centres of the target lie in a voxel of the source."""
+    found = []
+    for a in range(3):
+        mm = target.origin[a] + target.spacing[a] * np.arange(target.shape[a])
+        index = (mm - source.origin[a]) / source.spacing[a]
+        found.append((index >= -0.5 - 1e-6) & (index <= source.shape[a] - 0.5 + 1e-6))
+    return found

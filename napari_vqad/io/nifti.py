@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import gzip
+import logging
 import os
+import re
 import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import logger as nibabel_logger
+from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+from nibabel.wrapstruct import WrapStructError
 
 from napari_vqad.errors import InputError
 from napari_vqad.volume import Volume
 
 ENDINGS = (".nii", ".nii.gz")
+MM = {1: 1000.0, 3: 0.001}  # NIfTI's codes for metres and micrometres; any other is taken for mm
+BROKEN = (ImageFileError, WrapStructError, HeaderDataError, HeaderTypeError, OSError, ValueError, OverflowError)
 
 
 def read_scan(path: str | Path) -> Volume:
     """Read one 3D scan.
 
     Trailing axes of length one are dropped. Voxels that are not finite become the lowest finite value, and the
-    volume's notes say so.
+    volume's notes say so, as they do when the header does not say which side is right.
 
     Raises:
         InputError: the file is missing, broken, no 3D greyscale image, without content, or without usable geometry.
@@ -34,14 +46,13 @@ def read_scan(path: str | Path) -> Volume:
     notes = []
     if not finite.all():
         array = np.where(finite, array, array[finite].min())
-        notes.append(
-            f"{np.mean(~finite):.1%} of the voxels were not numbers and now have the lowest value of the scan."
-        )
+        n = int(np.count_nonzero(~finite))
+        notes.append(f"{n} voxels ({n / array.size:.1%}) were not numbers and now have the scan's lowest value.")
     if array.min() == array.max():
         raise InputError(f"{path} is constant: every voxel is {array.flat[0]:g}.")
-    return Volume.from_array(
-        array, image.affine, name=_stem(path), path=path, header=image.header.copy(), notes=tuple(notes)
-    )
+    if not (int(image.header["sform_code"]) or int(image.header["qform_code"])):
+        notes.append("The header does not say how the head lies; left and right may be swapped.")
+    return _place(array, image, name=_stem(path), path=path, header=image.header.copy(), notes=tuple(notes))
 
 
 def read_mask(path: str | Path, volume: Volume) -> np.ndarray:
@@ -50,53 +61,52 @@ def read_mask(path: str | Path, volume: Volume) -> np.ndarray:
     Raises:
         InputError: as `read_scan`; or it has another shape or place than the scan, or no voxels.
     """
-    path = Path(path)
-    image, array = _read(path)
-    mask = Volume.from_array(np.nan_to_num(array), image.affine, name=_stem(path), path=path)
-    if mask.voxels.shape != volume.voxels.shape:
-        raise InputError(
-            f"The mask {path} has {_size(mask.voxels.shape)} voxels and {volume.name} has "
-            f"{_size(volume.voxels.shape)} (right, anterior, superior); they must agree."
-        )
-    corners = np.array([[0, 0, 0, 1], [*np.array(mask.voxels.shape) - 1, 1]]).T
-    if np.abs((mask.affine - volume.affine) @ corners).max() > volume.spacing.max():
-        raise InputError(
-            f"The mask {path} lies at another place than {volume.name}: their affines differ by over a voxel."
-        )
-    if not (mask.voxels > 0).any():
+    mask = _read_beside(path, volume, "mask") > 0
+    if not mask.any():
         raise InputError(f"The mask {path} has no voxels.")
-    return mask.voxels > 0
+    return mask
+
+
+def read_labels(path: str | Path, volume: Volume) -> np.ndarray:
+    """Read labels of a scan: int32 (R, A, S) on its voxels; none at all is an answer, too.
+
+    Raises:
+        InputError: as `read_scan`; or they have another shape or place than the scan.
+    """
+    return np.rint(_read_beside(path, volume, "label file")).astype(np.int32)
 
 
 def write_map(path: str | Path, array: np.ndarray, like: Volume, description: str = "") -> None:
-    """Write a canonical (R, A, S) array in the file's own axis order, with its affine, whole or not at all.
+    """Write a canonical (R, A, S) array in the file's own axis order, with its geometry, whole or not at all.
 
     Args:
         path: ending in .nii or .nii.gz.
-        array: float32, or an integer type for labels.
-        like: the scan it belongs to.
+        array: floats are written as float32; booleans and integers as the integers that hold them.
+        like: the scan it belongs to. Its qform, sform, their codes and its units are kept to the bit.
         description: up to 79 characters for the header.
+
+    Raises:
+        InputError: the file cannot be written there.
     """
     path = Path(path)
+    if array.shape != like.voxels.shape:
+        raise ValueError(f"A map of the shape {array.shape} does not belong to a scan of {like.voxels.shape}.")
     data = np.ascontiguousarray(like.to_file(array))
-    image = nib.Nifti1Image(data.astype(np.uint8) if data.dtype == bool else data, like.file_affine)
-    if isinstance(like.header, nib.Nifti1Header):
-        image.header.set_xyzt_units(*like.header.get_xyzt_units())
-        image.set_sform(like.file_affine, int(like.header["sform_code"]) or 1)
-        # A qform cannot hold shears; a scan that has one keeps only the sform.
-        code = int(like.header["qform_code"])
-        if code and np.allclose(like.header.get_qform(), like.file_affine, atol=1e-3):
-            image.set_qform(like.file_affine, code)
+    image = _image(data.astype(_stored(data.dtype)), like)
     image.header["descrip"] = description.encode("ascii", "replace")[:79]
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix="".join(_ending(path)))
-    os.close(handle)
+    temporary = None
     try:
+        # In the same folder, so that the last step is one rename; a reader sees the old file or the whole new one.
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=_ending(path))
+        os.close(handle)
         nib.save(image, temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}.") from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
 
 
 def is_nifti(path: str | Path) -> bool:
@@ -105,40 +115,131 @@ def is_nifti(path: str | Path) -> bool:
 
 
 def _read(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
+    """An image and its voxels, float32 with scale factors applied, trailing axes of length one dropped."""
     if not path.exists():
         raise InputError(f"{path} does not exist.")
     if not path.is_file():
         raise InputError(f"{path} is not a file.")
     if not is_nifti(path):
         raise InputError(f"{path} is not a NIfTI file: its name ends neither in .nii nor in .nii.gz.")
+    raw = _unpacked(path)
+    kinds = [k for k in (nib.Nifti1Image, nib.Nifti2Image) if k.header_class.may_contain_header(raw)]
+    if not kinds:
+        raise InputError(f"{path} is not a NIfTI file: it does not begin with such a header.")
     try:
-        image = nib.load(path)
-    except (ImageFileError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise InputError(f"{path} is not a NIfTI file, or its header is broken.") from error
+        with _quiet():
+            image = kinds[0].from_bytes(raw)
+    except BROKEN as error:
+        raise InputError(f"{path} has a broken NIfTI header.") from error
     shape = tuple(image.shape)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if image.get_data_dtype().kind not in "iufb":
         raise InputError(f"{path} is a colour or complex image; a scan has one number a voxel.")
+    if 0 in shape:
+        raise InputError(f"{path} is empty: its shape is {_size(shape)}.")
     if len(shape) != 3 or min(shape) < 2:
         raise InputError(f"{path} has the shape {_size(shape)}; a scan has three dimensions of at least two voxels.")
-    affine = image.affine
-    if affine is None or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    if not _usable(image.affine):
         raise InputError(f"{path} has an affine that does not say where its voxels are.")
     try:
-        # Scale factors are applied here, in float32: enough for any scanner's 16 bits.
-        array = np.asanyarray(image.dataobj).reshape(shape).astype(np.float32)
-    except (EOFError, OSError, ValueError, zlib.error) as error:
+        # Scale factors are applied here, in float32: enough for any scanner's 16 bits. What overflows it is infinite.
+        with np.errstate(over="ignore", invalid="ignore"):
+            array = np.asanyarray(image.dataobj).reshape(shape).astype(np.float32)
+    except (*BROKEN, MemoryError) as error:
         raise InputError(f"{path} is cut short or damaged: its voxels cannot be read.") from error
     return image, array
 
 
-def _ending(path: Path) -> tuple[str, ...]:
-    return (".nii", ".gz") if path.name.lower().endswith(".gz") else (".nii",)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep nibabel from printing a line of its own on a broken header; its own suppressor forgets to undo itself."""
+    level = nibabel_logger.level
+    nibabel_logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        nibabel_logger.setLevel(level)
+
+
+def _unpacked(path: Path) -> bytes:
+    """The bytes of a file, out of gzip where they are in it."""
+    try:
+        raw = path.read_bytes()
+        # All at once: a stream that ends with the last voxel never looks at gzip's checksum behind it.
+        return gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
+    except PermissionError as error:
+        raise InputError(f"{path} may not be read: permission denied.") from error
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path} is cut short or damaged: it cannot be unpacked.") from error
+
+
+def _read_beside(path: str | Path, volume: Volume, what: str) -> np.ndarray:
+    """A mask or labels on the canonical voxels of a scan; what is no number counts as zero."""
+    image, array = _read(Path(path))
+    found = _place(np.nan_to_num(array), image, name=_stem(Path(path)))
+    if found.voxels.shape != volume.voxels.shape:
+        raise InputError(
+            f"The {what} {path} has {_size(found.voxels.shape)} voxels and {volume.name} has "
+            f"{_size(volume.voxels.shape)} (right, anterior, superior); they must agree."
+        )
+    # At the corners, where a turn or another spacing shows most.
+    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float).T
+    corners[:3] *= np.array(volume.voxels.shape)[:, None] - 1
+    apart = np.linalg.norm(((found.affine - volume.affine) @ corners)[:3], axis=0).max()
+    if apart > volume.spacing.max():
+        raise InputError(
+            f"The {what} {path} lies at another place than {volume.name}: their affines are {apart:.1f} mm apart."
+        )
+    return found.voxels
+
+
+def _place(array: np.ndarray, image: nib.Nifti1Image, **about: Any) -> Volume:
+    """A volume whose canonical affine is in mm, whatever the file's unit of length."""
+    volume = Volume.from_array(array, image.affine, **about)
+    scale = MM.get(int(image.header["xyzt_units"]) & 7, 1.0)  # the upper bits are the unit of time
+    return replace(volume, affine=np.diag([scale, scale, scale, 1.0]) @ volume.affine)
+
+
+def _usable(affine: np.ndarray) -> bool:
+    """Does an affine give each axis a length and a direction of its own?"""
+    if not np.isfinite(affine).all():
+        return False
+    length = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(length.min() > 0 and abs(np.linalg.det(affine[:3, :3] / length)) > 1e-3)
+
+
+def _image(data: np.ndarray, like: Volume) -> nib.Nifti1Image:
+    """An image with the geometry of a scan; its header is copied, since a qform set anew is rounded."""
+    if not isinstance(like.header, nib.Nifti1Header):
+        image = nib.Nifti1Image(data, like.file_affine)
+        image.header.set_xyzt_units("mm")
+        return image
+    header = like.header.copy()
+    header.extensions.clear()  # a scanner's private notes are not about the map
+    header.set_data_dtype(data.dtype)
+    header.set_slope_inter(1, 0)
+    header.set_intent("none")
+    header["cal_min"] = header["cal_max"] = 0
+    header["vox_offset"] = 0  # as near as can be
+    header["aux_file"] = b""
+    kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    return kind(data, None, header)
+
+
+def _stored(dtype: np.dtype) -> np.dtype:
+    """What a viewer can read: no 64 bits, no half floats."""
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    return np.dtype(np.float32 if dtype.kind == "f" else np.int32) if dtype.itemsize > 4 or dtype.kind == "f" else dtype
+
+
+def _ending(path: Path) -> str:
+    return ".nii.gz" if path.name.lower().endswith(".gz") else ".nii"
 
 
 def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
 def _size(shape: tuple[int, ...]) -> str:
