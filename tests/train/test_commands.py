@@ -1,0 +1,163 @@
+"""From packed slices to a bundle that explores a scan, through the real commands."""
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_vqad.bundle import Bundle
+from napari_vqad.cli import main
+from napari_vqad.errors import InputError
+from napari_vqad.explorer import Explorer
+from napari_vqad.settings import Settings
+from napari_vqad.train.data import Stack
+from napari_vqad.train.recipe import FOLDER, Recipe
+from napari_vqad.volume import Grid, GridSpec
+
+RECIPE = """
+title = "Small"
+description = "A recipe for tests."
+[grid]
+shape = [16, 24]
+spacing = 8.0
+[tokenizer]
+channels = [8, 8]
+blocks = [1, 1]
+n_codes = 16
+code_dim = 4
+condition = 8
+[tokenizer_training]
+corrupt = 0.5
+schedule = { steps = 30, batch = 4, lr = 3e-3, validate_every = 15 }
+[prior]
+channels = 16
+blocks = 1
+res_blocks = 1
+condition = 8
+[prior_training]
+variants = 2
+schedule = { steps = 20, batch = 4, lr = 3e-3, validate_every = 10 }
+"""
+
+
+def healthy(seed, n=12):
+    """A grid with a smooth 'brain' that differs from scan to scan."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.meshgrid(np.linspace(-1, 1, n), np.linspace(-1, 1, 16), np.linspace(-1, 1, 24), indexing="ij")
+    mask = z**2 / 1.1 + y**2 + x**2 < 0.8
+    slices = np.where(mask, np.cos(3 * y + rng.normal()) + 0.1 * rng.normal(size=mask.shape), -2).astype(np.float32)
+    mm = np.full(3, 8.0)
+    return Grid(slices, mask, np.linspace(-0.5, 0.5, n, dtype=np.float32), 2, 8.0, np.zeros(3), mask.shape, mm, mm)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("packed")
+    spec = GridSpec(shape=(16, 24), spacing=8.0)
+    for first, split in enumerate(("train", "validation", "calibration")):
+        Stack.of([healthy(10 * first + i) for i in range(3)], spec).save(folder / f"{split}.npz")
+    (folder / "recipe.toml").write_text(RECIPE)
+    return folder
+
+
+def run(*words):
+    return main([str(w) for w in (*words, "--device", "cpu", "--threads", 1)])
+
+
+def test_train_calibrate_explore(data, tmp_path, capsys):
+    out = tmp_path / "small"
+    for what in ("tokenizer", "prior"):
+        assert run("train", what, "--config", data / "recipe.toml", "--data", data, "--out", out) == 0
+    assert run("calibrate", out, "--data", data) == 0
+    printed = capsys.readouterr().out
+    assert "min left" in printed
+    assert (out / ".training" / "prior" / "curves.png").exists()
+
+    bundle = Bundle.load(out, "cpu")
+    calibration = bundle.calibration
+    assert (calibration.n_scans, calibration.n_slices) == (3, 36)
+    assert np.all(np.diff(calibration.nll) >= 0)
+    for method in ("sequential", "anchored", "light", "regenerative"):
+        assert calibration.value("pixel_score", "p99", method=method) > 0
+        assert calibration.findings[method][-1] == 0
+    assert calibration.value("slice_score", "p95", lambda_s=calibration.value("nll", "p99")) <= calibration.value(
+        "slice_score", "p95", lambda_s=0.0
+    )
+    card = (out / "README.md").read_text()
+    assert "30 steps for the tokenizer and 20 for the prior" in card
+    assert "not a medical device" in card
+    assert "(not recorded)" not in card
+
+    explorer = Explorer(bundle, Settings(n_restorations=2))
+    explorer.take(healthy(99))
+    for _ in explorer.work():
+        pass
+    assert explorer.map("pixel_score").max() > 0
+
+
+def test_training_again_resumes_at_the_end(data, tmp_path, capsys):
+    words = ("train", "tokenizer", "--config", data / "recipe.toml", "--data", data, "--out", tmp_path)
+    run(*words)
+    before = (tmp_path / "tokenizer.safetensors").read_bytes()
+    capsys.readouterr()
+    run(*words)
+    assert "resumed at step 30" in capsys.readouterr().out
+    assert (tmp_path / "tokenizer.safetensors").read_bytes() == before
+
+
+def test_a_prior_needs_a_tokenizer(data, tmp_path, capsys):
+    code = run("train", "prior", "--config", data / "recipe.toml", "--data", data, "--out", tmp_path)
+    assert code == 2
+    assert "no tokenizer yet" in capsys.readouterr().err
+
+
+def test_recipes_that_come_along_are_valid():
+    names = {path.stem for path in FOLDER.glob("*.toml")}
+    assert {"ixi-stride4", "ixi-stride8", "paper-160"} <= names
+    strides = {name: Recipe.read(name).tokenizer.stride for name in names}
+    assert (strides["ixi-stride4"], strides["ixi-stride8"], strides["paper-160"]) == (4, 8, 8)
+
+
+def test_refuses_a_recipe(tmp_path):
+    with pytest.raises(InputError, match="ixi-stride8"):
+        Recipe.read("nothing")
+    for text, word in (
+        (RECIPE + "surprise = 1", "surprise"),
+        ("title = ", "TOML"),
+        (RECIPE.replace("16,", "'a',"), "grid"),
+    ):
+        path = tmp_path / "r.toml"
+        path.write_text(text)
+        with pytest.raises(InputError, match=word) as caught:
+            Recipe.read(path)
+        assert "\n" not in str(caught.value).rstrip()
+
+
+def test_packing_real_scans(shared_data, tmp_path, monkeypatch):
+    """Three subjects of each split: packed files hold what the folder holds."""
+    from napari_vqad.train import data as module
+
+    few = module.ixi_subjects
+    monkeypatch.setattr(module, "ixi_subjects", lambda folder, split: few(folder, split)[:1])
+    assert (
+        main(
+            [
+                "train",
+                "pack",
+                "--config",
+                "ixi-stride8",
+                "--data",
+                str(shared_data / "ixi_t1_2mm"),
+                "--out",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
+    stack = Stack.load(tmp_path / "validation.npz")
+    assert stack.levels.shape[1:] == (80, 104)
+    assert 55 < len(stack) < 85
+    assert json.dumps(stack.clip) == "[-3.0, 4.0]"
+    inside = stack.slices()[stack.mask]
+    assert abs(inside.mean()) < 0.1
+    assert abs(inside.std() - 1) < 0.1
