@@ -82,5 +82,6 @@ def _on_grid(label: np.ndarray, grid: Grid) -> np.ndarray:
     ]
     inside = [(i >= 0) & (i < n) for i, n in zip(index, label.shape, strict=True)]
     near = [np.clip(i, 0, n - 1) for i, n in zip(index, label.shape, strict=True)]
-    picked = label[np.ix_(*near)] & np.logical_and.reduce(np.ix_(*inside))
+    r, a, s = inside
+    picked = label[np.ix_(*near)] & r[:, None, None] & a[:, None] & s
     return np.moveaxis(picked.astype(np.float32), grid.axis, 0)

@@ -1,0 +1,76 @@
+"""The tables: cases from files and simulated ones, every method, counted as stated."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from napari_vqad.bundle import Bundle
+from napari_vqad.cli import main
+from napari_vqad.errors import InputError
+from napari_vqad.evaluate.cases import folder_cases, simulated_cases
+from napari_vqad.evaluate.experiment import METHODS, kind_table, overall_table, run
+from napari_vqad.io.nifti import write_map
+from napari_vqad.settings import Settings
+from napari_vqad.train.data import Stack
+from napari_vqad.volume import Volume
+
+
+@pytest.fixture
+def folder(head, tmp_path):
+    """One untouched case and one with a bright cube."""
+    volume, mask = head
+    label = np.zeros(mask.shape, bool)
+    label[12:18, 14:20, 12:18] = True
+    bright = Volume(np.where(label, 2000, volume.voxels).astype(np.float32), volume.affine, volume.affine)
+    for name, scan, answer in (("case00", volume, np.zeros_like(label)), ("case01", bright, label)):
+        write_map(tmp_path / f"{name}_t1.nii.gz", scan.voxels, volume)
+        write_map(tmp_path / f"{name}_mask.nii.gz", mask.astype(np.uint8), volume)
+        write_map(tmp_path / f"{name}_label.nii.gz", answer.astype(np.uint8), volume)
+    with (tmp_path / "cases.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["case", "kind"], ["case00", "normal"], ["case01", "cube"]])
+    return tmp_path
+
+
+def test_cases_of_a_folder(folder, tiny_bundle):
+    normal, cube = folder_cases(folder, Bundle.load(tiny_bundle, "cpu").config.grid)
+    assert (normal.truth.sum(), cube.truth.sum()) == (0, 216)
+    # Scan and grid have the same spacing here, so that label and truth are the same voxels.
+    assert cube.label.sum() == 216
+    inside = cube.on_truth(cube.grid.slices)
+    assert inside.shape == (cube.counted.sum(),)
+    assert inside[cube.truth[cube.counted]].min() > inside[~cube.truth[cube.counted]].max()
+
+
+def test_the_residual_finds_a_bright_cube(folder, tiny_bundle, tmp_path, capsys):
+    out = tmp_path / "rows.json"
+    words = ["evaluate", "testset", folder, "--bundle", tiny_bundle, "--device", "cpu", "-S", 2, "--json", out]
+    assert main([str(w) for w in words]) == 0
+    printed = capsys.readouterr().out
+    assert "| regenerative |" in printed
+    rows = {(r["method"], r["kind"]): r for r in json.loads(out.read_text())["rows"]}
+    assert {m for m, _ in rows} == set(METHODS)
+    # A random tokenizer gives a flat picture: its residual is the scan itself, where the cube is brightest.
+    assert rows["regenerative", "cube"]["voxels"]["ap"] > 0.9
+    # 3D pooling carries the cube into the slices next to it, which count as negative.
+    assert rows["regenerative", "all"]["slices"]["auroc"] > 0.8
+
+
+def test_simulated_cases_take_turns(tiny_bundle, head):
+    bundle = Bundle.load(tiny_bundle, "cpu")
+    from napari_vqad.volume import to_grid
+
+    spec = bundle.config.grid
+    stack = Stack.of([to_grid(*head, spec), to_grid(*head, spec)], spec)
+    cases = list(simulated_cases(stack, spec))
+    assert [c.kind for c in cases] == ["normal", "level", "offset", "normal", "ring", "texture"]
+    rows = run(bundle, cases, Settings(n_restorations=1), ("light",), None, lambda _: None)
+    assert [r.kind for r in rows] == ["all", "level", "offset", "ring", "texture"]
+    assert overall_table(rows).count("\n") == 2
+    assert "| light |" in kind_table(rows)
+
+
+def test_a_folder_without_cases(tmp_path, tiny_bundle):
+    with pytest.raises(InputError, match=r"cases\.csv"):
+        list(folder_cases(tmp_path, Bundle.load(tiny_bundle, "cpu").config.grid))
