@@ -81,8 +81,9 @@ def run_demo(args: argparse.Namespace) -> int:
 
         run(args.sample, bundle=bundle, device=args.device)
         return 0
-    why = "" if args.no_viewer else "There is no screen here, so "
-    print(f"{why}the sample is analysed and written to {args.out}/".capitalize(), flush=True)
+    if not args.no_viewer:
+        print("There is no screen here for the viewer.")
+    print(f"The sample is analysed and its maps are written to {args.out}.", flush=True)
     result = score(sample_scan(args.sample), args.out, bundle=bundle, device=args.device, report=_show)
     print(f"\n{result.summary()}\nLook at {args.out / 'sheet.png'}.")
     return 0

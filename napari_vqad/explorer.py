@@ -160,6 +160,10 @@ class Explorer:
 
     def _do_restorations(self, indices: list[int], generation: int) -> bool:
         grid = self.grid
+        # Slices that were chosen after the NLL stage had ended have no codes yet.
+        uncoded = [i for i in indices if not self._has_nll[i]]
+        if uncoded and not self._do_nll(uncoded, generation):
+            return False
         with self._lock:
             (method, lambda_p, seed), wanted = self._key(), self._wanted()
             kept = self._restorations()

@@ -108,11 +108,12 @@ class Result:
         }
 
     def summary(self) -> str:
-        """Two sentences for the person."""
-        explorer = self.explorer
-        flagged, volume = explorer.flagged_slices(), float(explorer.map("flagged").sum()) * explorer.grid.spacing**3
+        """A few sentences for the person."""
+        explorer, grid = self.explorer, self.explorer.grid
+        flagged, volume = explorer.flagged_slices(), float(explorer.map("flagged").sum()) * grid.spacing**3
+        beyond = f" {grid.outside:.0%} of it lies beyond the model's grid." if grid.outside > 0.02 else ""
         return (
-            f"{self.mask_note}\n{int(flagged.sum())} of {len(flagged)} slices and {volume / 1000:.1f} mL are flagged; "
+            f"{self.mask_note}{beyond}\n{int(flagged.sum())} of {len(flagged)} slices and {volume / 1000:.1f} mL are flagged; "
             f"volume score {explorer.volume_score():.0f} nats."
         )
 

@@ -135,6 +135,21 @@ def test_slice_range(explorer):
     assert explorer.map("pixel_score")[0].max() == 0
 
 
+def test_slices_chosen_while_restorations_are_under_way(explorer):
+    explorer.change(QUICK.model_copy(update={"slices": (4, 9)}))
+    stages = explorer.work()
+    while next(stages).stage == "NLL":
+        pass
+    explorer.change(QUICK)
+    for _ in stages:
+        pass
+    assert explorer.ready("nll").all()
+    first = explorer.map("pixel_score")
+    explorer.take(explorer.grid)
+    finish(explorer)
+    np.testing.assert_array_equal(explorer.map("pixel_score"), first)
+
+
 def test_regenerative_needs_one_picture_and_no_lambda(explorer):
     explorer.change(QUICK.model_copy(update={"method": "regenerative"}))
     finish(explorer)
