@@ -1,9 +1,16 @@
 """Fixtures that several folders of tests share."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+# Before anything imports napari or matplotlib: tests neither read nor write the person's settings and caches.
+_HOME = tempfile.TemporaryDirectory(prefix="napari-vqad-tests-")
+os.environ["NAPARI_CONFIG"] = str(Path(_HOME.name) / "napari" / "settings.yaml")
+os.environ["MPLCONFIGDIR"] = str(Path(_HOME.name) / "matplotlib")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
