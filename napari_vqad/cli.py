@@ -29,6 +29,9 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"napari-vqad: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nnapari-vqad: stopped.", file=sys.stderr)
+        return 130
 
 
 def build_parser(words: set[str]) -> argparse.ArgumentParser:

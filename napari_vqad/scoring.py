@@ -8,6 +8,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -113,7 +114,8 @@ class Result:
         flagged, volume = explorer.flagged_slices(), float(explorer.map("flagged").sum()) * grid.spacing**3
         beyond = f" {grid.outside:.0%} of it lies beyond the model's grid." if grid.outside > 0.02 else ""
         return (
-            f"{self.mask_note}{beyond}\n{int(flagged.sum())} of {len(flagged)} slices and {volume / 1000:.1f} mL are flagged; "
+            f"{self.mask_note}{beyond}\n"
+            f"{int(flagged.sum())} of {len(flagged)} slices and {volume / 1000:.1f} mL are flagged; "
             f"volume score {explorer.volume_score():.0f} nats."
         )
 
@@ -173,7 +175,11 @@ def score(
         InputError: something given cannot be used.
     """
     tell = report or (lambda _line: None)
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise InputError(f"{out} is a file; give a folder for the maps.")
     volume = scan if isinstance(scan, Volume) else read_scan(scan)
+    loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, device)
+    started = time.monotonic()
     if isinstance(mask, (str, Path)):
         brain, note = read_mask(mask, volume), f"Brain mask from {mask}."
     elif mask is not None:
@@ -181,9 +187,10 @@ def score(
     else:
         tell("Brain mask …")
         brain, note = make_mask(volume)
-    loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, device)
+    seconds = time.monotonic() - started
     explorer = Explorer(loaded, settings)
     explorer.open(volume, brain)
+    explorer.seconds["mask"] = seconds
     for progress in explorer.work():
         tell(str(progress))
     result = Result(explorer, volume, brain, note)
