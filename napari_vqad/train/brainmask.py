@@ -24,9 +24,10 @@ CARD = """# Brain mask of a whole T1 head
 
 A 3D U-Net of {parameters:.2f} M parameters on 4 mm voxels, float16 weights.
 
-Data: 128 healthy adults of the IXI set (T1, one 3T scanner, 2 mm); ground truth is the DLMUSE parcellation (labels > 0,
-closed by three voxels, holes filled, largest component). By subject, sorted by file name: index mod 10 = 0 validation,
-= 1 test, the rest training. The IXI data are CC BY-SA 3.0; so are these weights.
+Data: 128 healthy adults of the IXI set (https://brain-development.org/ixi-dataset; T1, one 3T scanner, 2 mm); ground
+truth is the DLMUSE parcellation (labels > 0, closed by three voxels, holes filled, largest component). By subject,
+sorted by file name: index mod 10 = 0 validation, = 1 test, the rest training. The IXI data are CC BY-SA 3.0; so are
+these weights.
 
 ```
 python -m napari_vqad.train.brainmask --data DATA --out models/brainmask-t1 --steps {steps} --seed {seed}
@@ -62,7 +63,7 @@ def main() -> None:
     (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     network.cpu()
     scores = {
-        s: [dice(network_mask(v, network), m) for v, m in ixi_scans(args.data, s)]
+        s: [dice(network_mask(v, network)[0], m) for v, m in ixi_scans(args.data, s)]
         for s in ("validation", "calibration")
     }
     validation, test = ((float(np.mean(s)), min(s)) for s in scores.values())
@@ -150,12 +151,12 @@ def augment(head: Tensor, mask: Tensor, rng: torch.Generator) -> tuple[Tensor, T
     head = F.grid_sample(head - floor, field, align_corners=False)
     mask = F.grid_sample(mask, field, align_corners=False)
 
-    # A lesion inside must not be a hole in the mask.
+    # A lesion must not be a hole in the mask, or a bite out of it: up to the rim, dark rather than bright, often solid.
     bumps = torch.randn(b, 1, 9, 11, 10, generator=rng, device=head.device)
     bumps = F.interpolate(bumps, head.shape[2:], mode="trilinear")
-    lesion = ((bumps > draw(1.1, 2.5, 1, 1, 1, 1)) & (mask > 0.9)).float()
+    lesion = ((bumps > draw(1.1, 2.5, 1, 1, 1, 1)) & (mask > 0.5)).float()
     top = head.amax((2, 3, 4), keepdim=True)
-    head = torch.lerp(head, draw(0, 1, 1, 1, 1, 1) * top, lesion * draw(0, 1, 1, 1, 1, 1))
+    head = torch.lerp(head, draw(0, 1, 1, 1, 1, 1) ** 2 * top, lesion * draw(0, 2, 1, 1, 1, 1).clamp_max(1))
 
     # Contrast of another scanner: gamma, and a bias field.
     head = top * (head / top).clamp(0, 1) ** draw(0.6, 1.6, 1, 1, 1, 1)
@@ -165,7 +166,7 @@ def augment(head: Tensor, mask: Tensor, rng: torch.Generator) -> tuple[Tensor, T
         head = F.avg_pool3d(F.pad(head, (1, 1, 0, 0, 0, 0), mode="replicate"), (1, 1, 3), stride=1)
     head = head + top * draw(0, 0.05, 1, 1, 1, 1) * torch.randn(head.shape, generator=rng, device=head.device).abs()
     if torch.rand(1, generator=rng, device=head.device) < 0.3:  # a picture that ends below the brain, or in it
-        cut = int(torch.randint(5, 30, (1,), generator=rng, device=head.device))
+        cut = int(torch.randint(5, 30, (1,), generator=rng, device=head.device)) * head.shape[-1] // 64
         head[..., :cut] = 0
         mask[..., :cut] = 0
     mean, sd = head.mean((1, 2, 3, 4), keepdim=True), head.std((1, 2, 3, 4), keepdim=True)
