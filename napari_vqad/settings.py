@@ -81,7 +81,7 @@ class Settings(BaseModel):
         "across slices.",
     )
     flag_voxels: Threshold = Field(
-        "p99.5",
+        "p99.95",
         title="Flag voxels",
         description="Voxels whose pixel score exceeds this are shown as flagged.",
         json_schema_extra={"unit": "SD"},
