@@ -34,7 +34,7 @@ class Knob(QWidget):
         self.layout_.setHorizontalSpacing(6)
         self.layout_.setVerticalSpacing(0)
         self.layout_.addWidget(self.title, 0, 0)
-        self.title.setFixedWidth(86)
+        self.title.setFixedWidth(94)
         self.layout_.setColumnStretch(1, 1)
 
     def set(self, value: Any) -> None:
@@ -62,13 +62,21 @@ class SliderKnob(Knob):
             self.slider.setDecimals(2)
         self.layout_.addWidget(self.slider, 0, 1)
         self._tell = qthrottled(self._turned, timeout=PAUSE, leading=True)
-        self.slider.valueChanged.connect(self._tell)
+        self._untold = False
+        self.slider.valueChanged.connect(self._on_moved)
+
+    def _on_moved(self) -> None:
+        self._untold = True
+        self._tell()
 
     def _turned(self) -> None:
+        self._untold = False
         self.turned.emit(self.name, self.slider.value())
 
     def set(self, value: Any) -> None:
-        """Show a value, the range stretched to hold it."""
+        """Show a value, the range stretched to hold it; never against the hand that moves the slider."""
+        if self._untold:
+            return
         self.slider.blockSignals(True)
         if value > self.slider.maximum():
             self.slider.setMaximum(value)

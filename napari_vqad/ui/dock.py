@@ -44,7 +44,8 @@ SECTIONS = {
     "More": ("pooling", "distance", "paper_faithful", "axis", "slices"),
 }
 OPEN_AT_FIRST = ("Thresholds", "Restoration")
-NEXT, PREVIOUS, ORIGINAL = "N", "B", "O"
+# Letters that no layer type of napari takes for itself: its keys come before the viewer's.
+NEXT, PREVIOUS, ORIGINAL = ".", ",", "H"
 
 
 class ExplorerDock(QScrollArea):
@@ -101,7 +102,7 @@ class ExplorerDock(QScrollArea):
                 self.bundle.box.addItem(f"{folder.name} (does not fit)", folder)
                 self.bundle.box.setItemData(self.bundle.box.count() - 1, str(error), Qt.ItemDataRole.ToolTipRole)
         self.card = QToolButton()
-        self.card.setText("ⓘ")
+        self.card.setText(" i ")
         self.card.setToolTip("Show the model's card: data, licence, metrics, limits of use.")
         row = QHBoxLayout()
         row.addWidget(self.bundle.box, 1)
@@ -288,6 +289,7 @@ class ExplorerDock(QScrollArea):
 
     def _on_beside(self, on: bool) -> None:
         self.viewer.canvas.grid.enabled = on
+        self.viewer.fit_to_view()  # a cell is narrower than the canvas: the head must not be cut
 
     def _hold(self, on: bool) -> None:
         self.session.board.hide(on)

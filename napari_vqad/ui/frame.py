@@ -76,3 +76,14 @@ def volume_of(layer: Any) -> Volume:
     affine = np.diag([*-scale[::-1], 1.0])
     affine[:3, 3] = -translate[::-1]
     return Volume.from_array(from_canvas(np.asarray(layer.data, np.float32)), affine, name=layer.name)
+
+
+def mask_of(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """A Labels layer as bool (R, A, S), true where it is not zero, and the mm (R, A, S) of its first voxel.
+
+    Ours have negative steps; a layer that was made with napari's own button has positive ones and is turned round.
+    """
+    array, step = from_canvas(np.asarray(layer.data)) > 0, np.asarray(layer.scale, float)[::-1]
+    turned = tuple(int(a) for a in np.flatnonzero(step > 0))
+    first = np.asarray(layer.translate, float)[::-1] + np.where(step > 0, step * (np.array(array.shape) - 1), 0.0)
+    return np.flip(array, turned), -first

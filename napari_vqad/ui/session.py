@@ -191,20 +191,26 @@ class Session:
 
         @thread_worker(start_thread=False, ignore_errors=True)
         def run() -> Iterator:
-            yield from steps
+            try:
+                yield from steps
+            except Exception as error:  # told as a step: napari's own listener to `errored` trips over its argument
+                yield error
 
         worker = run()
+        errors: list[Exception] = []
 
         def step(value: Any) -> None:
-            if worker is self._worker and not self._closed:
-                on_step(value)
-
-        def failed(error: Exception) -> None:
-            if isinstance(error, InputError):
-                show_error(str(error))
-                self.advanced.emit(str(error))
+            if worker is not self._worker or self._closed:
+                return
+            if isinstance(value, Exception):
+                errors.append(value)
+            if isinstance(value, InputError):
+                show_error(str(value))
+                self.advanced.emit(str(value))
+            elif isinstance(value, Exception):
+                raise value
             else:
-                raise error
+                on_step(value)
 
         def finished() -> None:
             if worker is not self._worker or self._closed:
@@ -212,6 +218,8 @@ class Session:
             self._worker = None
             self.redraw()
             self.busy.emit(False)
+            if errors:  # what failed once would fail again
+                return
             if self.explorer is not None and on_step == self._on_prepared and not worker.abort_requested:
                 self._work()
             elif worker.abort_requested:
@@ -223,7 +231,6 @@ class Session:
                 self.settled.emit()
 
         worker.yielded.connect(step)
-        worker.errored.connect(failed)
         worker.finished.connect(finished)
         self._worker = worker
         self.busy.emit(True)
@@ -233,10 +240,12 @@ class Session:
 def _given_mask(mask: Labels | Path, volume: Volume) -> tuple[np.ndarray, str]:
     if isinstance(mask, Path):
         return read_mask(mask, volume), f"Brain mask from {mask.name}."
-    array = frame.from_canvas(np.asarray(mask.data)) > 0
+    array, origin = frame.mask_of(mask)
     if array.shape != volume.voxels.shape:
         sizes = ["×".join(map(str, s)) for s in (array.shape, volume.voxels.shape)]
         raise InputError(
             f"The mask layer '{mask.name}' has {sizes[0]} voxels and the scan has {sizes[1]}; they must agree."
         )
+    if (np.abs(origin - volume.origin) > volume.spacing).any():
+        raise InputError(f"The mask layer '{mask.name}' lies over a voxel away from {volume.name}; they must agree.")
     return array, f"Brain mask from the layer '{mask.name}'."

@@ -19,7 +19,7 @@ def default_preferences(monkeypatch):
     from napari_vqad.ui import dock
     from napari_vqad.ui.preferences import Preferences
 
-    start = Settings(n_restorations=3)
+    start = Settings(n_restorations=3, lambda_s=1.0, lambda_p="p20")
     monkeypatch.setattr(dock, "read_preferences", lambda: Preferences([], "cpu", 64 * 2**20, start))
 
 

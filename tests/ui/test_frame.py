@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from napari.layers import Image
+from napari.layers import Image, Labels
 
 from napari_vqad.ui import frame
 from napari_vqad.volume import GridSpec, to_grid
@@ -59,3 +59,20 @@ def test_layer_of_another_reader_becomes_a_volume():
     again = Image(frame.to_canvas(volume.voxels), **frame.placed_as(volume))
     corners = np.sort([again.data_to_world((0, 0, 0)), again.data_to_world((4, 5, 6))], axis=0)
     np.testing.assert_allclose(corners, [(10, 20, 30), (22, 30, 36)])
+
+
+def test_mask_painted_by_napari_is_turned_round(head):
+    """Positive or negative steps: what is painted over a voxel of the scan masks that voxel."""
+    volume, mask = head
+    mask = mask & (np.arange(30)[:, None, None] > 9)  # not symmetric
+    ours = Labels(frame.to_canvas(mask).astype(np.uint8), **frame.placed_as(volume))
+    shape = np.array(ours.data.shape)
+    theirs = Labels(
+        ours.data[::-1, ::-1, ::-1].copy(),
+        scale=-np.array(ours.scale),
+        translate=ours.data_to_world(shape - 1),
+    )
+    for layer in (ours, theirs):
+        array, origin = frame.mask_of(layer)
+        np.testing.assert_array_equal(array, mask)
+        np.testing.assert_allclose(origin, volume.origin)

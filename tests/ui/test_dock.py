@@ -1,0 +1,324 @@
+"""The dock in a real viewer: what a person does, and what they see."""
+
+import time
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QWidget
+
+from napari_vqad.settings import Settings
+from napari_vqad.ui import frame
+from napari_vqad.ui.board import NAMES, VIEWS
+from napari_vqad.ui.dock import NEXT, ORIGINAL, PREVIOUS, SECTIONS
+
+
+def canvas_of(dock) -> QWidget:
+    """The widget that hears the keys of the viewer."""
+    return next(w for w in dock.window().findChildren(QWidget) if "CanvasBackend" in type(w).__name__)
+
+
+def seen(dock) -> set[str]:
+    """Names of the visible layers."""
+    return {layer.name for layer in dock.viewer.layers if layer.visible}
+
+
+def of_map(dock, name):
+    """A map of the explorer, as its layer must show it."""
+    explorer = dock.session.explorer
+    return frame.to_canvas(explorer.grid.to_axes(explorer.map(name)))
+
+
+# ---- before an analysis -----------------------------------------------------------------------------------------
+
+
+def test_newest_scan_is_picked(dock, head_file):
+    assert dock.scan.value is dock.viewer.layers["head"]
+    dock.viewer.add_image(np.zeros((4, 5, 6)), name="another")
+    assert dock.scan.value is dock.viewer.layers["another"]
+    dock.viewer.layers.remove("another")
+    assert dock.scan.value is dock.viewer.layers["head"]
+
+
+def test_pictures_that_are_no_scans_are_not_offered(dock):
+    dock.viewer.add_image(np.zeros((4, 5)), name="flat")
+    dock.viewer.add_image(np.zeros((4, 5, 6, 3), np.uint8), rgb=True, name="colour")
+    offered = [text for text, _ in dock.scan.items()]
+    assert offered == ["head"]
+
+
+def test_without_a_scan_it_says_what_to_do(dock):
+    dock.viewer.layers.clear()
+    dock.start()
+    assert "Open Sample" in dock.status.text()
+    assert dock.session.explorer is None
+
+
+def test_every_setting_has_a_knob_with_label_and_tooltip(dock):
+    assert set(dock.knobs) == set(Settings.model_fields) == {n for names in SECTIONS.values() for n in names}
+    for name, knob in dock.knobs.items():
+        assert knob.toolTip() == Settings.model_fields[name].description
+    for button in dock.views.buttons():
+        assert button.toolTip()
+
+
+def test_dock_is_narrow(dock):
+    assert dock.width() <= 420
+    # Nothing inside is cut: the body needs no more than a 13-inch screen can give.
+    assert dock.widget().minimumSizeHint().width() <= dock.maximumWidth()
+
+
+# ---- an analysis ------------------------------------------------------------------------------------------------
+
+
+def test_layers_in_field_terms_all_in_mm(explored):
+    layers = explored.viewer.layers
+    assert set(NAMES.values()) <= {layer.name for layer in layers}
+    for layer in layers:
+        assert {str(u) for u in layer.units} == {"millimeter"}, layer.name
+        assert layer.axis_labels == layers["head"].axis_labels
+    np.testing.assert_array_equal(layers[NAMES["pixel_score"]].data, of_map(explored, "pixel_score"))
+    assert layers[NAMES["mask"]].contour == 1
+    assert "ball" in explored.session.note
+    # Thresholds in their unit and as a healthy percentile.
+    limit = explored.session.explorer.thresholds().lambda_p
+    assert f"{limit:.2f} nats" in explored.knobs["lambda_p"].note.text()
+    assert "20.0 % of healthy codes" in explored.knobs["lambda_p"].note.text()
+
+
+def test_one_scale_for_all_scans(explored, idle):
+    """A brighter scan must not change what a colour means."""
+    names = [NAMES[n] for n in ("nll", "residual", "pixel_score")]
+    before = [explored.viewer.layers[n].contrast_limits for n in names]
+    volume = explored.session.explorer.volume
+    scan = explored.viewer.layers["head"]
+    explored.viewer.add_image(5 * scan.data + 100, name="bright", **frame.placed_as(volume), contrast_limits=(0, 5000))
+    explored.start()
+    idle(explored)
+    assert explored.session.explorer.volume.name == "bright"
+    assert [explored.viewer.layers[n].contrast_limits for n in names] == before
+    assert [layer.name for layer in explored.viewer.layers].count(NAMES["nll"]) == 1
+
+
+def test_a_view_shows_one_question(explored):
+    ours = {layer.name for layer in explored.session.board.layers.values()} - {NAMES["mask"]}
+    for view, names in VIEWS.items():
+        explored.show_view(view)
+        assert seen(explored) & ours == {NAMES[n] for n in names}
+        assert "head" in seen(explored)
+        for name in names:
+            if not name.startswith("restoration"):
+                np.testing.assert_array_equal(explored.viewer.layers[NAMES[name]].data, of_map(explored, name))
+
+
+def test_sliders_change_what_is_seen_at_once(explored, qtbot):
+    explored.show_view("Score")
+    layer = explored.viewer.layers[NAMES["pixel_score"]]
+    before = layer.data.copy()
+    explored.knobs["k"].slider.setValue(10.0)
+    qtbot.waitUntil(lambda: explored.session.settings.k == 10.0, timeout=2000)
+    assert not np.array_equal(layer.data, before)
+    np.testing.assert_array_equal(layer.data, of_map(explored, "pixel_score"))
+
+
+def test_lambda_s_moves_scores_and_flags(explored, qtbot):
+    before = explored.profile.scores.copy()
+    explored.knobs["lambda_s"].slider.setValue(3.5)
+    qtbot.waitUntil(lambda: explored.session.settings.lambda_s == 3.5, timeout=2000)
+    assert (explored.profile.scores <= before).all()
+    assert explored.profile.scores.sum() < before.sum()
+    flagged = int(explored.session.explorer.flagged_slices().sum())
+    assert explored.count.text().startswith(f"{flagged} of ")
+
+
+def test_lambda_p_restores_anew(explored, qtbot, idle):
+    before = explored.session.explorer.codes("restored").copy()
+    explored.knobs["lambda_p"].slider.setValue(3.5)
+    qtbot.waitUntil(lambda: explored.session.settings.lambda_p == 3.5, timeout=2000)
+    idle(explored)
+    assert (explored.session.explorer.codes("restored") != before).any()
+
+
+def test_more_restorations_are_drawn_to_the_end(explored, qtbot, idle):
+    explored.knobs["n_restorations"].slider.setValue(5)
+    qtbot.waitUntil(lambda: explored.session.settings.n_restorations == 5, timeout=2000)
+    idle(explored)
+    assert explored.session.explorer.weights().shape[0] == 5
+
+
+def test_a_drag_ends_where_it_was_let_go(explored, qtbot, idle):
+    """Leading and trailing: the many values between may be skipped, the last one never."""
+    slider = explored.knobs["lambda_p"].slider
+    for value in np.linspace(slider.maximum(), 1.0, 30):
+        slider.setValue(float(value))
+    qtbot.waitUntil(lambda: explored.session.settings.lambda_p == pytest.approx(1.0, abs=0.01), timeout=2000)
+    idle(explored)
+
+
+def test_one_restoration_by_its_number(explored):
+    explored.show_view("Restoration")
+    explored.which.setValue(2)
+    layer = explored.session.board.layers["restoration_j"]
+    assert layer.name == "Restoration 2"
+    assert seen(explored) & set(NAMES.values()) == set()
+    assert layer.visible
+    grid = explored.session.explorer.grid
+    inside = frame.to_canvas(grid.to_axes(grid.mask))
+    expected = frame.to_canvas(grid.to_axes(explored.session.explorer.map("restoration_j", 1)))
+    np.testing.assert_allclose(np.asarray(layer.data)[inside], expected[inside])
+
+
+def test_key_flickers_to_the_scan_while_held_and_side_by_side(explored, qtbot):
+    explored.show_view("Restoration")
+    shown = seen(explored)
+    canvas = canvas_of(explored)
+    canvas.setFocus()
+    qtbot.keyPress(canvas, ORIGINAL)
+    assert seen(explored) == {"head"} | (shown & {"ball"})
+    qtbot.keyRelease(canvas, ORIGINAL)
+    assert seen(explored) == shown
+
+    explored.beside.setChecked(True)
+    assert explored.viewer.canvas.grid.enabled
+    explored.beside.setChecked(False)
+    assert not explored.viewer.canvas.grid.enabled
+
+
+# ---- flagged slices ---------------------------------------------------------------------------------------------
+
+
+def test_next_and_previous_flagged(explored, qtbot):
+    session = explored.session
+    scores = session.explorer.slice_scores()
+    session.change(flag_slices=float(np.sort(scores)[-4]))
+    flagged = np.flatnonzero(session.explorer.flagged_slices())
+    assert len(flagged) == 3
+    session.go_to(0)
+    canvas = canvas_of(explored)
+    visited = []
+    for _ in range(4):
+        qtbot.keyClick(canvas, NEXT)
+        visited.append(session.current())
+    after = [*flagged[flagged > 0], *flagged]  # on from slice 0, and round the end
+    assert visited == after[:4]
+    qtbot.keyClick(canvas, PREVIOUS)
+    assert session.current() == after[2]
+    assert explored.profile.here == session.current()
+
+
+def test_a_click_on_the_plot_goes_there_and_no_flag_is_said(explored, qtbot):
+    profile = explored.profile
+    plot = profile._plot()
+    target = len(profile.scores) - 2
+    x = plot.left() + plot.width() * (target + 0.5) / len(profile.scores)
+    qtbot.mouseClick(profile, Qt.MouseButton.LeftButton, pos=QPoint(round(x), profile.height() // 2))
+    assert explored.session.current() == target
+    grid = explored.session.explorer.grid
+    stack = frame.canvas_axis(grid)
+    assert explored.viewer.dims.point[stack] == pytest.approx(frame.point_of(grid, target), abs=grid.spacing)
+
+    explored.session.change(flag_slices=1e9)
+    explored.session.go_to_flagged(1)
+    assert "No slice is flagged" in explored.status.text()
+
+
+# ---- stopping and bad input -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Restorations that take their time, so that there is a middle to stop in."""
+    from napari_vqad.detectors.vq import VQDetector
+
+    quick = VQDetector.restore
+
+    def restore(*args, **kwargs):
+        time.sleep(0.3)
+        return quick(*args, **kwargs)
+
+    monkeypatch.setattr(VQDetector, "restore", restore)
+
+
+def test_cancel_within_a_second(dock, slow, qtbot):
+    dock.start()
+    qtbot.waitUntil(lambda: dock.status.text().startswith("Restorations"), timeout=10_000)
+    pressed = time.monotonic()
+    qtbot.mouseClick(dock.cancel, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(dock.analyse.isEnabled, timeout=5000)
+    assert time.monotonic() - pressed < 1.0
+    ready = dock.session.explorer.ready("restoration")
+    assert 0 < ready.sum() < len(ready)
+    assert "Cancelled" in dock.status.text()
+
+
+def test_slice_in_view_comes_first(dock, slow, qtbot):
+    dock.start()
+    qtbot.waitUntil(lambda: dock.session.explorer is not None, timeout=10_000)
+    focus = dock.session.current()
+    qtbot.waitUntil(lambda: dock.session.explorer.ready("restoration").any(), timeout=10_000)
+    assert dock.session.explorer.ready("restoration")[focus]
+
+
+def test_closing_in_mid_work_ends_it(dock, slow, qtbot, capsys):
+    from qtpy.QtCore import QThreadPool
+
+    dock.start()
+    qtbot.waitUntil(lambda: dock.status.text().startswith("Restorations"), timeout=10_000)
+    explorer = dock.session.explorer
+    dock.viewer.close()
+    assert QThreadPool.globalInstance().waitForDone(1500)
+    done = explorer.ready("restoration").sum()
+    qtbot.wait(400)
+    assert explorer.ready("restoration").sum() == done < len(explorer.grid)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_bad_mask_is_one_sentence_and_no_layer(dock, notices, qtbot):
+    ball = dock.viewer.layers["ball"]
+    place = {"units": ball.units, "axis_labels": ball.axis_labels, "scale": ball.scale}
+    shape = Labels(np.zeros((3, 4, 5), np.uint8), name="shape", translate=ball.translate, **place)
+    empty = Labels(np.zeros_like(ball.data), name="empty", translate=ball.translate, **place)
+    away = Labels(ball.data, name="away", translate=ball.translate + 30, **place)
+    for bad, why in ((shape, "5×4×3 voxels"), (empty, "no voxels"), (away, "lies over a voxel away")):
+        notices.clear()
+        dock.viewer.add_layer(bad)
+        dock.mask.pick(bad)
+        dock.start()
+        qtbot.waitUntil(lambda: bool(notices) and dock.analyse.isEnabled(), timeout=10_000)
+        assert len(notices) == 1
+        assert "mask" in notices[0].lower()
+        assert why in notices[0]
+        dock.viewer.layers.remove(bad)
+        assert {layer.name for layer in dock.viewer.layers} == {"head", "ball"}
+        assert dock.session.explorer is None
+
+
+def test_bad_mask_leaves_what_was_there(explored, notices, qtbot):
+    before = [layer.name for layer in explored.viewer.layers]
+    explorer = explored.session.explorer
+    explored.viewer.add_layer(Labels(np.zeros((3, 4, 5), np.uint8), name="bad", units=("mm",) * 3))
+    explored.mask.pick(explored.viewer.layers["bad"])
+    explored.start()
+    qtbot.waitUntil(lambda: bool(notices) and explored.analyse.isEnabled(), timeout=10_000)
+    assert [layer.name for layer in explored.viewer.layers] == [*before, "bad"]
+    assert explored.session.explorer is explorer
+
+
+def test_bundle_that_does_not_fit_is_one_sentence(dock, notices, qtbot, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    dock.bundle.box.addItem("broken", tmp_path)
+    dock.bundle.pick(tmp_path)
+    dock.start()
+    qtbot.waitUntil(lambda: bool(notices) and dock.analyse.isEnabled(), timeout=10_000)
+    assert "config.json" in notices[0]
+    assert {layer.name for layer in dock.viewer.layers} == {"head", "ball"}
+
+
+def test_removing_a_layer_in_mid_work_is_no_error(dock, slow, qtbot, idle):
+    dock.start()
+    qtbot.waitUntil(lambda: dock.status.text().startswith("Restorations"), timeout=10_000)
+    dock.viewer.layers.remove(NAMES["pixel_score"])
+    idle(dock, 30_000)
+    dock.show_view("Score")
+    dock.show_view("NLL")
