@@ -13,6 +13,7 @@ from napari_vqad.bundle import Bundle
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import METHODS, kind_table, overall_table, run, write_json
+from napari_vqad.evaluate.pictures import Album
 from napari_vqad.scoring import DEFAULT_BUNDLE
 from napari_vqad.settings import Settings
 from napari_vqad.train.data import load_stack
@@ -39,6 +40,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         parser.add_argument("--pooling", default=Settings().pooling, choices=("none", "2d", "3d"))
         parser.add_argument("--pca-data", type=Path, help="training scans: adds the linear baseline with 60 components")
         parser.add_argument("--json", type=Path, help="write the rows here")
+        parser.add_argument("--pictures", type=Path, help="folder for pages that show every case")
 
 
 def run_testset(args: argparse.Namespace) -> int:
@@ -71,9 +73,13 @@ def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
     if args.pca_data:
         pca = PCA.fit(load_stack(args.pca_data, "train", bundle.config.grid).slices())
     started = time.monotonic()
-    rows = run(bundle, cases, settings, tuple(args.methods), pca, lambda line: print(line, flush=True))
+    album = Album() if args.pictures else None
+    look = album.add if album else None
+    rows = run(bundle, cases, settings, tuple(args.methods), pca, lambda line: print(line, flush=True), look)
     print(f"\n{overall_table(rows)}\n\n{kind_table(rows)}\n\n{time.monotonic() - started:.0f} s")
     if args.json:
         about = {"bundle": bundle.name, "sha256": bundle.hash, "settings": settings.model_dump()}
         write_json(rows, args.json, about)
+    if album:
+        album.write(args.pictures)
     return 0

@@ -44,8 +44,9 @@ def run(
     methods: tuple[str, ...] = METHODS,
     pca: PCA | None = None,
     report: Callable[[str], None] = print,
+    look: Callable[[Case, Explorer], None] | None = None,
 ) -> list[Row]:
-    """Score all cases; see `Row` for what is counted."""
+    """Score all cases; see `Row` for what is counted. `look` is shown each case after each way of restoring it."""
     explorer = Explorer(bundle, settings)
     names = (*methods, *(["PCA"] if pca else []))
     voxels: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
@@ -62,6 +63,8 @@ def run(
             key = (name, case.kind)
             voxels.setdefault(key, []).append((case.on_truth(score), case.truth[case.counted]))
             slices.setdefault(key, []).append((slice_score[clear], per_slice[clear] > 0))
+            if look and name in METHODS and name != SAMPLE:
+                look(case, explorer)
         report(f"{case.name} ({case.kind})")
     abnormal = [k for k in kinds if k != NORMAL]
     return [

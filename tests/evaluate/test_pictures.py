@@ -1,0 +1,62 @@
+"""Pages of cases: the slice that is shown, and a file for every method."""
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from napari_vqad.bundle import Bundle
+from napari_vqad.evaluate.cases import Case
+from napari_vqad.evaluate.experiment import SAMPLE, run
+from napari_vqad.evaluate.pictures import ROWS, Album
+from napari_vqad.settings import Settings
+from napari_vqad.sheet import upright
+from napari_vqad.volume import to_grid
+
+
+@pytest.fixture
+def bundle(tiny_bundle):
+    return Bundle.load(tiny_bundle, "cpu")
+
+
+def _case(bundle, head, labelled: int | None) -> Case:
+    grid = to_grid(*head, bundle.config.grid)
+    label = np.zeros(grid.mask.shape, np.float32)
+    if labelled is not None:
+        label[labelled, 14:20, 16:22] = 1
+    kind = "normal" if labelled is None else "square"
+    return Case(f"case of {kind}", kind, grid, label, label > 0, grid.mask)
+
+
+def test_the_slice_with_most_of_the_label_is_shown(bundle, head):
+    album, case = Album(), _case(bundle, head, 9)
+    run(bundle, [case], Settings(n_restorations=1), (SAMPLE, "light"), None, lambda _: None, album.add)
+    (look,) = album.looks.pop("light")
+    assert not album.looks, "the sample-wise score restores nothing that could be shown"
+    assert np.array_equal(look.scan, upright(case.grid.slices[9]))
+    assert np.array_equal(look.label, upright(case.label[9]))
+
+
+def test_an_untouched_case_shows_its_worst_finding(bundle, head):
+    seen = {}
+
+    def look(case, explorer):
+        seen["worst"] = explorer.map("pixel_score").max()
+        album.add(case, explorer)
+
+    album = Album()
+    run(bundle, [_case(bundle, head, None)], Settings(), ("regenerative",), None, lambda _: None, look)
+    (shown,) = album.looks["regenerative"]
+    assert shown.maps["pixel_score"].max() == seen["worst"] > 0
+
+
+def test_pages(bundle, head, tmp_path):
+    album = Album()
+    cases = [_case(bundle, head, 9), _case(bundle, head, None)]
+    run(bundle, cases, Settings(), ("regenerative",), None, lambda _: None, album.add)
+    album.looks["regenerative"] *= ROWS  # 2 looks a time: two pages
+    pages = album.write(tmp_path / "looks")
+    assert [p.name for p in pages] == ["regenerative-1.png", "regenerative-2.png"]
+    picture = imread(pages[0])
+    assert picture.std() > 0.05
+    orange = (picture[..., 0] > 0.9) & (picture[..., 2] < 0.3) & (picture[..., 1] > 0.4)
+    assert orange.sum() > 50, "labels are outlined"
