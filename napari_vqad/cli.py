@@ -8,10 +8,8 @@ import types
 import typing
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from napari_vqad.errors import InputError
-from napari_vqad.settings import Settings
+from napari_vqad.settings import Settings, flag, settings_from
 
 SHORT = {"n_restorations": "-S", "k": "-k"}
 
@@ -97,12 +95,7 @@ def run_score(args: argparse.Namespace) -> int:
     from napari_vqad.scoring import DEFAULT_BUNDLE, score
 
     given = {name: getattr(args, name) for name in Settings.model_fields if getattr(args, name) is not None}
-    try:
-        settings = Settings(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        flag = _flag(str(first["loc"][0]))
-        raise InputError(f"{flag} does not fit: {first['msg'].removeprefix('Value error, ')}.") from error
+    settings = settings_from(given)
     result = score(
         args.scan,
         args.out,
@@ -125,7 +118,7 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
     """One flag a field of `Settings`; pydantic checks the values."""
     group = parser.add_argument_group("settings", "thresholds in the score's unit, or healthy percentiles such as p90")
     for name, field in Settings.model_fields.items():
-        names = list(dict.fromkeys([_flag(name), SHORT.get(name, _flag(name))]))
+        names = list(dict.fromkeys([flag(name), SHORT.get(name, flag(name))]))
         help_text = f"{field.description} Default: {field.default}.".replace("%", "%%")
         if field.annotation is bool:
             group.add_argument(*names, dest=name, action="store_true", default=None, help=help_text)
@@ -137,10 +130,6 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
             group.add_argument(*names, dest=name, nargs=2, metavar=("FIRST", "LAST"), help=help_text)
         else:
             group.add_argument(*names, dest=name, metavar=name.upper()[:8], help=help_text)
-
-
-def _flag(name: str) -> str:
-    return "-k" if name == "k" else "--" + name.replace("_", "-")
 
 
 def _show(line: str) -> None:

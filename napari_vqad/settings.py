@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from napari_vqad.errors import InputError
 
 Method = Literal["sequential", "anchored", "light", "regenerative"]
 
@@ -115,3 +117,23 @@ class Settings(BaseModel):
         title="Slice range",
         description="First and last slice of the model's grid to analyse; all when empty.",
     )
+
+
+def settings_from(given: dict[str, Any]) -> Settings:
+    """Settings of what a person typed.
+
+    Raises:
+        InputError: a value does not fit; the sentence names the flag.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"{flag(str(first['loc'][0]))} does not fit: {first['msg'].removeprefix('Value error, ')}."
+        ) from error
+
+
+def flag(name: str) -> str:
+    """A field's name on the command line."""
+    return "-k" if name == "k" else "--" + name.replace("_", "-")

@@ -15,7 +15,7 @@ from napari_vqad.evaluate.cases import folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import METHODS, kind_table, overall_table, run, write_json
 from napari_vqad.evaluate.pictures import Album
 from napari_vqad.scoring import DEFAULT_BUNDLE
-from napari_vqad.settings import Settings
+from napari_vqad.settings import Settings, settings_from
 from napari_vqad.train.data import load_stack
 
 
@@ -62,13 +62,8 @@ def _load(args: argparse.Namespace) -> Bundle:
 
 
 def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
-    settings = Settings(
-        lambda_p=args.lambda_p,
-        lambda_s=args.lambda_s,
-        n_restorations=args.n_restorations,
-        k=args.k,
-        pooling=args.pooling,
-    )
+    names = ("lambda_p", "lambda_s", "n_restorations", "k", "pooling")
+    settings = settings_from({name: getattr(args, name) for name in names})
     pca = None
     if args.pca_data:
         pca = PCA.fit(load_stack(args.pca_data, "train", bundle.config.grid).slices())
