@@ -7,6 +7,7 @@ All places are MNI mm (R, A, S), intensities relative to white matter.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -87,7 +88,7 @@ def _neck(signal: np.ndarray, where: np.ndarray, below: np.ndarray, grain: np.nd
 def _face(signal: np.ndarray, where: np.ndarray, below: np.ndarray, grain: np.ndarray) -> np.ndarray:
     """Nose, sinuses, tongue, jaw, ears' bone, and eyes in their fat."""
     deep = below
-    shapes = [
+    shapes: list[tuple[tuple[float, ...], tuple[float, ...], Any]] = [
         ((0, 44, -104), (23, 30, 20), MUSCLE + 0.1 + 0.03 * grain),  # tongue
         ((0, 62, -50), (13, 26, 22), np.where(grain > 0.4, 0.5, 0.03)),  # nasal cavity and its conchae
         ((27, 52, -62), (11, 14, 14), AIR + 0.02),

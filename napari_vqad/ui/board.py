@@ -57,6 +57,7 @@ class Board:
         self.clear()
         self._explorer = explorer
         volume, grid = explorer.volume, explorer.grid
+        assert volume is not None  # a session opens scans, not bare grids
         self._scan = next((layer for layer in self.viewer.layers if layer.metadata.get("napari_vqad") is volume), None)
         if self._scan is None:  # made of another reader's layer
             self._scan = next((layer for layer in self.viewer.layers if layer.name == volume.name), None)

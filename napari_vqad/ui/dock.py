@@ -29,6 +29,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_vqad.bundle import read_config
+from napari_vqad.calibration import Score
 from napari_vqad.errors import InputError
 from napari_vqad.ui.board import VIEWS
 from napari_vqad.ui.choosers import Chooser
@@ -44,6 +45,7 @@ SECTIONS = {
     "More": ("pooling", "distance", "paper_faithful", "axis", "slices"),
 }
 OPEN_AT_FIRST = ("Thresholds", "Restoration")
+SCORES: dict[str, Score] = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
 # Letters that no layer type of napari takes for itself: its keys come before the viewer's.
 NEXT, PREVIOUS, ORIGINAL = ".", ",", "H"
 
@@ -90,7 +92,7 @@ class ExplorerDock(QScrollArea):
         form = QFormLayout()
         form.setSpacing(4)
         self.scan = Chooser("Open a T1 head with File → Open, or File → Open Sample.")
-        self.mask = Chooser("The brain: made here, a Labels layer, or a NIfTI file.")
+        self.brain = Chooser("The brain: made here, a Labels layer, or a NIfTI file.")
         self.bundle = Chooser("Tokenizer and prior that judge the scan.")
         self.device = Chooser("Where the networks run; auto takes the GPU if there is one.")
         self.device.fill([(name, name) for name in ("auto", "cuda", "mps", "cpu")])
@@ -108,7 +110,7 @@ class ExplorerDock(QScrollArea):
         row.addWidget(self.bundle.box, 1)
         row.addWidget(self.card)
         form.addRow("Scan", self.scan.box)
-        form.addRow("Mask", self.mask.box)
+        form.addRow("Mask", self.brain.box)
         form.addRow("Model", row)
         form.addRow("Device", self.device.box)
         column.addLayout(form)
@@ -135,7 +137,7 @@ class ExplorerDock(QScrollArea):
         row = QHBoxLayout()
         row.setSpacing(2)
         self.views = QButtonGroup(self)
-        tips = ("the scan alone", "how unlikely each code is", "the weighted mean of the restorations")
+        tips: tuple[str, ...] = ("the scan alone", "how unlikely each code is", "the weighted mean of the restorations")
         tips = (*tips, "how far scan and restorations differ", "the pooled residual", "voxels above the threshold")
         for (name, _layers), tip in zip(VIEWS.items(), tips, strict=True):
             button = QToolButton()
@@ -185,7 +187,8 @@ class ExplorerDock(QScrollArea):
 
     def _make_section(self, column: QVBoxLayout, title: str, names: tuple[str, ...]) -> None:
         section = QCollapsible(title)
-        section.layout().setContentsMargins(0, 0, 0, 0)
+        if (layout := section.layout()) is not None:
+            layout.setContentsMargins(0, 0, 0, 0)
         section.setDuration(0)
         for name in names:
             knob = make_knob(name)
@@ -203,7 +206,7 @@ class ExplorerDock(QScrollArea):
         self.analyse.clicked.connect(self.start)
         self.cancel.clicked.connect(session.cancel)
         self.card.clicked.connect(self._show_card)
-        self.mask.box.activated.connect(self._on_mask)
+        self.brain.box.activated.connect(self._on_mask)
         self.views.buttonClicked.connect(lambda _button: self._show_view())
         self.which.valueChanged.connect(lambda _value: self._show_view())
         self.beside.toggled.connect(self._on_beside)
@@ -216,6 +219,7 @@ class ExplorerDock(QScrollArea):
         session.settled.connect(self._show_settings)
         session.advanced.connect(self._on_advanced)
         session.busy.connect(self._on_busy)
+        session.progressed.connect(self._on_progressed)
         session.moved.connect(lambda: self.profile.show_here(session.current()))
         layers.events.inserted.connect(self._list_layers)
         layers.events.removed.connect(self._list_layers)
@@ -246,7 +250,7 @@ class ExplorerDock(QScrollArea):
             missing = "scan: open one with File → Open or File → Open Sample" if scan is None else "model"
             self.status.setText(f"There is no {missing}.")
             return
-        self.session.analyse(Order(scan, self.mask.value, bundle, self.device.value))
+        self.session.analyse(Order(scan, self.brain.value, bundle, self.device.value))
 
     def _on_turned(self, name: str, value: object) -> None:
         try:
@@ -257,12 +261,12 @@ class ExplorerDock(QScrollArea):
             self.session.board.rescale()
 
     def _on_mask(self, _index: int) -> None:
-        if self.mask.value == "file":
+        if self.brain.value == "file":
             path, _ = QFileDialog.getOpenFileName(self, "Brain mask", "", "NIfTI (*.nii *.nii.gz)")
-            self.mask.box.setCurrentIndex(0)
+            self.brain.box.setCurrentIndex(0)
             if path:
-                self.mask.box.insertItem(1, Path(path).name, Path(path))
-                self.mask.box.setCurrentIndex(1)
+                self.brain.box.insertItem(1, Path(path).name, Path(path))
+                self.brain.box.setCurrentIndex(1)
 
     def view_name(self) -> str:
         """The question that is shown."""
@@ -279,7 +283,7 @@ class ExplorerDock(QScrollArea):
         board = self.session.board
         board.show(self.view_name(), self.which.value())
         explorer = self.session.explorer
-        key = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}.get(self.view_name())
+        key = SCORES.get(self.view_name())
         if explorer is None or key is None:
             self.legend.show_scale(0.0, "", 0.0)
             return
@@ -312,13 +316,15 @@ class ExplorerDock(QScrollArea):
         mine = [layer for layer in self.viewer.layers if id(layer) not in ours]
         scans = [s for s in mine if isinstance(s, Image) and s.ndim == 3 and not s.rgb]
         self.scan.fill([(s.name, s) for s in scans], newest=True)
-        files = [(t, v) for t, v in self.mask.items() if isinstance(v, Path)]
+        files = [(t, v) for t, v in self.brain.items() if isinstance(v, Path)]
         labels = [(m.name, m) for m in mine if isinstance(m, Labels) and m.ndim == 3]
-        self.mask.fill([("made here", None), *files, *labels, ("from a file …", "file")])
+        self.brain.fill([("made here", None), *files, *labels, ("from a file …", "file")])
 
     def _on_opened(self) -> None:
-        explorer = self.session.explorer
         self._list_layers()
+        explorer = self.session.explorer
+        if explorer is None:
+            return
         calibration = explorer.bundle.calibration
         for name in ("lambda_s", "lambda_p"):
             self._slider(name).span(0.0, calibration.value("nll", "p99.99"))
@@ -340,6 +346,10 @@ class ExplorerDock(QScrollArea):
         self.cancel.setEnabled(busy)
         self.analyse.setEnabled(not busy)
         self.progress.setRange(0, 0 if busy else 1)
+
+    def _on_progressed(self, done: int, total: int) -> None:
+        self.progress.setRange(0, total)
+        self.progress.setValue(done)
 
     def _slider(self, name: str) -> SliderKnob:
         knob = self.knobs[name]

@@ -56,6 +56,7 @@ class Session:
     opened = Signal()  # another scan or bundle is being explored
     settled = Signal()  # settings changed
     advanced = Signal(str)  # how far the work is, in words
+    progressed = Signal(int, int)  # slices done, and of how many
     busy = Signal(bool)
     moved = Signal()  # the slice in view changed
 
@@ -177,6 +178,7 @@ class Session:
 
     def _on_progress(self, progress: Progress) -> None:
         self.advanced.emit(str(progress))
+        self.progressed.emit(progress.done, progress.total)
         if time.monotonic() - self._drawn > REDRAW:
             self.redraw()
 
@@ -185,6 +187,10 @@ class Session:
         if self.explorer is not None and not self._closed:
             self.board.refresh()
             self._drawn = time.monotonic()
+
+    def _runs(self, worker: GeneratorWorker) -> bool:
+        """Is it the worker of now, and not one that was left behind?"""
+        return worker is self._worker
 
     def _start(self, steps: Iterator, on_step: Callable) -> None:
         """Run a generator in a worker thread; its steps and its end are heard in the main thread."""
@@ -196,11 +202,11 @@ class Session:
             except Exception as error:  # told as a step: napari's own listener to `errored` trips over its argument
                 yield error
 
-        worker = run()
+        worker: GeneratorWorker = run()
         errors: list[Exception] = []
 
         def step(value: Any) -> None:
-            if worker is not self._worker or self._closed:
+            if self._closed or not self._runs(worker):
                 return
             if isinstance(value, Exception):
                 errors.append(value)
@@ -213,7 +219,7 @@ class Session:
                 on_step(value)
 
         def finished() -> None:
-            if worker is not self._worker or self._closed:
+            if self._closed or not self._runs(worker):
                 return
             self._worker = None
             self.redraw()

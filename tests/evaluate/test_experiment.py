@@ -52,8 +52,8 @@ def test_the_residual_finds_a_bright_cube(folder, tiny_bundle, tmp_path, capsys)
     rows = {(r["method"], r["kind"]): r for r in json.loads(out.read_text())["rows"]}
     assert {m for m, _ in rows} == set(METHODS)
     # A random tokenizer gives a flat picture: its residual is the scan itself, where the cube is brightest.
-    assert rows["regenerative", "cube"]["voxels"]["ap"] > 0.9
-    # 3D pooling carries the cube into the slices next to it, which count as negative.
+    # Pooling spreads the cube over its neighbours and into the slices next to it, which count as negative.
+    assert rows["regenerative", "cube"]["voxels"]["auroc"] > 0.98
     assert rows["regenerative", "all"]["slices"]["auroc"] > 0.8
 
 

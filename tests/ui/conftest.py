@@ -64,7 +64,7 @@ def dock(make_napari_viewer, tiny_bundle, head):
     viewer.add_labels(labels[0], **labels[1])
     dock.bundle.box.addItem("Tiny", tiny_bundle)
     dock.bundle.pick(tiny_bundle)
-    dock.mask.pick(viewer.layers["ball"])
+    dock.brain.pick(viewer.layers["ball"])
     yield dock
     dock.session.close()
 

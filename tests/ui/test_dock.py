@@ -283,7 +283,7 @@ def test_bad_mask_is_one_sentence_and_no_layer(dock, notices, qtbot):
     for bad, why in ((shape, "5×4×3 voxels"), (empty, "no voxels"), (away, "lies over a voxel away")):
         notices.clear()
         dock.viewer.add_layer(bad)
-        dock.mask.pick(bad)
+        dock.brain.pick(bad)
         dock.start()
         qtbot.waitUntil(lambda: bool(notices) and dock.analyse.isEnabled(), timeout=10_000)
         assert len(notices) == 1
@@ -298,7 +298,7 @@ def test_bad_mask_leaves_what_was_there(explored, notices, qtbot):
     before = [layer.name for layer in explored.viewer.layers]
     explorer = explored.session.explorer
     explored.viewer.add_layer(Labels(np.zeros((3, 4, 5), np.uint8), name="bad", units=("mm",) * 3))
-    explored.mask.pick(explored.viewer.layers["bad"])
+    explored.brain.pick(explored.viewer.layers["bad"])
     explored.start()
     qtbot.waitUntil(lambda: bool(notices) and explored.analyse.isEnabled(), timeout=10_000)
     assert [layer.name for layer in explored.viewer.layers] == [*before, "bad"]
