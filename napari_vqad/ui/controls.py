@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QSpinBox, QWidget
 from superqt import QLabeledDoubleSlider, QLabeledSlider
-from superqt.utils import qthrottled
+from superqt.utils import qthrottled, signals_blocked
 
 from napari_vqad.settings import Settings
 
@@ -90,55 +91,27 @@ class SliderKnob(Knob):
         self.slider.blockSignals(False)
 
 
-class ChoiceKnob(Knob):
-    """One of a few words."""
+class BoxKnob(Knob):
+    """A choice, a switch or a whole number to type: one plain widget."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, box: QComboBox | QCheckBox | QSpinBox) -> None:
         super().__init__(name)
-        self.box = QComboBox()
-        self.box.addItems(get_args(Settings.model_fields[name].annotation))
-        self.layout_.addWidget(self.box, 0, 1)
-        self.box.setMinimumWidth(120)
-        self.box.currentTextChanged.connect(lambda text: self.turned.emit(self.name, text))
+        self.box = box
+        self._put: Callable[[Any], Any]
+        self.layout_.addWidget(box, 0, 1)
+        if isinstance(box, QComboBox):
+            box.setMinimumWidth(120)
+            changed, self._put = box.currentTextChanged, box.setCurrentText
+        elif isinstance(box, QCheckBox):
+            changed, self._put = box.toggled, box.setChecked
+        else:
+            changed, self._put = box.valueChanged, box.setValue
+        changed.connect(lambda value: self.turned.emit(self.name, value))
 
     def set(self, value: Any) -> None:
-        """Show a choice."""
-        self.box.blockSignals(True)
-        self.box.setCurrentText(value)
-        self.box.blockSignals(False)
-
-
-class SwitchKnob(Knob):
-    """Yes or no."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.box = QCheckBox()
-        self.layout_.addWidget(self.box, 0, 1)
-        self.box.toggled.connect(lambda on: self.turned.emit(self.name, on))
-
-    def set(self, value: Any) -> None:
-        """Show yes or no."""
-        self.box.blockSignals(True)
-        self.box.setChecked(value)
-        self.box.blockSignals(False)
-
-
-class NumberKnob(Knob):
-    """A whole number to type."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.box = QSpinBox()
-        self.box.setRange(0, 2**31 - 1)
-        self.layout_.addWidget(self.box, 0, 1)
-        self.box.valueChanged.connect(lambda value: self.turned.emit(self.name, value))
-
-    def set(self, value: Any) -> None:
-        """Show a number."""
-        self.box.blockSignals(True)
-        self.box.setValue(value)
-        self.box.blockSignals(False)
+        """Show a value."""
+        with signals_blocked(self.box):
+            self._put(value)
 
 
 class RangeKnob(Knob):
@@ -178,14 +151,18 @@ def make_knob(name: str) -> Knob:
     """The knob that fits the field's type and bounds."""
     field = Settings.model_fields[name]
     if field.annotation is bool:
-        return SwitchKnob(name)
+        return BoxKnob(name, QCheckBox())
     if get_origin(field.annotation) is Literal:
-        return ChoiceKnob(name)
+        box = QComboBox()
+        box.addItems(get_args(field.annotation))
+        return BoxKnob(name, box)
     if name == "slices":
         return RangeKnob(name)
     bounds = {type(m).__name__: m for m in field.metadata}
     if "Le" in bounds:
         return SliderKnob(name, bounds["Ge"].ge, bounds["Le"].le)
     if field.annotation is int:
-        return NumberKnob(name)
+        number = QSpinBox()
+        number.setRange(0, 2**31 - 1)
+        return BoxKnob(name, number)
     return SliderKnob(name, 0.0, 10.0)  # a threshold; its range comes with the bundle

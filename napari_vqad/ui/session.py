@@ -93,12 +93,18 @@ class Session:
         axis_changed = settings.axis != self.settings.axis
         self.settings = settings
         if self.explorer is not None:
-            if axis_changed:
-                self.advanced.emit("Another scan axis: press Analyse.")
-            elif self.explorer.change(settings):
+            if self._give_settings():
                 self._work()
             self.redraw()
+            if axis_changed:
+                self.advanced.emit("Another scan axis: press Analyse.")
         self.settled.emit()
+
+    def _give_settings(self) -> bool:
+        """Hand the settings to the explorer; True when there is work. Another axis waits for the next Analyse."""
+        if self.explorer is None:
+            return False
+        return self.explorer.change(self.settings.model_copy(update={"axis": self.explorer.settings.axis}))
 
     def cancel(self) -> None:
         """Stop the work within a batch; what is done stays."""
@@ -149,7 +155,6 @@ class Session:
         if self._bundle is None or (self._bundle.folder, self._device) != (order.bundle, order.device):
             yield "Loading the model …"
             self._bundle, self._device = Bundle.load(order.bundle, order.device), order.device
-        mask, note = None, ""
         if order.mask is None:
             yield "Making the brain mask …"
             mask, note = make_mask(volume)
@@ -167,7 +172,7 @@ class Session:
         if news.explorer.grid.outside > 0.02:
             self.note += f" {news.explorer.grid.outside:.0%} of it lies beyond the model's grid and is not analysed."
         self.board.open(news.explorer, news.mask)
-        news.explorer.change(self.settings)
+        self._give_settings()
         self._on_point()
         self.opened.emit()
 
@@ -230,7 +235,7 @@ class Session:
                 self._work()
             elif worker.abort_requested:
                 self.advanced.emit("Cancelled; what was done is kept.")
-            elif self.explorer is not None and self.explorer.change(self.settings):
+            elif self._give_settings():
                 self._work()
             elif self.explorer is not None and on_step == self._on_progress:
                 self.advanced.emit("Ready.")

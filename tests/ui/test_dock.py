@@ -322,3 +322,12 @@ def test_removing_a_layer_in_mid_work_is_no_error(dock, slow, qtbot, idle):
     idle(dock, 30_000)
     dock.show_view("Score")
     dock.show_view("NLL")
+
+
+def test_sliders_work_while_another_axis_waits_for_analyse(explored):
+    session = explored.session
+    session.change(axis="coronal")
+    session.change(k=0.5)
+    assert session.explorer.settings.k == 0.5
+    assert session.explorer.settings.axis == "axial"
+    assert session.settings.axis == "coronal"
