@@ -6,14 +6,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_vqad.nets.pixelsnail import Prior
+from napari_vqad.nets.memory import Memory
+from napari_vqad.nets.pixelsnail import Prior, ResumingPrior
 
 
-def log_probabilities(prior: Prior, codes: Tensor, position: Tensor) -> Tensor:
+def log_probabilities(prior: Prior, codes: Tensor, position: Tensor, memory: Memory | None = None) -> Tensor:
     """ln p(c | x_<i) for every code c and place i: (B, h, w) → (B, K, h, w), float32.
 
-    From log_softmax, never from log(softmax): what is very unlikely must not become −∞.
+    From log_softmax, never from log(softmax): what is very unlikely must not become −∞. With a memory, a prior that
+    can resume is given the rows from `memory.row` on and leaves in it what it saw.
     """
+    if memory is not None and isinstance(prior, ResumingPrior):
+        return F.log_softmax(prior.resume(codes, position, memory).float(), dim=1)
     return F.log_softmax(prior.logits(codes, position).float(), dim=1)
 
 
