@@ -13,9 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SIZES = {"2d": ((1, 3, 3), (1, 7, 7)), "3d": ((3, 3, 3), (3, 7, 7))}
+REACH = {"none": 0, "2d": 0, "3d": 2}  # slices up and down that a slice's pooled score depends on
 
 
-def pool(score: Tensor, mask: Tensor, mode: str = "2d", paper_faithful: bool = False) -> Tensor:
+def pool(
+    score: Tensor, mask: Tensor, mode: str = "2d", paper_faithful: bool = False, present: Tensor | None = None
+) -> Tensor:
     """AS_pixel = average(minimum(score)).
 
     Args:
@@ -25,27 +28,44 @@ def pool(score: Tensor, mask: Tensor, mode: str = "2d", paper_faithful: bool = F
             mask out of the count (voxel AP 0.39 against 0.36).
         mode: "none", "2d" (3×3, 7×7) or "3d" (3×3×3, 3×7×7; slices first).
         paper_faithful: count what lies beyond the picture as zero, which dims the border.
+        present: bool (n,), slices that have a score; all when not given. The others are as if beyond the picture.
 
     Returns:
-        (n, H, W), zero outside the mask.
+        (n, H, W), zero outside the mask and in slices that are not present.
     """
-    score = score * mask
+    there = torch.ones(len(score), dtype=torch.bool, device=score.device) if present is None else present
+    within = mask & there[:, None, None]
+    score = score * within
     if mode == "none":
         return score
     least, mean = SIZES[mode]
     # What lies beyond the picture is absent and dims nothing; in the reference code it counts as zero.
-    lowest = _slide(score, least, torch.amin, beyond=0.0 if paper_faithful else torch.inf)
-    total = _slide(lowest, mean, torch.sum, beyond=0.0)
+    beyond = 0.0 if paper_faithful else torch.inf
+    lowest = _slide(torch.where(there[:, None, None], score, beyond), least, torch.minimum, beyond)
+    total = _slide(torch.where(there[:, None, None], lowest, 0.0), mean, torch.add, 0.0)
     if paper_faithful:
-        return total / math.prod(mean) * mask
-    return total / _slide(torch.ones_like(score), mean, torch.sum, beyond=0.0) * mask
+        return total / math.prod(mean) * within
+    slices, rows, columns = (
+        _counted(places, size)
+        for places, size in zip((there.float(), *map(score.new_ones, score.shape[1:])), mean, strict=True)
+    )
+    return total / (slices[:, None, None] * rows[:, None] * columns).clamp_min(1.0) * within
 
 
-def _slide(x: Tensor, sizes: tuple[int, int, int], reduce: Callable[[Tensor, int], Tensor], beyond: float) -> Tensor:
+def _counted(there: Tensor, size: int) -> Tensor:
+    """How many of the `size` places around each one are there, along one axis: (n,) → (n,)."""
+    return F.avg_pool1d(there[None], size, 1, size // 2)[0] * size
+
+
+def _slide(x: Tensor, sizes: tuple[int, int, int], join: Callable[..., Tensor], beyond: float) -> Tensor:
     """A box filter, one axis after the other (minimum and sum are separable); `beyond` stands outside the picture."""
     for axis, size in enumerate(sizes):
         if size > 1:
             margin = [0, 0, 0, 0, 0, 0]
             margin[2 * (2 - axis)] = margin[2 * (2 - axis) + 1] = size // 2
-            x = reduce(F.pad(x, margin, value=beyond).unfold(axis, size, 1), -1)
+            padded, n = F.pad(x, margin, value=beyond), x.shape[axis]
+            # The picture joined with itself, shifted: several times as quick as torch's pooling on a CPU.
+            x = join(padded.narrow(axis, 0, n), padded.narrow(axis, 1, n))
+            for shift in range(2, size):
+                join(x, padded.narrow(axis, shift, n), out=x)
     return x

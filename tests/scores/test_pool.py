@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_vqad.scores.pool import SIZES, pool
+from napari_vqad.scores.pool import REACH, SIZES, pool
 
 
 def windows(array, size, beyond):
@@ -60,3 +60,25 @@ def test_a_thin_edge_disappears():
     score = torch.zeros(1, 9, 9)
     score[0, 4] = 5.0
     assert pool(score, torch.ones(1, 9, 9, dtype=torch.bool), "2d").max() == 0
+
+
+@pytest.mark.parametrize("mode", ["none", "2d", "3d"])
+def test_slices_that_are_not_there_are_as_if_beyond_the_picture(mode):
+    """The score of the slices that are there is the score of them alone, and grows to the whole one."""
+    torch.manual_seed(0)
+    score, mask = torch.rand(7, 9, 8), torch.rand(7, 9, 8) > 0.2
+    present = torch.tensor([False, False, True, True, True, False, False])
+    got = pool(score, mask, mode, present=present)
+    assert torch.allclose(got[2:5], pool(score[2:5], mask[2:5], mode))
+    assert not got[~present].any()
+    assert torch.allclose(pool(score, mask, mode, present=~present | present), pool(score, mask, mode))
+
+
+@pytest.mark.parametrize("mode", ["none", "2d", "3d"])
+def test_reach_says_how_far_a_slice_matters(mode):
+    torch.manual_seed(0)
+    score, mask = torch.rand(11, 9, 8) + 1, torch.ones(11, 9, 8, dtype=torch.bool)
+    other = score.clone()
+    other[5] = 0.0
+    changed = (pool(score, mask, mode) != pool(other, mask, mode)).flatten(1).any(1)
+    assert changed.nonzero()[:, 0].tolist() == list(range(5 - REACH[mode], 6 + REACH[mode]))
