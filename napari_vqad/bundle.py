@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -88,6 +88,11 @@ class Bundle:
             calibration,
             target,
         )
+
+    def to(self, device: str) -> Bundle:
+        """The same bundle on another device; this one is no longer of use."""
+        target = pick_device(device)
+        return replace(self, tokenizer=self.tokenizer.to(target), prior=self.prior.to(target), device=target)  # type: ignore[attr-defined]
 
 
 def list_bundles(folder: Path | None = None) -> list[Path]:

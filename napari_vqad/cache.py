@@ -1,4 +1,4 @@
-"""What the explorer keeps of restorations, within a byte budget."""
+"""What the explorer keeps of restorations within a byte budget: codes, which are small, and pictures, which are not."""
 
 from __future__ import annotations
 
@@ -8,53 +8,57 @@ from itertools import count
 import numpy as np
 
 Key = tuple[str, float, int]  # method, λ_p in nats, seed
-_versions = count()
+_versions = count(1)
 
 
 class Restorations:
-    """All restorations of a scan for one method, λ_p and seed, as far as they are done.
+    """The restorations of a scan for one method, λ_p and seed, slice by slice, as far as they are done.
 
     Attributes:
-        codes: int16 (n, S, h, w), restored codes.
-        difference: float16 (n, S, H, W), Y − X_j in SD.
-        done: int (n,), how many restorations each slice has.
-        version: another number whenever something is added, never used twice, so that what was computed from it
-            can tell that it is old.
+        codes: of each slice, int16 (s, h, w), its restored codes.
+        difference: of each slice, float16 (s, H, W), Y − X_j in SD; fewer than the codes where not all are decoded.
+        version: of each slice, another number whenever its pictures change, never used twice, so that what was
+            computed from them can tell that it is old.
     """
 
-    def __init__(self, n_slices: int, chains: int, codes: tuple[int, int], pixels: tuple[int, int]) -> None:
-        self.codes = np.zeros((n_slices, chains, *codes), np.int16)
-        self.difference = np.zeros((n_slices, chains, *pixels), np.float16)
-        self.done = np.zeros(n_slices, int)
-        self.version = next(_versions)
+    def __init__(self, n_slices: int, codes: tuple[int, int], pixels: tuple[int, int]) -> None:
+        self._no_codes, self._no_pictures = np.zeros((0, *codes), np.int16), np.zeros((0, *pixels), np.float16)
+        self.codes = [self._no_codes] * n_slices
+        self.difference = [self._no_pictures] * n_slices
+        self.version = [0] * n_slices
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.codes.nbytes + self.difference.nbytes
+        return sum(a.nbytes for a in (*self.codes, *self.difference))
 
-    @property
-    def chains(self) -> int:
-        """S that there is room for."""
-        return self.codes.shape[1]
+    def restored(self, index: int) -> int:
+        """How many restorations a slice has."""
+        return len(self.codes[index])
 
-    def grow(self, chains: int) -> None:
-        """Make room for more restorations; what is done stays."""
-        more = chains - self.chains
-        if more > 0:
-            self.codes = np.pad(self.codes, ((0, 0), (0, more), (0, 0), (0, 0)))
-            self.difference = np.pad(self.difference, ((0, 0), (0, more), (0, 0), (0, 0)))
+    def shown(self, index: int) -> int:
+        """How many of them are decoded."""
+        return len(self.difference[index])
 
-    def put(self, indices: list[int], chains: range, codes: np.ndarray, difference: np.ndarray) -> None:
-        """Add restorations `chains` of the slices `indices`."""
-        where = np.ix_(indices, list(chains))
-        self.codes[where], self.difference[where] = codes, difference
-        self.done[indices] = chains.stop
-        self.version = next(_versions)
+    def add_codes(self, index: int, codes: np.ndarray) -> None:
+        """Further restorations of a slice, (s, h, w)."""
+        self.codes[index] = np.concatenate([self.codes[index], codes])
+
+    def add_pictures(self, index: int, difference: np.ndarray) -> None:
+        """The pictures of its next restorations, (s, H, W)."""
+        self.difference[index] = np.concatenate([self.difference[index], difference])
+        self.version[index] = next(_versions)
+
+    def drop_pictures(self) -> None:
+        """Keep the codes alone; what they look like can be decoded again."""
+        self.difference = [self._no_pictures] * len(self.codes)
 
 
 class Budget:
-    """The most recently used `Restorations` that fit into `n_bytes`; the one in use is kept whatever its size."""
+    """The most recently used `Restorations` that fit into `n_bytes`; those in use are kept whatever their size.
+
+    Pictures go first, the oldest before the newer ones; codes only if that is not enough.
+    """
 
     def __init__(self, n_bytes: int) -> None:
         self.n_bytes = n_bytes
@@ -67,13 +71,26 @@ class Budget:
         return self._kept.get(key)
 
     def put(self, key: Key, value: Restorations) -> None:
-        """Keep a new one and drop the oldest beyond the budget."""
+        """Keep new ones."""
         self._kept[key] = value
         self._kept.move_to_end(key)
         self.trim()
 
+    def nearest(self, key: Key) -> Restorations | None:
+        """Those of the same method and seed whose λ_p is closest, but not the same."""
+        method, lambda_p, seed = key
+        near = [k for k in self._kept if (k[0], k[2]) == (method, seed) and k[1] != lambda_p]
+        return self._kept[min(near, key=lambda k: abs(k[1] - lambda_p))] if near else None
+
     def trim(self) -> None:
-        """Drop the oldest beyond the budget."""
+        """Drop what is beyond the budget."""
+        excess = self.nbytes - self.n_bytes
+        for key in list(self._kept)[:-1]:
+            if excess <= 0:
+                return
+            before = self._kept[key].nbytes
+            self._kept[key].drop_pictures()
+            excess -= before - self._kept[key].nbytes
         while len(self._kept) > 1 and self.nbytes > self.n_bytes:
             self._kept.popitem(last=False)
 

@@ -1,6 +1,8 @@
-"""Where the networks run."""
+"""Where the networks run, and with how many digits."""
 
 from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -23,6 +25,26 @@ def pick_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"The device '{name}' is not to be had on this machine; 'cpu' always is.") from error
     return device
+
+
+def exact(device: torch.device) -> AbstractContextManager:
+    """float32 throughout, for what decides: nearest codes, ℓ_i against λ_p, draws.
+
+    A decision that falls otherwise changes all that come after it. With bfloat16 in the prior of `ixi-stride8`, 0.1 %
+    of the codes cross λ_p and 2 % of the restored codes are others, measured on 80 restorations of the sample head.
+    """
+    if device.type == "cuda":  # cuDNN's convolutions are tf32 unless told otherwise; torch's products are float32
+        return torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
+    return nullcontext()
+
+
+def quick(device: torch.device) -> AbstractContextManager:
+    """bfloat16 where the hardware is quicker with it, for pictures, of which nothing is decided but a threshold.
+
+    On 80 restorations of the sample head the decoder of `ixi-stride8` is off by at most 0.018 SD with bfloat16, the
+    pixel score by at most 0.0014 SD, and 9 of 10 391 flagged voxels are others.
+    """
+    return torch.autocast(device.type, torch.bfloat16) if has_bf16(device) else nullcontext()
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -1,11 +1,12 @@
-"""What depends on what: the stages of an analysis, what is kept of them, in which order they run, and how they stop.
+"""What depends on what: the stages of an analysis, in which order they run, what is kept of them, and how they stop.
 
     scan, mask → grid → codes → NLL ──────────────→ slice scores (λ_s)
                           └──→ restorations (method, λ_p, seed, S) → differences
                                     └──→ weights (k, S) → residual, restoration → pixel score (pooling) → flagged
 
 Everything up to the differences needs the networks and runs in `Explorer.work`, a generator for a worker thread, the
-slice in view first. Everything after is arithmetic on what is kept and is computed when asked for. No Qt, no napari.
+slice in view first. Everything after is arithmetic on what is kept (`consolidation`), done when asked for. No Qt, no
+napari.
 """
 
 from __future__ import annotations
@@ -24,29 +25,41 @@ from napari_vqad.cache import Budget, Key, Restorations
 from napari_vqad.calibration import Thresholds, resolve
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.errors import InputError
-from napari_vqad.scores import consolidate as cs
-from napari_vqad.scores.nll import sample_score, upsample
-from napari_vqad.scores.pool import pool
+from napari_vqad.maps import MAPS, Kept, Maps
+from napari_vqad.scores.nll import sample_score
 from napari_vqad.settings import Settings
 from napari_vqad.volume import Grid, Volume, to_grid
 
-MAPS = ("nll", "restoration", "restoration_j", "residual", "pixel_score", "flagged")
 STAGES = ("nll", "restoration")
-BATCH = {"nll": 16, "restoration": 4}  # slices at once; small, so that Cancel and a new λ_p are answered soon
+# Pictures in the networks at once. On a CPU more are no quicker, and a new λ_p would wait longer for its turn; for
+# GPUs it is what fits easily, and less if it does not.
+AT_ONCE = {"cpu": 30, "mps": 120, "cuda": 480}
+NLL_AT_ONCE = 16
+
+
+class SupersededError(Exception):
+    """What is being worked on is no longer wanted."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage has come."""
+    """How far a stage has come.
+
+    Attributes:
+        slices: those just done.
+        note: what the person should know of how it is done.
+    """
 
     stage: str
     done: int
     total: int
     seconds_left: float | None = None
+    slices: tuple[int, ...] = ()
+    note: str = ""
 
     def __str__(self) -> str:
         left = "" if self.seconds_left is None else f" · {self.seconds_left:.0f} s left"
-        return f"{self.stage}: {self.done} of {self.total} slices{left}"
+        return f"{self.stage}: {self.done} of {self.total} slices{left}{self.note and f' · {self.note}'}"
 
 
 class Explorer:
@@ -64,13 +77,12 @@ class Explorer:
         self.focus = 0
         self.seconds: dict[str, float] = {}
         self.volume: Volume | None = None
+        self.note = ""
+        self._at_once = AT_ONCE.get(bundle.device.type, AT_ONCE["cpu"])
         self._grid: Grid | None = None
         self._budget = Budget(cache_bytes)
         self._generation = 0
         self._lock = threading.RLock()
-        # The last answers, with what they depend on: flagged and pixel score are asked for one after the other.
-        self._distances: tuple[tuple, torch.Tensor] = ((), torch.empty(0))
-        self._scores: tuple[tuple, torch.Tensor] = ((), torch.empty(0))
 
     # ---- what the person does -------------------------------------------------------------------------------------
 
@@ -95,6 +107,7 @@ class Explorer:
             self._codes = np.zeros((len(grid), *self.bundle.code_shape), np.int16)
             self._nll = np.zeros(self._codes.shape, np.float32)
             self._has_nll = np.zeros(len(grid), bool)
+            self._maps = Maps(grid)
             self._budget.clear()
             self.focus = len(grid) // 2
             self.seconds = {}
@@ -114,7 +127,7 @@ class Explorer:
         return self._grid is not None and bool(self._missing("nll") or self._missing("restoration"))
 
     def cancel(self) -> None:
-        """Stop `work` within a batch; what is done is kept."""
+        """Stop `work` within a step of the networks; what is done is kept."""
         with self._lock:
             self._generation += 1
 
@@ -123,8 +136,8 @@ class Explorer:
     def work(self, stages: tuple[str, ...] = STAGES) -> Iterator[Progress]:
         """Do what the settings need and is not there yet, outwards from the slice in focus.
 
-        Settings may change meanwhile: each batch looks at the newest, so that a drag leaves no queue behind. A new
-        scan or `cancel` ends the generator, and a batch of before is dropped.
+        Settings may change meanwhile: what is under way for the old ones is dropped at the next step of the networks,
+        so that a drag leaves no queue behind. A new scan or `cancel` ends the generator.
         """
         generation = self._generation
         if "nll" in stages:
@@ -133,56 +146,106 @@ class Explorer:
             yield from self._stage("restoration", "Restorations", self._do_restorations, generation)
 
     def _stage(
-        self, name: str, label: str, do: Callable[[list[int], int], bool], generation: int
+        self, name: str, label: str, do: Callable[[list[int], int], list[int]], generation: int
     ) -> Iterator[Progress]:
         started, finished = time.monotonic(), 0
         while missing := self._missing(name):
-            nearest = sorted(missing, key=lambda i: abs(i - self.focus))[: BATCH[name]]
             before = time.monotonic()
-            if generation != self._generation or not do(nearest, generation):
-                return
+            try:
+                done = do(missing, generation)
+            except SupersededError:
+                if generation != self._generation:
+                    return
+                continue
+            except torch.OutOfMemoryError:
+                self._make_room()
+                continue
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - before
-            finished += len(nearest)
+            finished += len(done)
             total, left = len(self._chosen()), len(self._missing(name))
             rate = (time.monotonic() - started) / finished
-            yield Progress(label, total - left, total, left * rate)
+            yield Progress(label, total - left, total, left * rate, tuple(done), self.note)
 
-    def _do_nll(self, indices: list[int], generation: int) -> bool:
-        grid = self.grid
+    def _do_nll(self, missing: list[int], generation: int) -> list[int]:
+        grid, indices = self.grid, self._nearest(missing)[: min(NLL_AT_ONCE, self._at_once)]
+        if generation != self._generation:
+            raise SupersededError
         codes = self.detector.encode(grid.slices[indices], grid.position[indices])
         nll = self.detector.nll(codes, grid.position[indices])
         with self._lock:
             if generation != self._generation:
-                return False
+                raise SupersededError
             self._codes[indices], self._nll[indices], self._has_nll[indices] = codes, nll, True
         self.changed.emit({"nll"})
-        return True
+        return indices
 
-    def _do_restorations(self, indices: list[int], generation: int) -> bool:
-        grid = self.grid
+    def _do_restorations(self, missing: list[int], generation: int) -> list[int]:
         # Slices that were chosen after the NLL stage had ended have no codes yet.
-        uncoded = [i for i in indices if not self._has_nll[i]]
-        if uncoded and not self._do_nll(uncoded, generation):
-            return False
+        if uncoded := [i for i in missing if not self._has_nll[i]]:
+            self._do_nll(uncoded, generation)
+        grid = self.grid
         with self._lock:
-            (method, lambda_p, seed), wanted = self._key(), self._wanted()
-            kept = self._restorations()
-            # Slices that already have some of their restorations get only the rest.
-            first = int(kept.done[indices[0]])
-            indices = [i for i in indices if kept.done[i] == first]
-            chains = range(first, wanted)
-            codes = self._codes[indices]
-        if not chains:
-            return True
-        position = grid.position[indices]
-        restored = self.detector.restore(codes, position, indices, chains, method=method, lambda_p=lambda_p, seed=seed)
-        difference = self.detector.difference(grid.slices[indices], restored, position)
+            key, wanted, kept = self._key(), self._wanted(), self._restorations()
+            near = self._budget.nearest(key)
+            indices = self._lot(missing, kept, wanted)
+        if not indices:
+            return []
+
+        def check() -> None:
+            if generation != self._generation or self._key() != key:
+                raise SupersededError
+
+        # Slices that have some of their restorations already get only the rest, and codes are not drawn twice.
+        restored, shown = kept.restored(indices[0]), kept.shown(indices[0])
+        chains = range(restored, min(wanted, shown + self._at_once))
+        position, codes = grid.position[indices], self._codes[indices]
+        check()
+        if chains:
+            method, lambda_p, seed = key
+            guess = _guess(near, indices, chains, codes)
+            drawn = self.detector.restore(
+                codes, position, indices, chains, method=method, lambda_p=lambda_p, seed=seed, guess=guess, check=check
+            )
+            with self._lock:
+                check()
+                for i, of_slice in zip(indices, drawn, strict=True):
+                    kept.add_codes(i, of_slice)
+        restored_codes = np.stack([kept.codes[i][shown : shown + self._at_once] for i in indices])
+        difference = self.detector.difference(grid.slices[indices], restored_codes, position, self._at_once, check)
         with self._lock:
-            if generation != self._generation:
-                return False
-            kept.put(indices, chains, restored, difference)
+            check()
+            for i, of_slice in zip(indices, difference, strict=True):
+                kept.add_pictures(i, of_slice)
+            self._budget.trim()
         self.changed.emit(set(MAPS) - {"nll"})
-        return True
+        return indices
+
+    def _lot(self, missing: list[int], kept: Restorations, wanted: int) -> list[int]:
+        """The slices to restore next: the one in view alone, then its neighbours, so many that a lot is soon done."""
+        nearest = self._nearest([i for i in missing if self._has_nll[i]])
+        if not nearest:
+            return []
+        have = (kept.restored(nearest[0]), kept.shown(nearest[0]))
+        alike = [i for i in nearest if (kept.restored(i), kept.shown(i)) == have]
+        pictures = max(1, wanted - have[1])
+        return alike[: 1 if nearest[0] == self.focus else max(1, self._at_once // pictures)]
+
+    def _nearest(self, missing: list[int]) -> list[int]:
+        return sorted(missing, key=lambda i: abs(i - self.focus))
+
+    def _make_room(self) -> None:
+        """Memory ran out: half as many pictures at once; when one alone is too many, the CPU."""
+        if self._at_once > 1:
+            self._at_once //= 2
+        elif self.bundle.device.type != "cpu":
+            self.bundle = self.bundle.to("cpu")
+            self.detector = VQDetector(self.bundle)
+            self._at_once = AT_ONCE["cpu"]
+            self.note = "the GPU's memory is too small: on the CPU"
+        else:
+            raise InputError("There is not enough memory for a single slice.")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     # ---- what is there --------------------------------------------------------------------------------------------
 
@@ -207,10 +270,13 @@ class Explorer:
         if name == "nll":
             return self._has_nll.copy()
         with self._lock:
-            return self._restorations().done >= self._wanted()
+            kept, wanted = self._restorations(), self._wanted()
+            return np.array([kept.shown(i) >= wanted for i in range(len(self.grid))])
 
     def map(self, name: str, j: int = 0) -> np.ndarray:
-        """A map on the grid, (n, H, W); zero where it is not ready.
+        """A map on the grid, (n, H, W), read-only; zero where it is not ready. The same array while nothing changes.
+
+        The pixel score of a slice whose neighbours are not ready yet is pooled without them.
 
         Args:
             name: "nll" (nats); "restoration" (the weighted mean), "restoration_j" (the j-th), "residual" and
@@ -218,28 +284,19 @@ class Explorer:
             j: which restoration, for "restoration_j".
         """
         with self._lock:
-            if name == "nll":
-                seen = upsample(torch.from_numpy(self._nll), self.grid.slices.shape[1:]).numpy()
-                return seen * (self.grid.mask & self._has_nll[:, None, None])
-            ready = self.ready(name)
-            if name == "restoration_j":
-                kept = self._restorations()
-                return self._where(kept.done > j, self.grid.slices - kept.difference[:, min(j, kept.chains - 1)])
-            if name == "restoration":
-                mean = cs.consolidate(self._weights(), self._difference()).numpy()
-                return self._where(ready, self.grid.slices - mean)
-            score = self._residual() if name == "residual" else self._pixel_score()
-            score[torch.from_numpy(~ready)] = 0.0
-            if name == "flagged":
-                return (score > self.thresholds().flag_voxels).numpy().astype(np.uint8)
-            if name not in ("residual", "pixel_score"):
-                raise KeyError(name)
-            return score.numpy()
+            # A bundle in training has no threshold for voxels yet, and needs none for the other maps.
+            limit = self.thresholds().flag_voxels if name == "flagged" else np.inf
+            return self._maps.get(name, self._kept(limit), j)
 
     def codes(self, name: str = "codes", j: int = 0) -> np.ndarray:
-        """int16 (n, h, w): the scan's codes, or those of restoration j ("restored")."""
+        """int16 (n, h, w): the scan's codes, or those of restoration j ("restored"), zero where it is not there yet."""
         with self._lock:
-            return self._codes.copy() if name == "codes" else self._restorations().codes[:, j].copy()
+            found = self._codes.copy()
+            if name == "restored":
+                kept = self._restorations()
+                for i in range(len(found)):
+                    found[i] = kept.codes[i][j] if kept.restored(i) > j else 0
+            return found
 
     def code_nll(self) -> np.ndarray:
         """float32 (n, h, w), nats, one number a code."""
@@ -248,7 +305,7 @@ class Explorer:
     def weights(self) -> np.ndarray:
         """w_j, (S, n)."""
         with self._lock:
-            return self._weights().numpy().T
+            return self._maps.weights(self._kept())
 
     def slice_scores(self) -> np.ndarray:
         """AS_sample of each slice, (n,) in nats; NaN where it is not ready."""
@@ -262,36 +319,6 @@ class Explorer:
     def volume_score(self) -> float:
         """Σ of the slice scores, nats."""
         return float(np.nansum(self.slice_scores()))
-
-    # ---- arithmetic on what is kept -------------------------------------------------------------------------------
-
-    def _difference(self) -> torch.Tensor:
-        return torch.from_numpy(self._restorations().difference[:, : self._wanted()])
-
-    def _weights(self) -> torch.Tensor:
-        s, kept = self.settings, self._restorations()
-        # Distances change with new restorations alone; k is then arithmetic on S numbers a slice.
-        key = (kept.version, self._wanted(), s.distance, s.paper_faithful)
-        if key != self._distances[0]:
-            residuals, mask = cs.residual(self._difference()), torch.from_numpy(self.grid.mask)
-            self._distances = key, cs.distance(residuals, mask, s.distance, s.paper_faithful)
-        return cs.weights(self._distances[1], s.k, s.paper_faithful)
-
-    def _residual(self) -> torch.Tensor:
-        """Σ_j w_j R_j within the mask."""
-        consolidated = cs.consolidate(self._weights(), cs.residual(self._difference()))
-        return consolidated * torch.from_numpy(self.grid.mask)
-
-    def _pixel_score(self) -> torch.Tensor:
-        s, kept = self.settings, self._restorations()
-        key = (kept.version, self._wanted(), s.k, s.distance, s.pooling, s.paper_faithful)
-        if key != self._scores[0]:
-            mask = torch.from_numpy(self.grid.mask)
-            self._scores = key, pool(self._residual(), mask, s.pooling, s.paper_faithful)
-        return self._scores[1].clone()
-
-    def _where(self, ready: np.ndarray, maps: np.ndarray) -> np.ndarray:
-        return np.where(ready[:, None, None], maps, 0.0).astype(np.float32)
 
     # ---- bookkeeping ----------------------------------------------------------------------------------------------
 
@@ -307,18 +334,29 @@ class Explorer:
 
     def _restorations(self) -> Restorations:
         """Those of the settings in force; made empty when there are none yet."""
-        key, wanted = self._key(), self._wanted()
+        key = self._key()
         kept = self._budget.get(key)
         if kept is None:
-            kept = Restorations(len(self.grid), wanted, self.bundle.code_shape, self.grid.slices.shape[1:])
+            kept = Restorations(len(self.grid), self.bundle.code_shape, self.grid.slices.shape[1:])
             self._budget.put(key, kept)
-        kept.grow(wanted)
         return kept
 
     def _chosen(self) -> range:
         n, chosen = len(self.grid), self.settings.slices
         return range(n) if chosen is None else range(max(0, chosen[0]), min(n, chosen[1] + 1))
 
+    def _kept(self, flag_voxels: float = np.inf) -> Kept:
+        return Kept(self._nll, self._has_nll, self._restorations(), self._wanted(), self.settings, flag_voxels)
+
     def _missing(self, name: str) -> list[int]:
         ready = self.ready(name)
         return [i for i in self._chosen() if not ready[i]]
+
+
+def _guess(near: Restorations | None, indices: list[int], chains: range, codes: np.ndarray) -> np.ndarray:
+    """The same restorations at the nearest λ_p that has them, (B, S, h, w); the slice's own codes where none has."""
+    found = np.repeat(codes[:, None], len(chains), 1)
+    for row, i in enumerate(indices):
+        if near is not None and near.restored(i) >= chains.stop:
+            found[row] = near.codes[i][chains.start : chains.stop]
+    return found

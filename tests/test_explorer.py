@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from napari_vqad.bundle import Bundle
-from napari_vqad.cache import Budget, Restorations
 from napari_vqad.errors import InputError
-from napari_vqad.explorer import MAPS, Explorer
+from napari_vqad.explorer import Explorer
+from napari_vqad.maps import MAPS
 from napari_vqad.scores.consolidate import consolidate, distance, residual, weights
 from napari_vqad.scores.pool import pool
 from napari_vqad.settings import Settings
@@ -184,19 +184,3 @@ def test_another_axis_needs_a_new_analysis(explorer):
 def test_nothing_to_explore_yet(tiny_bundle):
     with pytest.raises(InputError, match="no scan"):
         _ = Explorer(Bundle.load(tiny_bundle, "cpu")).grid
-
-
-def test_the_budget_drops_the_oldest():
-    one = Restorations(4, 2, (2, 2), (8, 8))
-    budget = Budget(int(2.5 * one.nbytes))
-    for i in range(4):
-        budget.put(("light", float(i), 0), Restorations(4, 2, (2, 2), (8, 8)))
-    assert budget.get(("light", 0.0, 0)) is None
-    assert budget.get(("light", 3.0, 0)) is not None
-    assert budget.nbytes <= budget.n_bytes
-
-
-def test_what_is_in_use_is_kept_whatever_its_size():
-    budget = Budget(1)
-    budget.put(("light", 0.0, 0), Restorations(4, 2, (2, 2), (8, 8)))
-    assert budget.get(("light", 0.0, 0)) is not None

@@ -5,14 +5,22 @@ NumPy in, NumPy out, on whatever device the bundle is on; a stage knows nothing 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from napari_vqad.bundle import Bundle
+from napari_vqad.device import exact, quick
+from napari_vqad.nets.memory import Memory
 from napari_vqad.scores.nll import log_probabilities, nll
 from napari_vqad.scores.noise import gumbel_batch
-from napari_vqad.scores.restore import restore
+from napari_vqad.scores.restore import Begun, begin, restore
+
+
+def _no_check() -> None:
+    pass
 
 
 class VQDetector:
@@ -20,18 +28,22 @@ class VQDetector:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        self._begun: tuple[tuple, Begun] | None = None
 
     @torch.inference_mode()
     def encode(self, slices: NDArray, position: NDArray) -> NDArray[np.int16]:
         """Codes (B, h, w) of slices (B, H, W)."""
-        codes = self.bundle.tokenizer.encode(self._tensor(slices)[:, None], self._tensor(position))
+        with exact(self.bundle.device):  # which code is nearest is a decision
+            codes = self.bundle.tokenizer.encode(self._tensor(slices)[:, None], self._tensor(position))
         return codes.cpu().numpy().astype(np.int16)
 
     @torch.inference_mode()
     def nll(self, codes: NDArray, position: NDArray) -> NDArray[np.float32]:
-        """ℓ (B, h, w) in nats."""
+        """ℓ (B, h, w) in nats, by the same arithmetic that `restore` compares with λ_p."""
         x = self._tensor(codes, torch.long)
-        return nll(log_probabilities(self.bundle.prior, x, self._tensor(position)), x).cpu().numpy()
+        with exact(self.bundle.device):
+            log_p = log_probabilities(self.bundle.prior, x, self._tensor(position), Memory())
+        return nll(log_p, x).cpu().numpy()
 
     @torch.inference_mode()
     def restore(
@@ -44,33 +56,67 @@ class VQDetector:
         method: str,
         lambda_p: float,
         seed: int,
+        guess: NDArray | None = None,
+        check: Callable[[], None] = _no_check,
     ) -> NDArray[np.int16]:
-        """Restored codes (B, S, h, w) of codes (B, h, w); `indices` are the slices' numbers, which key the noise."""
+        """Restored codes (B, S, h, w) of codes (B, h, w).
+
+        Args:
+            codes, position: the slices.
+            indices: their numbers, which key the noise.
+            chains: which restorations j.
+            method, lambda_p, seed: as in `Settings`; λ_p in nats.
+            guess: (B, S, h, w), restorations at a λ_p nearby.
+            check: called again and again; what it raises ends the work.
+        """
         if method == "regenerative":
             return np.repeat(codes[:, None], len(chains), 1).astype(np.int16)
-        noise = gumbel_batch(seed, indices, chains, self.bundle.tokenizer.n_codes, codes.shape[1:])
-        restored, _ = restore(
-            self.bundle.prior,
-            self._tensor(codes, torch.long),
-            self._tensor(position),
-            self._tensor(noise),
-            lambda_p,
-            method,
-        )
+        with exact(self.bundle.device):
+            begun = self._begin(codes, position, indices, chains, seed)
+            start = None if guess is None else self._tensor(guess, torch.long)
+            restored, _ = restore(begun, lambda_p, method, start, check)
         return restored.cpu().numpy().astype(np.int16)
 
+    def _begin(self, codes: NDArray, position: NDArray, indices: list[int], chains: range, seed: int) -> Begun:
+        """Noise and first pass; kept of the last single slice, where λ_p is dragged over one slice in view."""
+        key = (seed, tuple(indices), chains, codes.tobytes())
+        if self._begun is not None and self._begun[0] == key:
+            return self._begun[1]
+        noise = gumbel_batch(seed, indices, chains, self.bundle.tokenizer.n_codes, codes.shape[1:])
+        x = self._tensor(codes, torch.long)
+        begun = begin(self.bundle.prior, x, self._tensor(position), self._tensor(noise))
+        if len(indices) == 1:
+            self._begun = key, begun
+        return begun
+
     @torch.inference_mode()
-    def difference(self, slices: NDArray, restored: NDArray, position: NDArray) -> NDArray[np.float16]:
-        """Y − X_j, SD of healthy intensity: slices (B, H, W), codes (B, S, h, w) → (B, S, H, W)."""
+    def difference(
+        self,
+        slices: NDArray,
+        restored: NDArray,
+        position: NDArray,
+        at_once: int = 30,
+        check: Callable[[], None] = _no_check,
+    ) -> NDArray[np.float16]:
+        """Y − X_j, SD of healthy intensity: slices (B, H, W), codes (B, S, h, w) → (B, S, H, W).
+
+        At most `at_once` pictures are decoded together, and `check` is called before each lot.
+        """
         n_slices, n_chains = restored.shape[:2]
         owner = np.repeat(np.arange(n_slices), n_chains)
         # Where the prior finds nothing unlikely all restorations are one: decode each picture once.
         keyed = np.column_stack([owner, restored.reshape(n_slices * n_chains, -1)])
         distinct, where = np.unique(keyed, axis=0, return_inverse=True)
-        first = distinct[:, 0]
-        codes = self._tensor(distinct[:, 1:].reshape(-1, *restored.shape[2:]), torch.long)
-        pictures = self.bundle.tokenizer.decode(codes, self._tensor(position[first]))[:, 0]
-        difference = (self._tensor(slices[first]) - pictures).half().cpu().numpy()
+        first, codes = distinct[:, 0], distinct[:, 1:].reshape(-1, *restored.shape[2:])
+        difference = np.empty((len(distinct), *slices.shape[1:]), np.float16)
+        for start in range(0, len(distinct), at_once):
+            check()
+            lot = slice(start, start + at_once)
+            with quick(self.bundle.device):
+                pictures = self.bundle.tokenizer.decode(
+                    self._tensor(codes[lot], torch.long), self._tensor(position[first[lot]])
+                )
+            difference[lot] = (self._tensor(slices[first[lot]]) - pictures[:, 0].float()).half().cpu().numpy()
         return difference[where.reshape(-1)].reshape(n_slices, n_chains, *slices.shape[1:])
 
     def _tensor(self, array: NDArray, dtype: torch.dtype = torch.float32) -> torch.Tensor:

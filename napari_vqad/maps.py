@@ -1,0 +1,87 @@
+"""The maps that a person looks at, made of what is kept of a scan, and made anew only when that has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from napari_vqad.cache import Restorations
+from napari_vqad.consolidation import Consolidation
+from napari_vqad.scores.nll import upsample
+from napari_vqad.settings import Settings
+from napari_vqad.volume import Grid
+
+MAPS = ("nll", "restoration", "restoration_j", "residual", "pixel_score", "flagged")
+
+
+class Kept(NamedTuple):
+    """What maps are made of.
+
+    Attributes:
+        nll: float32 (n, h, w), nats, and `has_nll`, bool (n,), where it is there.
+        restorations: those of the settings in force, of which the first `wanted` count.
+        flag_voxels: SD.
+    """
+
+    nll: np.ndarray
+    has_nll: np.ndarray
+    restorations: Restorations
+    wanted: int
+    settings: Settings
+    flag_voxels: float
+
+
+class Maps:
+    """The maps of one scan on the model's grid."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self._consolidation = Consolidation(grid)
+        self._answers: dict[str, tuple[Hashable, np.ndarray]] = {}
+
+    def get(self, name: str, kept: Kept, j: int = 0) -> np.ndarray:
+        """A map, (n, H, W), read-only; the same array while nothing changes. Names and units as in `Explorer.map`."""
+        made_of = _made_of(name, kept, j)
+        if self._answers.get(name, (None,))[0] != made_of:
+            array = self._make(name, kept, j)
+            array.setflags(write=False)
+            self._answers[name] = made_of, array
+        return self._answers[name][1]
+
+    def weights(self, kept: Kept) -> np.ndarray:
+        """w_j, (S, n)."""
+        return self._consolidation.weights(kept.restorations, kept.wanted, kept.settings).numpy().T
+
+    def _make(self, name: str, kept: Kept, j: int) -> np.ndarray:
+        grid, restorations = self.grid, kept.restorations
+        if name == "nll":
+            seen = upsample(torch.from_numpy(kept.nll), grid.slices.shape[1:]).numpy()
+            return seen * (grid.mask & kept.has_nll[:, None, None])
+        if name == "restoration_j":
+            found = np.zeros_like(grid.slices)
+            for i in (i for i in range(len(grid)) if restorations.shown(i) > j):
+                found[i] = grid.slices[i] - restorations.difference[i][j]
+            return found
+        made = self._consolidation
+        made.update(restorations, kept.wanted, kept.settings)
+        if name == "restoration":
+            return np.where(made.ready.numpy()[:, None, None], grid.slices - made.difference.numpy(), np.float32(0))
+        if name == "flagged":
+            return (made.pixel_score > kept.flag_voxels).numpy().astype(np.uint8)
+        return {"residual": made.residual, "pixel_score": made.pixel_score}[name].numpy().copy()
+
+
+def _made_of(name: str, kept: Kept, j: int) -> Hashable:
+    """Everything that a map depends on; equal while it need not be made again."""
+    if name == "nll":
+        return kept.has_nll.tobytes()
+    s, basis = kept.settings, (tuple(kept.restorations.version), kept.wanted)
+    if name == "restoration_j":
+        return basis, j
+    weighed = (basis, s.k, s.distance, s.paper_faithful)
+    if name == "pixel_score":
+        return weighed, s.pooling
+    return (weighed, s.pooling, kept.flag_voxels) if name == "flagged" else weighed
