@@ -25,57 +25,69 @@ class Consolidation:
 
     Attributes:
         residual: Σ_j w_j R_j within the mask, SD, float32 (n, H, W).
-        difference: Σ_j w_j (Y − X_j), SD, float32 (n, H, W).
         pixel_score: the pooled residual, SD, float32 (n, H, W).
         ready: bool (n,), slices that have all their restorations; the others are zero everywhere.
     """
 
     def __init__(self, grid: Grid) -> None:
-        self.mask = torch.from_numpy(grid.mask)
-        self.residual, self.difference, self.pixel_score = (torch.zeros(grid.slices.shape) for _ in range(3))
-        self.ready = torch.zeros(len(grid), dtype=torch.bool)
-        self._weights: list[Tensor] = [torch.zeros(0)] * len(grid)
-        self._weighed: list[Hashable] = [None] * len(grid)
-        self._distances: list[tuple[Hashable, Tensor]] = [(None, torch.zeros(0))] * len(grid)
-        self._pooled: list[Hashable] = [None] * len(grid)
+        n = len(grid)
+        self.mask, self.ready = torch.from_numpy(grid.mask), torch.zeros(n, dtype=torch.bool)
+        self.residual, self.pixel_score, self._difference = (torch.zeros(grid.slices.shape) for _ in range(3))
+        self._distances, self._weights = [torch.zeros(0)] * n, torch.zeros(n, 0)
+        # What each slice's distances, residual, pixel score and mean difference were made of.
+        self._measured: list[Hashable] = [None] * n
+        self._weighed, self._pooled, self._averaged = (self._measured.copy() for _ in range(3))
 
     def weights(self, kept: Restorations, wanted: int, settings: Settings) -> Tensor:
         """w_j, (n, S); zero where a slice is not ready."""
         self.update(kept, wanted, settings)
-        return torch.stack([w if len(w) == wanted else torch.zeros(wanted) for w in self._weights])
+        return torch.where(self.ready[:, None], self._weights, 0.0)
+
+    def difference(self, kept: Restorations, wanted: int, settings: Settings) -> Tensor:
+        """Σ_j w_j (Y − X_j), SD, float32 (n, H, W): what the mean restoration takes off the scan."""
+        self.update(kept, wanted, settings)
+        for i in _old(self._averaged, self._weighed):
+            self._difference[i] = 0.0
+            if self.ready[i]:
+                signed = torch.from_numpy(kept.difference[i][:wanted]).float()
+                self._difference[i] = cs.consolidate(self._weights[i : i + 1], signed[None])[0]
+        self._averaged = self._weighed
+        return self._difference
 
     def update(self, kept: Restorations, wanted: int, settings: Settings) -> None:
-        """Bring everything up to date: the first `wanted` restorations count."""
-        s = settings
-        for i in range(len(self._weighed)):
-            ready = kept.shown(i) >= wanted
-            made_of = (kept.version[i], wanted, s.k, s.distance, s.paper_faithful) if ready else None
-            if made_of == self._weighed[i]:
-                continue
-            self._weighed[i], self.ready[i] = made_of, ready
-            if ready:
-                self._weigh(i, torch.from_numpy(kept.difference[i]), kept.version[i], wanted, s)
-            else:
-                self._weights[i] = torch.zeros(0)
-                self.residual[i], self.difference[i] = 0.0, 0.0
-        self._pool(s)
+        """Bring weights, residual and pixel score up to date: the first `wanted` restorations count."""
+        s, n = settings, len(self.mask)
+        version = [kept.version[i] if kept.shown(i) >= wanted else None for i in range(n)]
+        measured: list[Hashable] = [v and (v, s.distance, s.paper_faithful) for v in version]
+        weighed: list[Hashable] = [m and (m, wanted, s.k) for m in measured]
+        self.ready = torch.tensor([v is not None for v in version])
+        # A slice at a time, in the same memory: it stays in the processor's cache.
+        scratch = torch.empty(1, max(map(kept.shown, range(n))), *self.mask.shape[1:])
 
-    def _weigh(self, i: int, difference: Tensor, version: int, wanted: int, s: Settings) -> None:
-        """w = softmax_j(k / d_j) and the sums over j, of one slice: difference is (s, H, W)."""
-        signed = difference[None, :wanted].float()
-        residuals = signed.abs()
-        measured = (version, wanted, s.distance, s.paper_faithful)
-        if measured != self._distances[i][0]:
-            self._distances[i] = measured, cs.distance(residuals, self.mask[i : i + 1], s.distance, s.paper_faithful)
-        weights = cs.weights(self._distances[i][1], s.k, s.paper_faithful)
-        self._weights[i] = weights[0]
-        self.residual[i] = cs.consolidate(weights, residuals)[0] * self.mask[i]
-        self.difference[i] = cs.consolidate(weights, signed)[0]
+        def residuals(i: int, chains: int) -> Tensor:
+            return cs.residual(scratch[:, :chains].copy_(torch.from_numpy(kept.difference[i][None, :chains])))
+
+        # d_j of all restorations there are, so that fewer of them are weighed without measuring again.
+        for i in _old(self._measured, measured):
+            if version[i]:
+                found = residuals(i, kept.shown(i))
+                self._distances[i] = cs.distance(found, self.mask[i : i + 1], s.distance, s.paper_faithful)[0]
+        nothing = torch.ones(wanted)
+        distances = torch.stack([d[:wanted] if v else nothing for d, v in zip(self._distances, version, strict=True)])
+        self._weights = cs.weights(distances, s.k, s.paper_faithful)
+        for i in _old(self._weighed, weighed):
+            if version[i]:
+                total = cs.consolidate(self._weights[i : i + 1], residuals(i, wanted))[0]
+                torch.mul(total, self.mask[i], out=self.residual[i])
+            else:
+                self.residual[i] = 0.0
+        self._measured, self._weighed = measured, weighed
+        self._pool(s)
 
     def _pool(self, s: Settings) -> None:
         """Pool where a slice within reach has changed."""
         made_of: list[Hashable] = [(weighed, s.pooling) for weighed in self._weighed]
-        old = [i for i, (now, before) in enumerate(zip(made_of, self._pooled, strict=True)) if now != before]
+        old = _old(self._pooled, made_of)
         if not old:
             return
         self._pooled = made_of
@@ -86,3 +98,8 @@ class Consolidation:
         window = slice(first, last)
         pooled = pool(self.residual[window], self.mask[window], s.pooling, s.paper_faithful, self.ready[window])
         self.pixel_score[low:high] = pooled[low - first : high - first]
+
+
+def _old(before: list[Hashable], now: list[Hashable]) -> list[int]:
+    """Slices where what was made is not what would be made now."""
+    return [i for i, (a, b) in enumerate(zip(before, now, strict=True)) if a != b]

@@ -78,6 +78,7 @@ class Explorer:
         self.seconds: dict[str, float] = {}
         self.volume: Volume | None = None
         self.note = ""
+        self.in_hand: tuple[int, ...] = ()  # the slices that are being restored
         self._at_once = AT_ONCE.get(bundle.device.type, AT_ONCE["cpu"])
         self._grid: Grid | None = None
         self._budget = Budget(cache_bytes)
@@ -152,7 +153,7 @@ class Explorer:
         while missing := self._missing(name):
             before = time.monotonic()
             try:
-                done = do(missing, generation)
+                self.in_hand, done = (), do(missing, generation)
             except SupersededError:
                 if generation != self._generation:
                     return
@@ -187,7 +188,7 @@ class Explorer:
         with self._lock:
             key, wanted, kept = self._key(), self._wanted(), self._restorations()
             near = self._budget.nearest(key)
-            indices = self._lot(missing, kept, wanted)
+            self.in_hand = tuple(indices := self._lot(missing, kept, wanted))
         if not indices:
             return []
 

@@ -66,9 +66,10 @@ class Maps:
                 found[i] = grid.slices[i] - restorations.difference[i][j]
             return found
         made = self._consolidation
-        made.update(restorations, kept.wanted, kept.settings)
         if name == "restoration":
-            return np.where(made.ready.numpy()[:, None, None], grid.slices - made.difference.numpy(), np.float32(0))
+            difference = made.difference(restorations, kept.wanted, kept.settings).numpy()
+            return np.where(made.ready.numpy()[:, None, None], grid.slices - difference, np.float32(0))
+        made.update(restorations, kept.wanted, kept.settings)
         if name == "flagged":
             return (made.pixel_score > kept.flag_voxels).numpy().astype(np.uint8)
         return {"residual": made.residual, "pixel_score": made.pixel_score}[name].numpy().copy()

@@ -46,6 +46,7 @@ class Board:
         self._explorer: Explorer | None = None
         self._scan: Layer | None = None
         self._held: list[Layer] = []
+        self._drawn: dict[str, np.ndarray] = {}  # the map that each layer shows
 
     @property
     def scan(self) -> Layer | None:
@@ -69,8 +70,11 @@ class Board:
             self._scan.contrast_limits = [float(inside.mean() + w * inside.std()) for w in WINDOW]
         known: dict[str, Any] = {"napari_vqad": volume, "napari_vqad_grid": grid}
         on_grid = {"metadata": known, "visible": False, **frame.placed_on(grid)}
-        nothing = np.zeros(grid.to_axes(grid.slices).shape[::-1], np.float32)
         colours, scale = Colormap(heat()(np.linspace(0, 1, 256)), name="vqad heat"), limits(explorer)
+
+        def nothing(dtype: type = np.float32) -> np.ndarray:
+            """The memory of a layer, laid out as the maps are, which are copied into it."""
+            return frame.to_canvas(grid.to_axes(np.zeros(grid.slices.shape, dtype)))
 
         add = self.viewer.add_labels
         self.layers["mask"] = add(
@@ -84,11 +88,16 @@ class Board:
         self.layers["mask"].contour = 1
         for name in ("restoration", "restoration_j"):
             self.layers[name] = self.viewer.add_image(
-                nothing, name=NAMES[name], colormap="gray", contrast_limits=WINDOW, interpolation2d="linear", **on_grid
+                nothing(),
+                name=NAMES[name],
+                colormap="gray",
+                contrast_limits=WINDOW,
+                interpolation2d="linear",
+                **on_grid,
             )
         for name in ("nll", "residual", "pixel_score"):
             self.layers[name] = self.viewer.add_image(
-                nothing,
+                nothing(),
                 name=NAMES[name],
                 colormap=colours,
                 contrast_limits=scale[name],
@@ -97,7 +106,7 @@ class Board:
                 **on_grid,
             )
         self.layers["flagged"] = add(
-            nothing.astype(np.uint8),
+            nothing(np.uint8),
             name=NAMES["flagged"],
             colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: FLAG}),
             opacity=0.9,
@@ -117,6 +126,7 @@ class Board:
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
         self.layers.clear()
+        self._drawn.clear()
         self._explorer = None
 
     def show(self, view: str, which: int = 0) -> None:
@@ -146,11 +156,17 @@ class Board:
             return
         grid = self._explorer.grid
         for name, layer in self.layers.items():
-            if name != "mask" and layer.visible and layer in self.viewer.layers:
-                stack = self._explorer.map(name, self.j)
-                if name.startswith("restoration"):
-                    stack = np.where(grid.mask, stack, WINDOW[0]).astype(np.float32)
-                layer.data = frame.to_canvas(grid.to_axes(stack))
+            if name == "mask" or not layer.visible or layer not in self.viewer.layers:
+                continue
+            stack = self._explorer.map(name, self.j)
+            if stack is self._drawn.get(name):
+                continue
+            self._drawn[name] = stack
+            if name.startswith("restoration"):
+                stack = np.where(grid.mask, stack, np.float32(WINDOW[0]))
+            # Into the layer's own memory: new data would make napari measure all layers anew, and that takes longer.
+            np.copyto(layer.data, frame.to_canvas(grid.to_axes(stack)))
+            layer.refresh(extent=False)
         if "restoration_j" in self.layers:
             self.layers["restoration_j"].name = f"Restoration {self.j + 1}"
 

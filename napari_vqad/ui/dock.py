@@ -29,7 +29,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_vqad.bundle import read_config
-from napari_vqad.calibration import Score
+from napari_vqad.calibration import Score, resolve
 from napari_vqad.errors import InputError
 from napari_vqad.ui.board import VIEWS
 from napari_vqad.ui.choosers import Chooser
@@ -366,7 +366,8 @@ class ExplorerDock(QScrollArea):
             for name in SECTIONS["Thresholds"]:
                 self.knobs[name].explain("")
             return
-        limits, calibration, method = explorer.thresholds(), explorer.bundle.calibration, settings.method
+        calibration, method = explorer.bundle.calibration, settings.method
+        limits = resolve(settings, calibration)  # the person's, which the explorer may get a moment later
         percentile = calibration.percentile
         self._slider("flag_voxels").span(0.0, 2 * calibration.value("pixel_score", "p99.9", method=method))
         highest = calibration.value("slice_score", "p100", lambda_s=limits.lambda_s)

@@ -28,7 +28,8 @@ from napari_vqad.ui import frame
 from napari_vqad.ui.board import Board
 from napari_vqad.volume import Volume
 
-REDRAW = 0.5  # s between redraws while work goes on
+REDRAW = 0.5  # s between redraws while work goes on elsewhere than in view
+RESTORES = ("method", "lambda_p", "n_restorations", "seed")  # settings that need the networks
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,17 @@ class Session:
         self.settled.emit()
 
     def _give_settings(self) -> bool:
-        """Hand the settings to the explorer; True when there is work. Another axis waits for the next Analyse."""
-        if self.explorer is None:
+        """Hand the settings to the explorer; True when there is work.
+
+        Another axis waits for the next Analyse. What needs the networks waits for the slice in view if that is being
+        restored: a drag then shows one picture after the other, where dropping each for the next would show none.
+        """
+        explorer = self.explorer
+        if explorer is None:
             return False
-        return self.explorer.change(self.settings.model_copy(update={"axis": self.explorer.settings.axis}))
+        in_view = self._worker is not None and explorer.focus in explorer.in_hand
+        waits = ("axis", *(RESTORES if in_view else ()))
+        return explorer.change(self.settings.model_copy(update={n: getattr(explorer.settings, n) for n in waits}))
 
     def cancel(self) -> None:
         """Stop the work within a batch; what is done stays."""
@@ -184,14 +192,22 @@ class Session:
     def _on_progress(self, progress: Progress) -> None:
         self.advanced.emit(str(progress))
         self.progressed.emit(progress.done, progress.total)
-        if time.monotonic() - self._drawn > REDRAW:
+        in_view = self.explorer is not None and self.explorer.focus in progress.slices
+        if in_view or time.monotonic() - self._drawn > REDRAW:
             self.redraw()
+        if in_view:
+            self._give_settings()
 
     def redraw(self) -> None:
-        """Bring the visible layers up to date."""
-        if self.explorer is not None and not self._closed:
-            self.board.refresh()
-            self._drawn = time.monotonic()
+        """Bring the visible layers up to date; while the slice in view is worked on, what it showed stays."""
+        explorer = self.explorer
+        if explorer is None or self._closed:
+            return
+        recent = time.monotonic() - self._drawn < 2 * REDRAW
+        if recent and self._worker is not None and not explorer.ready("restoration")[explorer.focus]:
+            return
+        self.board.refresh()
+        self._drawn = time.monotonic()
 
     def _runs(self, worker: GeneratorWorker) -> bool:
         """Is it the worker of now, and not one that was left behind?"""
