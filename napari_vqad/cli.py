@@ -1,4 +1,4 @@
-"""`napari-vqad demo | score | train | calibrate | evaluate`."""
+"""`napari-vqad demo | score | train | calibrate | evaluate | bench`."""
 
 from __future__ import annotations
 
@@ -53,6 +53,12 @@ def build_parser(words: set[str]) -> argparse.ArgumentParser:
     _settings_options(score)
     score.set_defaults(func=run_score)
 
+    bench = commands.add_parser("bench", help="measure how quick restorations and sliders are on this machine")
+    bench.add_argument("--quick", action="store_true", help="fewer slices and rounds: under two minutes on a CPU")
+    bench.add_argument("--json", type=Path, help="write everything measured here")
+    _model_options(bench)
+    bench.set_defaults(func=run_bench)
+
     if words & {"train", "calibrate"}:
         from napari_vqad.train.cli import add_commands as add_training
 
@@ -106,6 +112,27 @@ def run_score(args: argparse.Namespace) -> int:
         report=_show,
     )
     print(f"\n{result.summary()}\nMaps, contact sheet and numbers are in {args.out}.")
+    return 0
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    """A table of what was measured."""
+    from napari_vqad.bundle import Bundle
+    from napari_vqad.evaluate import bench_report
+    from napari_vqad.scoring import DEFAULT_BUNDLE, has_screen
+
+    bundle = Bundle.load(args.bundle or DEFAULT_BUNDLE, args.device)
+    viewer = None
+    if has_screen():
+        from napari_vqad.ui import bench
+
+        def viewer(rounds: int) -> dict:
+            return bench.run(str(bundle.folder), args.device, rounds, _show)
+
+    found = bench_report.run(bundle, args.quick, viewer, _show)
+    print(f"\n{bench_report.table(found)}")
+    if args.json:
+        bench_report.write(found, args.json)
     return 0
 
 

@@ -33,6 +33,10 @@ class Legend(QWidget):
         if not self.unit or self.high <= 0:
             return
         painter = QPainter(self)
+        self._draw(painter)
+        painter.end()  # not left to Python, which may keep it longer than Qt can bear
+
+    def _draw(self, painter: QPainter) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         font = painter.font()
         font.setPixelSize(10)

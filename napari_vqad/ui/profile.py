@@ -41,7 +41,12 @@ class Profile(QWidget):
         return QRectF(34, 6, self.width() - 40, self.height() - 24)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802, D102
-        painter, plot, n = QPainter(self), self._plot(), len(self.scores)
+        painter = QPainter(self)
+        self._draw(painter)
+        painter.end()  # not left to Python, which may keep it longer than Qt can bear
+
+    def _draw(self, painter: QPainter) -> None:
+        plot, n = self._plot(), len(self.scores)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         ink = self.palette().text().color()
         font = painter.font()

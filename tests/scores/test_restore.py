@@ -1,7 +1,7 @@
 """Restoration against the plain raster-order loop, code for code.
 
 Both ways compute the same sums in another order, so that a decision within float error of a tie (ℓ_i of λ_p, or the
-best draw of the second best) may fall either way, and all codes after it with it. The oracle tells how close its
+best draw of the second best) may fall either way, and all codes after it with it. The loop tells how close its
 closest decision was: chains that came within `TIE` are left out, and most must not be.
 """
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from napari_vqad.bundle import Bundle
+from napari_vqad.evaluate.loop import restore_by_loop
 from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
 from napari_vqad.scores.nll import log_probabilities, nll
 from napari_vqad.scores.noise import gumbel_batch
@@ -20,35 +21,12 @@ TIE = 1e-4  # nats
 METHODS = ["sequential", "anchored", "light"]
 
 
-def oracle(prior, codes, position, noise, lambda_p, method):
-    """S chains of one slice, one code after the other, a whole pass each: the definitions of the design's table.
-
-    Returns:
-        restored codes (S, h, w), and how close to a tie each chain came, (S,) in nats.
-    """
-    s = len(noise)
-    x, place = codes.expand(s, *codes.shape), position.expand(s)
-    original = log_probabilities(prior, x, place)
-    y, closest = x.clone(), torch.full((s,), torch.inf)
-    for i in range(codes.numel()):
-        row, column = divmod(i, codes.shape[1])
-        seen = original if method == "light" else log_probabilities(prior, y, place)
-        judged = seen if method == "sequential" else original
-        surprise = -judged[:, codes[row, column], row, column]
-        drawn = seen[:, :, row, column] + noise[:, :, row, column]
-        best = drawn.topk(2, 1).values
-        doubt = torch.where(surprise > lambda_p, best[:, 0] - best[:, 1], torch.inf)
-        closest = torch.minimum(closest, torch.minimum(doubt, (surprise - lambda_p).abs()))
-        y[:, row, column] = torch.where(surprise > lambda_p, drawn.argmax(1), x[:, row, column])
-    return y, closest
-
-
 def assert_equals_the_loop(prior, codes, position, noise, lambda_p, method, **how):
     begun = begin(prior, codes, position, noise)
     restored, passes = restore(begun, lambda_p, method, **how)
     clear = 0
     for i in range(len(codes)):
-        expected, closest = oracle(prior, codes[i], position[i], noise[i], lambda_p, method)
+        expected, closest = restore_by_loop(prior, codes[i], position[i], noise[i], lambda_p, method)
         for j in (closest > TIE).nonzero()[:, 0].tolist():
             assert torch.equal(restored[i, j], expected[j]), (i, j)
             clear += 1
