@@ -49,6 +49,11 @@ class Restorations:
         self.difference[index] = np.concatenate([self.difference[index], difference])
         self.version[index] = next(_versions)
 
+    def inherit(self, index: int, other: Restorations) -> None:
+        """A slice as it is in another, where it is known to be alike."""
+        self.codes[index], self.difference[index] = other.codes[index], other.difference[index]
+        self.version[index] = next(_versions)
+
     def drop_pictures(self) -> None:
         """Keep the codes alone; what they look like can be decoded again."""
         self.difference = [self._no_pictures] * len(self.codes)
@@ -76,11 +81,11 @@ class Budget:
         self._kept.move_to_end(key)
         self.trim()
 
-    def nearest(self, key: Key) -> Restorations | None:
-        """Those of the same method and seed whose λ_p is closest, but not the same."""
+    def near(self, key: Key) -> list[tuple[float, Restorations]]:
+        """(λ_p, restorations) of the same method and seed at other λ_p, the nearest first."""
         method, lambda_p, seed = key
         near = [k for k in self._kept if (k[0], k[2]) == (method, seed) and k[1] != lambda_p]
-        return self._kept[min(near, key=lambda k: abs(k[1] - lambda_p))] if near else None
+        return [(k[1], self._kept[k]) for k in sorted(near, key=lambda k: abs(k[1] - lambda_p))]
 
     def trim(self) -> None:
         """Drop what is beyond the budget."""

@@ -153,7 +153,7 @@ class Explorer:
         while missing := self._missing(name):
             before = time.monotonic()
             try:
-                self.in_hand, done = (), do(missing, generation)
+                done = do(missing, generation)
             except SupersededError:
                 if generation != self._generation:
                     return
@@ -161,10 +161,12 @@ class Explorer:
             except torch.OutOfMemoryError:
                 self._make_room()
                 continue
+            finally:
+                self.in_hand = ()
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - before
             finished += len(done)
             total, left = len(self._chosen()), len(self._missing(name))
-            rate = (time.monotonic() - started) / finished
+            rate = (time.monotonic() - started) / max(finished, 1)
             yield Progress(label, total - left, total, left * rate, tuple(done), self.note)
 
     def _do_nll(self, missing: list[int], generation: int) -> list[int]:
@@ -187,10 +189,12 @@ class Explorer:
         grid = self.grid
         with self._lock:
             key, wanted, kept = self._key(), self._wanted(), self._restorations()
-            near = self._budget.nearest(key)
+            alike = self._inherit(key, kept, missing, wanted)
+            near = self._budget.near(key)
             self.in_hand = tuple(indices := self._lot(missing, kept, wanted))
-        if not indices:
-            return []
+        if alike or not indices:
+            self.changed.emit(set(MAPS) - {"nll"})
+            return alike
 
         def check() -> None:
             if generation != self._generation or self._key() != key:
@@ -220,6 +224,23 @@ class Explorer:
             self._budget.trim()
         self.changed.emit(set(MAPS) - {"nll"})
         return indices
+
+    def _inherit(self, key: Key, kept: Restorations, missing: list[int], wanted: int) -> list[int]:
+        """Take over slices where no ℓ_i lies between this λ_p and another: what is unlikely is the same there.
+
+        Not with the `sequential` rule, which compares other ℓ with λ_p, too. Returns the slices.
+        """
+        method, lambda_p, _ = key
+        found = []
+        for other_p, other in self._budget.near(key) if method in ("anchored", "light") else []:
+            low, high = sorted((lambda_p, other_p))
+            crossed = np.asarray(((self._nll > low) & (self._nll <= high)).any((1, 2)))
+            for i in missing:
+                if not crossed[i] and self._has_nll[i] and other.shown(i) >= wanted > kept.shown(i):
+                    kept.inherit(i, other)
+                    found.append(i)
+        self._budget.trim()
+        return found
 
     def _lot(self, missing: list[int], kept: Restorations, wanted: int) -> list[int]:
         """The slices to restore next: the one in view alone, then its neighbours, so many that a lot is soon done."""
@@ -354,10 +375,11 @@ class Explorer:
         return [i for i in self._chosen() if not ready[i]]
 
 
-def _guess(near: Restorations | None, indices: list[int], chains: range, codes: np.ndarray) -> np.ndarray:
+def _guess(near: list[tuple[float, Restorations]], indices: list[int], chains: range, codes: np.ndarray) -> np.ndarray:
     """The same restorations at the nearest λ_p that has them, (B, S, h, w); the slice's own codes where none has."""
     found = np.repeat(codes[:, None], len(chains), 1)
     for row, i in enumerate(indices):
-        if near is not None and near.restored(i) >= chains.stop:
-            found[row] = near.codes[i][chains.start : chains.stop]
+        has = [other for _, other in near if other.restored(i) >= chains.stop]
+        if has:
+            found[row] = has[0].codes[i][chains.start : chains.stop]
     return found

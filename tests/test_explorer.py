@@ -184,3 +184,165 @@ def test_another_axis_needs_a_new_analysis(explorer):
 def test_nothing_to_explore_yet(tiny_bundle):
     with pytest.raises(InputError, match="no scan"):
         _ = Explorer(Bundle.load(tiny_bundle, "cpu")).grid
+
+
+# ---- a slider that moves while work goes on ----------------------------------------------------------------------
+
+
+def to_restorations(explorer):
+    """A generator whose next step is the first lot of restorations."""
+    stages = explorer.work()
+    while next(stages).done < len(explorer.grid):
+        pass
+    return stages
+
+
+def during(monkeypatch, explorer, step, act):
+    """Do something when the detector's check has been asked `step` times in restorations."""
+    plain, asked = explorer.detector.restore, []
+
+    def restore(*args, check, **how):
+        def watched():
+            asked.append(1)
+            if len(asked) == step:
+                act()
+            check()
+
+        return plain(*args, check=watched, **how)
+
+    monkeypatch.setattr(explorer.detector, "restore", restore)
+    return asked
+
+
+def test_the_slice_in_view_comes_alone_then_its_neighbours(explorer):
+    explorer.focus = 5
+    stages = to_restorations(explorer)
+    assert next(stages).slices == (5,)
+    following = next(stages).slices
+    assert len(following) > 1
+    assert max(abs(i - 5) for i in following) <= len(following)
+
+
+def test_another_lambda_p_is_taken_up_at_the_next_step_of_the_networks(explorer, monkeypatch):
+    other = QUICK.model_copy(update={"lambda_p": 1.0})
+    stages = to_restorations(explorer)
+    during(monkeypatch, explorer, 2, lambda: explorer.change(other))
+    assert next(stages).slices == (explorer.focus,)
+    assert explorer.ready("restoration").sum() == 1  # of the new λ_p; what was begun for the old one is dropped
+    explorer.change(QUICK)
+    assert not explorer.ready("restoration").any()
+
+
+def test_a_drag_leaves_no_queue(explorer, monkeypatch):
+    """Twenty positions while the first is under way: one lot of the last one follows, nothing of those between."""
+    stages = to_restorations(explorer)
+    positions = [QUICK.model_copy(update={"lambda_p": 2.0 - 0.05 * i}) for i in range(20)]
+
+    def drag():
+        for settings in positions:
+            explorer.change(settings)
+
+    during(monkeypatch, explorer, 1, drag)
+    next(stages)
+    for settings in positions[:-1]:
+        explorer.change(settings)
+        assert not explorer.ready("restoration").any()
+    explorer.change(positions[-1])
+    assert explorer.ready("restoration").sum() == 1
+    finish_stages = list(stages)
+    assert finish_stages[-1].done == len(explorer.grid)
+
+
+def test_cancel_in_the_middle_of_a_lot_drops_it(explorer, monkeypatch):
+    stages = to_restorations(explorer)
+    during(monkeypatch, explorer, 2, explorer.cancel)
+    assert list(stages) == []
+    assert not explorer.ready("restoration").any()
+
+
+def test_where_lambda_p_passes_no_code_nothing_is_computed(explorer, monkeypatch):
+    finish(explorer)
+    first = {j: explorer.codes("restored", j) for j in range(3)}
+    nll = np.sort(explorer.code_nll()[explorer.code_nll() > 2.0])
+    between = float((2.0 + nll[0]) / 2)
+    monkeypatch.setattr(explorer.detector, "restore", lambda *_a, **_k: pytest.fail("computed again"))
+    assert explorer.change(QUICK.model_copy(update={"lambda_p": between}))
+    finish(explorer)
+    for j, codes in first.items():
+        np.testing.assert_array_equal(explorer.codes("restored", j), codes)
+
+
+@pytest.mark.parametrize("method", ["anchored", "light", "sequential"])
+def test_a_lambda_p_reached_by_a_drag_is_the_same_as_reached_at_once(explorer, tiny_bundle, head, method):
+    explorer.change(QUICK.model_copy(update={"method": method, "lambda_p": 2.4}))
+    for lambda_p in (2.4, 2.3, 2.05):
+        explorer.change(QUICK.model_copy(update={"method": method, "lambda_p": lambda_p}))
+        finish(explorer)
+    other = Explorer(Bundle.load(tiny_bundle, "cpu"), QUICK.model_copy(update={"method": method, "lambda_p": 2.05}))
+    other.open(*head)
+    finish(other)
+    for j in range(3):
+        np.testing.assert_array_equal(explorer.codes("restored", j), other.codes("restored", j))
+    np.testing.assert_allclose(explorer.map("pixel_score"), other.map("pixel_score"), atol=2e-3)
+
+
+def test_pictures_beyond_the_budget_are_decoded_again_and_codes_not_drawn_again(tiny_bundle, head, monkeypatch):
+    explorer = Explorer(Bundle.load(tiny_bundle, "cpu"), QUICK, cache_bytes=400_000)
+    explorer.open(*head)
+    finish(explorer)
+    first = explorer.map("pixel_score")
+    for lambda_p in (1.0, 3.0, 4.0, 5.0):
+        explorer.change(QUICK.model_copy(update={"lambda_p": lambda_p}))
+        finish(explorer)
+        assert explorer._budget.nbytes <= 400_000
+    monkeypatch.setattr(explorer.detector, "restore", lambda *_a, **_k: pytest.fail("drawn again"))
+    assert explorer.change(QUICK)
+    finish(explorer)
+    np.testing.assert_allclose(explorer.map("pixel_score"), first, atol=2e-3)
+
+
+# ---- when memory runs out ----------------------------------------------------------------------------------------
+
+
+def test_too_little_memory_halves_the_lots_and_changes_nothing(explorer, tiny_bundle, head, monkeypatch):
+    plain, sizes = explorer.detector.difference, []
+
+    def difference(slices, restored, position, at_once, check):
+        sizes.append(restored.shape[0] * restored.shape[1])
+        if sizes[-1] > 2:
+            raise torch.OutOfMemoryError
+        return plain(slices, restored, position, at_once, check)
+
+    monkeypatch.setattr(explorer.detector, "difference", difference)
+    finish(explorer)
+    assert max(sizes) > 2 >= sizes[-1]
+    other = Explorer(Bundle.load(tiny_bundle, "cpu"), QUICK)
+    other.open(*head)
+    finish(other)
+    np.testing.assert_allclose(explorer.map("pixel_score"), other.map("pixel_score"), atol=2e-3)
+
+
+def test_no_memory_on_the_gpu_goes_on_on_the_cpu_and_says_so(explorer, monkeypatch):
+    """The device is but said to be a GPU here; what is tested is what follows when its memory is too small."""
+    from dataclasses import replace
+
+    explorer.bundle = replace(explorer.bundle, device=torch.device("cuda"))
+    monkeypatch.setattr(explorer, "_at_once", 4)
+
+    def none(*_args, **_how):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(explorer.detector, "restore", none)
+    seen = finish(explorer)
+    assert explorer.ready("pixel_score").all()
+    assert explorer.bundle.device.type == "cpu"
+    assert "CPU" in str(seen[-1])
+
+
+def test_no_memory_at_all_is_one_sentence(explorer, monkeypatch):
+    def none(*_args, **_how):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(explorer.detector, "difference", none)
+    with pytest.raises(InputError, match="not enough memory"):
+        finish(explorer)

@@ -44,12 +44,13 @@ def measure(viewer: Viewer, bundle: str, device: str, rounds: int, report: Calla
     """Analyse the sample head in a viewer, then move each slider `rounds` times through its places.
 
     Returns:
-        `volume_seconds` and `slices`, scrolling meanwhile; `gui_longest_frame_ms` of our code in the GUI thread;
+        `volume_seconds` and `slices`, with scrolling all the while if there is more than one round;
+        `gui_longest_frame_ms` of our code in the GUI thread;
         `latency_ms`: slider → median, p95, n; `drag`: a quick drag of λ_p over twenty places.
     """
     hands = Hands(viewer, bundle, device)
-    report("a whole volume in the viewer, scrolling through it …")
-    found = hands.analyse()
+    report("a whole volume in the viewer …")
+    found = hands.analyse(scroll=rounds > 1)
     latency = {}
     for name in MOVES:
         report(f"slider {name} …")
@@ -75,13 +76,13 @@ class Hands:
         assert self.session.explorer is not None
         return self.session.explorer
 
-    def analyse(self) -> dict:
-        """Wait for the whole volume, scrolling meanwhile."""
+    def analyse(self, scroll: bool) -> dict:
+        """Wait for the whole volume, scrolling through all of it again and again, or only through some slices."""
         started, scrolled, n = time.perf_counter(), 0.0, len(self.explorer.grid)
         with LongestFrame() as frame:
             while not self._idle():
                 QApplication.processEvents()
-                if time.perf_counter() - scrolled > 0.15:
+                if time.perf_counter() - scrolled > 0.15 and (scroll or scrolled - started < 2):
                     scrolled = time.perf_counter()
                     self.session.go_to((self.session.current() + 1) % n)
         seconds = time.perf_counter() - started
@@ -122,7 +123,8 @@ class Hands:
         self._until(lambda: self.shown == slider.value())
         QApplication.processEvents()
         settled = 1e3 * (time.perf_counter() - let_go)
-        self._until(self._idle)
+        self.session.cancel()
+        self._until(lambda: self.dock.analyse.isEnabled())
         return {"places": places, "seconds": places * pause, "pictures_meanwhile": meanwhile, "settled_ms": settled}
 
     def _on_picture(self) -> None:

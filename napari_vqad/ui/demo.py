@@ -5,7 +5,7 @@ from __future__ import annotations
 import napari
 from napari.viewer import Viewer, current_viewer
 
-from napari_vqad.bundle import find
+from napari_vqad.bundle import find, read_config
 from napari_vqad.ui.dock import ExplorerDock
 from napari_vqad.ui.files import healthy_sample, lesions_sample
 
@@ -21,7 +21,10 @@ def open_sample(
     dock = ExplorerDock(viewer)
     viewer.window.add_dock_widget(dock, name="VQ Anomaly Explorer", area="right")
     if bundle is not None:
-        dock.bundle.pick(find(bundle))
+        folder = find(bundle)
+        if all(value != folder for _, value in dock.bundle.items()):  # one that does not come along
+            dock.bundle.box.addItem(read_config(folder).title, folder)
+        dock.bundle.pick(folder)
     if device is not None:
         dock.device.pick(device)
     dock.start()

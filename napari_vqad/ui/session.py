@@ -195,8 +195,7 @@ class Session:
         in_view = self.explorer is not None and self.explorer.focus in progress.slices
         if in_view or time.monotonic() - self._drawn > REDRAW:
             self.redraw()
-        if in_view:
-            self._give_settings()
+        self._give_settings()  # those that waited
 
     def redraw(self) -> None:
         """Bring the visible layers up to date; while the slice in view is worked on, what it showed stays."""

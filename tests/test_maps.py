@@ -1,0 +1,110 @@
+"""Maps are made anew where something changed, and nowhere else; slice by slice they are what the equations say."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_vqad.cache import Restorations
+from napari_vqad.maps import MAPS, Kept, Maps
+from napari_vqad.scores import consolidate as cs
+from napari_vqad.scores.pool import pool
+from napari_vqad.settings import Settings
+
+N, S, H, W = 9, 4, 12, 10
+
+
+class Scan:
+    """A scan on a grid of its own, with random restorations of some of its slices."""
+
+    def __init__(self, done=range(N)):
+        rng = np.random.default_rng(0)
+        mask = rng.random((N, H, W)) > 0.2
+        slices = rng.normal(size=(N, H, W)).astype(np.float32)
+        self.grid = type("Grid", (), {"slices": slices, "mask": mask, "__len__": lambda _self: N})()
+        self.kept = Restorations(N, (2, 2), (H, W))
+        self.difference = rng.normal(size=(N, S, H, W)).astype(np.float16)
+        for i in done:
+            self.add(i)
+        self.maps = Maps(self.grid)
+        self.nll, self.has = rng.random((N, 2, 2)).astype(np.float32), np.ones(N, bool)
+
+    def add(self, i):
+        self.kept.add_codes(i, np.zeros((S, 2, 2), np.int16))
+        self.kept.add_pictures(i, self.difference[i])
+
+    def get(self, name, s=S, limit=0.5, j=0, **settings):
+        return self.maps.get(name, Kept(self.nll, self.has, self.kept, s, Settings(**settings), limit), j)
+
+    def expected(self, s=S, k=3.0, pooling="3d", distance="mean", paper_faithful=False):
+        mask = torch.from_numpy(self.grid.mask)
+        r = cs.residual(torch.from_numpy(self.difference[:, :s]))
+        w = cs.weights(cs.distance(r, mask, distance, paper_faithful), k, paper_faithful)
+        residual = cs.consolidate(w, r) * mask
+        return residual.numpy(), pool(residual, mask, pooling, paper_faithful).numpy(), w
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"k": 0.5}, {"pooling": "2d"}, {"pooling": "none"}, {"distance": "sum"}, {"paper_faithful": True}, {"s": 2}],
+)
+def test_whatever_slider_moved_the_maps_are_those_of_the_equations(change):
+    scan = Scan()
+    scan.get("pixel_score")  # of other settings, so that something is there to be changed
+    residual, score, weights = scan.expected(**change)
+    np.testing.assert_allclose(scan.get("residual", **change), residual, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scan.get("pixel_score", **change), score, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(scan.get("flagged", **change), scan.get("pixel_score", **change) > 0.5)
+    s = change.get("s", S)
+    given = {k: v for k, v in change.items() if k != "s"}
+    kept = Kept(scan.nll, scan.has, scan.kept, s, Settings(**given), 0.0)
+    np.testing.assert_allclose(scan.maps.weights(kept), weights.numpy().T, rtol=1e-4)
+    mean = cs.consolidate(weights, torch.from_numpy(scan.difference[:, :s])).numpy()
+    np.testing.assert_allclose(scan.get("restoration", **change), scan.grid.slices - mean, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_the_same_array_while_nothing_changes(name):
+    scan = Scan()
+    first = scan.get(name)
+    assert scan.get(name) is first
+    assert not first.flags.writeable
+    scan.get("pixel_score", k=1.0)
+    np.testing.assert_array_equal(scan.get(name), first)
+
+
+@pytest.mark.parametrize("pooling", ["none", "2d", "3d"])
+def test_slices_that_come_one_by_one_give_the_whole_in_the_end(pooling):
+    scan = Scan(done=[4])
+    alone = scan.get("pixel_score", pooling=pooling)
+    assert np.flatnonzero(alone.any((1, 2))).tolist() == [4]
+    mask = torch.from_numpy(scan.grid.mask)
+    residual = torch.from_numpy(scan.expected()[0])
+    np.testing.assert_allclose(
+        alone[4], pool(residual[4:5], mask[4:5], pooling)[0].numpy(), rtol=1e-4, atol=1e-5
+    )  # pooled without its neighbours, not dimmed by them
+    for i in (5, 3, 0, 8, 1, 2, 7, 6):
+        scan.add(i)
+        scan.get("pixel_score", pooling=pooling)
+    np.testing.assert_allclose(
+        scan.get("pixel_score", pooling=pooling), scan.expected(pooling=pooling)[1], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_more_restorations_wanted_than_there_are_leave_nothing():
+    scan = Scan()
+    assert scan.get("pixel_score").any()
+    for name in ("pixel_score", "residual", "restoration", "flagged"):
+        assert not scan.get(name, s=S + 1).any()
+    np.testing.assert_allclose(scan.get("pixel_score"), scan.expected()[1], rtol=1e-4, atol=1e-5)
+
+
+def test_one_restoration():
+    scan = Scan(done=[2])
+    shown = scan.get("restoration_j", j=3)
+    np.testing.assert_allclose(shown[2], scan.grid.slices[2] - scan.difference[2, 3])
+    assert not np.delete(shown, 2, 0).any()
+
+
+def test_an_unknown_map():
+    with pytest.raises(KeyError):
+        Scan().get("nothing")
