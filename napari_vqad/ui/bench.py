@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from napari.viewer import Viewer
+from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_vqad.explorer import Explorer
@@ -68,6 +69,8 @@ class Hands:
         self.session = self.dock.session
         self.shown: object = None  # λ_p of the restorations that the slice in view shows
         self.pictures = 0
+        self._beat = QTimer()  # something happens at least so often
+        self._beat.start(10)
         self._until(lambda: self.session.explorer is not None)
 
     @property
@@ -81,7 +84,7 @@ class Hands:
         started, scrolled, n = time.perf_counter(), 0.0, len(self.explorer.grid)
         with LongestFrame() as frame:
             while not self._idle():
-                QApplication.processEvents()
+                self._events()
                 if time.perf_counter() - scrolled > 0.15 and (scroll or scrolled - started < 2):
                     scrolled = time.perf_counter()
                     self.session.go_to((self.session.current() + 1) % n)
@@ -118,7 +121,7 @@ class Hands:
             slider.setValue(float(value))
             until = time.perf_counter() + pause
             while time.perf_counter() < until:
-                QApplication.processEvents()
+                self._events()
         let_go, meanwhile = time.perf_counter(), self.pictures - before
         self._until(lambda: self.shown == slider.value())
         QApplication.processEvents()
@@ -148,16 +151,19 @@ class Hands:
         """Long enough that the next move is a first one, and is not held back."""
         until = time.perf_counter() + seconds
         while time.perf_counter() < until:
-            QApplication.processEvents()
-            time.sleep(0.001)
+            self._events()
 
     def _until(self, condition: Callable[[], bool]) -> None:
         until = time.perf_counter() + LIMIT
         while not condition():
             if time.perf_counter() > until:
                 raise TimeoutError(f"The viewer did not answer within {LIMIT:.0f} s.")
-            QApplication.processEvents()
-            time.sleep(0.0005)
+            self._events()
+
+    @staticmethod
+    def _events() -> None:
+        """Sleep until something happens, as the event loop does; to look again and again takes the worker's time."""
+        QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
 
 
 class LongestFrame:

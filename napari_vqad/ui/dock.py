@@ -250,6 +250,8 @@ class ExplorerDock(QScrollArea):
             missing = "scan: open one with File → Open or File → Open Sample" if scan is None else "model"
             self.status.setText(f"There is no {missing}.")
             return
+        # Only while nothing can be counted: the bar's animation draws the window anew all the time, and takes a core.
+        self.progress.setRange(0, 0)
         self.session.analyse(Order(scan, self.brain.value, bundle, self.device.value))
 
     def _on_turned(self, name: str, value: object) -> None:
@@ -345,7 +347,8 @@ class ExplorerDock(QScrollArea):
     def _on_busy(self, busy: bool) -> None:
         self.cancel.setEnabled(busy)
         self.analyse.setEnabled(not busy)
-        self.progress.setRange(0, 0 if busy else 1)
+        if not busy:
+            self.progress.setRange(0, 1)
 
     def _on_progressed(self, done: int, total: int) -> None:
         self.progress.setRange(0, total)
