@@ -75,12 +75,14 @@ class Consolidation:
         nothing = torch.ones(wanted)
         distances = torch.stack([d[:wanted] if v else nothing for d, v in zip(self._distances, version, strict=True)])
         self._weights = cs.weights(distances, s.k, s.paper_faithful)
-        for i in _old(self._weighed, weighed):
+        changed = _old(self._weighed, weighed)
+        for i in changed:
             if version[i]:
-                total = cs.consolidate(self._weights[i : i + 1], residuals(i, wanted))[0]
-                torch.mul(total, self.mask[i], out=self.residual[i])
+                self.residual[i] = cs.consolidate(self._weights[i : i + 1], residuals(i, wanted))[0]
             else:
                 self.residual[i] = 0.0
+        if changed:
+            self.residual *= self.mask
         self._measured, self._weighed = measured, weighed
         self._pool(s)
 

@@ -34,22 +34,23 @@ def pool(
         (n, H, W), zero outside the mask and in slices that are not present.
     """
     there = torch.ones(len(score), dtype=torch.bool, device=score.device) if present is None else present
-    within = mask & there[:, None, None]
+    whole = bool(there.all())
+    within = mask if whole else mask & there[:, None, None]
     score = score * within
     if mode == "none":
         return score
     least, mean = SIZES[mode]
     # What lies beyond the picture is absent and dims nothing; in the reference code it counts as zero.
     beyond = 0.0 if paper_faithful else torch.inf
-    lowest = _slide(torch.where(there[:, None, None], score, beyond), least, torch.minimum, beyond)
-    total = _slide(torch.where(there[:, None, None], lowest, 0.0), mean, torch.add, 0.0)
+    lowest = _slide(score if whole else torch.where(there[:, None, None], score, beyond), least, torch.minimum, beyond)
+    total = _slide(lowest if whole else torch.where(there[:, None, None], lowest, 0.0), mean, torch.add, 0.0)
     if paper_faithful:
-        return total / math.prod(mean) * within
-    slices, rows, columns = (
-        _counted(places, size)
-        for places, size in zip((there.float(), *map(score.new_ones, score.shape[1:])), mean, strict=True)
-    )
-    return total / (slices[:, None, None] * rows[:, None] * columns).clamp_min(1.0) * within
+        return total.div_(math.prod(mean)).mul_(within)
+    # How many places each mean is over, axis by axis.
+    for axis, size in enumerate(mean):
+        places = there.float() if axis == 0 else score.new_ones(score.shape[axis])
+        total /= _counted(places, size).clamp_min(1.0).view([-1 if a == axis else 1 for a in range(3)])
+    return total.mul_(within)
 
 
 def _counted(there: Tensor, size: int) -> Tensor:

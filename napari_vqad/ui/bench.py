@@ -100,8 +100,8 @@ class Hands:
         before = slider.value()
         for turn in range(rounds):
             for place in MOVES[name]:
-                # A λ_p where it was before would be remembered: each is a little beside the last.
-                aside = 0.02 * turn if name == "lambda_p" else 0.0
+                # A λ_p where it was before would be remembered, and one close by is alike in many slices.
+                aside = 0.15 * turn if name == "lambda_p" else 0.0
                 started = time.perf_counter()
                 slider.setValue(self._value(place) + aside)
                 if name == "lambda_p":
