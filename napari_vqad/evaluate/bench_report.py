@@ -92,7 +92,8 @@ def table(found: dict) -> str:
         lines.append("| no screen here: run it under xvfb-run to measure the sliders | | |")
     else:
         for name, ms in found["latency_ms"].items():
-            lines.append(f"| {name}, slider to picture | {ms['median']:.0f} ms | {ms['p95']:.0f} ms |")
+            title = Settings.model_fields[name].title
+            lines.append(f"| {title}, slider to picture | {ms['median']:.0f} ms | {ms['p95']:.0f} ms |")
         drag = found["drag"]
         lines += [
             f"| λ_p dragged over {drag['places']} places in {drag['seconds']:.1f} s: pictures meanwhile | "
