@@ -224,7 +224,8 @@ def paper_size(device: torch.device, chains: int, quick: bool, report: Callable[
         found[f"{method}_seconds"], found[f"{method}_passes"] = seconds, float(done.passes.mean())
         if method in EXACT and not quick:
             by_loop, closest = restore_by_loop(prior, codes[0], place[0], noise[0, :1], lambda_p, method)
-            found[f"{method}_codes_that_differ"] = int((by_loop[0] != done.codes[0, 0]).sum()) if closest > TIE else -1
+            if closest > TIE:  # else nothing can be said of this chain
+                found[f"{method}_codes_that_differ"] = int((by_loop[0] != done.codes[0, 0]).sum())
     if not quick:
         found["picture_seconds"], _ = _timed(device, tokenizer.decode, codes, place)
         with FlopCounterMode(display=False) as flops:
