@@ -216,7 +216,9 @@ class Explorer:
                 for i, of_slice in zip(indices, drawn, strict=True):
                     kept.add_codes(i, of_slice)
         restored_codes = np.stack([kept.codes[i][shown : shown + self._at_once] for i in indices])
-        difference = self.detector.difference(grid.slices[indices], restored_codes, position, self._at_once, check)
+        # In two halves: what is superseded ends between them.
+        half = max(1, self._at_once // 2)
+        difference = self.detector.difference(grid.slices[indices], restored_codes, position, half, check)
         with self._lock:
             check()
             for i, of_slice in zip(indices, difference, strict=True):

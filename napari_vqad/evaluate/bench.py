@@ -149,7 +149,7 @@ def passes(slices: Slices, chains: int) -> tuple[dict[str, dict[str, int]], dict
     return found, mean
 
 
-def with_decode(bundle: Bundle, grid: Grid, rows: Sequence[int], chains: int) -> dict[str, float]:
+def with_decode(bundle: Bundle, grid: Grid, rows: Sequence[int], chains: int, tries: int) -> dict[str, float]:
     """Seconds from codes to differences of some slices, method by method, the way the engine does it."""
     detector, found, chosen = VQDetector(bundle), {}, list(rows)
     at_once = AT_ONCE.get(bundle.device.type, AT_ONCE["cpu"])
@@ -165,10 +165,10 @@ def with_decode(bundle: Bundle, grid: Grid, rows: Sequence[int], chains: int) ->
             drawn = VQDetector(bundle).restore(
                 codes[lot], place, indices, range(chains), method=method, lambda_p=lambda_p, seed=0
             )
-            detector.difference(grid.slices[indices], drawn, place, at_once)
+            detector.difference(grid.slices[indices], drawn, place, max(1, at_once // 2))
 
     for method in ("anchored", "light"):
-        found[method] = _timed(bundle.device, run, method, best_of=5)[0]
+        found[method] = _timed(bundle.device, run, method, best_of=tries)[0]
     return found
 
 

@@ -28,9 +28,10 @@ def run(bundle: Bundle, quick: bool, viewer: Viewer | None, report: Callable[[st
     compared = [n // 2] if quick else [n // 4, 2 * n // 5, n // 2, 2 * n // 3]
     found["restoration"] = loops = bench.loops(slices.take(compared), chains, report)
     report("passes …")
-    found["passes"], found["mean_passes"] = bench.passes(slices.take(range(0, n, 8 if quick else 1)), chains)
+    found["passes"], found["mean_passes"] = bench.passes(slices.take(range(0, n, 12 if quick else 1)), chains)
     report("anchored against light, decode included …")
-    found["with_decode_seconds"] = decoded = bench.with_decode(bundle, grid, range(n // 3, n // 3 + 8), chains)
+    eight, tries = range(n // 3, n // 3 + 8), 2 if quick else 5
+    found["with_decode_seconds"] = decoded = bench.with_decode(bundle, grid, eight, chains, tries)
     found["ratios"] = {
         **{f"{m}_vs_loop": loops[m]["loop_seconds"] / loops[m]["exact_seconds"] for m in bench.EXACT},
         "anchored_vs_light_total": decoded["anchored"] / decoded["light"],
