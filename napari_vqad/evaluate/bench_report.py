@@ -94,6 +94,8 @@ def table(found: dict) -> str:
     else:
         for name, ms in found["latency_ms"].items():
             title = Settings.model_fields[name].title
+            if "new" in ms:
+                title = f"{title}, {ms['new']} of {ms['n']} moves, those that restore the slice in view"
             lines.append(f"| {title}, slider to picture | {ms['median']:.0f} ms | {ms['p95']:.0f} ms |")
         drag = found["drag"]
         lines += [
