@@ -30,7 +30,7 @@ def run(bundle: Bundle, quick: bool, viewer: Viewer | None, report: Callable[[st
     report("passes …")
     found["passes"], found["mean_passes"] = bench.passes(slices.take(range(0, n, 12 if quick else 1)), chains)
     report("anchored against light, decode included …")
-    eight, tries = range(n // 3, n // 3 + 8), 2 if quick else 5
+    eight, tries = range(n // 3, n // 3 + 8), 1 if quick else 5
     found["with_decode_seconds"] = decoded = bench.with_decode(bundle, grid, eight, chains, tries)
     found["ratios"] = {
         **{f"{m}_vs_loop": loops[m]["loop_seconds"] / loops[m]["exact_seconds"] for m in bench.EXACT},
