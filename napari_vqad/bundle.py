@@ -17,10 +17,16 @@ from torch import nn
 from napari_vqad.calibration import Calibration
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
+from napari_vqad.grid import GridSpec
+from napari_vqad.nets.pca import FILE as LINEAR
+from napari_vqad.nets.pca import PCA
 from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig, Prior
 from napari_vqad.nets.tokenizer import VQVAE, Tokenizer, TokenizerConfig
 from napari_vqad.paths import models_folder
-from napari_vqad.volume import GridSpec
+from napari_vqad.places import FILE as PLACES
+from napari_vqad.places import Places
+from napari_vqad.template import FILE as TEMPLATE
+from napari_vqad.template import Template
 
 
 class BundleConfig(BaseModel):
@@ -47,6 +53,9 @@ class Bundle:
     prior: Prior
     calibration: Calibration
     device: torch.device
+    template: Template | None = None  # of a model that knows aligned heads
+    places: Places | None = None  # what is normal where, of such a model
+    linear: PCA | None = None  # its second opinion
 
     @property
     def name(self) -> str:
@@ -87,6 +96,9 @@ class Bundle:
             prior.to(target),
             calibration,
             target,
+            Template.load(folder) if config.grid.aligned else None,
+            Places.load(folder) if config.grid.aligned else None,
+            PCA.load(folder, config.grid.shape) if config.grid.aligned else None,
         )
 
     def to(self, device: str) -> Bundle:
@@ -150,9 +162,10 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """sha256 over what decides the maps: config, weights and calibration."""
+    """sha256 over what decides the maps: config, weights, template and calibration."""
     digest = hashlib.sha256()
-    for name in ("config.json", "tokenizer.safetensors", "prior.safetensors", "calibration.json"):
+    networks = ("tokenizer.safetensors", "prior.safetensors", LINEAR)
+    for name in ("config.json", *networks, TEMPLATE, "calibration.json", PLACES):
         if (folder / name).exists():
             digest.update((folder / name).read_bytes())
     return digest.hexdigest()

@@ -22,9 +22,11 @@ class Calibration(BaseModel):
     Attributes:
         nll: nats, of the codes that touch the mask.
         slice_score: percentile of λ_s → quantiles of AS_sample at that λ_s, nats.
-        residual, pixel_score: method → quantiles over the voxels of the mask, SD.
-        findings: method → healthy findings per scan (connected components of at least `finding_voxels` grid voxels)
-            above each quantile of the pixel score.
+        residual: method → quantiles over the voxels of the mask, SD.
+        pixel_score: kind of pixel score, as `pixel_kind` names it → the same, in SD of intensity or of what is normal
+            at the place.
+        findings: kind of pixel score → healthy findings per scan (connected components of at least `finding_voxels`
+            grid voxels) above each of its quantiles.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,15 +48,15 @@ class Calibration(BaseModel):
             raise ValueError("every table of quantiles must have one value for each level")
         return self
 
-    def value(self, score: Score, threshold: Threshold, *, method: str = "", lambda_s: float = 0.0) -> float:
+    def value(self, score: Score, threshold: Threshold, *, kind: str = "", lambda_s: float = 0.0) -> float:
         """A threshold in the score's own unit; "p90" is looked up, a number is passed through."""
         if not isinstance(threshold, str):
             return float(threshold)
-        return float(np.interp(float(threshold[1:]), self.levels, self._table(score, method, lambda_s)))
+        return float(np.interp(float(threshold[1:]), self.levels, self._table(score, kind, lambda_s)))
 
-    def percentile(self, score: Score, value: float, *, method: str = "", lambda_s: float = 0.0) -> float:
+    def percentile(self, score: Score, value: float, *, kind: str = "", lambda_s: float = 0.0) -> float:
         """Share of healthy values at or below `value`, 0 to 100."""
-        table = self._table(score, method, lambda_s)
+        table = self._table(score, kind, lambda_s)
         # Of several levels with one value the highest counts: that share lies at or below it.
         above = int(np.searchsorted(table, value, side="right"))
         if above == 0 or above == len(table):
@@ -63,15 +65,20 @@ class Calibration(BaseModel):
         part = (value - low) / (high - low)
         return float(self.levels[above - 1] + part * (self.levels[above] - self.levels[above - 1]))
 
-    def findings_per_scan(self, threshold: float, *, method: str) -> float:
+    def findings_per_scan(self, threshold: float, *, kind: str) -> float:
         """Healthy findings to expect in a scan above this pixel score."""
-        return float(np.interp(threshold, self.pixel_score[method], self.findings[method]))
+        return float(np.interp(threshold, self.pixel_score[kind], self.findings[kind]))
 
-    def _table(self, score: Score, method: str, lambda_s: float) -> np.ndarray:
+    def pixel_kind(self, settings: Settings) -> str:
+        """Which pixel score the settings ask for; the plain one where the model knows no places."""
+        asked = pixel_kind(settings.method, settings.pooling, settings.score)
+        return asked if asked in self.pixel_score else pixel_kind(settings.method, settings.pooling, "plain")
+
+    def _table(self, score: Score, kind: str, lambda_s: float) -> np.ndarray:
         if score == "nll":
             return np.asarray(self.nll)
         if score in PER_METHOD:
-            return np.asarray(getattr(self, score)[method])
+            return np.asarray(getattr(self, score)[kind])
         # AS_sample depends on λ_s: between two tabulated λ_s its quantiles are interpolated.
         levels = sorted(float(level) for level in self.slice_score)
         tables = np.array([self.slice_score[f"{level:g}"] for level in levels])
@@ -81,8 +88,13 @@ class Calibration(BaseModel):
         return tables[below] + (at - below) * (tables[above] - tables[below])
 
 
+def pixel_kind(method: str, pooling: str, score: str) -> str:
+    """The name of a kind of pixel score, in tables and files: "anchored smooth place"."""
+    return f"{method} {pooling} {score}"
+
+
 class Thresholds(BaseModel):
-    """The thresholds of `Settings` in their own units: nats, nats, SD, nats."""
+    """The thresholds of `Settings` in their own units: nats, nats, SD (of intensity, or here), nats."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -98,6 +110,6 @@ def resolve(settings: Settings, calibration: Calibration) -> Thresholds:
     return Thresholds(
         lambda_s=lambda_s,
         lambda_p=calibration.value("nll", settings.lambda_p),
-        flag_voxels=calibration.value("pixel_score", settings.flag_voxels, method=settings.method),
+        flag_voxels=calibration.value("pixel_score", settings.flag_voxels, kind=calibration.pixel_kind(settings)),
         flag_slices=calibration.value("slice_score", settings.flag_slices, lambda_s=lambda_s),
     )

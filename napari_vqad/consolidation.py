@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from napari_vqad.cache import Restorations
+from napari_vqad.grid import Grid
 from napari_vqad.scores import consolidate as cs
 from napari_vqad.scores.pool import REACH, pool
 from napari_vqad.settings import Settings
-from napari_vqad.volume import Grid
 
 
 class Consolidation:

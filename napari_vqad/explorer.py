@@ -22,13 +22,14 @@ from psygnal import Signal
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.cache import Budget, Key, Restorations
-from napari_vqad.calibration import Thresholds, resolve
+from napari_vqad.calibration import Thresholds, pixel_kind, resolve
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.errors import InputError
+from napari_vqad.grid import Grid, to_grid
 from napari_vqad.maps import MAPS, Kept, Maps
 from napari_vqad.scores.nll import sample_score
 from napari_vqad.settings import Settings
-from napari_vqad.volume import Grid, Volume, to_grid
+from napari_vqad.volume import Volume
 
 STAGES = ("nll", "restoration")
 # Pictures in the networks at once. On a CPU more are no quicker, and a new λ_p would wait longer for its turn; for
@@ -94,7 +95,7 @@ class Explorer:
             InputError: the mask does not fit, or the scan is constant within it.
         """
         started = time.monotonic()
-        grid = to_grid(volume, mask, self.bundle.config.grid, self.settings.axis)
+        grid = to_grid(volume, mask, self.bundle.config.grid, self.settings.axis, self.bundle.template)
         self.take(grid)
         self.volume = volume
         self.seconds["grid"] = time.monotonic() - started
@@ -108,9 +109,10 @@ class Explorer:
             self._codes = np.zeros((len(grid), *self.bundle.code_shape), np.int16)
             self._nll = np.zeros(self._codes.shape, np.float32)
             self._has_nll = np.zeros(len(grid), bool)
-            self._maps = Maps(grid)
+            self._brain = [int(i) for i in np.flatnonzero(grid.mask.any((1, 2)))]
+            self._maps = Maps(grid, self.bundle.places, self.bundle.linear)
             self._budget.clear()
-            self.focus = len(grid) // 2
+            self.focus = self._brain[len(self._brain) // 2]
             self.seconds = {}
         self.changed.emit(set(MAPS))
 
@@ -303,8 +305,9 @@ class Explorer:
         The pixel score of a slice whose neighbours are not ready yet is pooled without them.
 
         Args:
-            name: "nll" (nats); "restoration" (the weighted mean), "restoration_j" (the j-th), "residual" and
-                "pixel_score" (SD); "flagged" (uint8, 1 where the pixel score exceeds its threshold).
+            name: "nll" (nats); "restoration" (the weighted mean), "restoration_j" (the j-th) and "residual" (SD);
+                "pixel_score" (SD of intensity, or of healthy scores at the place);
+                "flagged" (uint8, 1 where the pixel score exceeds its threshold).
             j: which restoration, for "restoration_j".
         """
         with self._lock:
@@ -365,12 +368,20 @@ class Explorer:
             self._budget.put(key, kept)
         return kept
 
-    def _chosen(self) -> range:
-        n, chosen = len(self.grid), self.settings.slices
-        return range(n) if chosen is None else range(max(0, chosen[0]), min(n, chosen[1] + 1))
+    def _chosen(self) -> list[int]:
+        """Slices to analyse: those with brain, within the range that is set."""
+        low, high = self.settings.slices or (0, len(self.grid))
+        return [i for i in self._brain if low <= i <= high]
 
     def _kept(self, flag_voxels: float = np.inf) -> Kept:
-        return Kept(self._nll, self._has_nll, self._restorations(), self._wanted(), self.settings, flag_voxels)
+        restorations, wanted = self._restorations(), self._wanted()
+        return Kept(self._nll, self._has_nll, restorations, wanted, self.settings, flag_voxels, self.scale())
+
+    def scale(self) -> str:
+        """How the pixel score is measured: as the settings ask where the model knows places, else "plain"."""
+        places, s = self.bundle.places, self.settings
+        known = places is not None and self.grid.aligned and pixel_kind(s.method, s.pooling, "place") in places
+        return s.score if known else "plain"
 
     def _missing(self, name: str) -> list[int]:
         ready = self.ready(name)

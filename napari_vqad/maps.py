@@ -9,10 +9,14 @@ import numpy as np
 import torch
 
 from napari_vqad.cache import Restorations
+from napari_vqad.calibration import pixel_kind
 from napari_vqad.consolidation import Consolidation
+from napari_vqad.evidence import LINEAR, NLL, Evidence, fuse, standardise
+from napari_vqad.grid import Grid
+from napari_vqad.nets.pca import PCA
+from napari_vqad.places import Places
 from napari_vqad.scores.nll import upsample
 from napari_vqad.settings import Settings
-from napari_vqad.volume import Grid
 
 MAPS = ("nll", "restoration", "restoration_j", "residual", "pixel_score", "flagged")
 
@@ -23,7 +27,8 @@ class Kept(NamedTuple):
     Attributes:
         nll: float32 (n, h, w), nats, and `has_nll`, bool (n,), where it is there.
         restorations: those of the settings in force, of which the first `wanted` count.
-        flag_voxels: SD.
+        flag_voxels: in the unit of the pixel score.
+        scale: how the pooled residual becomes the pixel score: "plain", "place" or "fused".
     """
 
     nll: np.ndarray
@@ -32,13 +37,16 @@ class Kept(NamedTuple):
     wanted: int
     settings: Settings
     flag_voxels: float
+    scale: str = "plain"
 
 
 class Maps:
     """The maps of one scan on the model's grid."""
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, places: Places | None = None, linear: PCA | None = None) -> None:
         self.grid = grid
+        self._places, self._evidence = places or Places({}, (0, 0, 0)), Evidence(linear)
+        self._others: tuple[Hashable, dict[str, np.ndarray]] = (None, {})
         self._consolidation = Consolidation(grid)
         self._answers: dict[str, tuple[Hashable, np.ndarray]] = {}
 
@@ -70,9 +78,27 @@ class Maps:
             difference = made.difference(restorations, kept.wanted, kept.settings).numpy()
             return np.where(made.ready.numpy()[:, None, None], grid.slices - difference, np.float32(0))
         made.update(restorations, kept.wanted, kept.settings)
-        if name == "flagged":
-            return (made.pixel_score > kept.flag_voxels).numpy().astype(np.uint8)
-        return {"residual": made.residual, "pixel_score": made.pixel_score}[name].numpy().copy()
+        if name == "residual":
+            return made.residual.numpy().copy()
+        if name not in MAPS:
+            raise KeyError(name)
+        score = made.pixel_score.numpy()
+        if kept.scale != "plain":
+            within = made.mask.numpy() & made.ready.numpy()[:, None, None]
+            s = kept.settings
+            score = self._places.z(pixel_kind(s.method, s.pooling, "place"), score, within)
+            if kept.scale == "fused":
+                score = np.where(within, fuse(score, self._evidence_of(kept)), np.float32(0))
+        return (score > kept.flag_voxels).astype(np.uint8) if name == "flagged" else score.copy()
+
+    def _evidence_of(self, kept: Kept) -> dict[str, np.ndarray]:
+        """The other evidence of a fused score, by place; made anew when NLL has been added."""
+        made_of = kept.has_nll.tobytes()
+        if self._others[0] != made_of:
+            grid = self.grid
+            maps = {LINEAR: self._evidence.linear(grid), NLL: self._evidence.nll(self.get("nll", kept), grid.mask)}
+            self._others = made_of, standardise(maps, self._places, grid.mask)
+        return self._others[1]
 
 
 def _made_of(name: str, kept: Kept, j: int) -> Hashable:
@@ -83,6 +109,7 @@ def _made_of(name: str, kept: Kept, j: int) -> Hashable:
     if name == "restoration_j":
         return basis, j
     weighed = (basis, s.k, s.distance, s.paper_faithful)
+    scored = weighed, s.pooling, kept.scale, kept.has_nll.tobytes() if kept.scale == "fused" else None
     if name == "pixel_score":
-        return weighed, s.pooling
-    return (weighed, s.pooling, kept.flag_voxels) if name == "flagged" else weighed
+        return scored
+    return (scored, kept.flag_voxels) if name == "flagged" else weighed

@@ -28,7 +28,7 @@ from napari_vqad.settings import Settings
 from napari_vqad.sheet import draw_sheet
 from napari_vqad.volume import Volume
 
-DEFAULT_BUNDLE = "ixi-stride8"
+DEFAULT_BUNDLE = "ixi-aligned"
 FILES = {
     "nll": "NLL of the codes, nats",
     "restoration": "weighted mean of the restorations",
@@ -61,9 +61,9 @@ class Result:
         stack, grid = self.explorer.map(name), self.explorer.grid
         if name != "restoration":
             return grid.to_scan(stack, order=0 if name == "flagged" else 1)
-        inside = self.volume.voxels[self.mask]
         ready = np.broadcast_to(self.explorer.ready(name)[:, None, None], stack.shape) & grid.mask
-        restored = grid.to_scan(np.where(ready, stack, 0.0)) * float(inside.std()) + float(inside.mean())
+        grey = np.moveaxis(grid.intensity.grey(grid.to_axes(stack)), grid.axis, 0)
+        restored = grid.to_scan(np.where(ready, grey, 0.0))
         return np.where(self.mask & (grid.to_scan(ready.astype(np.float32)) > 0.5), restored, 0.0).astype(np.float32)
 
     def numbers(self) -> dict:
@@ -71,11 +71,13 @@ class Result:
         explorer, bundle = self.explorer, self.explorer.bundle
         grid, settings, limits = explorer.grid, explorer.settings, explorer.thresholds()
         calibration, scores = bundle.calibration, explorer.slice_scores()
-        mm = grid.origin[grid.axis] + grid.spacing * np.arange(len(grid))
+        mm = [grid.mm_of(i) for i in range(len(grid))]
         return {
             "scan": str(self.volume.path or self.volume.name),
             "notes": list(self.volume.notes),
             "mask": self.mask_note,
+            "alignment": grid.note or None,
+            "grid_to_scan_mm": grid.placement.round(6).tolist(),
             "mask_outside_grid": round(grid.outside, 4),
             "bundle": {"name": bundle.name, "sha256": bundle.hash},
             "settings": settings.model_dump(),
@@ -85,7 +87,7 @@ class Result:
                 "flag_voxels": _both(
                     limits.flag_voxels,
                     "SD",
-                    calibration.percentile("pixel_score", limits.flag_voxels, method=settings.method),
+                    calibration.percentile("pixel_score", limits.flag_voxels, kind=calibration.pixel_kind(settings)),
                 ),
                 "flag_slices": _both(
                     limits.flag_slices,
@@ -111,11 +113,11 @@ class Result:
     def summary(self) -> str:
         """A few sentences for the person."""
         explorer, grid = self.explorer, self.explorer.grid
-        flagged, volume = explorer.flagged_slices(), float(explorer.map("flagged").sum()) * grid.spacing**3
+        flagged, volume = explorer.flagged_slices(), float(explorer.map("flagged").sum()) * grid.voxel_ml
         beyond = f" {grid.outside:.0%} of it lies beyond the model's grid." if grid.outside > 0.02 else ""
         return (
-            f"{self.mask_note}{beyond}\n"
-            f"{int(flagged.sum())} of {len(flagged)} slices and {volume / 1000:.1f} mL are flagged; "
+            f"{self.mask_note}{beyond}{grid.note and f' {grid.note}'}\n"
+            f"{int(flagged.sum())} of {len(flagged)} slices and {volume:.1f} mL are flagged; "
             f"volume score {explorer.volume_score():.0f} nats."
         )
 

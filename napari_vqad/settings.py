@@ -10,6 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from napari_vqad.errors import InputError
 
 Method = Literal["sequential", "anchored", "light", "regenerative"]
+Pooling = Literal["none", "2d", "3d", "smooth"]
+Scale = Literal["plain", "place", "fused"]
 
 
 def _threshold(value: Any) -> float | str:
@@ -76,11 +78,17 @@ class Settings(BaseModel):
         title="Distance",
         description="How far a restoration is from its slice: mean of the residual (authors' code) or sum (paper).",
     )
-    pooling: Literal["none", "2d", "3d"] = Field(
-        "3d",
+    pooling: Pooling = Field(
+        "smooth",
         title="Pooling",
-        description="Minimum then average filter that takes thin residual edges off the pixel score, in the slice or "
-        "across slices.",
+        description="How the residual becomes the pixel score: as it is, minimum then average in the slice or across "
+        "slices (as in the paper), or a Gaussian average (smooth).",
+    )
+    score: Scale = Field(
+        "fused",
+        title="Score",
+        description="The pooled residual in SD of intensity (plain), in SDs of what healthy scans have at the same "
+        "place (place), or that with NLL and a linear model added (fused). Plain where the model knows no places.",
     )
     flag_voxels: Threshold = Field(
         "p99.95",

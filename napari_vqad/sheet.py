@@ -10,6 +10,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from napari_vqad.calibration import Score
 from napari_vqad.explorer import Explorer
 
 ROWS = 8
@@ -20,10 +21,11 @@ WINDOW = (-2.5, 2.5)  # SD
 def limits(explorer: Explorer) -> dict[str, tuple[float, float]]:
     """One scale for all scans, from what is healthy: per-image scales would make healthy brains glow."""
     calibration, method = explorer.bundle.calibration, explorer.settings.method
+    kind = calibration.pixel_kind(explorer.settings)
     return {
         "nll": (0.0, calibration.value("nll", "p99.9")),
-        "residual": (0.0, 1.5 * calibration.value("residual", "p99.9", method=method)),
-        "pixel_score": (0.0, 2.0 * calibration.value("pixel_score", "p99.9", method=method)),
+        "residual": (0.0, 1.5 * calibration.value("residual", "p99.9", kind=method)),
+        "pixel_score": (0.0, 2.0 * calibration.value("pixel_score", "p99.9", kind=kind)),
     }
 
 
@@ -36,6 +38,20 @@ def heat() -> LinearSegmentedColormap:
         (1.0, (1.0, 0.97, 0.75, 1.0)),
     ]
     return LinearSegmentedColormap.from_list("heat", stops)
+
+
+def score_unit(explorer: Explorer) -> str:
+    """The unit of the pixel score, for people."""
+    scale = explorer.bundle.calibration.pixel_kind(explorer.settings).split()[-1]
+    return {"place": "healthy SDs here", "fused": "healthy SDs here, summed"}.get(scale, "SD of healthy intensity")
+
+
+def unit_and_healthy(explorer: Explorer, name: Score) -> tuple[str, float]:
+    """The unit of a map, and its healthy 99th percentile."""
+    calibration, settings = explorer.bundle.calibration, explorer.settings
+    kind = calibration.pixel_kind(settings) if name == "pixel_score" else settings.method
+    unit = {"nll": "nats", "residual": "SD of healthy intensity"}.get(name) or score_unit(explorer)
+    return unit, calibration.value(name, "p99", kind=kind)
 
 
 def draw_sheet(explorer: Explorer, name: str) -> Figure:
@@ -73,7 +89,7 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
                 )
             if column == "Flagged" and maps["flagged"][i].any():
                 ax.contour(upright(maps["flagged"][i]), levels=[0.5], colors=[ALERT], linewidths=1.2)
-        mm = grid.origin[grid.axis] + grid.spacing * i
+        mm = grid.mm_of(i)
         row[0].text(
             -0.06,
             0.62,
@@ -101,7 +117,7 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
     bars = {
         "nll": (1, "nats"),
         "residual": (3, "SD of healthy intensity"),
-        "pixel_score": (4, "SD of healthy intensity"),
+        "pixel_score": (4, score_unit(explorer)),
     }
     for key, (place, unit) in bars.items():
         box = axes[-1, place].get_position()
@@ -146,7 +162,7 @@ def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
     if s.method == "regenerative":
         chosen = f"regenerative, pooling {s.pooling}"
     flagged = f"{int(explorer.flagged_slices().sum())} of {len(explorer.grid)} slices flagged ▲"
-    outline = f"outlined: pixel score above {t.flag_voxels:.2f} SD  ·  research use only, not a medical device"
+    outline = f"outlined: pixel score above {t.flag_voxels:.2f}  ·  research use only, not a medical device"
     lines: tuple[tuple[float, str, dict[str, Any]], ...] = (
         (0.27, name, {"color": INK, "fontsize": 14, "fontweight": "bold"}),
         (0.51, f"{explorer.bundle.title}  ·  {chosen}", {"color": FAINT, "fontsize": 8.5}),

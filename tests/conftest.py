@@ -30,9 +30,9 @@ def tiny_bundle(tmp_path_factory) -> Path:
 
     from napari_vqad.bundle import BundleConfig, save_weights
     from napari_vqad.calibration import LAMBDA_LEVELS, LEVELS, Calibration
+    from napari_vqad.grid import GridSpec
     from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
     from napari_vqad.nets.tokenizer import VQVAE, TokenizerConfig
-    from napari_vqad.volume import GridSpec
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     folder.mkdir()
@@ -54,6 +54,7 @@ def tiny_bundle(tmp_path_factory) -> Path:
 
     ramp = np.linspace(0, 1, len(LEVELS))
     methods = ("sequential", "anchored", "light", "regenerative")
+    kinds = [f"{m} {p} plain" for m in methods for p in ("none", "2d", "3d", "smooth")]
     calibration = Calibration(
         n_scans=1,
         n_slices=30,
@@ -61,8 +62,8 @@ def tiny_bundle(tmp_path_factory) -> Path:
         nll=(6 * ramp).tolist(),
         slice_score={f"{level:g}": ((1 - level / 100) * 90 * ramp).tolist() for level in LAMBDA_LEVELS},
         residual={m: (3 * ramp).tolist() for m in methods},
-        pixel_score={m: (1.5 * ramp).tolist() for m in methods},
-        findings={m: (40 * (1 - ramp)).tolist() for m in methods},
+        pixel_score={k: (1.5 * ramp).tolist() for k in kinds},
+        findings={k: (40 * (1 - ramp)).tolist() for k in kinds},
     )
     (folder / "calibration.json").write_text(calibration.model_dump_json())
     return folder

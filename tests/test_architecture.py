@@ -14,10 +14,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SCREEN = {"napari", "qtpy", "PySide6", "PySide2", "PyQt5", "PyQt6", "superqt", "magicgui", "vispy"}
 # Arrows point down this list: a module may import from its own floor and those below.
 FLOORS = [
-    {"errors", "paths", "settings", "device"},
-    {"volume", "calibration", "nets", "cache"},
+    {"errors", "paths", "settings", "device", "resample"},
+    {"volume", "template", "alignment", "harmonise", "grid", "calibration", "nets", "cache"},
     {"scores", "io"},
-    {"bundle", "consolidation"},
+    {"consolidation", "places"},
+    {"evidence"},
+    {"bundle"},
     {"detectors", "brainmask", "maps"},
     {"explorer"},
     {"sheet", "scoring", "train", "evaluate"},

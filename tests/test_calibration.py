@@ -15,8 +15,8 @@ def calibration():
     return Calibration(
         n_scans=3, n_slices=200, levels=list(LEVELS), nll=nll,
         slice_score={f"{level:g}": (ramp * (200 - level)).tolist() for level in LAMBDA_LEVELS},
-        residual={"light": ramp.tolist()}, pixel_score={"light": (2 * ramp).tolist()},
-        findings={"light": np.linspace(30, 0, len(LEVELS)).tolist()},
+        residual={"light": ramp.tolist()}, pixel_score={"light 3d plain": (2 * ramp).tolist()},
+        findings={"light 3d plain": np.linspace(30, 0, len(LEVELS)).tolist()},
     )  # fmt: skip
 
 
@@ -53,12 +53,14 @@ def test_slice_score_is_interpolated_between_lambdas(calibration):
 
 
 def test_findings_fall_with_the_threshold(calibration):
-    assert calibration.findings_per_scan(0.0, method="light") == 30
-    assert calibration.findings_per_scan(2.0, method="light") == 0
+    assert calibration.findings_per_scan(0.0, kind="light 3d plain") == 30
+    assert calibration.findings_per_scan(2.0, kind="light 3d plain") == 0
 
 
 def test_resolve_gives_units(calibration):
-    resolved = resolve(Settings(method="light", lambda_s="p50", lambda_p=3.5, flag_voxels=0.7), calibration)
+    resolved = resolve(
+        Settings(method="light", pooling="3d", lambda_s="p50", lambda_p=3.5, flag_voxels=0.7), calibration
+    )
     assert resolved.lambda_s == pytest.approx(2 * np.log(2), abs=0.05)
     assert (resolved.lambda_p, resolved.flag_voxels) == (3.5, 0.7)
 

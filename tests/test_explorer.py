@@ -45,7 +45,7 @@ def test_pixel_score_is_made_of_the_restorations(explorer):
     mask = torch.from_numpy(grid.mask)
     r = residual(torch.from_numpy(grid.slices[:, None] - pictures))
     w = weights(distance(r, mask), QUICK.k)
-    expected = pool(consolidate(w, r) * mask, mask, "3d")
+    expected = pool(consolidate(w, r) * mask, mask, "smooth")
     np.testing.assert_allclose(explorer.map("pixel_score"), expected.numpy(), atol=2e-3)
     np.testing.assert_allclose(explorer.weights(), w.numpy().T, atol=1e-2)
     restored = torch.from_numpy(explorer.codes("restored", 1)).long()

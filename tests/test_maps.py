@@ -35,7 +35,7 @@ class Scan:
     def get(self, name, s=S, limit=0.5, j=0, **settings):
         return self.maps.get(name, Kept(self.nll, self.has, self.kept, s, Settings(**settings), limit), j)
 
-    def expected(self, s=S, k=3.0, pooling="3d", distance="mean", paper_faithful=False):
+    def expected(self, s=S, k=3.0, pooling="smooth", distance="mean", paper_faithful=False):
         mask = torch.from_numpy(self.grid.mask)
         r = cs.residual(torch.from_numpy(self.difference[:, :s]))
         w = cs.weights(cs.distance(r, mask, distance, paper_faithful), k, paper_faithful)
@@ -45,7 +45,16 @@ class Scan:
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"k": 0.5}, {"pooling": "2d"}, {"pooling": "none"}, {"distance": "sum"}, {"paper_faithful": True}, {"s": 2}],
+    [
+        {},
+        {"k": 0.5},
+        {"pooling": "2d"},
+        {"pooling": "3d"},
+        {"pooling": "none"},
+        {"distance": "sum"},
+        {"paper_faithful": True},
+        {"s": 2},
+    ],
 )
 def test_whatever_slider_moved_the_maps_are_those_of_the_equations(change):
     scan = Scan()
@@ -72,7 +81,7 @@ def test_the_same_array_while_nothing_changes(name):
     np.testing.assert_array_equal(scan.get(name), first)
 
 
-@pytest.mark.parametrize("pooling", ["none", "2d", "3d"])
+@pytest.mark.parametrize("pooling", ["none", "2d", "3d", "smooth"])
 def test_slices_that_come_one_by_one_give_the_whole_in_the_end(pooling):
     scan = Scan(done=[4])
     alone = scan.get("pixel_score", pooling=pooling)

@@ -7,7 +7,8 @@ import pytest
 from scipy import ndimage
 
 from napari_vqad.errors import InputError
-from napari_vqad.volume import GridSpec, Volume, to_grid
+from napari_vqad.grid import GridSpec, to_grid
+from napari_vqad.volume import Volume
 
 SPACING = np.array([2.0, 3.0, 1.5])  # mm along the file's axes
 SHAPE = (9, 8, 11)
@@ -80,7 +81,7 @@ def test_a_marked_voxel_is_found_on_the_grid(order, signs):
     mask[2:11, 1:12, 2:12] = True
     grid = to_grid(volume, mask, GridSpec(shape=(16, 16), clip=(-99.0, 99.0)))
     found = np.unravel_index(grid.slices.argmax(), grid.slices.shape)
-    mm = grid.origin + grid.spacing * np.array([found[1], found[2], found[0]])
+    mm = grid.view.origin + grid.view.spacing * np.array([found[1], found[2], found[0]])
     np.testing.assert_allclose(mm, volume.origin + volume.spacing * (9, 3, 5), atol=1e-9)
     assert grid.slice_of(mm[2]) == found[0]
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from napari_vqad.volume import Grid
+from napari_vqad.grid import Grid
 
 
 def add_anomaly(grid: Grid, kind: str, rng: np.random.Generator) -> tuple[Grid, np.ndarray]:

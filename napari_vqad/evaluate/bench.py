@@ -24,6 +24,7 @@ from napari_vqad.bundle import Bundle
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.evaluate.loop import restore_by_loop
 from napari_vqad.explorer import AT_ONCE, Explorer
+from napari_vqad.grid import Grid, to_grid
 from napari_vqad.io.nifti import read_mask, read_scan
 from napari_vqad.nets.pixelsnail import PixelSNAIL, Prior
 from napari_vqad.nets.tokenizer import VQVAE
@@ -32,7 +33,6 @@ from napari_vqad.scores.noise import gumbel_batch
 from napari_vqad.scores.restore import begin, restore
 from napari_vqad.settings import Settings
 from napari_vqad.train.recipe import Recipe
-from napari_vqad.volume import Grid, to_grid
 
 EXACT = ("sequential", "anchored")
 T = TypeVar("T")
@@ -80,7 +80,9 @@ class Slices:
 def sample_grid(bundle: Bundle) -> Grid:
     """The sample head with lesions on the bundle's grid."""
     scan = read_scan(samples_folder() / "lesions_t1.nii.gz")
-    return to_grid(scan, read_mask(samples_folder() / "lesions_brain.nii.gz", scan), bundle.config.grid)
+    return to_grid(
+        scan, read_mask(samples_folder() / "lesions_brain.nii.gz", scan), bundle.config.grid, template=bundle.template
+    )
 
 
 def coded(bundle: Bundle, grid: Grid) -> Slices:

@@ -11,9 +11,11 @@ import numpy as np
 
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.anomalies import KINDS, add_anomaly
+from napari_vqad.grid import Grid, GridSpec, to_grid
 from napari_vqad.io.nifti import read_mask, read_scan
+from napari_vqad.resample import through
+from napari_vqad.template import Template
 from napari_vqad.train.data import Stack
-from napari_vqad.volume import Grid, GridSpec, to_grid
 
 NORMAL = "normal"
 
@@ -42,7 +44,7 @@ class Case:
         return there[self.counted]
 
 
-def folder_cases(folder: Path, spec: GridSpec) -> Iterator[Case]:
+def folder_cases(folder: Path, spec: GridSpec, template: Template | None = None) -> Iterator[Case]:
     """`caseNN_{t1,mask,label}.nii.gz` with `cases.csv`; counted on the scans' own voxels within the mask.
 
     Raises:
@@ -58,7 +60,7 @@ def folder_cases(folder: Path, spec: GridSpec) -> Iterator[Case]:
         mask = read_mask(table.parent / f"{row['case']}_mask.nii.gz", scan)
         answer = table.parent / f"{row['case']}_label.nii.gz"
         label = read_mask(answer, scan) if row["kind"] != NORMAL else np.zeros_like(mask)
-        grid = to_grid(scan, mask, spec)
+        grid = to_grid(scan, mask, spec, template=template)
         yield Case(row["case"], row["kind"], grid, _on_grid(label, grid), label, mask)
 
 
@@ -76,12 +78,7 @@ def simulated_cases(stack: Stack, spec: GridSpec, each: int = 2, seed: int = 77)
 
 def _on_grid(label: np.ndarray, grid: Grid) -> np.ndarray:
     """A label of the scan at the grid's voxel centres."""
-    index = [
-        np.rint((grid.origin[a] + grid.spacing * np.arange(n) - grid.scan_origin[a]) / grid.scan_spacing[a]).astype(int)
-        for a, n in enumerate(grid.to_axes(grid.mask).shape)
-    ]
-    inside = [(i >= 0) & (i < n) for i, n in zip(index, label.shape, strict=True)]
-    near = [np.clip(i, 0, n - 1) for i, n in zip(index, label.shape, strict=True)]
-    r, a, s = inside
-    picked = label[np.ix_(*near)] & r[:, None, None] & a[:, None] & s
-    return np.moveaxis(picked.astype(np.float32), grid.axis, 0)
+    shape = grid.to_axes(grid.mask).shape
+    to_index = np.linalg.inv(grid.scan.to_mm) @ grid.placement
+    picked = through(label.astype(np.float32), to_index, shape, order=0)
+    return np.moveaxis(picked, grid.axis, 0)

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from napari_vqad.bundle import Bundle
-from napari_vqad.detectors.pca import PCA
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import METHODS, kind_table, overall_table, run, write_json
 from napari_vqad.evaluate.pictures import Album
+from napari_vqad.nets.pca import PCA
 from napari_vqad.scoring import DEFAULT_BUNDLE
 from napari_vqad.settings import Settings, settings_from
 from napari_vqad.train.data import load_stack
@@ -46,14 +46,14 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def run_testset(args: argparse.Namespace) -> int:
     """The table on a folder of cases."""
     bundle = _load(args)
-    return _run(args, bundle, folder_cases(args.data, bundle.config.grid))
+    return _run(args, bundle, folder_cases(args.data, bundle.config.grid, bundle.template))
 
 
 def run_validation(args: argparse.Namespace) -> int:
     """The table on validation subjects with simulated anomalies."""
     bundle = _load(args)
     spec = bundle.config.grid
-    return _run(args, bundle, simulated_cases(load_stack(args.data, "validation", spec), spec))
+    return _run(args, bundle, simulated_cases(load_stack(args.data, "validation", spec, bundle.template), spec))
 
 
 def _load(args: argparse.Namespace) -> Bundle:

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from napari_vqad.bundle import Bundle
-from napari_vqad.detectors.pca import PCA
 from napari_vqad.evaluate.cases import NORMAL, Case
 from napari_vqad.evaluate.metrics import Ranking, rank
+from napari_vqad.evidence import linear_score
 from napari_vqad.explorer import Explorer
+from napari_vqad.nets.pca import PCA
 from napari_vqad.settings import Settings
 
 SAMPLE = "sample-wise"
@@ -79,7 +80,7 @@ def _score(
 ) -> tuple[np.ndarray, np.ndarray]:
     if name == "PCA":
         assert pca is not None
-        score = pca.pixel_score(case.grid, settings.pooling)
+        score = linear_score(pca, case.grid, "3d")
         return score, score.max((1, 2))
     if name == SAMPLE:
         for _ in explorer.work(stages=("nll",)):

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -38,6 +38,22 @@ class TokenizerConfig(BaseModel):
     n_codes: int = Field(128, ge=2, description="K, size of the codebook")
     code_dim: int = Field(64, ge=1, description="D, length of a codebook vector")
     condition: int = Field(64, ge=1, description="features of the slice position")
+    context: int = Field(0, ge=0, description="channels of a coarser grid that the encoder looks at; 0 for none")
+    context_blocks: int = Field(3, ge=1, description="residual blocks on the coarser grid")
+    decoder_channels: tuple[int, ...] = Field((), description="as `channels`, fine to coarse; the encoder's when empty")
+    decoder_blocks: tuple[int, ...] = Field((), description="as `blocks`; the encoder's when empty")
+
+    @model_validator(mode="after")
+    def _same_levels(self) -> TokenizerConfig:
+        levels = len(self.channels)
+        if {len(self.blocks), len(self.decoding[0]), len(self.decoding[1])} != {levels}:
+            raise ValueError("channels, blocks, decoder_channels and decoder_blocks must have one number a level")
+        return self
+
+    @property
+    def decoding(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Channels and blocks of the decoder's levels, coarse to fine."""
+        return (self.decoder_channels or self.channels)[::-1], (self.decoder_blocks or self.blocks)[::-1]
 
     @property
     def stride(self) -> int:
@@ -81,6 +97,7 @@ class Encoder(nn.Module):
         self.stem = nn.Conv2d(1, channels[0], 3 if p == 1 else 2 * p, stride=p, padding=1 if p == 1 else p // 2)
         self.levels = nn.ModuleList(Level(c, n, config.condition) for c, n in zip(channels, config.blocks, strict=True))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(channels))
+        self.context = Context(channels[-1], config) if config.context else None
         self.out = nn.Conv2d(channels[-1], config.code_dim, 1)
 
     def forward(self, slices: Tensor, condition: Tensor) -> Tensor:
@@ -89,19 +106,35 @@ class Encoder(nn.Module):
         for i, level in enumerate(self.levels):
             x = self.down[i - 1](x) if i else x
             x = level(x, condition)
+        if self.context is not None:
+            x = self.context(x, condition)
         return self.out(F.silu(x))
 
 
+class Context(nn.Module):
+    """A look at a grid of half the resolution and back: a code that is to restore must see beyond the lesion."""
+
+    def __init__(self, channels: int, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(channels, config.context, 2, stride=2)
+        self.level = Level(config.context, config.context_blocks, config.condition)
+        self.up = nn.Sequential(nn.Conv2d(config.context, 4 * channels, 3, padding=1), nn.PixelShuffle(2))
+        self.after = Level(channels, 1, config.condition)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(B, C, h, w), both even → the same."""
+        coarse = self.level(F.silu(self.down(x)), condition)
+        return self.after(x + self.up(coarse), condition)
+
+
 class Decoder(nn.Module):
-    """Latents (B, D, h, w) → pixels; the encoder's mirror."""
+    """Latents (B, D, h, w) → pixels; the encoder's mirror, of its own width."""
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
-        channels, p = config.channels[::-1], config.patch
+        (channels, blocks), p = config.decoding, config.patch
         self.stem = nn.Conv2d(config.code_dim, channels[0], 3, padding=1)
-        self.levels = nn.ModuleList(
-            Level(c, n, config.condition) for c, n in zip(channels, config.blocks[::-1], strict=True)
-        )
+        self.levels = nn.ModuleList(Level(c, n, config.condition) for c, n in zip(channels, blocks, strict=True))
         self.up = nn.ModuleList(
             nn.Sequential(nn.Conv2d(a, 4 * b, 3, padding=1), nn.PixelShuffle(2)) for a, b in pairwise(channels)
         )

@@ -12,21 +12,26 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def augment(slices: Tensor, mask: Tensor, background: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Slices (B, 1, H, W) in SD and masks (B, 1, H, W) in 0..1 → the same, moved and recoloured alike."""
-    moved = warp(torch.cat([slices - background, mask], 1), rng)
+def augment(
+    slices: Tensor, mask: Tensor, background: float, rng: torch.Generator, sway: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Slices (B, 1, H, W) in SD and masks (B, 1, H, W) in 0..1 → the same, moved and recoloured alike.
+
+    `sway` is how much of the rotation, scale and shift is left; aligned heads need less.
+    """
+    moved = warp(torch.cat([slices - background, mask], 1), rng, sway)
     slices, mask = moved[:, :1] + background, (moved[:, 1:] > 0.5).to(slices.dtype)
     slices = recolour(blur(slices, rng), rng)
     return torch.where(mask > 0, slices, torch.full_like(slices, background)), mask
 
 
-def warp(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Rotation ±8°, scale ±10 %, shift ±3 pixels, mirror, and an elastic field of about 1.5 pixels; zero beyond."""
+def warp(images: Tensor, rng: torch.Generator, sway: float = 1.0) -> Tensor:
+    """Rotation ±8°, scale ±10 %, shift ±4 pixels (all times `sway`), mirror, elastic about 1.5 pixels; zero beyond."""
     b, _, h, w = images.shape
-    angle = _uniform(b, -1, 1, rng, images) * math.radians(8.0)
-    scale = 1.0 + _uniform(b, -0.1, 0.1, rng, images)
+    angle = _uniform(b, -1, 1, rng, images) * math.radians(8.0 * sway)
+    scale = 1.0 + sway * _uniform(b, -0.1, 0.1, rng, images)
     mirror = torch.where(_uniform(b, 0, 1, rng, images) < 0.5, -1.0, 1.0)
-    shift = torch.stack([_uniform(b, -6, 6, rng, images) / w, _uniform(b, -6, 6, rng, images) / h], 1)
+    shift = sway * torch.stack([_uniform(b, -8, 8, rng, images) / w, _uniform(b, -8, 8, rng, images) / h], 1)
     cos, sin = angle.cos() * scale, angle.sin() * scale
     # Rows of the slice run from the patient's left to right, so the mirror acts on the second coordinate.
     theta = torch.stack([cos, -sin * h / w, shift[:, 0], mirror * sin * w / h, mirror * cos, shift[:, 1]], 1)

@@ -1,4 +1,4 @@
-"""Calibration: the scores of healthy scans that no network was trained on, as quantiles."""
+"""Calibration: the scores of healthy scans that no network was trained on, as quantiles, and by place."""
 
 from __future__ import annotations
 
@@ -7,82 +7,151 @@ from dataclasses import replace
 from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_vqad.bundle import Bundle
-from napari_vqad.calibration import LAMBDA_LEVELS, LEVELS, Calibration
+from napari_vqad.calibration import LAMBDA_LEVELS, LEVELS, Calibration, pixel_kind
+from napari_vqad.evidence import LINEAR, NLL, Evidence, fuse
 from napari_vqad.explorer import Explorer
-from napari_vqad.settings import Method, Settings
+from napari_vqad.grid import Grid
+from napari_vqad.places import Places, measure
+from napari_vqad.settings import Method, Pooling, Settings
 from napari_vqad.train.data import Stack
 
 FINDING_VOXELS = 10
+COUNTED_FROM = 50.0  # percentile of the pixel score from which findings are counted; below it nobody would flag
+Report = Callable[[str], None]
+Maps = list[NDArray]  # one a scan
 
 
-def calibrate(bundle: Bundle, stack: Stack, report: Callable[[str], None] = print) -> Calibration:
+def calibrate(bundle: Bundle, stack: Stack, report: Report = print) -> tuple[Calibration, Places | None]:
     """Quantiles of NLL, slice score, residual and pixel score (per method, at the default settings), and findings.
+
+    Of a model that knows aligned heads also what is normal at each place. A scan's score by place is measured against
+    the other scans alone, or its own oddities would count as normal.
 
     Args:
         bundle: trained; its own calibration is not looked at.
         stack: healthy scans of the calibration split.
         report: told of each scan.
     """
-    spec = bundle.config.grid
+    grids = list(stack.grids(bundle.config.grid))
+    masks = [g.mask for g in grids]
+    first, nll = _of_codes(bundle, grids)
+    places: dict[str, NDArray] = {}
+    others: list[dict[str, NDArray]] = [{} for _ in grids]  # of each scan: z maps that are added to the residual's
+
+    def by_place(name: str, maps: Maps) -> Maps:
+        places[name] = measure(zip(maps, masks, strict=True))
+        return _left_out(maps, masks)
+
+    if bundle.template is not None:
+        evidence = Evidence(bundle.linear)
+        raw = {
+            NLL: [evidence.nll(m, g.mask) for m, g in zip(nll, grids, strict=True)],
+            LINEAR: [evidence.linear(g) for g in grids],
+        }
+        for name, made in raw.items():
+            for found, z in zip(others, by_place(name, made), strict=True):
+                found[name] = z
+    explorer = Explorer(replace(bundle, calibration=first, places=None))
+    tables: dict[str, dict[str, list[float]]] = {"residual": {}, "pixel_score": {}, "findings": {}}
+
+    def add(kind: str, maps: Maps) -> None:
+        table = _quantiles(np.concatenate([m[inside] for m, inside in zip(maps, masks, strict=True)]))
+        tables["pixel_score"][kind] = table
+        tables["findings"][kind] = _findings(maps, table)
+
+    for method in get_args(Method):
+        residual, scores = _of_method(explorer, grids, method, report)
+        tables["residual"][method] = _quantiles(np.concatenate([m[g] for m, g in zip(residual, masks, strict=True)]))
+        for pooling, pooled in scores.items():
+            add(pixel_kind(method, pooling, "plain"), pooled)
+            if bundle.template is not None:
+                name = pixel_kind(method, pooling, "place")
+                placed = by_place(name, pooled)
+                add(name, placed)
+                add(pixel_kind(method, pooling, "fused"), [fuse(a, b) for a, b in zip(placed, others, strict=True)])
+    shape = (len(grids[0]), *bundle.config.grid.shape)
+    return first.model_copy(update=tables), Places(places, shape) if places else None
+
+
+def _of_codes(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, Maps]:
+    """Quantiles of NLL and slice score, and each scan's NLL map on the grid."""
     explorer = Explorer(bundle)
-    code_nll, touches = [], []
-    for grid in stack.grids(spec):
+    code_nll, touches, maps = [], [], []
+    for grid in grids:
         explorer.take(grid)
         for _ in explorer.work(stages=("nll",)):
             pass
         code_nll.append(explorer.code_nll())
         touches.append(_codes_of(grid.mask, code_nll[-1].shape[1:]))
+        maps.append(explorer.map("nll"))
     nll, touched = np.concatenate(code_nll), np.concatenate(touches)
     table = _quantiles(nll[touched])
     lambdas = {f"{level:g}": float(np.interp(level, LEVELS, table)) for level in LAMBDA_LEVELS}
-    first = Calibration(
+    slices = np.concatenate([g.mask.any((1, 2)) for g in grids])
+    calibration = Calibration(
         n_scans=len(code_nll),
-        n_slices=len(nll),
+        n_slices=int(slices.sum()),
         finding_voxels=FINDING_VOXELS,
         levels=list(LEVELS),
         nll=table,
-        slice_score={k: _quantiles(np.where(nll > v, nll, 0).sum((1, 2))) for k, v in lambdas.items()},
+        slice_score={k: _quantiles(np.where(nll > v, nll, 0).sum((1, 2))[slices]) for k, v in lambdas.items()},
         residual={},
         pixel_score={},
         findings={},
     )
+    return calibration, maps
 
-    explorer = Explorer(replace(bundle, calibration=first))
-    tables: dict[str, dict[str, list[float]]] = {"residual": {}, "pixel_score": {}, "findings": {}}
-    for method in get_args(Method):
-        residuals, scores, volumes = [], [], []
-        for number, grid in enumerate(stack.grids(spec)):
-            explorer.take(grid)
-            explorer.change(Settings(method=method))
+
+def _of_method(explorer: Explorer, grids: list[Grid], method: str, report: Report) -> tuple[Maps, dict[str, Maps]]:
+    """Residuals, and plain pixel scores by pooling, of all scans."""
+    residual: Maps = []
+    scores: dict[str, Maps] = {pooling: [] for pooling in get_args(Pooling)}
+    for number, grid in enumerate(grids):
+        explorer.take(grid)
+        for pooling, maps in scores.items():
+            explorer.change(Settings(method=method, pooling=pooling, score="plain"))
             for _ in explorer.work():
                 pass
-            residuals.append(explorer.map("residual")[grid.mask])
-            volumes.append(explorer.map("pixel_score"))
-            scores.append(volumes[-1][grid.mask])
-            report(f"{method}: scan {number + 1} of {first.n_scans}")
-        tables["residual"][method] = _quantiles(np.concatenate(residuals))
-        tables["pixel_score"][method] = _quantiles(np.concatenate(scores))
-        tables["findings"][method] = [
-            float(np.mean([count_findings(v > t) for v in volumes])) for t in tables["pixel_score"][method]
-        ]
-    return first.model_copy(update=tables)
+            maps.append(explorer.map("pixel_score").astype(np.float16))
+        residual.append(explorer.map("residual").astype(np.float16))
+        report(f"{method}: scan {number + 1} of {len(grids)}")
+    return residual, scores
 
 
-def count_findings(flagged: np.ndarray, least: int = FINDING_VOXELS) -> int:
+def _left_out(maps: Maps, masks: Maps) -> Maps:
+    """z by place of each map, what is normal taken from the others; from itself where it is alone."""
+    found = []
+    for i, (one, mask) in enumerate(zip(maps, masks, strict=True)):
+        rest = [(m, g) for j, (m, g) in enumerate(zip(maps, masks, strict=True)) if j != i or len(maps) == 1]
+        found.append(Places({"": measure(rest)}, one.shape).z("", one, mask))
+    return found
+
+
+def _findings(maps: Maps, table: list[float]) -> list[float]:
+    counts = [
+        float(np.mean([count_findings(m > t) for m in maps])) if level >= COUNTED_FROM else np.nan
+        for level, t in zip(LEVELS, table, strict=True)
+    ]
+    first = next(c for c in counts if not np.isnan(c))
+    return [first if np.isnan(c) else c for c in counts]
+
+
+def count_findings(flagged: NDArray, least: int = FINDING_VOXELS) -> int:
     """Connected components (26 neighbours) of at least `least` voxels."""
     pieces, _ = ndimage.label(flagged, np.ones((3, 3, 3)))
     return int((np.bincount(pieces.ravel())[1:] >= least).sum())
 
 
-def _codes_of(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _codes_of(mask: NDArray, shape: tuple[int, ...]) -> NDArray:
     """Codes (n, h, w) whose patch of pixels touches the mask (n, H, W)."""
     n, height, width = mask.shape
     h, w = shape
     return np.asarray(mask.reshape(n, h, height // h, w, width // w).any((2, 4)))
 
 
-def _quantiles(values: np.ndarray) -> list[float]:
-    return [float(v) for v in np.percentile(values, LEVELS)]
+def _quantiles(values: NDArray) -> list[float]:
+    return [float(v) for v in np.percentile(values.astype(np.float32), LEVELS)]

@@ -12,12 +12,16 @@ from napari_vqad.bundle import Bundle, find, fingerprint, load_weights, read_con
 from napari_vqad.calibration import Calibration
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
+from napari_vqad.nets.pca import PCA
 from napari_vqad.nets.tokenizer import VQVAE
+from napari_vqad.template import FILE as TEMPLATE
+from napari_vqad.template import Template
 from napari_vqad.train.calibrate import calibrate
 from napari_vqad.train.card import measure, write_card
-from napari_vqad.train.data import SPLITS, Stack, load_grids, load_stack
+from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
 from napari_vqad.train.prior import train_prior
 from napari_vqad.train.recipe import Recipe
+from napari_vqad.train.template import make_template
 from napari_vqad.train.tokenizer import train_tokenizer
 
 # Checkpoints live in a hidden folder of the bundle, so that the same command resumes what was killed.
@@ -56,10 +60,11 @@ def _data(parser: argparse.ArgumentParser) -> None:
 
 def run_pack(args: argparse.Namespace) -> int:
     """Each split of the data as one small file."""
-    spec = Recipe.read(args.config).grid
+    recipe = Recipe.read(args.config)
     args.out.mkdir(parents=True, exist_ok=True)
+    template = _template(args, recipe)
     for split in SPLITS:
-        Stack.of(load_grids(args.data, split, spec), spec).save(args.out / f"{split}.npz")
+        Stack.of(load_grids(args.data, split, recipe.grid, template), recipe.grid).save(args.out / f"{split}.npz")
         print(f"wrote {args.out / split}.npz")
     return 0
 
@@ -67,7 +72,10 @@ def run_pack(args: argparse.Namespace) -> int:
 def run_tokenizer(args: argparse.Namespace) -> int:
     """Train a tokenizer and write it into the bundle."""
     recipe, device = _prepare(args)
-    train, held_out = (load_stack(args.data, split, recipe.grid) for split in ("train", "validation"))
+    template = _template(args, recipe)
+    train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
+    if template is not None:
+        PCA.fit(train.slices()).save(args.out)
     work, background = args.out / WORK / "tokenizer", recipe.grid.background
     model = train_tokenizer(recipe.tokenizer, recipe.tokenizer_training, train, held_out, background, work, device)
     (args.out / "config.json").write_text(recipe.bundle_config().model_dump_json(indent=2) + "\n")
@@ -83,7 +91,8 @@ def run_prior(args: argparse.Namespace) -> int:
         raise InputError(f"{args.out} has no tokenizer yet; train it first.")
     config = read_config(args.out)
     tokenizer = load_weights(VQVAE(config.tokenizer), args.out / "tokenizer.safetensors").to(device)
-    train, held_out = (load_stack(args.data, split, recipe.grid) for split in ("train", "validation"))
+    template = _template(args, recipe)
+    train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
     work, background = args.out / WORK / "prior", recipe.grid.background
     model = train_prior(recipe.prior, recipe.prior_training, tokenizer, train, held_out, background, work, device)
     (args.out / "config.json").write_text(
@@ -100,11 +109,32 @@ def run_calibrate(args: argparse.Namespace) -> int:
     folder = find(args.bundle)
     bundle = Bundle.load(folder, args.device, calibration=UNCALIBRATED)
     spec = bundle.config.grid
-    calibration = calibrate(bundle, load_stack(args.data, "calibration", spec), lambda line: print(line, flush=True))
+    stack = load_stack(args.data, "calibration", spec, bundle.template)
+    calibration, places = calibrate(bundle, stack, lambda line: print(line, flush=True))
     (folder / "calibration.json").write_text(calibration.model_dump_json() + "\n")
-    write_card(bundle, calibration, measure(bundle, load_stack(args.data, "validation", spec)))
+    if places is not None:
+        places.save(folder)
+    write_card(bundle, calibration, measure(bundle, load_stack(args.data, "validation", spec, bundle.template)))
     print(f"wrote {folder / 'calibration.json'} and {folder / 'README.md'}; bundle {fingerprint(folder)[:12]}")
     return 0
+
+
+def _learn(args: argparse.Namespace, split: Split, recipe: Recipe, template: Template | None) -> Stack:
+    return load_stack(args.data, split, recipe.grid, template).of_brain()
+
+
+def _template(args: argparse.Namespace, recipe: Recipe) -> Template | None:
+    """That of the bundle, or of the packed data; made of the training scans where there is none yet."""
+    if not recipe.grid.aligned:
+        return None
+    for folder in (args.out, args.data):
+        if (folder / TEMPLATE).exists():
+            found = Template.load(folder)
+            break
+    else:
+        found = make_template(list(ixi_scans(args.data, "train")), recipe.grid, recipe.slices)
+    found.save(args.out)
+    return Template.load(args.out)  # as everybody will see it, in eight bits
 
 
 def _prepare(args: argparse.Namespace) -> tuple[Recipe, torch.device]:

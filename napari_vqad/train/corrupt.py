@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+GRAINS = (2, 4, 8)  # pixels
+
 
 def corrupt(slices: Tensor, mask: Tensor, rng: torch.Generator, share: float = 0.75, most: int = 3) -> Tensor:
     """Spoil up to `most` patches in a `share` of the slices, (B, 1, H, W) in SD; nothing outside the mask changes."""
@@ -39,15 +41,23 @@ def blob(mask: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def replacement(slices: Tensor, rng: torch.Generator) -> Tensor:
-    """What stands in the patch: one level, the slice offset, or coarse noise about the slice's own value."""
+    """What stands in the patch: one level, the slice offset, or noise of one of three grains, with the slice or not."""
     b, _, h, w = slices.shape
     level = _uniform(b, -2.5, 3.0, rng, slices).expand_as(slices)
     sign = torch.where(_uniform(b, 0, 1, rng, slices) < 0.5, -1.0, 1.0)
     offset = slices + sign * _uniform(b, 0.5, 2.5, rng, slices)
-    grain = F.interpolate(_normal((b, 1, h // 4, w // 4), rng, slices), (h, w), mode="bilinear", align_corners=False)
-    noise = slices.mean((2, 3), keepdim=True) + _uniform(b, 0.3, 1.5, rng, slices) * grain
+    grains = torch.stack(
+        [
+            F.interpolate(_normal((b, 1, h // n, w // n), rng, slices), (h, w), mode="bilinear", align_corners=False)
+            for n in GRAINS
+        ]
+    )
+    which = torch.randint(len(GRAINS), (b,), generator=rng, device=slices.device)
+    grain = grains[which, torch.arange(b, device=slices.device)]
+    kept = (_uniform(b, 0, 1, rng, slices) < 0.5).to(slices.dtype)
+    noise = kept * slices + _uniform(b, 0.3, 1.5, rng, slices) * grain
     kind = torch.randint(3, (b, 1, 1, 1), generator=rng, device=slices.device)
-    mixed = torch.where(kind == 0, level, torch.where(kind == 1, offset, slices + noise))
+    mixed = torch.where(kind == 0, level, torch.where(kind == 1, offset, noise))
     fine = 0.15 * _uniform(b, 0, 1, rng, slices) * _normal(slices.shape, rng, slices)
     return mixed + fine
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +11,10 @@ import numpy as np
 from scipy import ndimage
 
 from napari_vqad.errors import InputError
+from napari_vqad.grid import Grid, GridSpec, to_grid
 from napari_vqad.io.nifti import read_scan
-from napari_vqad.volume import Grid, GridSpec, Volume, to_grid
+from napari_vqad.template import Template
+from napari_vqad.volume import Volume
 
 Split = Literal["train", "validation", "calibration"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration")
@@ -44,6 +46,13 @@ class Stack:
         low, high = self.clip
         return self.levels[index].astype(np.float32) * ((high - low) / 255.0) + low
 
+    def of_brain(self) -> Stack:
+        """The slices that hold some brain; an aligned grid has empty ones above and below."""
+        some = self.mask.any((1, 2))
+        return replace(
+            self, levels=self.levels[some], mask=self.mask[some], position=self.position[some], scan=self.scan[some]
+        )
+
     def save(self, path: Path) -> None:
         """One compressed npz: the whole training data in a file that can be carried to a GPU."""
         packed = np.packbits(self.mask, axis=-1)
@@ -70,9 +79,8 @@ class Stack:
         """Each scan's slices as a grid of its own, at the origin of nowhere."""
         for number in np.unique(self.scan):
             chosen = np.flatnonzero(self.scan == number)
-            shape, mm = (len(chosen), *self.levels.shape[1:]), np.full(3, spec.spacing)
             slices, mask = self.slices(chosen), self.mask[chosen]
-            yield Grid(slices, mask, self.position[chosen], 2, spec.spacing, np.zeros(3), shape, mm, np.zeros(3))
+            yield Grid.of_slices(slices, mask, self.position[chosen], spec.spacing, spec.aligned)
 
     @classmethod
     def of(cls, grids: list[Grid], spec: GridSpec) -> Stack:
@@ -122,12 +130,12 @@ def ixi_scans(folder: Path, split: Split) -> Iterator[tuple[Volume, np.ndarray]]
         yield read_scan(scan), brain_of_parcellation(read_scan(labels).voxels)
 
 
-def load_grids(folder: Path, split: Split, spec: GridSpec) -> list[Grid]:
-    """The scans of a split on the model's grid."""
-    return [to_grid(volume, mask, spec) for volume, mask in ixi_scans(folder, split)]
+def load_grids(folder: Path, split: Split, spec: GridSpec, template: Template | None = None) -> list[Grid]:
+    """The scans of a split on the model's grid, aligned to the template where it has one."""
+    return [to_grid(volume, mask, spec, template=template) for volume, mask in ixi_scans(folder, split)]
 
 
-def load_stack(data: Path, split: Split, spec: GridSpec) -> Stack:
+def load_stack(data: Path, split: Split, spec: GridSpec, template: Template | None = None) -> Stack:
     """The slices of a split, from a folder of scans or from a folder of stacks packed as `train.npz` and so on."""
     packed = Path(data) / f"{split}.npz"
-    return Stack.load(packed) if packed.exists() else Stack.of(load_grids(Path(data), split, spec), spec)
+    return Stack.load(packed) if packed.exists() else Stack.of(load_grids(Path(data), split, spec, template), spec)

@@ -23,6 +23,7 @@ class PriorTraining(BaseModel):
 
     schedule: Schedule = Schedule()
     variants: int = Field(4, ge=1, description="augmented versions of the training set that are turned into codes")
+    sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
 
 
 def train_prior(
@@ -41,7 +42,10 @@ def train_prior(
     rng = torch.Generator(device=device).manual_seed(training.schedule.seed)
     # The first version is the scans as they are, since that is what the prior will be asked about.
     codes = torch.cat(
-        [encode(tokenizer, train, background, device, None if v == 0 else rng) for v in range(training.variants)]
+        [
+            encode(tokenizer, train, background, device, None if v == 0 else rng, training.sway)
+            for v in range(training.variants)
+        ]
     )
     position = torch.from_numpy(train.position).repeat(training.variants)
     unseen, unseen_position = encode(tokenizer, held_out, background, device), torch.from_numpy(held_out.position)
@@ -70,13 +74,18 @@ def nll(model: PixelSNAIL, codes: torch.Tensor, position: torch.Tensor) -> torch
 
 @torch.no_grad()
 def encode(
-    tokenizer: VQVAE, stack: Stack, background: float, device: torch.device, rng: torch.Generator | None = None
+    tokenizer: VQVAE,
+    stack: Stack,
+    background: float,
+    device: torch.device,
+    rng: torch.Generator | None = None,
+    sway: float = 1.0,
 ) -> torch.Tensor:
     """Codes (N, h, w) of all slices, augmented when a generator is given."""
     parts = []
     for start in range(0, len(stack), 64):
         slices, mask, position = batch(stack, slice(start, start + 64), device)
         if rng is not None:
-            slices, _ = augment(slices, mask, background, rng)
+            slices, _ = augment(slices, mask, background, rng, sway)
         parts.append(tokenizer.encode(slices, position).cpu())
     return torch.cat(parts)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_vqad.bundle import BundleConfig
 from napari_vqad.errors import InputError
+from napari_vqad.grid import GridSpec
 from napari_vqad.nets.pixelsnail import PixelSnailConfig
 from napari_vqad.nets.tokenizer import TokenizerConfig
 from napari_vqad.train.prior import PriorTraining
 from napari_vqad.train.tokenizer import TokenizerTraining
-from napari_vqad.volume import GridSpec
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -26,6 +26,7 @@ class Recipe(BaseModel):
     title: str
     description: str
     grid: GridSpec = GridSpec()
+    slices: int = Field(72, ge=1, description="slices of the template, where the grid is aligned")
     tokenizer: TokenizerConfig = TokenizerConfig()
     tokenizer_training: TokenizerTraining = TokenizerTraining()
     prior: PixelSnailConfig = PixelSnailConfig()

@@ -23,6 +23,7 @@ class TokenizerTraining(BaseModel):
     schedule: Schedule = Schedule()
     commitment: float = Field(0.25, ge=0, description="β, weight of the commitment loss")
     outside: float = Field(0.1, ge=0, description="weight of a pixel outside the mask; inside it is 1")
+    sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
     corrupt: float = Field(0.75, ge=0, le=1, description="share of slices with spoilt patches; 0 for a plain VQ-VAE")
 
 
@@ -42,7 +43,7 @@ def train_tokenizer(
     def losses(rng: torch.Generator) -> Losses:
         index = torch.randint(len(train), (training.schedule.batch,), generator=rng, device=device).cpu().numpy()
         clean, mask, position = batch(train, index, device)
-        clean, mask = augment(clean, mask, background, rng)
+        clean, mask = augment(clean, mask, background, rng, training.sway)
         shown = add_noise(clean, mask, rng)
         if training.corrupt:
             shown = corrupt(shown, mask, rng, training.corrupt)

@@ -19,7 +19,7 @@ NAMES = {
     "restoration": "Restoration (mean of S)",
     "restoration_j": "Restoration 1",
     "residual": "Residual (SD)",
-    "pixel_score": "Pixel score (SD)",
+    "pixel_score": "Pixel score",
     "flagged": "Flagged",
 }
 # One question at a time: the scan, how unlikely is it, what would be healthy, what differs, where, what is flagged.
@@ -74,7 +74,7 @@ class Board:
 
         def nothing(dtype: type = np.float32) -> np.ndarray:
             """The memory of a layer, laid out as the maps are, which are copied into it."""
-            return frame.to_canvas(grid.to_axes(np.zeros(grid.slices.shape, dtype)))
+            return frame.to_canvas(np.zeros(grid.view.shape, dtype))
 
         add = self.viewer.add_labels
         self.layers["mask"] = add(
@@ -162,10 +162,13 @@ class Board:
             if stack is self._drawn.get(name):
                 continue
             self._drawn[name] = stack
-            if name.startswith("restoration"):
-                stack = np.where(grid.mask, stack, np.float32(WINDOW[0]))
+            if name.startswith("restoration"):  # beyond mask and grid as dark as the background
+                dark = np.float32(WINDOW[0])
+                shown = grid.on_view(np.where(grid.mask, stack - dark, np.float32(0))) + dark
+            else:
+                shown = grid.on_view(stack, order=0 if name == "flagged" else 1)
             # Into the layer's own memory: new data would make napari measure all layers anew, and that takes longer.
-            np.copyto(layer.data, frame.to_canvas(grid.to_axes(stack)))
+            np.copyto(layer.data, frame.to_canvas(shown))
             layer.refresh(extent=False)
         if "restoration_j" in self.layers:
             self.layers["restoration_j"].name = f"Restoration {self.j + 1}"

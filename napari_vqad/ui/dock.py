@@ -31,6 +31,7 @@ from superqt import QCollapsible
 from napari_vqad.bundle import read_config
 from napari_vqad.calibration import Score, resolve
 from napari_vqad.errors import InputError
+from napari_vqad.sheet import unit_and_healthy
 from napari_vqad.ui.board import VIEWS
 from napari_vqad.ui.choosers import Chooser
 from napari_vqad.ui.controls import Knob, RangeKnob, SliderKnob, make_knob
@@ -42,7 +43,7 @@ from napari_vqad.ui.session import Order, Session
 SECTIONS = {
     "Thresholds": ("lambda_s", "lambda_p", "flag_slices", "flag_voxels"),
     "Restoration": ("method", "n_restorations", "k", "seed"),
-    "More": ("pooling", "distance", "paper_faithful", "axis", "slices"),
+    "More": ("score", "pooling", "distance", "paper_faithful", "axis", "slices"),
 }
 OPEN_AT_FIRST = ("Thresholds", "Restoration")
 SCORES: dict[str, Score] = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
@@ -289,9 +290,7 @@ class ExplorerDock(QScrollArea):
         if explorer is None or key is None:
             self.legend.show_scale(0.0, "", 0.0)
             return
-        healthy = explorer.bundle.calibration.value(key, "p99", method=explorer.settings.method)
-        unit = "nats" if key == "nll" else "SD of healthy intensity"
-        self.legend.show_scale(board.layers[key].contrast_limits[1], unit, healthy)
+        self.legend.show_scale(board.layers[key].contrast_limits[1], *unit_and_healthy(explorer, key))
 
     def _on_beside(self, on: bool) -> None:
         self.viewer.canvas.grid.enabled = on
@@ -363,16 +362,17 @@ class ExplorerDock(QScrollArea):
         """Knobs as the settings are, each threshold in its unit and as a healthy percentile."""
         settings, explorer = self.session.settings, self.session.explorer
         for name, knob in self.knobs.items():
-            if not isinstance(getattr(settings, name), str) or name in ("method", "pooling", "distance", "axis"):
+            if name not in SECTIONS["Thresholds"] or not isinstance(getattr(settings, name), str):
                 knob.set(getattr(settings, name))
         if explorer is None:
             for name in SECTIONS["Thresholds"]:
                 self.knobs[name].explain("")
             return
-        calibration, method = explorer.bundle.calibration, settings.method
+        calibration = explorer.bundle.calibration
+        kind = calibration.pixel_kind(settings)
         limits = resolve(settings, calibration)  # the person's, which the explorer may get a moment later
         percentile = calibration.percentile
-        self._slider("flag_voxels").span(0.0, 2 * calibration.value("pixel_score", "p99.9", method=method))
+        self._slider("flag_voxels").span(0.0, 2 * calibration.value("pixel_score", "p99.9", kind=kind))
         highest = calibration.value("slice_score", "p100", lambda_s=limits.lambda_s)
         self._slider("flag_slices").span(0.0, max(1.0, 1.5 * highest))
         for name in SECTIONS["Thresholds"]:
@@ -382,8 +382,8 @@ class ExplorerDock(QScrollArea):
         self.knobs["lambda_p"].explain(codes.format(limits.lambda_p, percentile("nll", limits.lambda_p)))
         share = percentile("slice_score", limits.flag_slices, lambda_s=limits.lambda_s)
         self.knobs["flag_slices"].explain(f"{limits.flag_slices:.0f} nats · {share:.1f} % of healthy slices")
-        share = percentile("pixel_score", limits.flag_voxels, method=method)
-        false = calibration.findings_per_scan(limits.flag_voxels, method=method)
+        share = percentile("pixel_score", limits.flag_voxels, kind=kind)
+        false = calibration.findings_per_scan(limits.flag_voxels, kind=kind)
         words = f"{limits.flag_voxels:.2f} SD · {share:.2f} % of healthy voxels · {false:.1f} false findings/scan"
         self.knobs["flag_voxels"].explain(words)
         self._show_scores()
@@ -393,6 +393,6 @@ class ExplorerDock(QScrollArea):
         if explorer is None:
             return
         grid, flagged = explorer.grid, explorer.flagged_slices()
-        mm = grid.origin[grid.axis] + grid.spacing * np.arange(len(grid))
+        mm = np.array([grid.mm_of(i) for i in range(len(grid))])
         self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, mm)
         self.count.setText(f"{int(flagged.sum())} of {len(grid)} slices flagged")

@@ -78,8 +78,8 @@ def _write(path: str, data: np.ndarray, attributes: dict) -> list[str]:
         like = Volume(frame.from_canvas(data), affine, affine)
     elif like.voxels.shape != data.shape[::-1]:
         grid = attributes["metadata"]["napari_vqad_grid"]
-        on_grid = np.moveaxis(frame.from_canvas(data), grid.axis, 0)
-        data = frame.to_canvas(grid.to_scan(on_grid, order=0 if data.dtype.kind in "iu" else 1))
+        labels = data.dtype.kind in "iu"
+        data = frame.to_canvas(grid.view_to_scan(frame.from_canvas(data), order=0 if labels else 1))
     target = path if is_nifti(path) else f"{path}.nii.gz"
     write_map(target, frame.from_canvas(data), like, attributes.get("name", ""))
     return [target]

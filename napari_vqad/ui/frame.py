@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_vqad.volume import Grid, Volume
+from napari_vqad.grid import Grid
+from napari_vqad.volume import Volume
 
 AXES = ("−S", "−A", "−R")
 
@@ -45,8 +46,8 @@ def placed_as(volume: Volume) -> dict[str, Any]:
 
 
 def placed_on(grid: Grid) -> dict[str, Any]:
-    """Arguments for a layer on a grid's voxels."""
-    return placed(grid.origin, grid.spacing)
+    """Arguments for a layer on the voxels where a grid is shown."""
+    return placed(grid.view.origin, grid.view.spacing)
 
 
 def canvas_axis(grid: Grid) -> int:
@@ -61,7 +62,7 @@ def slice_at(grid: Grid, point: tuple[float, ...]) -> int:
 
 def point_of(grid: Grid, index: int) -> float:
     """World coordinate of a slice along the stacking axis."""
-    return -float(grid.origin[grid.axis] + grid.spacing * index)
+    return -grid.mm_of(index)
 
 
 def volume_of(layer: Any) -> Volume:

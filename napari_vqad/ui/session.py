@@ -177,6 +177,8 @@ class Session:
             self.advanced.emit(news)
             return
         self.explorer, self.note = news.explorer, news.note
+        if news.explorer.grid.note:
+            self.note += f" {news.explorer.grid.note}"
         if news.explorer.grid.outside > 0.02:
             self.note += f" {news.explorer.grid.outside:.0%} of it lies beyond the model's grid and is not analysed."
         self.board.open(news.explorer, news.mask)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_vqad.evaluate.anomalies import KINDS, add_anomaly
-from napari_vqad.volume import Grid
+from napari_vqad.grid import Grid
 
 
 @pytest.fixture(scope="module")
@@ -13,8 +13,7 @@ def grid():
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (30, 40, 48)), indexing="ij")
     mask = z**2 + y**2 + x**2 < 0.9
     slices = np.where(mask, np.cos(9 * y) + np.sin(7 * x) + 0.2 * rng.normal(size=mask.shape), -2).astype(np.float32)
-    mm = np.full(3, 2.0)
-    return Grid(slices, mask, np.linspace(-0.5, 0.5, 30, dtype=np.float32), 2, 2.0, np.zeros(3), mask.shape, mm, mm)
+    return Grid.of_slices(slices, mask, np.linspace(-0.5, 0.5, 30, dtype=np.float32), 2.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

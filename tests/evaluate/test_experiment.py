@@ -59,7 +59,7 @@ def test_the_residual_finds_a_bright_cube(folder, tiny_bundle, tmp_path, capsys)
 
 def test_simulated_cases_take_turns(tiny_bundle, head):
     bundle = Bundle.load(tiny_bundle, "cpu")
-    from napari_vqad.volume import to_grid
+    from napari_vqad.grid import to_grid
 
     spec = bundle.config.grid
     stack = Stack.of([to_grid(*head, spec), to_grid(*head, spec)], spec)

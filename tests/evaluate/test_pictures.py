@@ -8,9 +8,9 @@ from napari_vqad.bundle import Bundle
 from napari_vqad.evaluate.cases import Case
 from napari_vqad.evaluate.experiment import SAMPLE, run
 from napari_vqad.evaluate.pictures import ROWS, Album
+from napari_vqad.grid import to_grid
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import upright
-from napari_vqad.volume import to_grid
 
 
 @pytest.fixture

@@ -82,3 +82,16 @@ def test_reach_says_how_far_a_slice_matters(mode):
     other[5] = 0.0
     changed = (pool(score, mask, mode) != pool(other, mask, mode)).flatten(1).any(1)
     assert changed.nonzero()[:, 0].tolist() == list(range(5 - REACH[mode], 6 + REACH[mode]))
+
+
+def test_smooth_is_a_gaussian_average_within_the_brain():
+    from scipy import ndimage
+
+    rng = np.random.default_rng(0)
+    score, mask = rng.random((14, 20, 24)).astype(np.float32), rng.random((14, 20, 24)) > 0.3
+    blur = {"sigma": 1.5, "mode": "constant", "truncate": 5 / 1.5}
+    expected = ndimage.gaussian_filter(score * mask, **blur) / ndimage.gaussian_filter(mask.astype(np.float32), **blur)
+    found = pool(torch.from_numpy(score), torch.from_numpy(mask), "smooth").numpy()
+    np.testing.assert_allclose(found, expected * mask, rtol=1e-4, atol=1e-5)
+    flat = pool(torch.ones(3, 20, 24), torch.ones(3, 20, 24, dtype=torch.bool), "smooth")
+    np.testing.assert_allclose(flat.numpy(), 1, rtol=1e-5)  # neither the border nor few slices dim it

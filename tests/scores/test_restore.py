@@ -122,11 +122,11 @@ def test_a_guess_changes_nothing(method):
 @pytest.mark.parametrize("level", ["p50", "p90", "p99"])
 def test_bundled_model_equals_the_loop(method, level):
     """Real weights on real code statistics: slices of the sample head."""
+    from napari_vqad.grid import to_grid
     from napari_vqad.io.nifti import read_mask, read_scan
     from napari_vqad.paths import samples_folder
-    from napari_vqad.volume import to_grid
 
-    bundle = Bundle.load("ixi-stride8", "cpu")
+    bundle = Bundle.load("ixi-aligned", "cpu")
     scan = read_scan(samples_folder() / "lesions_t1.nii.gz")
     grid = to_grid(scan, read_mask(samples_folder() / "lesions_brain.nii.gz", scan), bundle.config.grid)
     chosen = [20, 40]

@@ -9,10 +9,10 @@ from napari_vqad.bundle import Bundle
 from napari_vqad.cli import main
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
+from napari_vqad.grid import Grid, GridSpec
 from napari_vqad.settings import Settings
 from napari_vqad.train.data import Stack
 from napari_vqad.train.recipe import FOLDER, Recipe
-from napari_vqad.volume import Grid, GridSpec
 
 RECIPE = """
 title = "Small"
@@ -46,8 +46,7 @@ def healthy(seed, n=12):
     z, y, x = np.meshgrid(np.linspace(-1, 1, n), np.linspace(-1, 1, 16), np.linspace(-1, 1, 24), indexing="ij")
     mask = z**2 / 1.1 + y**2 + x**2 < 0.8
     slices = np.where(mask, np.cos(3 * y + rng.normal()) + 0.1 * rng.normal(size=mask.shape), -2).astype(np.float32)
-    mm = np.full(3, 8.0)
-    return Grid(slices, mask, np.linspace(-0.5, 0.5, n, dtype=np.float32), 2, 8.0, np.zeros(3), mask.shape, mm, mm)
+    return Grid.of_slices(slices, mask, np.linspace(-0.5, 0.5, n, dtype=np.float32), 8.0)
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +77,8 @@ def test_train_calibrate_explore(data, tmp_path, capsys):
     assert (calibration.n_scans, calibration.n_slices) == (3, 36)
     assert np.all(np.diff(calibration.nll) >= 0)
     for method in ("sequential", "anchored", "light", "regenerative"):
-        assert calibration.value("pixel_score", "p99", method=method) > 0
-        assert calibration.findings[method][-1] == 0
+        assert calibration.value("pixel_score", "p99", kind=f"{method} smooth plain") > 0
+        assert calibration.findings[f"{method} smooth plain"][-1] == 0
     assert calibration.value("slice_score", "p95", lambda_s=calibration.value("nll", "p99")) <= calibration.value(
         "slice_score", "p95", lambda_s=0.0
     )
@@ -113,13 +112,13 @@ def test_a_prior_needs_a_tokenizer(data, tmp_path, capsys):
 
 def test_recipes_that_come_along_are_valid():
     names = {path.stem for path in FOLDER.glob("*.toml")}
-    assert {"ixi-stride4", "ixi-stride8", "paper-160"} <= names
+    assert names == {"ixi-aligned", "paper-160"}
     strides = {name: Recipe.read(name).tokenizer.stride for name in names}
-    assert (strides["ixi-stride4"], strides["ixi-stride8"], strides["paper-160"]) == (4, 8, 8)
+    assert (strides["ixi-aligned"], strides["paper-160"]) == (4, 8)
 
 
 def test_refuses_a_recipe(tmp_path):
-    with pytest.raises(InputError, match="ixi-stride8"):
+    with pytest.raises(InputError, match="ixi-aligned"):
         Recipe.read("nothing")
     for text, word in (
         (RECIPE + "surprise = 1", "surprise"),
@@ -145,7 +144,7 @@ def test_packing_real_scans(shared_data, tmp_path, monkeypatch):
                 "train",
                 "pack",
                 "--config",
-                "ixi-stride8",
+                "ixi-aligned",
                 "--data",
                 str(shared_data / "ixi_t1_2mm"),
                 "--out",

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_vqad.errors import InputError
+from napari_vqad.grid import Grid, GridSpec
 from napari_vqad.train.data import Stack, brain_of_parcellation, ixi_subjects, split_of
-from napari_vqad.volume import Grid, GridSpec
 
 SPEC = GridSpec(shape=(16, 24))
 
@@ -14,8 +14,7 @@ def grid(n, seed):
     rng = np.random.default_rng(seed)
     mask = rng.random((n, 16, 24)) > 0.5
     slices = np.where(mask, rng.normal(size=mask.shape), -2).astype(np.float32)
-    mm = np.full(3, 2.0)
-    return Grid(slices, mask, np.linspace(-0.5, 0.5, n, dtype=np.float32), 2, 2.0, np.zeros(3), (n, 16, 24), mm, mm)
+    return Grid.of_slices(slices, mask, np.linspace(-0.5, 0.5, n, dtype=np.float32), 2.0)
 
 
 def test_a_stack_survives_packing(tmp_path):

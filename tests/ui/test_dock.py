@@ -216,7 +216,7 @@ def test_a_click_on_the_plot_goes_there_and_no_flag_is_said(explored, qtbot):
     assert explored.session.current() == target
     grid = explored.session.explorer.grid
     stack = frame.canvas_axis(grid)
-    assert explored.viewer.dims.point[stack] == pytest.approx(frame.point_of(grid, target), abs=grid.spacing)
+    assert explored.viewer.dims.point[stack] == pytest.approx(frame.point_of(grid, target), abs=grid.view.spacing[0])
 
     explored.session.change(flag_slices=1e9)
     explored.session.go_to_flagged(1)

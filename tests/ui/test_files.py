@@ -4,9 +4,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from napari_vqad.grid import GridSpec, to_grid
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.ui import files, frame
-from napari_vqad.volume import GridSpec, Volume, to_grid
+from napari_vqad.volume import Volume
 
 
 @pytest.fixture

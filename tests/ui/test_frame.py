@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
+from napari_vqad.grid import GridSpec, to_grid
 from napari_vqad.ui import frame
-from napari_vqad.volume import GridSpec, to_grid
 
 
 def test_right_is_left_anterior_up_superior_first(head):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from napari_vqad.detectors.pca import PCA
+from napari_vqad.nets.pca import PCA
 
 
 def slices(n=40):

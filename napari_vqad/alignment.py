@@ -1,0 +1,150 @@
+"""Affine alignment of a head to the template: after it, a place means the same in every scan.
+
+Twelve parameters, Mattes mutual information of the two brains, coarse to fine (SimpleITK). Mutual information asks for
+no common contrast, and half a million voxels outvote a lesion. One thread, so that a scan is always laid alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813  # the field's name for it
+from scipy import ndimage
+
+from napari_vqad.resample import Frame, along_axes, through
+from napari_vqad.template import Template
+from napari_vqad.volume import Volume
+
+WORKING = 2.0  # mm; finer scans gain nothing here
+# Dice of brain and template was 0.93 to 0.98 on 128 healthy heads, 0.88 to 0.95 on other scanners and with lesions.
+LEAST_OVERLAP = 0.8
+SCALES = (0.65, 1.55)  # of the template's axes, in any direction
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where the template's points lie in a scan.
+
+    Attributes:
+        affine: 4×4, template mm → mm of the scan's diagonal frame.
+        overlap: Dice of the aligned brain mask and the template's.
+        failed: the fit was of no use, and `affine` only brings middle and extent of the brain together.
+    """
+
+    affine: np.ndarray
+    overlap: float
+    failed: bool
+
+    @property
+    def note(self) -> str:
+        """One sentence for the person."""
+        if self.failed:
+            return "Alignment failed: the brain fits the template badly, and what is normal at a place may mislead."
+        return f"Aligned to the template (overlap {self.overlap:.2f})."
+
+
+def align(volume: Volume, mask: np.ndarray, template: Template) -> Alignment:
+    """Fit the template to a scan's brain.
+
+    Args:
+        volume: the scan.
+        mask: bool (R, A, S), its brain, not empty.
+        template: what to align to.
+    """
+    brain, inside, frame = _working(volume, mask)
+    start = moments(inside, frame, template)
+    fitted, overlap = start, _overlap(inside, frame, template, start)
+    failed = False
+    try:
+        found = _register(brain, frame, template, start)
+    except RuntimeError:  # no overlap, or a brain without contrast
+        failed = True
+    else:
+        stretch = np.linalg.svd(found[:3, :3], compute_uv=False)
+        reached = _overlap(inside, frame, template, found)
+        failed = reached < LEAST_OVERLAP or stretch[0] > SCALES[1] or stretch[-1] < SCALES[0]
+        failed = bool(failed or np.linalg.det(found[:3, :3]) <= 0)
+        if not failed:
+            fitted, overlap = found, reached
+    return Alignment(fitted, overlap, failed)
+
+
+def brain_alone(volume: Volume, mask: np.ndarray) -> np.ndarray:
+    """Grey values between about 0 and 1 within the mask, zero around it, float32 (R, A, S)."""
+    low, high = np.percentile(volume.voxels[mask], [1, 99])
+    return (np.clip((volume.voxels - low) / max(float(high - low), 1e-6), 0, 1.2) * mask).astype(np.float32)
+
+
+def _working(volume: Volume, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, Frame]:
+    """The brain alone and its mask, on voxels of about `WORKING` mm."""
+    brain = brain_alone(volume, mask)
+    spacing = np.maximum(volume.spacing, WORKING)
+    shape = tuple(int(n) for n in np.ceil(np.array(mask.shape) * volume.spacing / spacing))
+    frame = Frame(volume.origin, spacing, shape)
+    parts = (along_axes(a.astype(np.float32), volume.frame, frame, order=1, cval=0.0) for a in (brain, mask))
+    brain, inside = parts
+    return brain, inside >= 0.5, frame
+
+
+def moments(inside: np.ndarray, frame: Frame, template: Template) -> np.ndarray:
+    """The affine that matches middle and spread along each axis, from the masks alone."""
+
+    def of(mask: np.ndarray, at: Frame) -> tuple[np.ndarray, np.ndarray]:
+        mm = np.argwhere(mask) * at.spacing + at.origin
+        return mm.mean(0), np.maximum(mm.std(0), 1e-3)
+
+    if not inside.any():
+        return np.eye(4)
+    (middle, spread), (t_middle, t_spread) = of(inside, frame), of(template.mask > 0.5, template.frame)
+    affine = np.diag([*np.clip(spread / t_spread, *SCALES), 1.0])
+    affine[:3, 3] = middle - affine[:3, :3] @ t_middle
+    return affine
+
+
+def _register(brain: np.ndarray, frame: Frame, template: Template, start: np.ndarray) -> np.ndarray:
+    near = ndimage.binary_dilation(template.mask > 0.5, iterations=3)
+    middle = template.frame.to_mm @ [*((np.array(near.shape) - 1) / 2), 1.0]
+    moving = sitk.AffineTransform(3)
+    moving.SetCenter(middle[:3].tolist())
+    moving.SetMatrix(start[:3, :3].ravel().tolist())
+    moving.SetTranslation((start @ middle - middle)[:3].tolist())
+
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(32)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentagePerLevel([0.5, 0.2], 1)
+    method.SetMetricFixedMask(sitk.Cast(_image(near, template.frame), sitk.sitkUInt8))
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(1.0, 0.01, 60, relaxationFactor=0.6)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([4, 2])
+    method.SetSmoothingSigmasPerLevel([3, 1.5])
+    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+    method.SetInitialTransform(moving, True)
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # the metric asks for these, and sums in their order
+    try:
+        method.Execute(_image(template.voxels * (template.mask > 0), template.frame), _image(brain, frame))
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(moving.GetMatrix()).reshape(3, 3)
+    centre, shift = np.array(moving.GetCenter()), np.array(moving.GetTranslation())
+    affine[:3, 3] = centre + shift - affine[:3, :3] @ centre
+    return affine
+
+
+def _overlap(inside: np.ndarray, frame: Frame, template: Template, affine: np.ndarray) -> float:
+    """Dice of the scan's mask, seen from the template, and the template's."""
+    to_index = np.linalg.inv(frame.to_mm) @ affine @ template.frame.to_mm
+    seen, known = through(inside.astype(np.float32), to_index, template.mask.shape, order=1) >= 0.5, template.mask > 0.5
+    return float(2 * (seen & known).sum() / max(1, seen.sum() + known.sum()))
+
+
+def _image(array: np.ndarray, frame: Frame) -> sitk.Image:
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)).astype(np.float32))
+    image.SetOrigin([float(v) for v in frame.origin])
+    image.SetSpacing([float(v) for v in frame.spacing])
+    return image

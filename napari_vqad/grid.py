@@ -1,0 +1,264 @@
+"""A scan on a model's grid of slices, and every map of the grid exactly back on the scan.
+
+Two ways of laying it, by what the model was trained on:
+
+* **centred**: the grid's axes are the scan's, its middle the brain mask's; grey values are z-scored within the mask;
+* **aligned**: the grid is the template's, reached through a 12-parameter affine; grey values are harmonised to it.
+
+What is shown stands in the *view*, voxels along the scan's own axes, so that nothing on the canvas is ever sheared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from napari_vqad.alignment import align
+from napari_vqad.errors import InputError
+from napari_vqad.harmonise import Intensity, harmonise, linear
+from napari_vqad.resample import Frame, along_axes, through, within
+from napari_vqad.template import Template
+from napari_vqad.volume import Volume
+
+AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
+PLAIN = linear(0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """The grid a model was trained on.
+
+    Attributes:
+        shape: in-plane size of a slice, in the order of the two in-plane canonical axes.
+        spacing: mm, isotropic.
+        background: value outside the mask, in SD; close to CSF, so that the brain's edge is no cliff.
+        clip: lowest and highest z-score that the model sees.
+        aligned: the grid is that of the bundle's template.
+    """
+
+    shape: tuple[int, int] = (80, 104)
+    spacing: float = 2.0
+    background: float = -2.0
+    clip: tuple[float, float] = (-3.0, 4.0)
+    aligned: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A scan on a model's grid.
+
+    Attributes:
+        slices: float32 (n, H, W), SD of healthy intensity, background outside the mask.
+        mask: bool (n, H, W).
+        position: float32 (n,), −0.5 … 0.5 from the lowest to the highest slice of the mask, or of the template.
+        axis: canonical axis that the slices are stacked along.
+        placement: 4×4, grid index along canonical axes → mm in the scan's diagonal frame.
+        view: voxels along the scan's axes with the grid's spacing, where maps are shown.
+        scan: the canonical voxels it came from.
+        intensity: how grey values became SD, and back.
+        outside: share of the mask's voxels that lie beyond the grid, 0 to 1.
+        aligned: place means the same as in every other aligned scan.
+        note: how it was laid, for the person.
+    """
+
+    slices: np.ndarray
+    mask: np.ndarray
+    position: np.ndarray
+    axis: int
+    placement: np.ndarray
+    view: Frame
+    scan: Frame
+    intensity: Intensity = field(default=PLAIN, repr=False)
+    outside: float = 0.0
+    aligned: bool = False
+    note: str = ""
+
+    @classmethod
+    def of_slices(
+        cls, slices: np.ndarray, mask: np.ndarray, position: np.ndarray, spacing: float, aligned: bool = False
+    ) -> Grid:
+        """Axial slices (n, H, W) that belong to no scan, at the origin of nowhere."""
+        frame = Frame(np.zeros(3), np.full(3, spacing), np.moveaxis(mask, 0, 2).shape)
+        return cls(slices, mask, position, 2, frame.to_mm, frame, frame, aligned=aligned)
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    @property
+    def voxel_ml(self) -> float:
+        """mL of the scan that a voxel of the grid holds."""
+        return float(abs(np.linalg.det(self.placement[:3, :3]))) / 1000
+
+    def to_axes(self, stack: np.ndarray) -> np.ndarray:
+        """(n, H, W) of the grid as a view with canonical axes (R, A, S)."""
+        return np.moveaxis(stack, 0, self.axis)
+
+    def to_scan(self, stack: np.ndarray, order: int = 1) -> np.ndarray:
+        """A map of the grid, (n, H, W), resampled to the canonical voxels of the scan.
+
+        Zero beyond the grid, which ends half a voxel past its last centres. `order` 0 for labels. Exact where a centred
+        grid and its scan have the same spacing, since the grid is laid on the scan's voxel centres; through the exact
+        inverse of the affine where the scan was aligned.
+        """
+        stack = np.asarray(stack)
+        on_axes = self.to_axes(stack.astype(np.float32))
+        if self.aligned:
+            found = through(on_axes, np.linalg.inv(self.placement) @ self.scan.to_mm, self.scan.shape, order=order)
+        else:
+            found = along_axes(on_axes, self.view, self.scan, order=order, cval=0.0)
+        return found.astype(stack.dtype if order == 0 else np.float32)
+
+    def on_view(self, stack: np.ndarray, order: int = 1) -> np.ndarray:
+        """A map of the grid, (n, H, W), on the view's voxels, (R, A, S); zero beyond the grid."""
+        if not self.aligned:
+            return self.to_axes(stack)
+        on_axes = torch.from_numpy(np.ascontiguousarray(self.to_axes(stack), np.float32))[None, None]
+        found = F.grid_sample(on_axes, self._field, "bilinear" if order else "nearest", "zeros", align_corners=True)
+        return found[0, 0].numpy().astype(stack.dtype)
+
+    def view_to_scan(self, array: np.ndarray, order: int = 1) -> np.ndarray:
+        """An array on the view's voxels, (R, A, S), on the scan's."""
+        return along_axes(array.astype(np.float32), self.view, self.scan, order=order, cval=0.0)
+
+    @cached_property
+    def _field(self) -> torch.Tensor:
+        """Where each voxel of the view lies in the grid, as `grid_sample` wants it: last axis first, −1 to 1."""
+        to_index = np.linalg.inv(self.placement) @ self.view.to_mm
+        shape = self.to_axes(self.slices).shape
+        voxels = np.stack(np.meshgrid(*(np.arange(n) for n in self.view.shape), indexing="ij"), -1)
+        index = voxels @ to_index[:3, :3].T + to_index[:3, 3]
+        scaled = 2 * index / np.maximum(np.array(shape) - 1, 1) - 1
+        return torch.from_numpy(scaled[..., ::-1].astype(np.float32).copy())[None]
+
+    def slice_of(self, mm: float) -> int:
+        """The slice whose middle is nearest to a coordinate in mm along the stacking axis."""
+        return int(np.clip(round((mm - self.mm_of(0)) / self._step), 0, len(self) - 1))
+
+    def mm_of(self, index: int) -> float:
+        """Where the middle of a slice lies along the stacking axis, mm of the scan's diagonal frame."""
+        middle = (np.array(self.to_axes(self.slices).shape) - 1) / 2
+        middle[self.axis] = 0
+        return float((self.placement @ [*middle, 1.0])[self.axis] + self._step * index)
+
+    @property
+    def _step(self) -> float:
+        return float(self.placement[self.axis, self.axis])
+
+
+def to_grid(
+    volume: Volume, mask: np.ndarray, spec: GridSpec, axis: str = "axial", template: Template | None = None
+) -> Grid:
+    """Lay a scan on the model's grid.
+
+    Args:
+        volume: the scan.
+        mask: bool (R, A, S), the brain, on the scan's canonical voxels.
+        spec: the model's grid.
+        axis: stacking direction, one of `AXES`.
+        template: of a model that knows aligned heads, which are stacked axially.
+
+    Raises:
+        InputError: the mask has another shape, or no voxels, or the scan is constant within it; or the axis is one
+            that the model does not know.
+    """
+    mask = np.asarray(mask, bool)
+    if mask.shape != volume.voxels.shape:
+        raise InputError(
+            f"The mask has the shape {mask.shape} and {volume.name} has {volume.voxels.shape} (right, anterior, "
+            "superior); they must agree."
+        )
+    if not mask.any():
+        raise InputError(f"The mask of {volume.name} has no voxels.")
+    inside = volume.voxels[mask]
+    mean, sd = float(inside.mean()), float(inside.std())
+    if not sd > 1e-6 * max(1.0, abs(mean)):
+        raise InputError(f"{volume.name} has one single value within its mask.")
+    if template is None:
+        return _centred(volume, mask, spec, AXES[axis], linear(mean, sd))
+    if axis != "axial":
+        raise InputError(f"This model knows heads that are aligned and cut axially; {axis} slices need another model.")
+    return _aligned(volume, mask, spec, template)
+
+
+def _aligned(volume: Volume, mask: np.ndarray, spec: GridSpec, template: Template) -> Grid:
+    alignment = align(volume, mask, template)
+    placement = alignment.affine @ template.frame.to_mm
+    to_index, shape = np.linalg.inv(volume.frame.to_mm) @ placement, template.voxels.shape
+    share = through(mask.astype(np.float32), to_index, shape, order=1)
+    on_grid = share >= 0.5
+    if not on_grid.any():
+        raise InputError(f"The brain mask of {volume.name} is too small for the model's grid.")
+    # Within the mask alone, so that what surrounds the brain does not bleed into its rim.
+    voxels = through(volume.voxels * mask, to_index, shape, order=1) / np.maximum(share, 0.5)
+    intensity = harmonise(voxels, on_grid, template)
+    z_scored = np.where(on_grid, np.clip(intensity.z(voxels), *spec.clip), spec.background).astype(np.float32)
+    n, stack = shape[2], AXES["axial"]
+    inside = float(on_grid.sum() * abs(np.linalg.det(placement[:3, :3])) / (mask.sum() * np.prod(volume.spacing)))
+    return Grid(
+        slices=np.ascontiguousarray(np.moveaxis(z_scored, stack, 0)),
+        mask=np.ascontiguousarray(np.moveaxis(on_grid, stack, 0)),
+        position=np.linspace(-0.5, 0.5, n, dtype=np.float32),
+        axis=stack,
+        placement=placement,
+        view=_view(volume, mask, spec.spacing),
+        scan=volume.frame,
+        intensity=intensity,
+        outside=max(0.0, 1.0 - inside),
+        aligned=True,
+        note=alignment.note,
+    )
+
+
+def _view(volume: Volume, mask: np.ndarray, spacing: float, margin: float = 6.0) -> Frame:
+    """Voxels of `spacing` along the scan's axes, about the mask."""
+    bounds = _bounds(mask)
+    low = volume.origin + volume.spacing * bounds[:, 0] - margin
+    high = volume.origin + volume.spacing * bounds[:, 1] + margin
+    shape = tuple(int(n) for n in np.ceil((high - low) / spacing) + 1)
+    return Frame(low, np.full(3, spacing), shape)
+
+
+def _bounds(mask: np.ndarray) -> np.ndarray:
+    """First and last index of the mask along each axis, (3, 2)."""
+    return np.array([np.flatnonzero(mask.any(tuple(b for b in range(3) if b != a)))[[0, -1]] for a in range(3)])
+
+
+def _centred(volume: Volume, mask: np.ndarray, spec: GridSpec, stack: int, intensity: Intensity) -> Grid:
+    plane = [a for a in range(3) if a != stack]
+    bounds = _bounds(mask)
+
+    # The grid's centre sits on a voxel centre of the scan, so that equal spacings need no interpolation.
+    shape, origin = np.zeros(3, int), np.zeros(3)
+    for a, size in zip(plane, spec.shape, strict=True):
+        shape[a] = size
+        centre = volume.origin[a] + volume.spacing[a] * (bounds[a].sum() // 2)
+        origin[a] = centre - spec.spacing * (size // 2)
+    low, high = (volume.origin[stack] + volume.spacing[stack] * b for b in bounds[stack])
+    # To the nearest slice, halves down: the mask's last voxel lies within half a slice of the grid's.
+    shape[stack] = int(np.ceil((high - low) / spec.spacing - 0.5 - 1e-6)) + 1
+    origin[stack] = low
+
+    target = Frame(origin, np.full(3, spec.spacing), tuple(int(n) for n in shape))
+    source = volume.frame
+    z_scored = np.where(mask, intensity.z(volume.voxels), spec.background).astype(np.float32)
+    voxels = along_axes(z_scored, source, target, order=1, cval=spec.background)
+    on_grid = along_axes(mask.astype(np.float32), source, target, order=1, cval=0.0) >= 0.5
+    voxels = np.where(on_grid, np.clip(voxels, *spec.clip), spec.background).astype(np.float32)
+
+    n = int(shape[stack])
+    reached = mask[np.ix_(*within(target, source))].sum()
+    return Grid(
+        slices=np.ascontiguousarray(np.moveaxis(voxels, stack, 0)),
+        mask=np.ascontiguousarray(np.moveaxis(on_grid, stack, 0)),
+        position=np.linspace(-0.5, 0.5, n, dtype=np.float32) if n > 1 else np.zeros(1, np.float32),
+        axis=stack,
+        placement=target.to_mm,
+        view=target,
+        scan=source,
+        intensity=intensity,
+        outside=float(1.0 - reached / mask.sum()),
+    )

@@ -1,0 +1,65 @@
+"""The linear baseline: a slice is what 60 principal components of healthy slices can say of it; the rest is anomalous.
+
+No position, no codes, no prior. A detector that does not beat it does not earn its complexity (Meissen et al. 2022
+make the same point with intensity thresholds).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from napari_vqad.errors import InputError
+
+FILE = "linear.safetensors"
+
+
+@dataclass(frozen=True)
+class PCA:
+    """Mean (H·W,) and components (C, H·W) of healthy slices in SD."""
+
+    mean: np.ndarray
+    components: np.ndarray
+
+    @classmethod
+    def fit(cls, slices: np.ndarray, n_components: int = 60, seed: int = 0) -> PCA:
+        """Fit on healthy slices (N, H, W) by randomised SVD."""
+        flat = torch.from_numpy(slices.reshape(len(slices), -1)).float()
+        mean = flat.mean(0)
+        torch.manual_seed(seed)
+        _, _, v = torch.svd_lowrank(flat - mean, q=n_components + 10, niter=4)
+        return cls(mean.numpy(), v[:, :n_components].T.numpy().copy())
+
+    def save(self, folder: Path) -> None:
+        """Write into a bundle, half precision."""
+        parts = {"mean": self.mean, "components": self.components}
+        save_file({k: v.astype(np.float16) for k, v in parts.items()}, folder / FILE)
+
+    @classmethod
+    def load(cls, folder: Path, shape: tuple[int, int]) -> PCA | None:
+        """Read a bundle's linear model of slices of `shape`; None where there is no such file.
+
+        Raises:
+            InputError: the file is broken, or of other slices.
+        """
+        path = folder / FILE
+        if not path.exists():
+            return None
+        try:
+            parts = load_file(path)
+            mean, components = (parts[k].astype(np.float32) for k in ("mean", "components"))
+        except (SafetensorError, KeyError, OSError) as error:
+            raise InputError(f"{path} is not a linear model.") from error
+        if mean.shape != (shape[0] * shape[1],) or components.shape[1:] != mean.shape:
+            raise InputError(f"{path} is a linear model of slices of another size than {shape[0]}×{shape[1]}.")
+        return cls(mean, components)
+
+    def reconstruct(self, slices: np.ndarray) -> np.ndarray:
+        """The projection of slices (n, H, W) onto mean and components."""
+        flat = slices.reshape(len(slices), -1) - self.mean
+        return (flat @ self.components.T @ self.components + self.mean).reshape(slices.shape)

@@ -1,0 +1,98 @@
+"""What is normal *here*: healthy mean and spread of a score at each place of the template's grid.
+
+A residual of one SD is much at the middle of the white matter and nothing at a sulcus. On aligned scans
+z = (score − mean here) / SD here speaks one language everywhere (design §8; Baur et al. 2018 subtract a healthy mean).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy import ndimage
+from torch.nn import functional as F
+
+from napari_vqad.errors import InputError
+
+FILE = "places.safetensors"
+STEP = 2  # kept at every second voxel: the maps are smooth
+SMOOTH = 2.0  # voxels
+PRIOR = 1.0  # scans' worth of the mean over all places, where few brains reach
+FLOOR = 0.3  # of the SD over all places
+
+
+@dataclass(frozen=True)
+class Places:
+    """Healthy mean and SD by place, name → float32 (2, n', H', W'), every second voxel of the grid."""
+
+    maps: dict[str, NDArray]
+    shape: tuple[int, int, int]
+    _full: dict[str, tuple[NDArray, NDArray]] = field(default_factory=dict, repr=False)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.maps
+
+    def at(self, name: str) -> tuple[NDArray, NDArray]:
+        """Mean and SD of a score at each voxel of the grid, (n, H, W) each."""
+        if name not in self._full:
+            coarse = torch.from_numpy(self.maps[name])[None]
+            fine = F.interpolate(coarse, self.shape, mode="trilinear", align_corners=False)[0].numpy()
+            self._full[name] = fine[0], fine[1]
+        return self._full[name]
+
+    def z(self, name: str, score: NDArray, mask: NDArray) -> NDArray[np.float32]:
+        """(score − mean) / SD within the mask, zero outside, (n, H, W)."""
+        mean, sd = self.at(name)
+        return np.where(mask, (score - mean) / sd, 0).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write into a bundle, half precision."""
+        shape = np.array(self.shape, np.int32)
+        save_file({"shape": shape, **{k: v.astype(np.float16) for k, v in self.maps.items()}}, folder / FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> Places:
+        """Read a bundle's places; none where there is no such file.
+
+        Raises:
+            InputError: the file is broken.
+        """
+        path = folder / FILE
+        if not path.exists():
+            return cls({}, (0, 0, 0))
+        try:
+            maps = load_file(path)
+            n, h, w = maps.pop("shape").tolist()
+        except (SafetensorError, KeyError, ValueError, OSError) as error:
+            raise InputError(f"{path} does not hold healthy means by place.") from error
+        if any(m.ndim != 4 or m.shape[0] != 2 for m in maps.values()):
+            raise InputError(f"{path} does not hold healthy means by place.")
+        return cls({k: m.astype(np.float32) for k, m in maps.items()}, (n, h, w))
+
+
+def measure(scores: Iterable[tuple[NDArray, NDArray]]) -> NDArray[np.float32]:
+    """Mean and SD by place from healthy (score, mask) pairs, (n, H, W) each; both sides of the head count as one.
+
+    Returns:
+        (2, n', H', W') as `Places` keeps it.
+    """
+    total = square = count = np.zeros(())
+    for score, mask in scores:
+        for s, m in ((score, mask), (score[:, ::-1], mask[:, ::-1])):  # the template is symmetric
+            total = total + np.where(m, s, 0.0)
+            square = square + np.where(m, np.square(s, dtype=np.float64), 0.0)
+            count = count + m
+    mean_all = total.sum() / count.sum()
+    square_all = square.sum() / count.sum()
+    many = ndimage.gaussian_filter(count, SMOOTH) + PRIOR
+    mean = (ndimage.gaussian_filter(total, SMOOTH) + PRIOR * mean_all) / many
+    spread = np.sqrt(np.maximum((ndimage.gaussian_filter(square, SMOOTH) + PRIOR * square_all) / many - mean**2, 0))
+    spread = np.maximum(spread, FLOOR * np.sqrt(square_all - mean_all**2))
+    fine = torch.from_numpy(np.stack([mean, spread]).astype(np.float32))[None]
+    return F.avg_pool3d(fine, STEP, STEP)[0].numpy()
