@@ -107,3 +107,15 @@ class Budget:
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()
+
+
+def guess_from(
+    near: list[tuple[float, Restorations]], indices: list[int], chains: range, codes: np.ndarray
+) -> np.ndarray:
+    """The same restorations at the nearest λ_p that has them, (B, S, h, w); the slice's own codes where none has."""
+    found = np.repeat(codes[:, None], len(chains), 1)
+    for row, i in enumerate(indices):
+        has = [other for _, other in near if other.restored(i) >= chains.stop]
+        if has:
+            found[row] = has[0].codes[i][chains.start : chains.stop]
+    return found

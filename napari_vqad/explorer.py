@@ -21,7 +21,7 @@ import torch
 from psygnal import Signal
 
 from napari_vqad.bundle import Bundle
-from napari_vqad.cache import Budget, Key, Restorations
+from napari_vqad.cache import Budget, Key, Restorations, guess_from
 from napari_vqad.calibration import Thresholds, pixel_kind, resolve
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.errors import InputError
@@ -209,7 +209,7 @@ class Explorer:
         check()
         if chains:
             method, lambda_p, seed = key
-            guess = _guess(near, indices, chains, codes)
+            guess = guess_from(near, indices, chains, codes)
             drawn = self.detector.restore(
                 codes, position, indices, chains, method=method, lambda_p=lambda_p, seed=seed, guess=guess, check=check
             )
@@ -377,6 +377,11 @@ class Explorer:
         restorations, wanted = self._restorations(), self._wanted()
         return Kept(self._nll, self._has_nll, restorations, wanted, self.settings, flag_voxels, self.scale())
 
+    def evidence(self) -> dict[str, np.ndarray]:
+        """The z maps, (n, H, W), that a fused score adds to the residual's, by name."""
+        with self._lock:
+            return self._maps.evidence(self._kept())
+
     def scale(self) -> str:
         """How the pixel score is measured: as the settings ask where the model knows places, else "plain"."""
         places, s = self.bundle.places, self.settings
@@ -386,13 +391,3 @@ class Explorer:
     def _missing(self, name: str) -> list[int]:
         ready = self.ready(name)
         return [i for i in self._chosen() if not ready[i]]
-
-
-def _guess(near: list[tuple[float, Restorations]], indices: list[int], chains: range, codes: np.ndarray) -> np.ndarray:
-    """The same restorations at the nearest λ_p that has them, (B, S, h, w); the slice's own codes where none has."""
-    found = np.repeat(codes[:, None], len(chains), 1)
-    for row, i in enumerate(indices):
-        has = [other for _, other in near if other.restored(i) >= chains.stop]
-        if has:
-            found[row] = has[0].codes[i][chains.start : chains.stop]
-    return found

@@ -88,10 +88,10 @@ class Maps:
             s = kept.settings
             score = self._places.z(pixel_kind(s.method, s.pooling, "place"), score, within)
             if kept.scale == "fused":
-                score = np.where(within, fuse(score, self._evidence_of(kept)), np.float32(0))
+                score = np.where(within, fuse(score, self.evidence(kept)), np.float32(0))
         return (score > kept.flag_voxels).astype(np.uint8) if name == "flagged" else score.copy()
 
-    def _evidence_of(self, kept: Kept) -> dict[str, np.ndarray]:
+    def evidence(self, kept: Kept) -> dict[str, np.ndarray]:
         """The other evidence of a fused score, by place; made anew when NLL has been added."""
         made_of = kept.has_nll.tobytes()
         if self._others[0] != made_of:

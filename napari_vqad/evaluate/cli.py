@@ -6,16 +6,18 @@ import argparse
 import os
 import time
 from pathlib import Path
+from typing import get_args
 
 import torch
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
-from napari_vqad.evaluate.experiment import METHODS, kind_table, overall_table, run, write_json
+from napari_vqad.evaluate.experiment import kind_table, overall_table, run, write_json
 from napari_vqad.evaluate.pictures import Album
+from napari_vqad.evaluate.ways import METHODS, ablation, of_methods
 from napari_vqad.nets.pca import PCA
 from napari_vqad.scoring import DEFAULT_BUNDLE
-from napari_vqad.settings import Settings, settings_from
+from napari_vqad.settings import Pooling, Scale, Settings, settings_from
 from napari_vqad.train.data import load_stack
 
 
@@ -37,7 +39,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         parser.add_argument("--lambda-s", default=Settings().lambda_s, help="nats, or a healthy percentile")
         parser.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
         parser.add_argument("-k", type=float, default=Settings().k)
-        parser.add_argument("--pooling", default=Settings().pooling, choices=("none", "2d", "3d"))
+        parser.add_argument("--pooling", default=Settings().pooling, choices=get_args(Pooling))
+        parser.add_argument("--score", default=Settings().score, choices=get_args(Scale))
+        parser.add_argument("--ablation", metavar="METHOD", help="one lever a row instead, ending with this method")
         parser.add_argument("--pca-data", type=Path, help="training scans: adds the linear baseline with 60 components")
         parser.add_argument("--json", type=Path, help="write the rows here")
         parser.add_argument("--pictures", type=Path, help="folder for pages that show every case")
@@ -62,7 +66,7 @@ def _load(args: argparse.Namespace) -> Bundle:
 
 
 def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
-    names = ("lambda_p", "lambda_s", "n_restorations", "k", "pooling")
+    names = ("lambda_p", "lambda_s", "n_restorations", "k", "pooling", "score")
     settings = settings_from({name: getattr(args, name) for name in names})
     pca = None
     if args.pca_data:
@@ -70,7 +74,9 @@ def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
     started = time.monotonic()
     album = Album() if args.pictures else None
     look = album.add if album else None
-    rows = run(bundle, cases, settings, tuple(args.methods), pca, lambda line: print(line, flush=True), look)
+    linear = pca is not None or bundle.linear is not None
+    ways = ablation(args.ablation) if args.ablation else of_methods(tuple(args.methods), linear)
+    rows = run(bundle, cases, settings, ways, pca, lambda line: print(line, flush=True), look)
     print(f"\n{overall_table(rows)}\n\n{kind_table(rows)}\n\n{time.monotonic() - started:.0f} s")
     if args.json:
         about = {"bundle": bundle.name, "sha256": bundle.hash, "settings": settings.model_dump()}

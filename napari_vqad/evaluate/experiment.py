@@ -12,13 +12,11 @@ import numpy as np
 from napari_vqad.bundle import Bundle
 from napari_vqad.evaluate.cases import NORMAL, Case
 from napari_vqad.evaluate.metrics import Ranking, rank
-from napari_vqad.evidence import linear_score
+from napari_vqad.evaluate.ways import Way
 from napari_vqad.explorer import Explorer
 from napari_vqad.nets.pca import PCA
 from napari_vqad.settings import Settings
 
-SAMPLE = "sample-wise"
-METHODS = (SAMPLE, "sequential", "anchored", "light", "regenerative")
 POSITIVE_VOXELS = 10  # of the grid; fewer in a slice are the rim of a lesion, and the slice is left out
 
 
@@ -42,14 +40,13 @@ def run(
     bundle: Bundle,
     cases: Iterable[Case],
     settings: Settings,
-    methods: tuple[str, ...] = METHODS,
+    ways: list[Way],
     pca: PCA | None = None,
     report: Callable[[str], None] = print,
     look: Callable[[Case, Explorer], None] | None = None,
 ) -> list[Row]:
     """Score all cases; see `Row` for what is counted. `look` is shown each case after each way of restoring it."""
     explorer = Explorer(bundle, settings)
-    names = (*methods, *(["PCA"] if pca else []))
     voxels: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
     slices: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
     kinds: list[str] = []
@@ -59,38 +56,20 @@ def run(
         explorer.take(case.grid)
         per_slice = case.label.sum((1, 2))
         clear = ((per_slice >= POSITIVE_VOXELS) | (per_slice == 0)) & case.grid.mask.any((1, 2))
-        for name in names:
-            score, slice_score = _score(explorer, settings, case, name, pca)
-            key = (name, case.kind)
+        for way in ways:
+            score, slice_score = way.score(explorer, settings, pca)
+            key = (way.name, case.kind)
             voxels.setdefault(key, []).append((case.on_truth(score), case.truth[case.counted]))
             slices.setdefault(key, []).append((slice_score[clear], per_slice[clear] > 0))
-            if look and name in METHODS and name != SAMPLE:
+            if look and way.of == "pixel":
                 look(case, explorer)
         report(f"{case.name} ({case.kind})")
     abnormal = [k for k in kinds if k != NORMAL]
     return [
-        Row(name, kind, _rank(voxels, name, chosen), _rank(slices, name, chosen))
-        for name in names
+        Row(way.name, kind, _rank(voxels, way.name, chosen), _rank(slices, way.name, chosen))
+        for way in ways
         for kind, chosen in [("all", kinds), *((k, [k, NORMAL]) for k in abnormal)]
     ]
-
-
-def _score(
-    explorer: Explorer, settings: Settings, case: Case, name: str, pca: PCA | None
-) -> tuple[np.ndarray, np.ndarray]:
-    if name == "PCA":
-        assert pca is not None
-        score = linear_score(pca, case.grid, "3d")
-        return score, score.max((1, 2))
-    if name == SAMPLE:
-        for _ in explorer.work(stages=("nll",)):
-            pass
-        return explorer.map("nll"), explorer.slice_scores()
-    explorer.change(settings.model_copy(update={"method": name}))
-    for _ in explorer.work():
-        pass
-    score = explorer.map("pixel_score")
-    return score, score.max((1, 2))
 
 
 def _rank(found: dict[tuple[str, str], list], name: str, kinds: list[str]) -> Ranking:

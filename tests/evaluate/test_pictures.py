@@ -6,8 +6,9 @@ from matplotlib.image import imread
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.evaluate.cases import Case
-from napari_vqad.evaluate.experiment import SAMPLE, run
+from napari_vqad.evaluate.experiment import run
 from napari_vqad.evaluate.pictures import ROWS, Album
+from napari_vqad.evaluate.ways import SAMPLE, of_methods
 from napari_vqad.grid import to_grid
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import upright
@@ -29,7 +30,15 @@ def _case(bundle, head, labelled: int | None) -> Case:
 
 def test_the_slice_with_most_of_the_label_is_shown(bundle, head):
     album, case = Album(), _case(bundle, head, 9)
-    run(bundle, [case], Settings(n_restorations=1), (SAMPLE, "light"), None, lambda _: None, album.add)
+    run(
+        bundle,
+        [case],
+        Settings(n_restorations=1),
+        of_methods((SAMPLE, "light"), False),
+        None,
+        lambda _: None,
+        album.add,
+    )
     (look,) = album.looks.pop("light")
     assert not album.looks, "the sample-wise score restores nothing that could be shown"
     assert np.array_equal(look.scan, upright(case.grid.slices[9]))
