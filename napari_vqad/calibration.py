@@ -69,6 +69,16 @@ class Calibration(BaseModel):
         """Healthy findings to expect in a scan above this pixel score."""
         return float(np.interp(threshold, self.pixel_score[kind], self.findings[kind]))
 
+    def threshold_of_findings(self, kind: str, wanted: float = 1.0) -> float:
+        """The pixel score above which a healthy scan has `wanted` findings on average."""
+        counts, scores = np.array(self.findings[kind]), np.array(self.pixel_score[kind])
+        # Findings first rise, then fall with the threshold: the last crossing is meant.
+        last = int(np.flatnonzero(counts > wanted).max(initial=0))
+        if last + 1 == len(scores):
+            return float(scores[-1])
+        part = (counts[last] - wanted) / max(counts[last] - counts[last + 1], 1e-9)
+        return float(scores[last] + min(part, 1.0) * (scores[last + 1] - scores[last]))
+
     def pixel_kind(self, settings: Settings) -> str:
         """Which pixel score the settings ask for; the plain one where the model knows no places."""
         asked = pixel_kind(settings.method, settings.pooling, settings.score)

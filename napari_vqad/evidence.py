@@ -40,7 +40,7 @@ class Evidence:
     def nll(self, nll: NDArray, mask: NDArray) -> NDArray[np.float32]:
         """NLL of the codes on pixels, nats, averaged within the mask and the slices that have one."""
         present = torch.from_numpy(nll.any((1, 2)))
-        return pool(torch.from_numpy(nll), torch.from_numpy(mask), "smooth", present=present).numpy()
+        return pool(torch.tensor(nll), torch.from_numpy(mask), "smooth", present=present).numpy()
 
 
 def linear_score(model: PCA, grid: Grid, pooling: str = "3d") -> NDArray[np.float32]:

@@ -13,11 +13,12 @@ import torch
 from napari_vqad.bundle import Bundle
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import kind_table, overall_table, run, write_json
+from napari_vqad.evaluate.findings import examine, table
 from napari_vqad.evaluate.pictures import Album
 from napari_vqad.evaluate.ways import METHODS, ablation, of_methods
 from napari_vqad.nets.pca import PCA
 from napari_vqad.scoring import DEFAULT_BUNDLE
-from napari_vqad.settings import Pooling, Scale, Settings, settings_from
+from napari_vqad.settings import Method, Pooling, Scale, Settings, settings_from
 from napari_vqad.train.data import load_stack
 
 
@@ -29,11 +30,18 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     testset.set_defaults(func=run_testset)
     validation = kinds.add_parser("validation", help="validation subjects with simulated anomalies, to choose settings")
     validation.set_defaults(func=run_validation)
-    for parser in (testset, validation):
-        parser.add_argument("data", type=Path)
+    findings = kinds.add_parser(
+        "findings", help="scans, with NAME_mask and NAME_label or NAME_gold beside them if known"
+    )
+    findings.add_argument("scans", type=Path, nargs="+")
+    findings.add_argument("--method", default=Settings().method, choices=get_args(Method))
+    findings.set_defaults(func=run_findings)
+    for parser in (testset, validation, findings):
         parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
         parser.add_argument("--device", default="auto")
         parser.add_argument("--threads", type=int, default=os.cpu_count())
+    for parser in (testset, validation):
+        parser.add_argument("data", type=Path)
         parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
         parser.add_argument("--lambda-p", default=Settings().lambda_p, help="nats, or a healthy percentile")
         parser.add_argument("--lambda-s", default=Settings().lambda_s, help="nats, or a healthy percentile")
@@ -45,6 +53,24 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         parser.add_argument("--pca-data", type=Path, help="training scans: adds the linear baseline with 60 components")
         parser.add_argument("--json", type=Path, help="write the rows here")
         parser.add_argument("--pictures", type=Path, help="folder for pages that show every case")
+
+
+def run_findings(args: argparse.Namespace) -> int:
+    """The findings of scans at the threshold of one per healthy head."""
+    bundle, settings = _load(args), settings_from({"method": args.method})
+    rows = []
+    for scan in args.scans:
+        stem = scan.name.split("_t1")[0].split("_SS")[0].split("_flair")[0]
+        mask, label = (_beside(scan, stem, names) for names in (("mask",), ("label", "gold")))
+        rows.append(examine(bundle, settings, scan, mask, label))
+        print(rows[-1], flush=True)
+    print(f"\n{table(rows)}")
+    return 0
+
+
+def _beside(scan: Path, stem: str, names: tuple[str, ...]) -> Path | None:
+    """A file such as STEM_mask.nii.gz beside a scan, if there is one."""
+    return next((p for n in names if (p := scan.parent / f"{stem}_{n}.nii.gz").exists()), None)
 
 
 def run_testset(args: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ class Album:
     """Collects a slice of every case and method; `write` makes the pages."""
 
     def __init__(self) -> None:
-        self.looks: dict[str, list[Look]] = {}
+        self.looks: dict[str, dict[str, Look]] = {}  # method → title → look
 
     def add(self, case: Case, explorer: Explorer) -> None:
         """Keep the slice with most of the label, of an untouched case the one with the highest pixel score.
@@ -50,13 +50,15 @@ class Album:
             {name: upright(stack[i]) for name, stack in stacks.items()},
             limits(explorer),
         )
-        self.looks.setdefault(explorer.settings.method, []).append(look)
+        # Of several settings with one method the last counts.
+        self.looks.setdefault(explorer.settings.method, {})[look.title] = look
 
     def write(self, folder: Path) -> list[Path]:
         """`METHOD-PAGE.png` in the folder, which is made; the files."""
         folder.mkdir(parents=True, exist_ok=True)
         written = []
-        for method, looks in self.looks.items():
+        for method, by_title in self.looks.items():
+            looks = list(by_title.values())
             for page, first in enumerate(range(0, len(looks), ROWS), start=1):
                 path = folder / f"{method}-{page}.png"
                 draw_page(looks[first : first + ROWS], method).savefig(path, dpi=110, facecolor=PAPER)

@@ -8,7 +8,6 @@ from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.calibration import LAMBDA_LEVELS, LEVELS, Calibration, pixel_kind
@@ -16,11 +15,11 @@ from napari_vqad.evidence import LINEAR, NLL, Evidence, fuse
 from napari_vqad.explorer import Explorer
 from napari_vqad.grid import Grid
 from napari_vqad.places import Places, measure
+from napari_vqad.scores.findings import LEAST, count
 from napari_vqad.settings import Method, Pooling, Settings
 from napari_vqad.train.data import Stack
 
-FINDING_VOXELS = 10
-COUNTED_FROM = 50.0  # percentile of the pixel score from which findings are counted; below it nobody would flag
+COUNTED_FROM = 90.0  # percentile of the pixel score from which findings are counted; below it nobody would flag
 Report = Callable[[str], None]
 Maps = list[NDArray]  # one a scan
 
@@ -95,7 +94,7 @@ def _of_codes(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, Maps]:
     calibration = Calibration(
         n_scans=len(code_nll),
         n_slices=int(slices.sum()),
-        finding_voxels=FINDING_VOXELS,
+        finding_voxels=LEAST,
         levels=list(LEVELS),
         nll=table,
         slice_score={k: _quantiles(np.where(nll > v, nll, 0).sum((1, 2))[slices]) for k, v in lambdas.items()},
@@ -133,17 +132,11 @@ def _left_out(maps: Maps, masks: Maps) -> Maps:
 
 def _findings(maps: Maps, table: list[float]) -> list[float]:
     counts = [
-        float(np.mean([count_findings(m > t) for m in maps])) if level >= COUNTED_FROM else np.nan
+        float(np.mean([count(m > t) for m in maps])) if level >= COUNTED_FROM else np.nan
         for level, t in zip(LEVELS, table, strict=True)
     ]
     first = next(c for c in counts if not np.isnan(c))
     return [first if np.isnan(c) else c for c in counts]
-
-
-def count_findings(flagged: NDArray, least: int = FINDING_VOXELS) -> int:
-    """Connected components (26 neighbours) of at least `least` voxels."""
-    pieces, _ = ndimage.label(flagged, np.ones((3, 3, 3)))
-    return int((np.bincount(pieces.ravel())[1:] >= least).sum())
 
 
 def _codes_of(mask: NDArray, shape: tuple[int, ...]) -> NDArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from napari_vqad.bundle import Bundle
 from napari_vqad.calibration import Calibration
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.nets.codebook import perplexity
+from napari_vqad.settings import Method, Settings
 from napari_vqad.train.data import Stack
 from napari_vqad.train.tokenizer import reconstruction_l1
 
@@ -107,8 +109,7 @@ Calibrated on {calibration.n_scans} further subjects ({calibration.n_slices} sli
 ## Limits of use
 
 Research use only, not a medical device. Healthy adults of one scanner and one contrast (T1, no contrast agent): on other
-scanners, contrasts, ages or after surgery the scores rise for reasons that are no lesion. Heads are not aligned to a
-template; a strongly tilted head is unlike what was learnt.
+scanners, contrasts, ages or after surgery the scores rise for reasons that are no lesion. {_alignment(bundle)}
 """,
         encoding="utf-8",
     )
@@ -116,11 +117,19 @@ template; a strongly tilted head is unlike what was learnt.
 
 def _threshold_of_one_finding(calibration: Calibration) -> str:
     parts = []
-    for method, counts in calibration.findings.items():
-        # Findings first rise, then fall with the threshold: the last crossing of one is meant.
-        last = max((i for i, n in enumerate(counts) if n >= 1.0), default=0)
-        parts.append(f"{method} {calibration.pixel_score[method][last]:.2f} SD")
+    for method in get_args(Method):
+        kind = calibration.pixel_kind(Settings(method=method))
+        parts.append(f"{kind} {calibration.threshold_of_findings(kind):.2f}")
     return ", ".join(parts)
+
+
+def _alignment(bundle: Bundle) -> str:
+    if bundle.template is None:
+        return "Heads are not aligned to a\ntemplate; a strongly tilted head is unlike what was learnt."
+    return (
+        "Heads are aligned to a\ntemplate by an affine; what is normal at a place was learnt from the calibration "
+        "subjects alone, and widened\nventricles and sulci count as abnormal."
+    )
 
 
 def _millions(path: Path) -> float:

@@ -90,9 +90,12 @@ class Board:
             self.layers[name] = self.viewer.add_image(
                 nothing(),
                 name=NAMES[name],
-                colormap="gray",
+                colormap=Colormap(
+                    [[0, 0, 0, 0], [0, 0, 0, 1], [1, 1, 1, 1]], controls=[0, 1 / 256, 1], name="vqad brain"
+                ),
                 contrast_limits=WINDOW,
                 interpolation2d="linear",
+                blending="translucent",
                 **on_grid,
             )
         for name in ("nll", "residual", "pixel_score"):

@@ -288,9 +288,9 @@ class ExplorerDock(QScrollArea):
         explorer = self.session.explorer
         key = SCORES.get(self.view_name())
         if explorer is None or key is None:
-            self.legend.show_scale(0.0, "", 0.0)
+            self.legend.show_scale(0.0, 0.0, "", 0.0)
             return
-        self.legend.show_scale(board.layers[key].contrast_limits[1], *unit_and_healthy(explorer, key))
+        self.legend.show_scale(*board.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
 
     def _on_beside(self, on: bool) -> None:
         self.viewer.canvas.grid.enabled = on
@@ -314,7 +314,9 @@ class ExplorerDock(QScrollArea):
 
     def _list_layers(self) -> None:
         ours = set(map(id, self.session.board.layers.values()))
-        mine = [layer for layer in self.viewer.layers if id(layer) not in ours]
+        # While the board adds a layer it does not know it yet; what is laid on a grid is ours all the same.
+        known = [layer for layer in self.viewer.layers if "napari_vqad_grid" not in layer.metadata]
+        mine = [layer for layer in known if id(layer) not in ours]
         scans = [s for s in mine if isinstance(s, Image) and s.ndim == 3 and not s.rgb]
         self.scan.fill([(s.name, s) for s in scans], newest=True)
         files = [(t, v) for t, v in self.brain.items() if isinstance(v, Path)]
@@ -384,7 +386,7 @@ class ExplorerDock(QScrollArea):
         self.knobs["flag_slices"].explain(f"{limits.flag_slices:.0f} nats · {share:.1f} % of healthy slices")
         share = percentile("pixel_score", limits.flag_voxels, kind=kind)
         false = calibration.findings_per_scan(limits.flag_voxels, kind=kind)
-        words = f"{limits.flag_voxels:.2f} SD · {share:.2f} % of healthy voxels · {false:.1f} false findings/scan"
+        words = f"{limits.flag_voxels:.2f} · {share:.2f} % of healthy voxels · {false:.1f} false findings/scan"
         self.knobs["flag_voxels"].explain(words)
         self._show_scores()
 

@@ -10,27 +10,27 @@ from napari_vqad.sheet import heat
 
 
 class Legend(QWidget):
-    """One scale for all scans: from 0 to a limit that comes from healthy ones."""
+    """One scale for all scans, whose ends come from healthy ones."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.high, self.unit, self.healthy = 0.0, "", 0.0
+        self.low, self.high, self.unit, self.healthy = 0.0, 0.0, "", 0.0
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:  # noqa: N802, D102
         return QSize(300, 34)
 
-    def show_scale(self, high: float, unit: str, healthy: float) -> None:
-        """0 to `high` in `unit`; `healthy` is the 99th percentile of healthy values."""
-        self.high, self.unit, self.healthy = high, unit, healthy
+    def show_scale(self, low: float, high: float, unit: str, healthy: float) -> None:
+        """`low` to `high` in `unit`; `healthy` is the 99th percentile of healthy values."""
+        self.low, self.high, self.unit, self.healthy = low, high, unit, healthy
         self.setVisible(bool(unit))
         self.setToolTip(
-            f"From 0 to {high:.2f} {unit}, the same for every scan. 99 % of healthy values lie left of the mark."
+            f"{low:.2f} to {high:.2f} {unit}, the same for every scan. 99 % of healthy values lie left of the mark."
         )
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802, D102
-        if not self.unit or self.high <= 0:
+        if not self.unit or self.high <= self.low:
             return
         painter = QPainter(self)
         self._draw(painter)
@@ -51,12 +51,12 @@ class Legend(QWidget):
         painter.fillRect(bar, gradient)
         ink = self.palette().text().color()
         painter.setPen(ink)
-        mark = bar.left() + bar.width() * min(self.healthy / self.high, 1.0)
+        mark = bar.left() + bar.width() * min((self.healthy - self.low) / (self.high - self.low), 1.0)
         painter.drawLine(QPointF(mark, bar.top() - 2), QPointF(mark, bar.bottom() + 4))
         base = bar.bottom() + metrics.ascent() + 5
-        painter.drawText(QPointF(2, base), "0")
+        painter.drawText(QPointF(2, base), f"{self.low:.1f}" if self.low else "0")
         text = "99 % of healthy"
-        start = min(max(mark - metrics.horizontalAdvance(text) / 2, 14), self.width() * 0.55)
+        start = min(max(mark - metrics.horizontalAdvance(text) / 2, 24), self.width() * 0.55)
         painter.drawText(QPointF(start, base), text)
         right = QRectF(2, base - metrics.ascent(), self.width() - 4, metrics.height())
         painter.drawText(right, Qt.AlignmentFlag.AlignRight, f"{self.high:.1f} {self.unit}")

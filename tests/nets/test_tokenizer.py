@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from napari_vqad.nets.codebook import Codebook, perplexity
 from napari_vqad.nets.tokenizer import VQVAE, TokenizerConfig, reconstruct
@@ -90,3 +91,33 @@ def test_slice_position_matters():
     codes = torch.zeros(1, 4, 4, dtype=torch.long)
     low, high = (model.decode(codes, torch.tensor([p])) for p in (-0.5, 0.5))
     assert not torch.allclose(low, high)
+
+
+def test_context_lets_a_code_see_farther_and_widths_may_differ():
+    torch.manual_seed(0)
+    sizes = {"channels": (8, 12), "blocks": (1, 1), "n_codes": 16, "code_dim": 8, "condition": 8}
+    plain = VQVAE(TokenizerConfig(**sizes)).eval()
+    wide = VQVAE(
+        TokenizerConfig(**sizes, context=16, context_blocks=2, decoder_channels=(6, 10), decoder_blocks=(2, 1))
+    )
+    wide.eval()
+    for model in (plain, wide):
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+    slices, position = torch.randn(1, 1, 96, 96), torch.zeros(1)
+    touched = slices.clone()
+    touched[0, 0, 48, 48] += 5
+
+    def reach(model):
+        latents = [model.encoder(s, model.position(position)) for s in (slices, touched)]
+        rows = ((latents[0] - latents[1]).abs().sum((0, 1)) > 0).any(1).nonzero()
+        return int(rows.max() - rows.min())
+
+    with torch.no_grad():
+        assert reach(wide) > reach(plain)
+        assert wide(slices, position)[0].shape == slices.shape
+
+
+def test_levels_that_do_not_match_are_refused():
+    with pytest.raises(ValidationError, match="one number a level"):
+        TokenizerConfig(channels=(8, 8), blocks=(1,))
