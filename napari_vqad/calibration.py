@@ -69,6 +69,10 @@ class Calibration(BaseModel):
         """Healthy findings to expect in a scan above this pixel score."""
         return float(np.interp(threshold, self.pixel_score[kind], self.findings[kind]))
 
+    def middle(self, kind: str) -> tuple[float, float]:
+        """Median and 84th percentile of a kind of pixel score."""
+        return self.value("pixel_score", "p50", kind=kind), self.value("pixel_score", "p84", kind=kind)
+
     def threshold_of_findings(self, kind: str, wanted: float = 1.0) -> float:
         """The pixel score above which a healthy scan has `wanted` findings on average."""
         counts, scores = np.array(self.findings[kind]), np.array(self.pixel_score[kind])

@@ -1,6 +1,6 @@
 """What a residual cannot see: the other evidence of a fused score.
 
-    fused = z(residual) + w_linear · z(linear) + w_nll · z(NLL)
+    fused = level(z(residual) + w_linear · z(linear) + w_nll · z(NLL))
 
 each z in healthy SDs at its place. The *linear* model, 60 principal components of healthy slices, knows the coarse
 shape of a brain and nothing else: it objects to deformed or foreign tissue that a tokenizer, being local, copies. The
@@ -52,6 +52,20 @@ def linear_score(model: PCA, grid: Grid, pooling: str = "3d") -> NDArray[np.floa
 def standardise(maps: Mapping[str, NDArray], places: Places, mask: NDArray) -> dict[str, NDArray]:
     """The maps in healthy SDs at their places; those that the model does not know are left out."""
     return {name: places.z(name, m, mask) for name, m in maps.items() if name in places}
+
+
+def level(score: NDArray, within: NDArray, healthy: tuple[float, float]) -> NDArray[np.float32]:
+    """Take off what all of a scan has, (n, H, W) within bool (n, H, W): another scanner is no lesion.
+
+    `healthy` are the median and the 84th percentile of healthy scores. The scan's median comes down to the first, and
+    the distance between both to the healthy one; never up, so that a quiet scan does not glow. Half the brain would have
+    to be diseased to move the median.
+    """
+    if not within.any():
+        return score
+    median, high = np.percentile(score[within], [50, 84])
+    stretch = max(1.0, float(high - median) / max(healthy[1] - healthy[0], 1e-6))
+    return np.where(within, (score - max(0.0, float(median) - healthy[0])) / stretch, 0).astype(np.float32)
 
 
 def fuse(residual: NDArray, others: Mapping[str, NDArray]) -> NDArray[np.float32]:

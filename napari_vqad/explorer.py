@@ -375,7 +375,9 @@ class Explorer:
 
     def _kept(self, flag_voxels: float = np.inf) -> Kept:
         restorations, wanted = self._restorations(), self._wanted()
-        return Kept(self._nll, self._has_nll, restorations, wanted, self.settings, flag_voxels, self.scale())
+        scale, calibration = self.scale(), self.bundle.calibration
+        healthy = calibration.middle(calibration.pixel_kind(self.settings)) if scale == "fused" else None
+        return Kept(self._nll, self._has_nll, restorations, wanted, self.settings, flag_voxels, scale, healthy)
 
     def evidence(self) -> dict[str, np.ndarray]:
         """The z maps, (n, H, W), that a fused score adds to the residual's, by name."""

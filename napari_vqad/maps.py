@@ -11,7 +11,7 @@ import torch
 from napari_vqad.cache import Restorations
 from napari_vqad.calibration import pixel_kind
 from napari_vqad.consolidation import Consolidation
-from napari_vqad.evidence import LINEAR, NLL, Evidence, fuse, standardise
+from napari_vqad.evidence import LINEAR, NLL, Evidence, fuse, level, standardise
 from napari_vqad.grid import Grid
 from napari_vqad.nets.pca import PCA
 from napari_vqad.places import Places
@@ -29,6 +29,7 @@ class Kept(NamedTuple):
         restorations: those of the settings in force, of which the first `wanted` count.
         flag_voxels: in the unit of the pixel score.
         scale: how the pooled residual becomes the pixel score: "plain", "place" or "fused".
+        healthy: median and 84th percentile of healthy fused scores; None while they are not known.
     """
 
     nll: np.ndarray
@@ -38,6 +39,7 @@ class Kept(NamedTuple):
     settings: Settings
     flag_voxels: float
     scale: str = "plain"
+    healthy: tuple[float, float] | None = None
 
 
 class Maps:
@@ -89,6 +91,7 @@ class Maps:
             score = self._places.z(pixel_kind(s.method, s.pooling, "place"), score, within)
             if kept.scale == "fused":
                 score = np.where(within, fuse(score, self.evidence(kept)), np.float32(0))
+                score = level(score, within, kept.healthy) if kept.healthy else score
         return (score > kept.flag_voxels).astype(np.uint8) if name == "flagged" else score.copy()
 
     def evidence(self, kept: Kept) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_vqad.errors import InputError
-from napari_vqad.evidence import LINEAR, NLL, WEIGHTS, Evidence, fuse, standardise
+from napari_vqad.evidence import LINEAR, NLL, WEIGHTS, Evidence, fuse, level, standardise
 from napari_vqad.grid import Grid
 from napari_vqad.nets.pca import PCA
 from napari_vqad.places import Places, measure
@@ -78,3 +78,20 @@ def test_fusion_is_the_weighted_sum_of_what_is_known():
     assert set(others) == {LINEAR, NLL}
     expected = slices + sum(WEIGHTS[n] * places.z(n, m, mask) for n, m in raw.items())
     np.testing.assert_allclose(fuse(slices, others), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_levelling_takes_off_a_scanner_and_leaves_a_lesion_and_a_quiet_scan():
+    rng = np.random.default_rng(0)
+    within = rng.random(SHAPE) > 0.3
+    score = np.where(within, rng.normal(size=SHAPE), 0).astype(np.float32)
+    lesion = np.zeros(SHAPE, bool)
+    lesion[10:14, 10:16, 10:16] = True
+    noisy = np.where(within, 3 * score + 4 + 60 * lesion, 0).astype(np.float32)
+    levelled = level(noisy, within, (0.0, 1.0))
+    rest = within & ~lesion
+    assert abs(np.median(levelled[rest])) < 0.05
+    assert levelled[rest].std() == pytest.approx(1.0, abs=0.05)
+    assert levelled[lesion & within].min() > 10
+    assert not levelled[~within].any()
+    quiet = level((0.5 * score - 1).astype(np.float32), within, (0.0, 1.0))
+    np.testing.assert_allclose(quiet[within], (0.5 * score - 1)[within], rtol=1e-5)

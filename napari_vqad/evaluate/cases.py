@@ -44,8 +44,12 @@ class Case:
         return there[self.counted]
 
 
-def folder_cases(folder: Path, spec: GridSpec, template: Template | None = None) -> Iterator[Case]:
+def folder_cases(
+    folder: Path, spec: GridSpec, template: Template | None = None, names: list[str] | None = None
+) -> Iterator[Case]:
     """`caseNN_{t1,mask,label}.nii.gz` with `cases.csv`; counted on the scans' own voxels within the mask.
+
+    Only those of `names`, where they are given.
 
     Raises:
         InputError: the folder holds no such cases.
@@ -55,7 +59,7 @@ def folder_cases(folder: Path, spec: GridSpec, template: Template | None = None)
         raise InputError(f"{folder} has no cases.csv.")
     with table.open() as file:
         rows = list(csv.DictReader(file))
-    for row in rows:
+    for row in (r for r in rows if names is None or r["case"] in names):
         scan = read_scan(table.parent / f"{row['case']}_t1.nii.gz")
         mask = read_mask(table.parent / f"{row['case']}_mask.nii.gz", scan)
         answer = table.parent / f"{row['case']}_label.nii.gz"

@@ -27,6 +27,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     evaluate = commands.add_parser("evaluate", help="measure a bundle on labelled scans")
     kinds = evaluate.add_subparsers(required=True, metavar="WHAT")
     testset = kinds.add_parser("testset", help="a folder of cases with masks, labels and cases.csv")
+    testset.add_argument("--cases", nargs="+", metavar="NAME", help="these alone")
     testset.set_defaults(func=run_testset)
     validation = kinds.add_parser("validation", help="validation subjects with simulated anomalies, to choose settings")
     validation.set_defaults(func=run_validation)
@@ -76,7 +77,7 @@ def _beside(scan: Path, stem: str, names: tuple[str, ...]) -> Path | None:
 def run_testset(args: argparse.Namespace) -> int:
     """The table on a folder of cases."""
     bundle = _load(args)
-    return _run(args, bundle, folder_cases(args.data, bundle.config.grid, bundle.template))
+    return _run(args, bundle, folder_cases(args.data, bundle.config.grid, bundle.template, args.cases))
 
 
 def run_validation(args: argparse.Namespace) -> int:

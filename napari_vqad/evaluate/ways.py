@@ -86,8 +86,10 @@ def ablation(method: str) -> list[Way]:
         Way("regenerative, smooth, by place", updates=placed),
         Way("… + NLL", updates=placed, evidence=(NLL,)),
         Way("… + PCA", updates=placed, evidence=(LINEAR,)),
-        Way("… + NLL + PCA (fused)", updates=placed, evidence=(NLL, LINEAR)),
+        Way("… + NLL + PCA", updates=placed, evidence=(NLL, LINEAR)),
+        Way("… levelled (--score fused)", updates=placed | {"score": "fused"}),
         Way(f"{method}, min-average pooling", updates=restored["plain"]),
         Way(f"{method}, smooth, by place", updates=restored["placed"]),
-        Way(f"{method}, smooth, by place + NLL + PCA (fused)", updates=restored["placed"], evidence=(NLL, LINEAR)),
+        Way(f"{method}, smooth, by place + NLL + PCA", updates=restored["placed"], evidence=(NLL, LINEAR)),
+        Way(f"{method}, … levelled (--score fused)", updates=restored["placed"] | {"score": "fused"}),
     ]

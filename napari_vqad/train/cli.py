@@ -114,7 +114,9 @@ def run_calibrate(args: argparse.Namespace) -> int:
     (folder / "calibration.json").write_text(calibration.model_dump_json() + "\n")
     if places is not None:
         places.save(folder)
-    write_card(bundle, calibration, measure(bundle, load_stack(args.data, "validation", spec, bundle.template)))
+    write_card(
+        bundle, calibration, measure(bundle, load_stack(args.data, "validation", spec, bundle.template).of_brain())
+    )
     print(f"wrote {folder / 'calibration.json'} and {folder / 'README.md'}; bundle {fingerprint(folder)[:12]}")
     return 0
 

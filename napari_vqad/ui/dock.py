@@ -288,9 +288,9 @@ class ExplorerDock(QScrollArea):
         explorer = self.session.explorer
         key = SCORES.get(self.view_name())
         if explorer is None or key is None:
-            self.legend.show_scale(0.0, 0.0, "", 0.0)
+            self.legend.show_scale((0.0, 0.0), "", 0.0)
             return
-        self.legend.show_scale(*board.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
+        self.legend.show_scale(board.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
 
     def _on_beside(self, on: bool) -> None:
         self.viewer.canvas.grid.enabled = on

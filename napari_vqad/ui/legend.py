@@ -20,9 +20,10 @@ class Legend(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802, D102
         return QSize(300, 34)
 
-    def show_scale(self, low: float, high: float, unit: str, healthy: float) -> None:
-        """`low` to `high` in `unit`; `healthy` is the 99th percentile of healthy values."""
-        self.low, self.high, self.unit, self.healthy = low, high, unit, healthy
+    def show_scale(self, ends: tuple[float, float], unit: str, healthy: float) -> None:
+        """Both `ends` in `unit`; `healthy` is the 99th percentile of healthy values."""
+        (low, high), self.unit, self.healthy = ends, unit, healthy
+        self.low, self.high = low, high
         self.setVisible(bool(unit))
         self.setToolTip(
             f"{low:.2f} to {high:.2f} {unit}, the same for every scan. 99 % of healthy values lie left of the mark."
