@@ -58,8 +58,8 @@ def level(score: NDArray, within: NDArray, healthy: tuple[float, float]) -> NDAr
     """Take off what all of a scan has, (n, H, W) within bool (n, H, W): another scanner is no lesion.
 
     `healthy` are the median and the 84th percentile of healthy scores. The scan's median comes down to the first, and
-    the distance between both to the healthy one; never up, so that a quiet scan does not glow. Half the brain would have
-    to be diseased to move the median.
+    the distance between both to the healthy one; never up, so that a quiet scan does not glow. Half the brain would
+    have to be diseased to move the median.
     """
     if not within.any():
         return score

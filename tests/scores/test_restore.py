@@ -128,12 +128,13 @@ def test_bundled_model_equals_the_loop(method, level):
 
     bundle = Bundle.load("ixi-aligned", "cpu")
     scan = read_scan(samples_folder() / "lesions_t1.nii.gz")
-    grid = to_grid(scan, read_mask(samples_folder() / "lesions_brain.nii.gz", scan), bundle.config.grid)
-    chosen = [20, 40]
+    mask = read_mask(samples_folder() / "lesions_brain.nii.gz", scan)
+    grid = to_grid(scan, mask, bundle.config.grid, template=bundle.template)
+    chosen, (rows, columns) = [25, 40], (slice(5, 13), slice(4, 16))  # a window: the loop over all of it takes minutes
     position = torch.from_numpy(grid.position[chosen])
-    noise = torch.from_numpy(gumbel_batch(3, chosen, range(3), bundle.tokenizer.n_codes, bundle.code_shape))
+    noise = torch.from_numpy(gumbel_batch(3, chosen, range(3), bundle.tokenizer.n_codes, (8, 12)))
     with torch.inference_mode():
-        codes = bundle.tokenizer.encode(torch.from_numpy(grid.slices[chosen])[:, None], position)
+        codes = bundle.tokenizer.encode(torch.from_numpy(grid.slices[chosen])[:, None], position)[:, rows, columns]
         lambda_p = bundle.calibration.value("nll", level)
         restored, passes = assert_equals_the_loop(bundle.prior, codes, position, noise, lambda_p, method)
     assert (restored != codes[:, None]).any()
