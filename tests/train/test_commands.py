@@ -74,7 +74,7 @@ def test_train_calibrate_explore(data, tmp_path, capsys):
 
     bundle = Bundle.load(out, "cpu")
     calibration = bundle.calibration
-    assert (calibration.n_scans, calibration.n_slices) == (3, 36)
+    assert (calibration.n_scans, calibration.n_slices) == (3, 30)
     assert np.all(np.diff(calibration.nll) >= 0)
     for method in ("sequential", "anchored", "light", "regenerative"):
         assert calibration.value("pixel_score", "p99", kind=f"{method} smooth plain") > 0
@@ -154,7 +154,7 @@ def test_packing_real_scans(shared_data, tmp_path, monkeypatch):
         == 0
     )
     stack = Stack.load(tmp_path / "validation.npz")
-    assert stack.levels.shape[1:] == (80, 104)
+    assert stack.levels.shape[1:] == (72, 88)
     assert 55 < len(stack) < 85
     assert json.dumps(stack.clip) == "[-3.0, 4.0]"
     inside = stack.slices()[stack.mask]
