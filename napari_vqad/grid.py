@@ -112,13 +112,15 @@ class Grid:
             found = along_axes(on_axes, self.view, self.scan, order=order, cval=0.0)
         return found.astype(stack.dtype if order == 0 else np.float32)
 
-    def on_view(self, stack: np.ndarray, order: int = 1) -> np.ndarray:
-        """A map of the grid, (n, H, W), on the view's voxels, (R, A, S); zero beyond the grid."""
+    def on_view(self, stack: np.ndarray, order: int = 1, beyond: float = 0.0) -> np.ndarray:
+        """A map of the grid, (n, H, W), on the view's voxels, (R, A, S); `beyond` where the grid does not reach."""
         if not self.aligned:
             return self.to_axes(stack)
-        on_axes = torch.from_numpy(np.ascontiguousarray(self.to_axes(stack), np.float32))[None, None]
+        on_axes = torch.from_numpy(np.ascontiguousarray(self.to_axes(stack), np.float32) - np.float32(beyond))[
+            None, None
+        ]
         found = F.grid_sample(on_axes, self._field, "bilinear" if order else "nearest", "zeros", align_corners=True)
-        return found[0, 0].numpy().astype(stack.dtype)
+        return (found[0, 0].numpy() + np.float32(beyond)).astype(stack.dtype)
 
     def view_to_scan(self, array: np.ndarray, order: int = 1) -> np.ndarray:
         """An array on the view's voxels, (R, A, S), on the scan's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -98,10 +99,14 @@ class Maps:
         """The other evidence of a fused score, by place; made anew when NLL has been added."""
         made_of = kept.has_nll.tobytes()
         if self._others[0] != made_of:
-            grid = self.grid
-            maps = {LINEAR: self._evidence.linear(grid), NLL: self._evidence.nll(self.get("nll", kept), grid.mask)}
-            self._others = made_of, standardise(maps, self._places, grid.mask)
+            nll = {NLL: self._evidence.nll(self.get("nll", kept), self.grid.mask)}
+            self._others = made_of, self._linear | standardise(nll, self._places, self.grid.mask)
         return self._others[1]
+
+    @cached_property
+    def _linear(self) -> dict[str, np.ndarray]:
+        """What the linear model says of the scan; no setting and no network changes it."""
+        return standardise({LINEAR: self._evidence.linear(self.grid)}, self._places, self.grid.mask)
 
 
 def _made_of(name: str, kept: Kept, j: int) -> Hashable:

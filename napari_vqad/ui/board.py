@@ -167,10 +167,7 @@ class Board:
             self._drawn[name] = stack
             if name.startswith("restoration"):  # beyond mask and grid as dark as the background
                 dark = np.float32(WINDOW[0])
-                # Beyond an aligned grid lies zero, so what is interpolated is counted from the dark.
-                plain = grid.on_view(np.where(grid.mask, stack, dark)) if not grid.aligned else None
-                lifted = np.where(grid.mask, stack - dark, np.float32(0))
-                shown = grid.on_view(lifted) + dark if plain is None else plain
+                shown = grid.on_view(np.where(grid.mask, stack, dark), beyond=float(dark))
             else:
                 shown = grid.on_view(stack, order=0 if name == "flagged" else 1)
             # Into the layer's own memory: new data would make napari measure all layers anew, and that takes longer.
