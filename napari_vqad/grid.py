@@ -112,6 +112,12 @@ class Grid:
             found = along_axes(on_axes, self.view, self.scan, order=order, cval=0.0)
         return found.astype(stack.dtype if order == 0 else np.float32)
 
+    def from_scan(self, label: np.ndarray) -> np.ndarray:
+        """A label of the scan, (R, A, S), at the grid's voxel centres, float32 (n, H, W); zero beyond the scan."""
+        to_index = np.linalg.inv(self.scan.to_mm) @ self.placement
+        found = through(label.astype(np.float32), to_index, self.to_axes(self.mask).shape, order=0)
+        return np.moveaxis(found, self.axis, 0)
+
     def on_view(self, stack: np.ndarray, order: int = 1, beyond: float = 0.0) -> np.ndarray:
         """A map of the grid, (n, H, W), on the view's voxels, (R, A, S); `beyond` where the grid does not reach."""
         if not self.aligned:

@@ -13,7 +13,6 @@ from napari_vqad.errors import InputError
 from napari_vqad.evaluate.anomalies import KINDS, add_anomaly
 from napari_vqad.grid import Grid, GridSpec, to_grid
 from napari_vqad.io.nifti import read_mask, read_scan
-from napari_vqad.resample import through
 from napari_vqad.template import Template
 from napari_vqad.train.data import Stack
 
@@ -65,7 +64,7 @@ def folder_cases(
         answer = table.parent / f"{row['case']}_label.nii.gz"
         label = read_mask(answer, scan) if row["kind"] != NORMAL else np.zeros_like(mask)
         grid = to_grid(scan, mask, spec, template=template)
-        yield Case(row["case"], row["kind"], grid, _on_grid(label, grid), label, mask)
+        yield Case(row["case"], row["kind"], grid, grid.from_scan(label), label, mask)
 
 
 def simulated_cases(stack: Stack, spec: GridSpec, each: int = 2, seed: int = 77) -> Iterator[Case]:
@@ -78,11 +77,3 @@ def simulated_cases(stack: Stack, spec: GridSpec, each: int = 2, seed: int = 77)
             kind = kinds[(each * number + turn) % len(kinds)]
             changed, label = add_anomaly(grid, kind, np.random.default_rng([seed, number, turn]))
             yield Case(f"scan{number}-{turn}", kind, changed, label.astype(np.float32), label & grid.mask, grid.mask)
-
-
-def _on_grid(label: np.ndarray, grid: Grid) -> np.ndarray:
-    """A label of the scan at the grid's voxel centres."""
-    shape = grid.to_axes(grid.mask).shape
-    to_index = np.linalg.inv(grid.scan.to_mm) @ grid.placement
-    picked = through(label.astype(np.float32), to_index, shape, order=0)
-    return np.moveaxis(picked, grid.axis, 0)

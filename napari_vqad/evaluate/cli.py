@@ -11,6 +11,7 @@ from typing import get_args
 import torch
 
 from napari_vqad.bundle import Bundle
+from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import kind_table, overall_table, run, write_json
 from napari_vqad.evaluate.findings import examine, table
@@ -102,6 +103,10 @@ def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
     album = Album() if args.pictures else None
     look = album.add if album else None
     linear = pca is not None or bundle.linear is not None
+    if args.ablation and (bundle.linear is None or not (bundle.places and bundle.places.maps)):
+        raise InputError(
+            f"{bundle.name} knows no places, and has nothing to take away; give an aligned, calibrated bundle."
+        )
     ways = ablation(args.ablation) if args.ablation else of_methods(tuple(args.methods), linear)
     rows = run(bundle, cases, settings, ways, pca, lambda line: print(line, flush=True), look)
     print(f"\n{overall_table(rows)}\n\n{kind_table(rows)}\n\n{time.monotonic() - started:.0f} s")

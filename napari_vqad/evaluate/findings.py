@@ -12,7 +12,6 @@ from napari_vqad.bundle import Bundle
 from napari_vqad.explorer import Explorer
 from napari_vqad.grid import to_grid
 from napari_vqad.io.nifti import read_mask, read_scan
-from napari_vqad.resample import through
 from napari_vqad.scores.findings import find
 from napari_vqad.settings import Settings
 
@@ -54,9 +53,7 @@ def examine(bundle: Bundle, settings: Settings, scan: Path, mask: Path | None, l
     name = scan.name.removesuffix(".gz").removesuffix(".nii")
     if label is None:
         return Found(name, len(found), None, np.nan, np.nan, grid.note)
-    to_index = np.linalg.inv(grid.scan.to_mm) @ grid.placement
-    on_axes = through(read_mask(label, volume).astype(np.float32), to_index, grid.to_axes(grid.mask).shape, order=1)
-    lesion = np.moveaxis(on_axes, grid.axis, 0) > 0.5
+    lesion = grid.from_scan(read_mask(label, volume)) > 0
     rank = next((i for i, f in enumerate(found, start=1) if (f.where & lesion).any()), 0)
     flagged = score > threshold
     hit = float((flagged & lesion).sum())

@@ -75,3 +75,9 @@ def test_simulated_cases_take_turns(tiny_bundle, head):
 def test_a_folder_without_cases(tmp_path, tiny_bundle):
     with pytest.raises(InputError, match=r"cases\.csv"):
         list(folder_cases(tmp_path, Bundle.load(tiny_bundle, "cpu").config.grid))
+
+
+def test_an_ablation_needs_a_bundle_that_knows_places(folder, tiny_bundle, capsys):
+    words = ["evaluate", "testset", folder, "--bundle", tiny_bundle, "--device", "cpu", "--ablation", "anchored"]
+    assert main([str(w) for w in words]) == 2
+    assert "knows no places" in capsys.readouterr().err
