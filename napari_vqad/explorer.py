@@ -127,7 +127,7 @@ class Explorer:
             before, self.settings = self.settings, settings
         if before != settings:
             self.changed.emit(set(MAPS) - ({"nll"} if before.slices == settings.slices else set()))
-        return self._grid is not None and bool(self._missing("nll") or self._missing("restoration"))
+        return self._grid is not None and not self.complete
 
     def cancel(self) -> None:
         """Stop `work` within a step of the networks; what is done is kept."""
@@ -290,6 +290,11 @@ class Explorer:
     def thresholds(self) -> Thresholds:
         """The thresholds in force, each in its own unit."""
         return resolve(self.settings, self.bundle.calibration)
+
+    @property
+    def complete(self) -> bool:
+        """Is everything there that the settings ask for? Slices without brain need nothing."""
+        return not (self._missing("nll") or self._missing("restoration"))
 
     def ready(self, name: str) -> np.ndarray:
         """bool (n,): slices whose map is complete for the settings."""

@@ -163,7 +163,7 @@ class Hands:
         return self.explorer.bundle.calibration.value("nll", place) if isinstance(place, str) else place
 
     def _idle(self) -> bool:
-        return self.dock.analyse.isEnabled() and bool(self.explorer.ready("restoration").all())
+        return self.dock.analyse.isEnabled() and self.explorer.complete
 
     def _rest(self, seconds: float = 2.5 * PAUSE / 1000) -> None:
         """Long enough that the next move is a first one, and is not held back."""
