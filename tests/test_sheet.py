@@ -43,7 +43,9 @@ def test_one_scale_for_all_scans(explorer, head):
     louder = type(volume).from_array(volume.voxels**2, volume.affine, name="louder")
     explorer.open(louder, mask)
     assert limits(explorer) == before
-    assert all(low == 0 < high for low, high in before.values())
+    assert before["nll"][0] == explorer.bundle.calibration.value("nll", "p75")
+    assert (before["residual"][0], before["pixel_score"][0]) == (0, 0)
+    assert all(low < high for low, high in before.values())
 
 
 def test_nothing_is_painted_at_zero():

@@ -132,7 +132,7 @@ def test_bundled_model_equals_the_loop(method, level):
     grid = to_grid(scan, mask, bundle.config.grid, template=bundle.template)
     chosen, (rows, columns) = [25, 40], (slice(5, 13), slice(4, 16))  # a window: the loop over all of it takes minutes
     position = torch.from_numpy(grid.position[chosen])
-    noise = torch.from_numpy(gumbel_batch(3, chosen, range(3), bundle.tokenizer.n_codes, (8, 12)))
+    noise = torch.from_numpy(gumbel_batch(3, chosen, range(10), bundle.tokenizer.n_codes, (8, 12)))
     with torch.inference_mode():
         codes = bundle.tokenizer.encode(torch.from_numpy(grid.slices[chosen])[:, None], position)[:, rows, columns]
         lambda_p = bundle.calibration.value("nll", level)

@@ -10,7 +10,9 @@ from napari_vqad.cli import main
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
 from napari_vqad.grid import Grid, GridSpec
+from napari_vqad.paths import models_folder
 from napari_vqad.settings import Settings
+from napari_vqad.template import Template
 from napari_vqad.train.data import Stack
 from napari_vqad.train.recipe import FOLDER, Recipe
 
@@ -138,6 +140,8 @@ def test_packing_real_scans(shared_data, tmp_path, monkeypatch):
 
     few = module.ixi_subjects
     monkeypatch.setattr(module, "ixi_subjects", lambda folder, split: few(folder, split)[:1])
+    # That of all training subjects: grey values are harmonised to it, and one subject is no population.
+    Template.load(models_folder() / "ixi-aligned").save(tmp_path)
     assert (
         main(
             [
