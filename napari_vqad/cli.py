@@ -54,7 +54,7 @@ def build_parser(words: set[str]) -> argparse.ArgumentParser:
     score.set_defaults(func=run_score)
 
     bench = commands.add_parser("bench", help="measure how quick restorations and sliders are on this machine")
-    bench.add_argument("--quick", action="store_true", help="fewer slices and rounds: about two minutes on a CPU")
+    bench.add_argument("--quick", action="store_true", help="fewer slices and rounds: a few minutes on a CPU")
     bench.add_argument("--json", type=Path, help="write everything measured here")
     _model_options(bench)
     bench.set_defaults(func=run_bench)
