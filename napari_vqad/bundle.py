@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -20,11 +20,12 @@ from napari_vqad.errors import InputError
 from napari_vqad.grid import GridSpec
 from napari_vqad.nets.pca import FILE as LINEAR
 from napari_vqad.nets.pca import PCA
-from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig, Prior
+from napari_vqad.nets.prior import MaskedPrior, Prior, PriorConfig, make_prior
 from napari_vqad.nets.tokenizer import VQVAE, Tokenizer, TokenizerConfig
 from napari_vqad.paths import models_folder
 from napari_vqad.places import FILE as PLACES
 from napari_vqad.places import Places
+from napari_vqad.settings import Method, Settings
 from napari_vqad.template import FILE as TEMPLATE
 from napari_vqad.template import Template
 
@@ -39,7 +40,7 @@ class BundleConfig(BaseModel):
     description: str
     grid: GridSpec = GridSpec()
     tokenizer: TokenizerConfig
-    prior: PixelSnailConfig
+    prior: PriorConfig
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,11 @@ class Bundle:
     hash: str
     config: BundleConfig
     tokenizer: Tokenizer
-    prior: Prior
+    prior: Prior | MaskedPrior
     calibration: Calibration
     device: torch.device
     template: Template | None = None  # of a model that knows aligned heads
-    places: Places | None = None  # what is normal where, of such a model
+    places: Places = field(default_factory=Places.none)  # what is normal where, of such a model
     linear: PCA | None = None  # its second opinion
 
     @property
@@ -66,6 +67,35 @@ class Bundle:
     def title(self) -> str:
         """What the list of models shows."""
         return self.config.title
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The ways of restoring that its prior knows, the one to begin with first."""
+        masked = isinstance(self.prior, MaskedPrior)
+        return ("masked", "regenerative") if masked else ("anchored", "sequential", "light", "regenerative")
+
+    @property
+    def causal(self) -> Prior:
+        """Its prior, where that sees the past alone.
+
+        Raises:
+            InputError: it sees both sides.
+        """
+        if isinstance(self.prior, MaskedPrior):
+            raise InputError(f"{self.title} has a masked prior; this needs a causal one.")
+        return self.prior
+
+    def fitting(self, settings: Settings) -> Settings:
+        """The settings with a method that this bundle knows: its first, where nobody has chosen one.
+
+        Raises:
+            InputError: a method was chosen that its prior cannot do.
+        """
+        if settings.method in self.methods:
+            return settings
+        if "method" in settings.model_fields_set:
+            raise InputError(f"{self.title} cannot restore by '{settings.method}'; choose {' or '.join(self.methods)}.")
+        return settings.model_copy(update={"method": self.methods[0]})
 
     @property
     def code_shape(self) -> tuple[int, int]:
@@ -86,7 +116,7 @@ class Bundle:
         config = read_config(folder)
         target = pick_device(device)
         tokenizer = load_weights(VQVAE(config.tokenizer), folder / "tokenizer.safetensors")
-        prior = load_weights(PixelSNAIL(config.prior, config.tokenizer.n_codes), folder / "prior.safetensors")
+        prior = load_weights(make_prior(config.prior, config.tokenizer.n_codes), folder / "prior.safetensors")
         calibration = calibration or _read_json(folder / "calibration.json", Calibration)
         return cls(
             folder,
@@ -97,14 +127,14 @@ class Bundle:
             calibration,
             target,
             Template.load(folder) if config.grid.aligned else None,
-            Places.load(folder) if config.grid.aligned else None,
+            Places.load(folder) if config.grid.aligned else Places.none(),
             PCA.load(folder, config.grid.shape) if config.grid.aligned else None,
         )
 
     def to(self, device: str) -> Bundle:
         """The same bundle on another device; this one is no longer of use."""
         target = pick_device(device)
-        return replace(self, tokenizer=self.tokenizer.to(target), prior=self.prior.to(target), device=target)  # type: ignore[attr-defined]
+        return replace(self, tokenizer=self.tokenizer.to(target), prior=self.prior.to(target), device=target)  # type: ignore[attr-defined,union-attr]
 
 
 def list_bundles(folder: Path | None = None) -> list[Path]:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 
-Key = tuple[str, float, int]  # method, λ_p in nats, seed
 _versions = count(1)
+
+
+class Rule(NamedTuple):
+    """What a slice's restorations depend on: method, λ_p in nats, seed of the draws."""
+
+    method: str
+    lambda_p: float
+    seed: int
 
 
 class Restorations:
@@ -67,21 +75,21 @@ class Budget:
 
     def __init__(self, n_bytes: int) -> None:
         self.n_bytes = n_bytes
-        self._kept: OrderedDict[Key, Restorations] = OrderedDict()
+        self._kept: OrderedDict[Rule, Restorations] = OrderedDict()
 
-    def get(self, key: Key) -> Restorations | None:
+    def get(self, key: Rule) -> Restorations | None:
         """Those of a key, now the most recently used."""
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
-    def put(self, key: Key, value: Restorations) -> None:
+    def put(self, key: Rule, value: Restorations) -> None:
         """Keep new ones."""
         self._kept[key] = value
         self._kept.move_to_end(key)
         self.trim()
 
-    def near(self, key: Key) -> list[tuple[float, Restorations]]:
+    def near(self, key: Rule) -> list[tuple[float, Restorations]]:
         """(λ_p, restorations) of the same method and seed at other λ_p, the nearest first."""
         method, lambda_p, seed = key
         near = [k for k in self._kept if (k[0], k[2]) == (method, seed) and k[1] != lambda_p]

@@ -21,8 +21,8 @@ import torch
 from psygnal import Signal
 
 from napari_vqad.bundle import Bundle
-from napari_vqad.cache import Budget, Key, Restorations, guess_from
-from napari_vqad.calibration import Thresholds, pixel_kind, resolve
+from napari_vqad.cache import Budget, Restorations, Rule, guess_from
+from napari_vqad.calibration import Thresholds, resolve
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.errors import InputError
 from napari_vqad.grid import Grid, to_grid
@@ -74,7 +74,7 @@ class Explorer:
     def __init__(self, bundle: Bundle, settings: Settings | None = None, cache_bytes: int = 512 * 2**20) -> None:
         self.bundle = bundle
         self.detector = VQDetector(bundle)
-        self.settings = settings or Settings()
+        self.settings = bundle.fitting(settings or Settings())
         self.focus = 0
         self.seconds: dict[str, float] = {}
         self.volume: Volume | None = None
@@ -119,8 +119,9 @@ class Explorer:
     def change(self, settings: Settings) -> bool:
         """Take new settings; True when `work` has something to do.
 
-        Another `axis` needs `open` again, and is refused here.
+        Another `axis` needs `open` again, and is refused here, as is a method that the bundle does not know.
         """
+        settings = self.bundle.fitting(settings)
         if self._grid is not None and settings.axis != self.settings.axis:
             raise InputError("Another scan axis needs the scan to be analysed anew.")
         with self._lock:
@@ -190,16 +191,16 @@ class Explorer:
             self._do_nll(uncoded, generation)
         grid = self.grid
         with self._lock:
-            key, wanted, kept = self._key(), self._wanted(), self._restorations()
-            alike = self._inherit(key, kept, missing, wanted)
-            near = self._budget.near(key)
+            rule, wanted, kept = self._rule(), self._wanted(), self._restorations()
+            alike = self._inherit(rule, kept, missing, wanted)
+            near = self._budget.near(rule)
             self.in_hand = tuple(indices := self._lot(missing, kept, wanted))
         if alike or not indices:
             self.changed.emit(set(MAPS) - {"nll"})
             return alike
 
         def check() -> None:
-            if generation != self._generation or self._key() != key:
+            if generation != self._generation or self._rule() != rule:
                 raise SupersededError
 
         # Slices that have some of their restorations already get only the rest, and codes are not drawn twice.
@@ -208,11 +209,8 @@ class Explorer:
         position, codes = grid.position[indices], self._codes[indices]
         check()
         if chains:
-            method, lambda_p, seed = key
-            guess = guess_from(near, indices, chains, codes)
-            drawn = self.detector.restore(
-                codes, position, indices, chains, method=method, lambda_p=lambda_p, seed=seed, guess=guess, check=check
-            )
+            guess, nll = guess_from(near, indices, chains, codes), self._nll[indices]
+            drawn = self.detector.restore(codes, nll, position, indices, chains, rule, guess, check)
             with self._lock:
                 check()
                 for i, of_slice in zip(indices, drawn, strict=True):
@@ -229,14 +227,14 @@ class Explorer:
         self.changed.emit(set(MAPS) - {"nll"})
         return indices
 
-    def _inherit(self, key: Key, kept: Restorations, missing: list[int], wanted: int) -> list[int]:
+    def _inherit(self, rule: Rule, kept: Restorations, missing: list[int], wanted: int) -> list[int]:
         """Take over slices where no ℓ_i lies between this λ_p and another: what is unlikely is the same there.
 
         Not with the `sequential` rule, which compares other ℓ with λ_p, too. Returns the slices.
         """
-        method, lambda_p, _ = key
+        method, lambda_p, _ = rule
         found = []
-        for other_p, other in self._budget.near(key) if method in ("anchored", "light") else []:
+        for other_p, other in self._budget.near(rule) if method in ("anchored", "light", "masked") else []:
             low, high = sorted((lambda_p, other_p))
             crossed = np.asarray(((self._nll > low) & (self._nll <= high)).any((1, 2)))
             for i in missing:
@@ -281,11 +279,6 @@ class Explorer:
         if self._grid is None:
             raise InputError("There is no scan to explore yet.")
         return self._grid
-
-    @property
-    def maps(self) -> tuple[str, ...]:
-        """Names that `map` knows."""
-        return MAPS
 
     def thresholds(self) -> Thresholds:
         """The thresholds in force, each in its own unit."""
@@ -344,6 +337,11 @@ class Explorer:
         scores = sample_score(torch.from_numpy(self._nll), self.thresholds().lambda_s).numpy()
         return np.where(self._has_nll, scores, np.nan)
 
+    @property
+    def n_slices(self) -> int:
+        """How many slices hold brain; only these are analysed."""
+        return len(self._brain)
+
     def flagged_slices(self) -> np.ndarray:
         """bool (n,): AS_sample above its threshold."""
         return np.nan_to_num(self.slice_scores()) > self.thresholds().flag_slices
@@ -354,23 +352,23 @@ class Explorer:
 
     # ---- bookkeeping ----------------------------------------------------------------------------------------------
 
-    def _key(self) -> Key:
+    def _rule(self) -> Rule:
         # Regenerative restores nothing: neither λ_p nor the seed can matter.
         s = self.settings
         if s.method == "regenerative":
-            return s.method, 0.0, 0
-        return s.method, self.bundle.calibration.value("nll", s.lambda_p), s.seed
+            return Rule(s.method, 0.0, 0)
+        return Rule(s.method, self.bundle.calibration.value("nll", s.lambda_p), s.seed)
 
     def _wanted(self) -> int:
         return 1 if self.settings.method == "regenerative" else self.settings.n_restorations
 
     def _restorations(self) -> Restorations:
         """Those of the settings in force; made empty when there are none yet."""
-        key = self._key()
-        kept = self._budget.get(key)
+        rule = self._rule()
+        kept = self._budget.get(rule)
         if kept is None:
             kept = Restorations(len(self.grid), self.bundle.code_shape, self.grid.slices.shape[1:])
-            self._budget.put(key, kept)
+            self._budget.put(rule, kept)
         return kept
 
     def _chosen(self) -> list[int]:
@@ -391,9 +389,7 @@ class Explorer:
 
     def scale(self) -> str:
         """How the pixel score is measured: as the settings ask where the model knows places, else "plain"."""
-        places, s = self.bundle.places, self.settings
-        known = places is not None and self.grid.aligned and pixel_kind(s.method, s.pooling, "place") in places
-        return s.score if known else "plain"
+        return self.bundle.places.scale(self.settings) if self.grid.aligned else "plain"
 
     def _missing(self, name: str) -> list[int]:
         ready = self.ready(name)

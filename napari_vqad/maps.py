@@ -46,9 +46,9 @@ class Kept(NamedTuple):
 class Maps:
     """The maps of one scan on the model's grid."""
 
-    def __init__(self, grid: Grid, places: Places | None = None, linear: PCA | None = None) -> None:
+    def __init__(self, grid: Grid, places: Places, linear: PCA | None = None) -> None:
         self.grid = grid
-        self._places, self._evidence = places or Places({}, (0, 0, 0)), Evidence(linear)
+        self._places, self._evidence = places, Evidence(linear)
         self._others: tuple[Hashable, dict[str, np.ndarray]] = (None, {})
         self._consolidation = Consolidation(grid)
         self._answers: dict[str, tuple[Hashable, np.ndarray]] = {}

@@ -18,7 +18,9 @@ from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 from torch.nn import functional as F
 
+from napari_vqad.calibration import pixel_kind
 from napari_vqad.errors import InputError
+from napari_vqad.settings import Scale, Settings
 
 FILE = "places.safetensors"
 STEP = 2  # kept at every second voxel: the maps are smooth
@@ -34,6 +36,15 @@ class Places:
     maps: dict[str, NDArray]
     shape: tuple[int, int, int]
     _full: dict[str, tuple[NDArray, NDArray]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def none(cls) -> Places:
+        """Of a model that knows no places."""
+        return cls({}, (0, 0, 0))
+
+    def scale(self, settings: Settings) -> Scale:
+        """How a pixel score is measured: as the settings ask where this is known, else "plain"."""
+        return settings.score if pixel_kind(settings.method, settings.pooling, "place") in self else "plain"
 
     def __contains__(self, name: object) -> bool:
         return name in self.maps
@@ -65,7 +76,7 @@ class Places:
         """
         path = folder / FILE
         if not path.exists():
-            return cls({}, (0, 0, 0))
+            return cls.none()
         try:
             maps = load_file(path)
             n, h, w = maps.pop("shape").tolist()

@@ -117,7 +117,7 @@ class Result:
         beyond = f" {grid.outside:.0%} of it lies beyond the model's grid." if grid.outside > 0.02 else ""
         return (
             f"{self.mask_note}{beyond}{grid.note and f' {grid.note}'}\n"
-            f"{int(flagged.sum())} of {len(flagged)} slices and {volume:.1f} mL are flagged; "
+            f"{int(flagged.sum())} of {explorer.n_slices} slices and {volume:.1f} mL are flagged; "
             f"volume score {explorer.volume_score():.0f} nats."
         )
 

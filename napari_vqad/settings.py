@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from napari_vqad.errors import InputError
 
-Method = Literal["sequential", "anchored", "light", "regenerative"]
+Method = Literal["sequential", "anchored", "light", "masked", "regenerative"]
 Pooling = Literal["none", "2d", "3d", "smooth"]
 Scale = Literal["plain", "place", "fused"]
 
@@ -56,7 +56,8 @@ class Settings(BaseModel):
         "anchored",
         title="Method",
         description="How unlikely codes are replaced: one after the other (sequential), those found in the original "
-        "(anchored), all at once (light), or not at all (regenerative).",
+        "(anchored), all at once (light), from both sides (masked, by a prior of that kind), or not at all "
+        "(regenerative).",
     )
     n_restorations: int = Field(
         15,

@@ -162,7 +162,7 @@ def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
     chosen = f"{s.method}, λ_p {t.lambda_p:.2f} nats, S = {s.n_restorations}, k = {s.k:g}, pooling {s.pooling}"
     if s.method == "regenerative":
         chosen = f"regenerative, pooling {s.pooling}"
-    flagged = f"{int(explorer.flagged_slices().sum())} of {len(explorer.grid)} slices flagged ▲"
+    flagged = f"{int(explorer.flagged_slices().sum())} of {explorer.n_slices} slices flagged ▲"
     outline = f"outlined: pixel score above {t.flag_voxels:.2f}  ·  research use only, not a medical device"
     lines: tuple[tuple[float, str, dict[str, Any]], ...] = (
         (0.27, name, {"color": INK, "fontsize": 14, "fontweight": "bold"}),

@@ -12,8 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from napari_vqad.bundle import Bundle
+from napari_vqad.cache import Rule
 from napari_vqad.device import exact, quick
 from napari_vqad.nets.memory import Memory
+from napari_vqad.nets.prior import MaskedPrior
+from napari_vqad.scores.masked import masked_nll, resample
 from napari_vqad.scores.nll import log_probabilities, nll
 from napari_vqad.scores.noise import gumbel_batch
 from napari_vqad.scores.restore import Begun, begin, restore
@@ -42,39 +45,44 @@ class VQDetector:
         """ℓ (B, h, w) in nats, by the same arithmetic that `restore` compares with λ_p."""
         x = self._tensor(codes, torch.long)
         with exact(self.bundle.device):
-            log_p = log_probabilities(self.bundle.prior, x, self._tensor(position), Memory())
-        return nll(log_p, x).cpu().numpy()
+            prior, where = self.bundle.prior, self._tensor(position)
+            if isinstance(prior, MaskedPrior):
+                return masked_nll(prior, x, where).cpu().numpy()
+            return nll(log_probabilities(prior, x, where, Memory()), x).cpu().numpy()
 
     @torch.inference_mode()
     def restore(
         self,
         codes: NDArray,
+        nll: NDArray,
         position: NDArray,
         indices: list[int],
         chains: range,
-        *,
-        method: str,
-        lambda_p: float,
-        seed: int,
+        rule: Rule,
         guess: NDArray | None = None,
         check: Callable[[], None] = _no_check,
     ) -> NDArray[np.int16]:
         """Restored codes (B, S, h, w) of codes (B, h, w).
 
         Args:
-            codes, position: the slices.
+            codes, nll, position: the slices.
             indices: their numbers, which key the noise.
             chains: which restorations j.
-            method, lambda_p, seed: as in `Settings`; λ_p in nats.
+            rule: method, λ_p and seed.
             guess: (B, S, h, w), restorations at a λ_p nearby.
             check: called again and again; what it raises ends the work.
         """
-        if method == "regenerative":
+        if rule.method == "regenerative":
             return np.repeat(codes[:, None], len(chains), 1).astype(np.int16)
         with exact(self.bundle.device):
-            begun = self._begin(codes, position, indices, chains, seed)
+            if isinstance(prior := self.bundle.prior, MaskedPrior):
+                noise = gumbel_batch(rule.seed, indices, chains, prior.n_codes, codes.shape[1:])
+                unlikely, x = self._tensor(nll) > rule.lambda_p, self._tensor(codes, torch.long)
+                again = resample(prior, x, self._tensor(position), unlikely, self._tensor(noise))
+                return again.cpu().numpy().astype(np.int16)
+            begun = self._begin(codes, position, indices, chains, rule.seed)
             start = None if guess is None else self._tensor(guess, torch.long)
-            restored, _ = restore(begun, lambda_p, method, start, check)
+            restored, _ = restore(begun, rule.lambda_p, rule.method, start, check)
         return restored.cpu().numpy().astype(np.int16)
 
     def _begin(self, codes: NDArray, position: NDArray, indices: list[int], chains: range, seed: int) -> Begun:
@@ -84,7 +92,7 @@ class VQDetector:
             return self._begun[1]
         noise = gumbel_batch(seed, indices, chains, self.bundle.tokenizer.n_codes, codes.shape[1:])
         x = self._tensor(codes, torch.long)
-        begun = begin(self.bundle.prior, x, self._tensor(position), self._tensor(noise))
+        begun = begin(self.bundle.causal, x, self._tensor(position), self._tensor(noise))
         if len(indices) == 1:
             self._begun = key, begun
         return begun

@@ -21,12 +21,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_vqad.bundle import Bundle
+from napari_vqad.cache import Rule
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.evaluate.loop import restore_by_loop
 from napari_vqad.explorer import AT_ONCE, Explorer
 from napari_vqad.grid import Grid, to_grid
 from napari_vqad.io.nifti import read_mask, read_scan
-from napari_vqad.nets.pixelsnail import PixelSNAIL, Prior
+from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
+from napari_vqad.nets.prior import Prior
 from napari_vqad.nets.tokenizer import VQVAE
 from napari_vqad.paths import samples_folder
 from napari_vqad.scores.noise import gumbel_batch
@@ -89,7 +91,7 @@ def coded(bundle: Bundle, grid: Grid) -> Slices:
     """All slices of a grid, with λ_p at the healthy 90th percentile."""
     codes = torch.from_numpy(VQDetector(bundle).encode(grid.slices, grid.position)).long().to(bundle.device)
     position = torch.from_numpy(grid.position).to(bundle.device)
-    return Slices(bundle.prior, codes, position, list(range(len(grid))), bundle.calibration.value("nll", "p90"))
+    return Slices(bundle.causal, codes, position, list(range(len(grid))), bundle.calibration.value("nll", "p90"))
 
 
 @torch.inference_mode()
@@ -156,6 +158,7 @@ def with_decode(bundle: Bundle, grid: Grid, rows: Sequence[int], chains: int, tr
     detector, found, chosen = VQDetector(bundle), {}, list(rows)
     at_once = AT_ONCE.get(bundle.device.type, AT_ONCE["cpu"])
     codes = detector.encode(grid.slices[chosen], grid.position[chosen])
+    nll = detector.nll(codes, grid.position[chosen])
     lambda_p = bundle.calibration.value("nll", "p90")
 
     def run(method: str) -> None:
@@ -165,7 +168,7 @@ def with_decode(bundle: Bundle, grid: Grid, rows: Sequence[int], chains: int, tr
             place, indices = grid.position[chosen[lot]], chosen[lot]
             # A detector of its own: one that is kept would remember noise and first pass.
             drawn = VQDetector(bundle).restore(
-                codes[lot], place, indices, range(chains), method=method, lambda_p=lambda_p, seed=0
+                codes[lot], nll[lot], place, indices, range(chains), Rule(method, lambda_p, 0)
             )
             detector.difference(grid.slices[indices], drawn, place, max(1, at_once // 2))
 
@@ -199,6 +202,7 @@ def paper_size(device: torch.device, chains: int, quick: bool, report: Callable[
     recipe = Recipe.read("paper-160")
     torch.manual_seed(0)
     tokenizer = VQVAE(recipe.tokenizer).eval().to(device)
+    assert isinstance(recipe.prior, PixelSnailConfig)
     prior = PixelSNAIL(recipe.prior, recipe.tokenizer.n_codes).eval().to(device)
     for parameter in prior.parameters():  # fresh weights start at zero where it matters: such a prior has no context
         torch.nn.init.normal_(parameter, std=0.05)
@@ -240,7 +244,7 @@ def work_of(bundle: Bundle) -> dict[str, float]:
     """GFLOP of a pass of the prior over one slice, and of one decoded picture."""
     codes, place = torch.zeros(1, *bundle.code_shape, dtype=torch.long), torch.zeros(1)
     found = {}
-    for name, run in (("pass", bundle.prior.logits), ("picture", bundle.tokenizer.decode)):
+    for name, run in (("pass", bundle.causal.logits), ("picture", bundle.tokenizer.decode)):
         with torch.no_grad(), FlopCounterMode(display=False) as flops:
             run(codes.to(bundle.device), place.to(bundle.device))
         found[name] = flops.get_total_flops() / 1e9

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from napari_vqad.nets.pixelsnail import Prior
+from napari_vqad.nets.prior import Prior
 from napari_vqad.scores.nll import log_probabilities
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_vqad.nets.memory import Memory
-from napari_vqad.nets.pixelsnail import Prior, ResumingPrior
+from napari_vqad.nets.prior import Prior, ResumingPrior
 
 
 def log_probabilities(prior: Prior, codes: Tensor, position: Tensor, memory: Memory | None = None) -> Tensor:

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from napari_vqad.nets.memory import Memory
-from napari_vqad.nets.pixelsnail import Prior, ResumingPrior
+from napari_vqad.nets.prior import Prior, ResumingPrior
 from napari_vqad.scores.nll import log_probabilities, nll
 
 # Codes that one evaluation should hold. Fewer, and the overhead of an evaluation shows; more, and windows grow tall and

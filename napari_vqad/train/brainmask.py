@@ -106,7 +106,7 @@ def train(seen: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor], folder: 
     torch.manual_seed(schedule.seed)
     network = UNet3d().to(device)
 
-    def losses(rng: torch.Generator) -> Losses:
+    def losses(rng: torch.Generator, _step: int) -> Losses:
         index = torch.randint(len(seen[0]), (schedule.batch,), generator=rng, device=device).cpu()
         head, mask = augment(seen[0][index].float().to(device), seen[1][index].float().to(device), rng)
         logits = network(head).float()

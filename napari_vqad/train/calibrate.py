@@ -16,7 +16,7 @@ from napari_vqad.explorer import Explorer
 from napari_vqad.grid import Grid
 from napari_vqad.places import Places, measure
 from napari_vqad.scores.findings import LEAST, count
-from napari_vqad.settings import Method, Pooling, Settings
+from napari_vqad.settings import Pooling, Settings
 from napari_vqad.train.data import Stack
 
 COUNTED_FROM = 90.0  # percentile of the pixel score from which findings are counted; below it nobody would flag
@@ -54,7 +54,7 @@ def calibrate(bundle: Bundle, stack: Stack, report: Report = print) -> tuple[Cal
         for name, made in raw.items():
             for found, z in zip(others, by_place(name, made), strict=True):
                 found[name] = z
-    explorer = Explorer(replace(bundle, calibration=first, places=None))
+    explorer = Explorer(replace(bundle, calibration=first, places=Places.none()))
     tables: dict[str, dict[str, list[float]]] = {"residual": {}, "pixel_score": {}, "findings": {}}
 
     def add(kind: str, maps: Maps) -> None:
@@ -62,7 +62,7 @@ def calibrate(bundle: Bundle, stack: Stack, report: Report = print) -> tuple[Cal
         tables["pixel_score"][kind] = table
         tables["findings"][kind] = _findings(maps, table)
 
-    for method in get_args(Method):
+    for method in bundle.methods:
         residual, scores = _of_method(explorer, grids, method, report)
         tables["residual"][method] = _quantiles(np.concatenate([m[g] for m, g in zip(residual, masks, strict=True)]))
         for pooling, pooled in scores.items():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
@@ -15,8 +13,9 @@ from napari_vqad.bundle import Bundle
 from napari_vqad.calibration import Calibration
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.nets.codebook import perplexity
-from napari_vqad.settings import Method, Settings
+from napari_vqad.settings import Settings
 from napari_vqad.train.data import Stack
+from napari_vqad.train.history import read_history
 from napari_vqad.train.tokenizer import reconstruction_l1
 
 
@@ -60,7 +59,7 @@ def write_card(bundle: Bundle, calibration: Calibration, measured: Measured) -> 
     config, folder = bundle.config, bundle.folder
     tokenizer, prior = (_millions(folder / f"{name}.safetensors") for name in ("tokenizer", "prior"))
     h, w = bundle.code_shape
-    one_finding = _threshold_of_one_finding(calibration)
+    one_finding = _threshold_of_one_finding(bundle, calibration)
     (folder / "README.md").write_text(
         f"""# {config.title}
 
@@ -68,8 +67,8 @@ def write_card(bundle: Bundle, calibration: Calibration, measured: Measured) -> 
 
 | | |
 |---|---|
-| tokenizer | VQ-VAE, {tokenizer:.2f} M parameters, {config.grid.shape[0]}×{config.grid.shape[1]} pixels of {config.grid.spacing:g} mm → {h}×{w} codes, K = {config.tokenizer.n_codes}, D = {config.tokenizer.code_dim} |
-| prior | PixelSNAIL, {prior:.2f} M parameters, conditioned on slice position |
+| tokenizer | {_tokenizer(bundle)}, {tokenizer:.2f} M parameters, {config.grid.shape[0]}×{config.grid.shape[1]} pixels of {config.grid.spacing:g} mm → {h}×{w} codes, K = {config.tokenizer.n_codes}, D = {config.tokenizer.code_dim} |
+| prior | {_kind(bundle)}, {prior:.2f} M parameters, conditioned on slice position |
 | weights | float16, safetensors |
 
 ## Data
@@ -80,16 +79,7 @@ name: index mod 10 = 0 validation, = 1 calibration, the rest training. The IXI d
 
 ## Training
 
-Seed {_trained(folder, "tokenizer", "seed")}; {_trained(folder, "tokenizer", "steps")} steps for the tokenizer and {_trained(folder, "prior", "steps")} for the prior, batches of
-{_trained(folder, "tokenizer", "batch")} slices, Adam at {_trained(folder, "tokenizer", "lr")} and {_trained(folder, "prior", "lr")} with cosine decay, the weights of the best held-out loss kept.
-
-```
-napari-vqad train tokenizer --config RECIPE --data DATA --out models/{folder.name}
-napari-vqad train prior     --config RECIPE --data DATA --out models/{folder.name}
-napari-vqad calibrate models/{folder.name} --data DATA
-```
-
-RECIPE is `{folder.name}` (napari_vqad/train/recipes/{folder.name}.toml).
+{_training(bundle)}
 
 ## Measured
 
@@ -115,9 +105,9 @@ scanners, contrasts, ages or after surgery the scores rise for reasons that are 
     )
 
 
-def _threshold_of_one_finding(calibration: Calibration) -> str:
+def _threshold_of_one_finding(bundle: Bundle, calibration: Calibration) -> str:
     parts = []
-    for method in get_args(Method):
+    for method in bundle.methods:
         kind = calibration.pixel_kind(Settings(method=method))
         parts.append(f"{kind} {calibration.threshold_of_findings(kind):.2f}")
     return ", ".join(parts)
@@ -136,7 +126,25 @@ def _millions(path: Path) -> float:
     return sum(t.numel() for t in load_file(path).values()) / 1e6
 
 
-def _trained(folder: Path, what: str, key: str) -> str:
-    """A number of the schedule that a network was trained with, from its checkpoint's state."""
-    state = folder / ".training" / what / "state.json"
-    return str(json.loads(state.read_text())["schedule"][key]) if state.exists() else "(not recorded)"
+def _training(bundle: Bundle) -> str:
+    history = read_history(bundle.folder)
+    if not history:
+        return "Not recorded."
+    lines = []
+    for network, t in history.items():
+        s = t.schedule
+        lines.append(
+            f"The {network}: {t.loss}; {t.steps} steps of {s.batch} slices, Adam at {s.lr:g}"
+            f"{' with cosine decay' if s.decay else ''}, seed {s.seed}, the weights of the best held-out loss kept. {t.note}"
+        )
+    commands = [*(t.command for t in history.values()), f"napari-vqad calibrate models/{bundle.name} --data DATA"]
+    return "\n\n".join(line.strip() for line in lines) + "\n\n```\n" + "\n".join(commands) + "\n```"
+
+
+def _tokenizer(bundle: Bundle) -> str:
+    trained = read_history(bundle.folder).get("tokenizer")
+    return "VQ-GAN" if trained and "discriminator" in trained.loss else "VQ-VAE"
+
+
+def _kind(bundle: Bundle) -> str:
+    return {"pixelsnail": "PixelSNAIL", "gpt2": "GPT-2", "masked": "masked transformer"}[bundle.config.prior.kind]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 from pathlib import Path
 
 import torch
@@ -12,17 +13,20 @@ from napari_vqad.bundle import Bundle, find, fingerprint, load_weights, read_con
 from napari_vqad.calibration import Calibration
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
+from napari_vqad.nets.pca import FILE as LINEAR
 from napari_vqad.nets.pca import PCA
+from napari_vqad.nets.prior import MaskedPrior
 from napari_vqad.nets.tokenizer import VQVAE
 from napari_vqad.template import FILE as TEMPLATE
 from napari_vqad.template import Template
 from napari_vqad.train.calibrate import calibrate
 from napari_vqad.train.card import measure, write_card
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
+from napari_vqad.train.history import read_history, record, write_history
 from napari_vqad.train.prior import train_prior
 from napari_vqad.train.recipe import Recipe
 from napari_vqad.train.template import make_template
-from napari_vqad.train.tokenizer import train_tokenizer
+from napari_vqad.train.tokenizer import describe, train_tokenizer
 
 # Checkpoints live in a hidden folder of the bundle, so that the same command resumes what was killed.
 WORK = ".training"
@@ -36,20 +40,23 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     train = commands.add_parser("train", help="train a tokenizer, then a prior, on healthy scans")
     kinds = train.add_subparsers(required=True, metavar="WHAT")
     _command(kinds, "pack", "pack scans into small files, to carry to a GPU", run_pack)
-    _command(kinds, "tokenizer", "train the tokenizer of a bundle; resumes", run_tokenizer)
-    _command(kinds, "prior", "train the prior of a bundle that has a tokenizer; resumes", run_prior)
+    tokenizer = _command(kinds, "tokenizer", "train the tokenizer of a bundle; resumes", run_tokenizer)
+    tokenizer.add_argument("--start", metavar="BUNDLE", help="begin with this one's tokenizer, template, linear model")
+    prior = _command(kinds, "prior", "train the prior of a bundle that has a tokenizer; resumes", run_prior)
+    prior.add_argument("--tokenizer", metavar="BUNDLE", help="take tokenizer, template and linear model from this one")
     done = commands.add_parser("calibrate", help="write a bundle's healthy quantiles and its card")
     done.add_argument("bundle", help="name or folder of the bundle")
     _data(done)
     done.set_defaults(func=run_calibrate)
 
 
-def _command(kinds: argparse._SubParsersAction, name: str, text: str, func) -> None:
+def _command(kinds: argparse._SubParsersAction, name: str, text: str, func) -> argparse.ArgumentParser:
     parser = kinds.add_parser(name, help=text)
     parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle (of the packed files, for pack)")
     _data(parser)
     parser.set_defaults(func=func)
+    return parser
 
 
 def _data(parser: argparse.ArgumentParser) -> None:
@@ -72,14 +79,23 @@ def run_pack(args: argparse.Namespace) -> int:
 def run_tokenizer(args: argparse.Namespace) -> int:
     """Train a tokenizer and write it into the bundle."""
     recipe, device = _prepare(args)
+    start = None
+    if args.start:
+        source = find(args.start)
+        if (args.out / "config.json").exists() and source.resolve() == args.out.resolve():
+            raise InputError(f"{args.out} cannot begin with itself.")
+        _share(source, args.out, recipe)
+        start = load_weights(VQVAE(recipe.tokenizer), source / "tokenizer.safetensors")
     template = _template(args, recipe)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
-    if template is not None:
+    if template is not None and not (args.out / LINEAR).exists():
         PCA.fit(train.slices()).save(args.out)
     work, background = args.out / WORK / "tokenizer", recipe.grid.background
-    model = train_tokenizer(recipe.tokenizer, recipe.tokenizer_training, train, held_out, background, work, device)
+    training = recipe.tokenizer_training
+    model = train_tokenizer(recipe.tokenizer, training, train, held_out, background, work, device, start)
     (args.out / "config.json").write_text(recipe.bundle_config().model_dump_json(indent=2) + "\n")
     save_weights(model, args.out / "tokenizer.safetensors")
+    record(args.out, "tokenizer", _command_of(args, "start"), training.schedule, describe(training), work)
     print(f"wrote {args.out / 'tokenizer.safetensors'}; loss curves in {work / 'curves.png'}")
     return 0
 
@@ -87,6 +103,8 @@ def run_tokenizer(args: argparse.Namespace) -> int:
 def run_prior(args: argparse.Namespace) -> int:
     """Train a prior on the codes of the bundle's tokenizer and write it into the bundle."""
     recipe, device = _prepare(args)
+    if args.tokenizer:
+        _share(find(args.tokenizer), args.out, recipe)
     if not (args.out / "config.json").exists():
         raise InputError(f"{args.out} has no tokenizer yet; train it first.")
     config = read_config(args.out)
@@ -99,8 +117,33 @@ def run_prior(args: argparse.Namespace) -> int:
         config.model_copy(update={"prior": recipe.prior}).model_dump_json(indent=2) + "\n"
     )
     save_weights(model, args.out / "prior.safetensors")
+    seen = "hidden codes" if isinstance(model, MaskedPrior) else "codes"
+    loss = f"cross-entropy of {seen}, on codes of {recipe.prior_training.variants} versions of the training slices"
+    record(args.out, "prior", _command_of(args, "tokenizer"), recipe.prior_training.schedule, loss, work)
     print(f"wrote {args.out / 'prior.safetensors'}; loss curves in {work / 'curves.png'}")
     return 0
+
+
+def _command_of(args: argparse.Namespace, source: str) -> str:
+    """The command that was given, as the card shows it."""
+    what = {"start": "tokenizer", "tokenizer": "prior"}[source]
+    given = getattr(args, source)
+    other = f" --{source} {Path(given).name}" if given else ""
+    return f"napari-vqad train {what} --config {Path(args.config).stem} --data DATA --out models/{args.out.name}{other}"
+
+
+def _share(source: Path, out: Path, recipe: Recipe) -> None:
+    """Begin a bundle with what another one has but for its prior; the title is the recipe's."""
+    config = read_config(source)
+    if (config.tokenizer, config.grid) != (recipe.tokenizer, recipe.grid):
+        raise InputError(f"{source} has another tokenizer or grid than the recipe asks for.")
+    for name in ("tokenizer.safetensors", TEMPLATE, LINEAR):
+        if (source / name).exists():
+            shutil.copyfile(source / name, out / name)
+    history = read_history(source)
+    if "tokenizer" in history:
+        write_history(out, read_history(out) | {"tokenizer": history["tokenizer"]})
+    (out / "config.json").write_text(recipe.bundle_config().model_dump_json(indent=2) + "\n")
 
 
 def run_calibrate(args: argparse.Namespace) -> int:

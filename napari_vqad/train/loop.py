@@ -37,7 +37,7 @@ Losses = dict[str, Tensor]
 
 def fit(
     model: nn.Module,
-    losses: Callable[[torch.Generator], Losses],
+    losses: Callable[[torch.Generator, int], Losses],
     held_out: Callable[[], float],
     folder: Path,
     schedule: Schedule,
@@ -47,7 +47,7 @@ def fit(
 
     Args:
         model: on `device` already.
-        losses: generator → named losses; "loss" is the one to descend, the others are drawn as curves.
+        losses: generator and step → named losses; "loss" is the one to descend, the others are drawn as curves.
         held_out: the held-out loss, called with the model in eval mode.
         folder: where `checkpoint.safetensors`, `state.json`, `best.safetensors` and `curves.png` live. When it holds
             a checkpoint of the same schedule, training goes on from there.
@@ -76,7 +76,7 @@ def fit(
             group["lr"] = schedule.lr * _rate(step, schedule)
         model.train()
         with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
-            values = losses(rng)
+            values = losses(rng, step)
         optimiser.zero_grad(set_to_none=True)
         values["loss"].backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

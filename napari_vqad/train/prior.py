@@ -1,4 +1,4 @@
-"""Train a causal prior on the codes of healthy slices: mean NLL per code, in nats."""
+"""Train a prior on the codes of healthy slices: mean NLL per code, in nats."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
+from napari_vqad.nets.prior import MaskedPrior, PriorConfig, make_prior
 from napari_vqad.nets.tokenizer import VQVAE
+from napari_vqad.scores.masked import nll_by_folds
 from napari_vqad.train.augment import augment
 from napari_vqad.train.data import Stack
 from napari_vqad.train.loop import Losses, Schedule, fit
 from napari_vqad.train.tokenizer import batch
+
+AT_ONCE = 64  # slices
 
 
 class PriorTraining(BaseModel):
@@ -27,7 +31,7 @@ class PriorTraining(BaseModel):
 
 
 def train_prior(
-    config: PixelSnailConfig,
+    config: PriorConfig,
     training: PriorTraining,
     tokenizer: VQVAE,
     train: Stack,
@@ -35,10 +39,10 @@ def train_prior(
     background: float,
     folder: Path,
     device: torch.device,
-) -> PixelSNAIL:
+) -> nn.Module:
     """Train, keep the weights with the lowest held-out NLL per code (nats), return the network in eval mode."""
     torch.manual_seed(training.schedule.seed)
-    model = PixelSNAIL(config, tokenizer.n_codes).to(device)
+    model = make_prior(config, tokenizer.n_codes).to(device)
     rng = torch.Generator(device=device).manual_seed(training.schedule.seed)
     # The first version is the scans as they are, since that is what the prior will be asked about.
     codes = torch.cat(
@@ -50,16 +54,14 @@ def train_prior(
     position = torch.from_numpy(train.position).repeat(training.variants)
     unseen, unseen_position = encode(tokenizer, held_out, background, device), torch.from_numpy(held_out.position)
 
-    def losses(rng: torch.Generator) -> Losses:
+    def losses(rng: torch.Generator, _step: int) -> Losses:
         index = torch.randint(len(codes), (training.schedule.batch,), generator=rng, device=device).cpu()
-        return {"loss": nll(model, codes[index].to(device), position[index].to(device))}
+        return {"loss": loss(model, codes[index].to(device), position[index].to(device), rng)}
 
     def score() -> float:
-        parts = range(0, len(unseen), 64)
+        parts = [slice(i, i + AT_ONCE) for i in range(0, len(unseen), AT_ONCE)]
         sums = [
-            float(nll(model, unseen[i : i + 64].to(device), unseen_position[i : i + 64].to(device)))
-            * len(unseen[i : i + 64])
-            for i in parts
+            held_out_nll(model, unseen[p].to(device), unseen_position[p].to(device)) * len(unseen[p]) for p in parts
         ]
         return sum(sums) / len(unseen)
 
@@ -67,9 +69,37 @@ def train_prior(
     return model
 
 
-def nll(model: PixelSNAIL, codes: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
-    """Mean −ln p(x_i | x_<i) over the codes of a batch, nats."""
-    return F.cross_entropy(model.logits(codes, position).float(), codes)
+def loss(model: nn.Module, codes: Tensor, position: Tensor, rng: torch.Generator) -> Tensor:
+    """Mean −ln p(x_i | …) over the codes of a batch, nats: over the hidden ones, for a prior that sees both sides."""
+    if not isinstance(model, MaskedPrior):
+        return F.cross_entropy(model.logits(codes, position).float(), codes)  # type: ignore[operator]
+    hidden = hide(codes.shape, rng, codes.device)
+    each = F.cross_entropy(model.logits_beside(codes, hidden, position).float(), codes, reduction="none")
+    return each[hidden].mean()
+
+
+def held_out_nll(model: nn.Module, codes: Tensor, position: Tensor) -> float:
+    """Mean NLL per code, nats; by folds, with nothing else hidden, for a prior that sees both sides."""
+    if not isinstance(model, MaskedPrior):
+        return float(F.cross_entropy(model.logits(codes, position).float(), codes))  # type: ignore[operator]
+    nothing = torch.zeros(codes.shape, dtype=torch.bool, device=codes.device)
+    return float(nll_by_folds(model, codes, position, nothing).mean())
+
+
+def hide(shape: torch.Size, rng: torch.Generator, device: torch.device) -> Tensor:
+    """Which codes (B, h, w) to hide: scattered ones, patches, or both; lesions hide patches.
+
+    Scattered at a rate drawn between 5 and 60 %, patches being smooth noise above a level that leaves up to half.
+    """
+    b, h, w = shape
+    rate = 0.05 + 0.55 * torch.rand(b, 1, 1, generator=rng, device=device)
+    scattered = torch.rand(shape, generator=rng, device=device) < rate
+    coarse = torch.randn(b, 1, max(2, h // 4), max(2, w // 4), generator=rng, device=device)
+    smooth = F.interpolate(coarse, (h, w), mode="bicubic", align_corners=False)[:, 0]
+    patches = smooth > 1.5 * torch.rand(b, 1, 1, generator=rng, device=device)
+    turn = torch.rand(b, 1, 1, generator=rng, device=device)
+    hidden = torch.where(turn < 0.5, scattered, torch.where(turn < 0.75, patches, scattered | patches))
+    return hidden | ~hidden.flatten(1).any(1)[:, None, None]  # where nothing would be asked, everything is
 
 
 @torch.no_grad()
@@ -83,8 +113,8 @@ def encode(
 ) -> torch.Tensor:
     """Codes (N, h, w) of all slices, augmented when a generator is given."""
     parts = []
-    for start in range(0, len(stack), 64):
-        slices, mask, position = batch(stack, slice(start, start + 64), device)
+    for start in range(0, len(stack), AT_ONCE):
+        slices, mask, position = batch(stack, slice(start, start + AT_ONCE), device)
         if rng is not None:
             slices, _ = augment(slices, mask, background, rng, sway)
         parts.append(tokenizer.encode(slices, position).cpu())

@@ -11,6 +11,7 @@ from napari_vqad.bundle import BundleConfig
 from napari_vqad.errors import InputError
 from napari_vqad.grid import GridSpec
 from napari_vqad.nets.pixelsnail import PixelSnailConfig
+from napari_vqad.nets.prior import PriorConfig
 from napari_vqad.nets.tokenizer import TokenizerConfig
 from napari_vqad.train.prior import PriorTraining
 from napari_vqad.train.tokenizer import TokenizerTraining
@@ -29,7 +30,7 @@ class Recipe(BaseModel):
     slices: int = Field(72, ge=1, description="slices of the template, where the grid is aligned")
     tokenizer: TokenizerConfig = TokenizerConfig()
     tokenizer_training: TokenizerTraining = TokenizerTraining()
-    prior: PixelSnailConfig = PixelSnailConfig()
+    prior: PriorConfig = PixelSnailConfig()
     prior_training: PriorTraining = PriorTraining()
 
     @classmethod

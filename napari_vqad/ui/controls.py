@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QSpinBox, QWidget
 from superqt import QLabeledDoubleSlider, QLabeledSlider
 from superqt.utils import qthrottled, signals_blocked
@@ -112,6 +113,15 @@ class BoxKnob(Knob):
         """Show a value."""
         with signals_blocked(self.box):
             self._put(value)
+
+    def offer(self, choices: tuple[str, ...]) -> None:
+        """Let only these be chosen; the others stay in the list, greyed out, so that one sees what there is."""
+        model = self.box.model() if isinstance(self.box, QComboBox) else None
+        if isinstance(model, QStandardItemModel):
+            for row in range(model.rowCount()):
+                item = model.item(row)
+                item.setEnabled(item.text() in choices)
+                item.setToolTip("" if item.isEnabled() else "Not with this model's prior.")
 
 
 class RangeKnob(Knob):

@@ -22,11 +22,11 @@ def open_sample(
     viewer.window.add_dock_widget(dock, name="VQ Anomaly Explorer", area="right")
     if bundle is not None:
         folder = find(bundle)
-        if all(value != folder for _, value in dock.bundle.items()):  # one that does not come along
-            dock.bundle.box.addItem(read_config(folder).title, folder)
-        dock.bundle.pick(folder)
+        if all(value != folder for _, value in dock.inputs.bundle.items()):  # one that does not come along
+            dock.inputs.bundle.box.addItem(read_config(folder).title, folder)
+        dock.inputs.bundle.pick(folder)
     if device is not None:
-        dock.device.pick(device)
+        dock.inputs.device.pick(device)
     dock.start()
     return dock
 

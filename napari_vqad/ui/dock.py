@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-from napari.layers import Image, Labels
 from napari.viewer import Viewer
 from pydantic import ValidationError
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QFileDialog,
-    QFormLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
-    QMessageBox,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -28,13 +22,11 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_vqad.bundle import read_config
 from napari_vqad.calibration import Score, resolve
-from napari_vqad.errors import InputError
 from napari_vqad.sheet import unit_and_healthy
 from napari_vqad.ui.board import VIEWS
-from napari_vqad.ui.choosers import Chooser
-from napari_vqad.ui.controls import Knob, RangeKnob, SliderKnob, make_knob
+from napari_vqad.ui.controls import BoxKnob, Knob, RangeKnob, SliderKnob, make_knob
+from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.legend import Legend
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
@@ -71,7 +63,8 @@ class ExplorerDock(QScrollArea):
         column.setSpacing(5)
         self.setWidget(body)
 
-        self._make_inputs(column, preferences.bundles, preferences.device)
+        self.inputs = Inputs(preferences.bundles, preferences.device)
+        column.addWidget(self.inputs)
         self._make_run(column)
         self._make_views(column)
         self._make_slices(column)
@@ -88,33 +81,6 @@ class ExplorerDock(QScrollArea):
         self._show_settings()
 
     # ---- widgets --------------------------------------------------------------------------------------------------
-
-    def _make_inputs(self, column: QVBoxLayout, bundles: list[Path], device: str) -> None:
-        form = QFormLayout()
-        form.setSpacing(4)
-        self.scan = Chooser("Open a T1 head with File → Open, or File → Open Sample.")
-        self.brain = Chooser("The brain: made here, a Labels layer, or a NIfTI file.")
-        self.bundle = Chooser("Tokenizer and prior that judge the scan.")
-        self.device = Chooser("Where the networks run; auto takes the GPU if there is one.")
-        self.device.fill([(name, name) for name in ("auto", "cuda", "mps", "cpu")])
-        self.device.pick(device)
-        for folder in bundles:
-            try:
-                self.bundle.box.addItem(read_config(folder).title, folder)
-            except InputError as error:
-                self.bundle.box.addItem(f"{folder.name} (does not fit)", folder)
-                self.bundle.box.setItemData(self.bundle.box.count() - 1, str(error), Qt.ItemDataRole.ToolTipRole)
-        self.card = QToolButton()
-        self.card.setText(" i ")
-        self.card.setToolTip("Show the model's card: data, licence, metrics, limits of use.")
-        row = QHBoxLayout()
-        row.addWidget(self.bundle.box, 1)
-        row.addWidget(self.card)
-        form.addRow("Scan", self.scan.box)
-        form.addRow("Mask", self.brain.box)
-        form.addRow("Model", row)
-        form.addRow("Device", self.device.box)
-        column.addLayout(form)
 
     def _make_run(self, column: QVBoxLayout) -> None:
         row = QHBoxLayout()
@@ -206,8 +172,6 @@ class ExplorerDock(QScrollArea):
         session, layers = self.session, self.viewer.layers
         self.analyse.clicked.connect(self.start)
         self.cancel.clicked.connect(session.cancel)
-        self.card.clicked.connect(self._show_card)
-        self.brain.box.activated.connect(self._on_mask)
         self.views.buttonClicked.connect(lambda _button: self._show_view())
         self.which.valueChanged.connect(lambda _value: self._show_view())
         self.beside.toggled.connect(self._on_beside)
@@ -246,14 +210,14 @@ class ExplorerDock(QScrollArea):
 
     def start(self) -> None:
         """Analyse the chosen scan."""
-        scan, bundle = self.scan.value, self.bundle.value
+        scan, mask, bundle, device = self.inputs.chosen()
         if scan is None or bundle is None:
             missing = "scan: open one with File → Open or File → Open Sample" if scan is None else "model"
             self.status.setText(f"There is no {missing}.")
             return
         # Only while nothing can be counted: the bar's animation draws the window anew all the time, and takes a core.
         self.progress.setRange(0, 0)
-        self.session.analyse(Order(scan, self.brain.value, bundle, self.device.value))
+        self.session.analyse(Order(scan, mask, bundle, device))
 
     def _on_turned(self, name: str, value: object) -> None:
         try:
@@ -262,14 +226,6 @@ class ExplorerDock(QScrollArea):
             self.status.setText(error.errors()[0]["msg"])
         if name == "method":
             self.session.board.rescale()
-
-    def _on_mask(self, _index: int) -> None:
-        if self.brain.value == "file":
-            path, _ = QFileDialog.getOpenFileName(self, "Brain mask", "", "NIfTI (*.nii *.nii.gz)")
-            self.brain.box.setCurrentIndex(0)
-            if path:
-                self.brain.box.insertItem(1, Path(path).name, Path(path))
-                self.brain.box.setCurrentIndex(1)
 
     def view_name(self) -> str:
         """The question that is shown."""
@@ -299,35 +255,17 @@ class ExplorerDock(QScrollArea):
     def _hold(self, on: bool) -> None:
         self.session.board.hide(on)
 
-    def _show_card(self) -> None:
-        folder = self.bundle.value
-        if folder is None:
-            return
-        box = QMessageBox(self)
-        box.setWindowTitle("Model card")
-        box.setTextFormat(Qt.TextFormat.MarkdownText)
-        card = folder / "README.md"
-        box.setText(card.read_text(encoding="utf-8") if card.exists() else f"{folder.name} has no card.")
-        box.open()
-
     # ---- what the session tells -----------------------------------------------------------------------------------
 
     def _list_layers(self) -> None:
-        ours = set(map(id, self.session.board.layers.values()))
-        # While the board adds a layer it does not know it yet; what is laid on a grid is ours all the same.
-        known = [layer for layer in self.viewer.layers if "napari_vqad_grid" not in layer.metadata]
-        mine = [layer for layer in known if id(layer) not in ours]
-        scans = [s for s in mine if isinstance(s, Image) and s.ndim == 3 and not s.rgb]
-        self.scan.fill([(s.name, s) for s in scans], newest=True)
-        files = [(t, v) for t, v in self.brain.items() if isinstance(v, Path)]
-        labels = [(m.name, m) for m in mine if isinstance(m, Labels) and m.ndim == 3]
-        self.brain.fill([("made here", None), *files, *labels, ("from a file …", "file")])
+        self.inputs.list_layers(self.viewer.layers, self.session.board.layers.values())
 
     def _on_opened(self) -> None:
         self._list_layers()
         explorer = self.session.explorer
         if explorer is None:
             return
+        self._choice("method").offer(explorer.bundle.methods)
         calibration = explorer.bundle.calibration
         for name in ("lambda_s", "lambda_p"):
             self._slider(name).span(0.0, calibration.value("nll", "p99.99"))
@@ -358,6 +296,11 @@ class ExplorerDock(QScrollArea):
     def _slider(self, name: str) -> SliderKnob:
         knob = self.knobs[name]
         assert isinstance(knob, SliderKnob)
+        return knob
+
+    def _choice(self, name: str) -> BoxKnob:
+        knob = self.knobs[name]
+        assert isinstance(knob, BoxKnob)
         return knob
 
     def _show_settings(self) -> None:
@@ -397,4 +340,4 @@ class ExplorerDock(QScrollArea):
         grid, flagged = explorer.grid, explorer.flagged_slices()
         mm = np.array([grid.mm_of(i) for i in range(len(grid))])
         self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, mm)
-        self.count.setText(f"{int(flagged.sum())} of {len(grid)} slices flagged")
+        self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} slices flagged")

@@ -168,7 +168,7 @@ class Session:
             mask, note = make_mask(volume)
         else:
             mask, note = _given_mask(order.mask, volume)
-        explorer = Explorer(self._bundle, self.settings, self.cache_bytes)
+        explorer = Explorer(self._bundle, _known(self.settings, self._bundle), self.cache_bytes)
         explorer.open(volume, mask)
         yield Prepared(explorer, mask, note)
 
@@ -177,6 +177,7 @@ class Session:
             self.advanced.emit(news)
             return
         self.explorer, self.note = news.explorer, news.note
+        self.settings = _known(self.settings, news.explorer.bundle)
         if news.explorer.grid.note:
             self.note += f" {news.explorer.grid.note}"
         if news.explorer.grid.outside > 0.02:
@@ -263,6 +264,11 @@ class Session:
         self._worker = worker
         self.busy.emit(True)
         worker.start()
+
+
+def _known(settings: Settings, bundle: Bundle) -> Settings:
+    """The settings with the model's own method, where theirs is of another kind of model."""
+    return settings if settings.method in bundle.methods else settings.model_copy(update={"method": bundle.methods[0]})
 
 
 def _given_mask(mask: Labels | Path, volume: Volume) -> tuple[np.ndarray, str]:

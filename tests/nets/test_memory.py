@@ -3,16 +3,24 @@
 import pytest
 import torch
 
+from napari_vqad.nets.gpt2 import GPT2Config
 from napari_vqad.nets.memory import Memory
-from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig, ResumingPrior
+from napari_vqad.nets.pixelsnail import PixelSnailConfig
+from napari_vqad.nets.prior import ResumingPrior, make_prior
 
 K, H, W = 9, 6, 5
 
 
-@pytest.fixture(scope="module")
-def prior():
+CONFIGS = [
+    PixelSnailConfig(channels=16, blocks=2, res_blocks=2, heads=2, kernel=5),
+    GPT2Config(width=16, layers=2, heads=2, places=64),
+]
+
+
+@pytest.fixture(scope="module", params=CONFIGS, ids=lambda c: c.kind)
+def prior(request):
     torch.manual_seed(0)
-    model = PixelSNAIL(PixelSnailConfig(channels=16, blocks=2, res_blocks=2, heads=2, kernel=5), K).eval()
+    model = make_prior(request.param, K).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return model.requires_grad_(False)
@@ -30,7 +38,7 @@ def close(a, b):
     return torch.allclose(a, b, atol=1e-4, rtol=1e-4)
 
 
-def test_pixelsnail_can_resume(prior):
+def test_can_resume(prior):
     assert isinstance(prior, ResumingPrior)
 
 

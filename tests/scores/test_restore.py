@@ -11,6 +11,7 @@ import torch
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.evaluate.loop import restore_by_loop
+from napari_vqad.nets.gpt2 import GPT2, GPT2Config
 from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
 from napari_vqad.scores.nll import log_probabilities, nll
 from napari_vqad.scores.noise import gumbel_batch
@@ -57,9 +58,18 @@ class Counter:
         return (torch.sin(before + turn) * 2).transpose(1, 2).unflatten(2, codes.shape[1:])
 
 
-@pytest.fixture(scope="module", params=["PixelSNAIL", "another prior"])
+def sharp_gpt2():
+    """As `Sharp`, with the other network."""
+    torch.manual_seed(1)
+    model = GPT2(GPT2Config(width=16, layers=2, heads=2, condition=8, places=64), K)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.35)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module", params=[Sharp, sharp_gpt2, Counter], ids=["PixelSNAIL", "GPT-2", "another prior"])
 def prior(request):
-    return Sharp() if request.param == "PixelSNAIL" else Counter()
+    return request.param()
 
 
 def some(n=3, chains=4, seed=7, shape=SHAPE):

@@ -21,7 +21,7 @@ def run(folder, steps=40, kill_at=None, **schedule):
     model = torch.nn.Linear(3, 1)
     taken = []
 
-    def losses(rng):
+    def losses(rng, _step):
         taken.append(1)
         if kill_at is not None and len(taken) > kill_at:
             raise Killed

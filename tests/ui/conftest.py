@@ -62,9 +62,9 @@ def dock(make_napari_viewer, tiny_bundle, head):
     )
     viewer.add_image(scan[0], **scan[1])
     viewer.add_labels(labels[0], **labels[1])
-    dock.bundle.box.addItem("Tiny", tiny_bundle)
-    dock.bundle.pick(tiny_bundle)
-    dock.brain.pick(viewer.layers["ball"])
+    dock.inputs.bundle.box.addItem("Tiny", tiny_bundle)
+    dock.inputs.bundle.pick(tiny_bundle)
+    dock.inputs.brain.pick(viewer.layers["ball"])
     yield dock
     dock.session.close()
 

@@ -34,17 +34,17 @@ def of_map(dock, name):
 
 
 def test_newest_scan_is_picked(dock, head_file):
-    assert dock.scan.value is dock.viewer.layers["head"]
+    assert dock.inputs.scan.value is dock.viewer.layers["head"]
     dock.viewer.add_image(np.zeros((4, 5, 6)), name="another")
-    assert dock.scan.value is dock.viewer.layers["another"]
+    assert dock.inputs.scan.value is dock.viewer.layers["another"]
     dock.viewer.layers.remove("another")
-    assert dock.scan.value is dock.viewer.layers["head"]
+    assert dock.inputs.scan.value is dock.viewer.layers["head"]
 
 
 def test_pictures_that_are_no_scans_are_not_offered(dock):
     dock.viewer.add_image(np.zeros((4, 5)), name="flat")
     dock.viewer.add_image(np.zeros((4, 5, 6, 3), np.uint8), rgb=True, name="colour")
-    offered = [text for text, _ in dock.scan.items()]
+    offered = [text for text, _ in dock.inputs.scan.items()]
     assert offered == ["head"]
 
 
@@ -283,7 +283,7 @@ def test_bad_mask_is_one_sentence_and_no_layer(dock, notices, qtbot):
     for bad, why in ((shape, "5×4×3 voxels"), (empty, "no voxels"), (away, "lies over a voxel away")):
         notices.clear()
         dock.viewer.add_layer(bad)
-        dock.brain.pick(bad)
+        dock.inputs.brain.pick(bad)
         dock.start()
         qtbot.waitUntil(lambda: bool(notices) and dock.analyse.isEnabled(), timeout=10_000)
         assert len(notices) == 1
@@ -307,8 +307,8 @@ def test_bad_mask_leaves_what_was_there(explored, notices, qtbot):
 
 def test_bundle_that_does_not_fit_is_one_sentence(dock, notices, qtbot, tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    dock.bundle.box.addItem("broken", tmp_path)
-    dock.bundle.pick(tmp_path)
+    dock.inputs.bundle.box.addItem("broken", tmp_path)
+    dock.inputs.bundle.pick(tmp_path)
     dock.start()
     qtbot.waitUntil(lambda: bool(notices) and dock.analyse.isEnabled(), timeout=10_000)
     assert "config.json" in notices[0]

@@ -1,0 +1,35 @@
+"""The patch discriminator of a VQ-GAN: which places of a slice look decoded (Isola et al. 2017; Esser et al. 2021)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Discriminator(nn.Module):
+    """Strided convolutions; each number at the end judges a patch of 34 pixels with two halvings, 70 with three.
+
+    No normalisation layer, as in the tokenizer: the statistics of a slice would tell each patch of all others.
+    """
+
+    def __init__(self, width: int = 32, halvings: int = 2) -> None:
+        super().__init__()
+        widths = [1, *(width * min(2**i, 8) for i in range(halvings))]
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths))
+        last = widths[-1] * 2
+        self.more = nn.Conv2d(widths[-1], last, 4, padding=1)
+        self.out = nn.Conv2d(last, 1, 4, padding=1)
+
+    def forward(self, slices: Tensor) -> Tensor:
+        """Slices (B, 1, H, W) in SD → (B, 1, h, w), high where they look real."""
+        x = slices
+        for layer in (*self.down, self.more):
+            x = F.leaky_relu(layer(x), 0.2)
+        return self.out(x)
+
+
+def hinge(real: Tensor, decoded: Tensor) -> Tensor:
+    """max(0, 1 − D(Y)) + max(0, 1 + D(X)), averaged: what the discriminator descends."""
+    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + decoded).mean())

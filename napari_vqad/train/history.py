@@ -1,0 +1,47 @@
+"""How the networks of a bundle came about: `training.json`, from which the card is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from napari_vqad.train.loop import Schedule
+
+FILE = "training.json"
+Network = Literal["tokenizer", "prior"]
+
+
+class Trained(BaseModel):
+    """One network: the command that made it, its schedule, and what else the card should say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: str
+    schedule: Schedule
+    steps: int  # that were done; fewer than scheduled where the held-out loss had stopped falling
+    loss: str
+    note: str = ""
+
+
+_TABLE = TypeAdapter(dict[Network, Trained])
+
+
+def read_history(folder: Path) -> dict[Network, Trained]:
+    """What is known of a bundle's networks; nothing where there is no record."""
+    path = folder / FILE
+    return _TABLE.validate_json(path.read_bytes()) if path.exists() else {}
+
+
+def record(folder: Path, network: Network, command: str, schedule: Schedule, loss: str, work: Path) -> None:
+    """Add a network that was trained just now; `work` holds its checkpoint."""
+    steps = json.loads((work / "state.json").read_text())["step"]
+    trained = Trained(command=command, schedule=schedule, steps=steps, loss=loss)
+    write_history(folder, {**read_history(folder), network: trained})
+
+
+def write_history(folder: Path, history: dict[Network, Trained]) -> None:
+    """Write `training.json`."""
+    (folder / FILE).write_bytes(_TABLE.dump_json(history, indent=1) + b"\n")

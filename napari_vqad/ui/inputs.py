@@ -1,0 +1,82 @@
+"""What is to be analysed: scan, brain mask, model, device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QMessageBox, QToolButton, QWidget
+
+from napari_vqad.bundle import read_config
+from napari_vqad.errors import InputError
+from napari_vqad.ui.choosers import Chooser
+
+
+class Inputs(QWidget):
+    """Four lists to choose from, and the model's card."""
+
+    def __init__(self, bundles: list[Path], device: str) -> None:
+        super().__init__()
+        self.scan = Chooser("Open a T1 head with File → Open, or File → Open Sample.")
+        self.brain = Chooser("The brain: made here, a Labels layer, or a NIfTI file.")
+        self.bundle = Chooser("Tokenizer and prior that judge the scan.")
+        self.device = Chooser("Where the networks run; auto takes the GPU if there is one.")
+        self.device.fill([(name, name) for name in ("auto", "cuda", "mps", "cpu")])
+        self.device.pick(device)
+        for folder in bundles:
+            try:
+                self.bundle.box.addItem(read_config(folder).title, folder)
+            except InputError as error:
+                self.bundle.box.addItem(f"{folder.name} (does not fit)", folder)
+                self.bundle.box.setItemData(self.bundle.box.count() - 1, str(error), Qt.ItemDataRole.ToolTipRole)
+        self.card = QToolButton()
+        self.card.setText(" i ")
+        self.card.setToolTip("Show the model's card: data, licence, metrics, limits of use.")
+        self.card.clicked.connect(self._show_card)
+        self.brain.box.activated.connect(self._on_mask)
+        row = QHBoxLayout()
+        row.addWidget(self.bundle.box, 1)
+        row.addWidget(self.card)
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setSpacing(4)
+        form.addRow("Scan", self.scan.box)
+        form.addRow("Mask", self.brain.box)
+        form.addRow("Model", row)
+        form.addRow("Device", self.device.box)
+
+    def chosen(self) -> tuple[Image | None, Labels | Path | None, Path | None, str]:
+        """Scan, mask (None to have one made), folder of the model, device."""
+        return self.scan.value, self.brain.value, self.bundle.value, self.device.value
+
+    def list_layers(self, layers: Iterable[Layer], ours: Iterable[Layer]) -> None:
+        """Offer the layers that can be scans or masks; `ours` are maps of an analysis."""
+        made = set(map(id, ours))
+        # While the board adds a layer it does not know it yet; what is laid on a grid is ours all the same.
+        given = [m for m in layers if id(m) not in made and "napari_vqad_grid" not in m.metadata]
+        scans = [s for s in given if isinstance(s, Image) and s.ndim == 3 and not s.rgb]
+        self.scan.fill([(s.name, s) for s in scans], newest=True)
+        files = [(t, v) for t, v in self.brain.items() if isinstance(v, Path)]
+        labels = [(m.name, m) for m in given if isinstance(m, Labels) and m.ndim == 3]
+        self.brain.fill([("made here", None), *files, *labels, ("from a file …", "file")])
+
+    def _on_mask(self, _index: int) -> None:
+        if self.brain.value == "file":
+            path, _ = QFileDialog.getOpenFileName(self, "Brain mask", "", "NIfTI (*.nii *.nii.gz)")
+            self.brain.box.setCurrentIndex(0)
+            if path:
+                self.brain.box.insertItem(1, Path(path).name, Path(path))
+                self.brain.box.setCurrentIndex(1)
+
+    def _show_card(self) -> None:
+        folder = self.bundle.value
+        if folder is None:
+            return
+        box = QMessageBox(self)
+        box.setWindowTitle("Model card")
+        box.setTextFormat(Qt.TextFormat.MarkdownText)
+        card = folder / "README.md"
+        box.setText(card.read_text(encoding="utf-8") if card.exists() else f"{folder.name} has no card.")
+        box.open()
