@@ -69,6 +69,31 @@ def tiny_bundle(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_masked(tiny_bundle, tmp_path_factory) -> Path:
+    """The tiny bundle with a prior that sees both sides."""
+    import shutil
+
+    import torch
+
+    from napari_vqad.bundle import read_config, save_weights
+    from napari_vqad.nets.masked import MaskedConfig, MaskedTransformer
+
+    folder = tmp_path_factory.mktemp("masked") / "tiny-masked"
+    shutil.copytree(tiny_bundle, folder)
+    chosen = MaskedConfig(width=16, layers=1, heads=2, condition=8)
+    config = read_config(folder).model_copy(update={"prior": chosen, "title": "Tiny, masked"})
+    (folder / "config.json").write_text(config.model_dump_json())
+    torch.manual_seed(0)
+    prior = MaskedTransformer(chosen, 16)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    save_weights(prior, folder / "prior.safetensors")
+    tables = (folder / "calibration.json").read_text().replace("anchored", "masked")
+    (folder / "calibration.json").write_text(tables)
+    return folder
+
+
 @pytest.fixture
 def head():
     """A ball of a brain in a 30×32×28 scan of 4 mm, and its mask."""
@@ -80,3 +105,24 @@ def head():
     voxels = np.where(mask, 600 + 80 * np.sin(r / 2) + 20 * texture, 0).astype(np.float32)
     affine = np.array([[4.0, 0, 0, -60], [0, 4, 0, -64], [0, 0, 4, -56], [0, 0, 0, 1]])
     return Volume.from_array(voxels, affine, name="head"), mask
+
+
+@pytest.fixture
+def case_folder(head, tmp_path):
+    """One untouched case and one with a bright cube, as files."""
+    import csv
+
+    from napari_vqad.io.nifti import write_map
+    from napari_vqad.volume import Volume
+
+    volume, mask = head
+    label = np.zeros(mask.shape, bool)
+    label[12:18, 14:20, 12:18] = True
+    bright = Volume(np.where(label, 2000, volume.voxels).astype(np.float32), volume.affine, volume.affine)
+    for name, scan, answer in (("case00", volume, np.zeros_like(label)), ("case01", bright, label)):
+        write_map(tmp_path / f"{name}_t1.nii.gz", scan.voxels, volume)
+        write_map(tmp_path / f"{name}_mask.nii.gz", mask.astype(np.uint8), volume)
+        write_map(tmp_path / f"{name}_label.nii.gz", answer.astype(np.uint8), volume)
+    with (tmp_path / "cases.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["case", "kind"], ["case00", "normal"], ["case01", "cube"]])
+    return tmp_path

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from napari_vqad.bundle import Bundle, fingerprint, list_bundles, load_weights, save_weights
 from napari_vqad.errors import InputError
 from napari_vqad.nets.tokenizer import VQVAE, TokenizerConfig
+from napari_vqad.settings import Settings
 
 
 @pytest.fixture
@@ -100,3 +101,19 @@ def test_refuses_a_missing_and_an_unknown_tensor(copy):
 def test_refuses_a_device_that_is_not_there(tiny_bundle):
     with pytest.raises(InputError, match="abacus"):
         Bundle.load(tiny_bundle, "abacus")
+
+
+def test_methods_are_those_of_its_prior(tiny_bundle, tiny_masked):
+    causal, masked = Bundle.load(tiny_bundle, "cpu"), Bundle.load(tiny_masked, "cpu")
+    assert set(causal.methods) == {"anchored", "sequential", "light", "regenerative"}
+    assert masked.methods == ("masked", "regenerative")
+    # Nobody chose a method: the bundle's own. Somebody did: one sentence.
+    assert causal.fitting(Settings()).method == "anchored"
+    assert masked.fitting(Settings(k=1.0)) == Settings(k=1.0, method="masked")
+    with pytest.raises(InputError, match=r"^Tiny, masked cannot restore by 'light'; choose masked or regenerative\.$"):
+        masked.fitting(Settings(method="light"))
+    with pytest.raises(InputError, match="anchored or"):
+        causal.fitting(Settings(method="masked"))
+    assert causal.causal is causal.prior
+    with pytest.raises(InputError, match="needs a causal one"):
+        _ = masked.causal

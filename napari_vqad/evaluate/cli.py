@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import get_args
 
 import torch
 
-from napari_vqad.bundle import Bundle
+from napari_vqad.bundle import Bundle, list_bundles
 from napari_vqad.errors import InputError
+from napari_vqad.evaluate import models
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import kind_table, overall_table, run, write_json
 from napari_vqad.evaluate.findings import examine, table
 from napari_vqad.evaluate.pictures import Album
-from napari_vqad.evaluate.ways import METHODS, ablation, of_methods
+from napari_vqad.evaluate.ways import METHODS, SAMPLE, ablation, of_methods
 from napari_vqad.nets.pca import PCA
 from napari_vqad.scoring import DEFAULT_BUNDLE
 from napari_vqad.settings import Method, Pooling, Scale, Settings, settings_from
@@ -36,15 +38,26 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "findings", help="scans, with NAME_mask and NAME_label or NAME_gold beside them if known"
     )
     findings.add_argument("scans", type=Path, nargs="+")
-    findings.add_argument("--method", default=Settings().method, choices=get_args(Method))
+    findings.add_argument("--method", choices=get_args(Method), help="the bundle's first, without")
     findings.set_defaults(func=run_findings)
+    grid = kinds.add_parser("grid", help="every bundle of a folder by every method it knows: tokenizers × priors")
+    grid.add_argument("models", type=Path, nargs="?", help="folder of bundles; those that come along, without it")
+    grid.add_argument("--data", type=Path, required=True, help="folder of cases, as for testset")
+    grid.add_argument("--validation", type=Path, required=True, help="healthy scans or packed files, as for validation")
+    grid.add_argument("--methods", nargs="+", choices=METHODS, default=[], help="these alone")
+    grid.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
+    grid.add_argument("--json", type=Path, help="write the lines here")
+    grid.set_defaults(func=run_grid)
     for parser in (testset, validation, findings):
         parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
+    for parser in (testset, validation, findings, grid):
         parser.add_argument("--device", default="auto")
         parser.add_argument("--threads", type=int, default=os.cpu_count())
     for parser in (testset, validation):
         parser.add_argument("data", type=Path)
-        parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+        parser.add_argument(
+            "--methods", nargs="+", choices=METHODS, help="these alone; all that the bundle knows, without"
+        )
         parser.add_argument("--lambda-p", default=Settings().lambda_p, help="nats, or a healthy percentile")
         parser.add_argument("--lambda-s", default=Settings().lambda_s, help="nats, or a healthy percentile")
         parser.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
@@ -59,7 +72,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def run_findings(args: argparse.Namespace) -> int:
     """The findings of scans at the threshold of one per healthy head."""
-    bundle, settings = _load(args), settings_from({"method": args.method})
+    bundle, settings = _load(args), settings_from({"method": args.method} if args.method else {})
     rows = []
     for scan in args.scans:
         stem = scan.name.split("_t1")[0].split("_SS")[0].split("_flair")[0]
@@ -88,6 +101,31 @@ def run_validation(args: argparse.Namespace) -> int:
     return _run(args, bundle, simulated_cases(load_stack(args.data, "validation", spec, bundle.template), spec))
 
 
+def run_grid(args: argparse.Namespace) -> int:
+    """Tokenizers × priors on the same cases."""
+    torch.set_num_threads(args.threads)
+    settings = settings_from({"n_restorations": args.n_restorations})
+    lines: list[models.Line] = []
+    folders = list_bundles(args.models)
+    if not folders:
+        raise InputError(f"{args.models} holds no bundles.")
+    for folder in folders:
+        bundle = Bundle.load(folder, args.device)
+        spec = bundle.config.grid
+        print(bundle.title, flush=True)
+        stack = load_stack(args.validation, "validation", spec, bundle.template)
+        cases = folder_cases(args.data, spec, bundle.template)
+        lines += models.lines_of(bundle, simulated_cases(stack, spec), cases, settings, tuple(args.methods), _say)
+    print(f"\n{models.table(lines)}\n\n{models.threshold_table(lines)}")
+    if args.json:
+        args.json.write_text(json.dumps(models.as_json(lines), indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 def _load(args: argparse.Namespace) -> Bundle:
     torch.set_num_threads(args.threads)
     return Bundle.load(args.bundle, args.device)
@@ -107,7 +145,8 @@ def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
         raise InputError(
             f"{bundle.name} knows no places, and has nothing to take away; give an aligned, calibrated bundle."
         )
-    ways = ablation(args.ablation) if args.ablation else of_methods(tuple(args.methods), linear)
+    methods = tuple(args.methods or (SAMPLE, *bundle.methods))
+    ways = ablation(args.ablation) if args.ablation else of_methods(methods, linear)
     rows = run(bundle, cases, settings, ways, pca, lambda line: print(line, flush=True), look)
     print(f"\n{overall_table(rows)}\n\n{kind_table(rows)}\n\n{time.monotonic() - started:.0f} s")
     if args.json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from napari_vqad.explorer import Explorer
 from napari_vqad.nets.pca import PCA
 from napari_vqad.settings import Settings
 
+Pair = tuple[np.ndarray, np.ndarray]  # scores, answers
 POSITIVE_VOXELS = 10  # of the grid; fewer in a slice are the rim of a lesion, and the slice is left out
 
 
@@ -36,6 +37,72 @@ class Row:
     slices: Ranking
 
 
+@dataclass
+class Collected:
+    """Scores with their answers, case by case, from which tables are made.
+
+    Attributes:
+        voxels, slices: (name of the way, kind) → (scores, answers) of each case.
+        kinds: of the cases, in their order.
+        seconds: name of the way → of encoding, NLL and restoring, all cases together.
+        n_slices: with brain, of all cases.
+    """
+
+    voxels: dict[tuple[str, str], list[Pair]] = field(default_factory=dict)
+    slices: dict[tuple[str, str], list[Pair]] = field(default_factory=dict)
+    kinds: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    n_slices: int = 0
+
+    def of(self, what: str, name: str, kinds: list[str] | None = None) -> Pair:
+        """All "voxels" or "slices" of a way over the cases of these kinds, one after the other."""
+        found = getattr(self, what)
+        pairs = [pair for kind in kinds or self.kinds for pair in found.get((name, kind), [])]
+        return np.concatenate([s for s, _ in pairs]), np.concatenate([t for _, t in pairs])
+
+    def rows(self, ways: list[Way]) -> list[Row]:
+        """The table: each way over all cases, then kind by kind."""
+        chosen = [("all", self.kinds), *((k, [k, NORMAL]) for k in self.kinds if k != NORMAL)]
+        return [
+            Row(w.name, kind, rank(*self.of("voxels", w.name, kinds)), rank(*self.of("slices", w.name, kinds)))
+            for w in ways
+            for kind, kinds in chosen
+        ]
+
+
+def collect(
+    bundle: Bundle,
+    cases: Iterable[Case],
+    settings: Settings,
+    ways: list[Way],
+    pca: PCA | None = None,
+    report: Callable[[str], None] = print,
+    look: Callable[[Case, Explorer], None] | None = None,
+) -> Collected:
+    """Score all cases; see `Row` for what is counted. `look` is shown each case after each way of restoring it."""
+    explorer, found = Explorer(bundle, settings), Collected()
+    for case in cases:
+        if case.kind not in found.kinds:
+            found.kinds.append(case.kind)
+        explorer.take(case.grid)
+        per_slice, brain = case.label.sum((1, 2)), case.grid.mask.any((1, 2))
+        found.n_slices += int(brain.sum())
+        clear = ((per_slice >= POSITIVE_VOXELS) | (per_slice == 0)) & brain
+        for way in ways:
+            before = explorer.seconds.get("restoration", 0.0)
+            score, slice_score = way.score(explorer, settings, pca)
+            restoring = explorer.seconds.get("restoration", 0.0) - before
+            took = explorer.seconds.get("nll", 0.0) + restoring
+            found.seconds[way.name] = found.seconds.get(way.name, 0.0) + took
+            key = (way.name, case.kind)
+            found.voxels.setdefault(key, []).append((case.on_truth(score), case.truth[case.counted]))
+            found.slices.setdefault(key, []).append((slice_score[clear], per_slice[clear] > 0))
+            if look and way.of == "pixel":
+                look(case, explorer)
+        report(f"{case.name} ({case.kind})")
+    return found
+
+
 def run(
     bundle: Bundle,
     cases: Iterable[Case],
@@ -45,36 +112,8 @@ def run(
     report: Callable[[str], None] = print,
     look: Callable[[Case, Explorer], None] | None = None,
 ) -> list[Row]:
-    """Score all cases; see `Row` for what is counted. `look` is shown each case after each way of restoring it."""
-    explorer = Explorer(bundle, settings)
-    voxels: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
-    slices: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
-    kinds: list[str] = []
-    for case in cases:
-        if case.kind not in kinds:
-            kinds.append(case.kind)
-        explorer.take(case.grid)
-        per_slice = case.label.sum((1, 2))
-        clear = ((per_slice >= POSITIVE_VOXELS) | (per_slice == 0)) & case.grid.mask.any((1, 2))
-        for way in ways:
-            score, slice_score = way.score(explorer, settings, pca)
-            key = (way.name, case.kind)
-            voxels.setdefault(key, []).append((case.on_truth(score), case.truth[case.counted]))
-            slices.setdefault(key, []).append((slice_score[clear], per_slice[clear] > 0))
-            if look and way.of == "pixel":
-                look(case, explorer)
-        report(f"{case.name} ({case.kind})")
-    abnormal = [k for k in kinds if k != NORMAL]
-    return [
-        Row(way.name, kind, _rank(voxels, way.name, chosen), _rank(slices, way.name, chosen))
-        for way in ways
-        for kind, chosen in [("all", kinds), *((k, [k, NORMAL]) for k in abnormal)]
-    ]
-
-
-def _rank(found: dict[tuple[str, str], list], name: str, kinds: list[str]) -> Ranking:
-    pairs = [pair for kind in kinds for pair in found.get((name, kind), [])]
-    return rank(np.concatenate([s for s, _ in pairs]), np.concatenate([t for _, t in pairs]))
+    """Score all cases and make the table; arguments as of `collect`."""
+    return collect(bundle, cases, settings, ways, pca, report, look).rows(ways)
 
 
 def overall_table(rows: list[Row]) -> str:

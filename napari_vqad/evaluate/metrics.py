@@ -42,3 +42,28 @@ def rank(scores: ArrayLike, labels: ArrayLike) -> Ranking:
     auroc = float(np.trapezoid(tpr, fpr))
     ap = float(np.sum(np.diff(tpr) * true / flagged))
     return Ranking(auroc, ap, float(np.max(2 * true / (flagged + positives))))
+
+
+@dataclass(frozen=True)
+class AtThreshold:
+    """What a fixed threshold does.
+
+    Attributes:
+        threshold: scores above it are flagged.
+        f1: 2·TP / (flagged + positives).
+        balanced: (sensitivity + specificity) / 2; its best over thresholds is what Ishii 2023 prints as "AUC".
+    """
+
+    threshold: float
+    f1: float
+    balanced: float
+
+
+def at_threshold(scores: ArrayLike, labels: ArrayLike, threshold: float) -> AtThreshold:
+    """Scores and boolean labels of one length, flagged where the score exceeds `threshold`."""
+    flagged, labels = np.asarray(scores).ravel() > threshold, np.asarray(labels, bool).ravel()
+    hits, positives, negatives = int((flagged & labels).sum()), int(labels.sum()), int((~labels).sum())
+    if not positives or not negatives:
+        return AtThreshold(threshold, np.nan, np.nan)
+    specificity = int((~flagged & ~labels).sum()) / negatives
+    return AtThreshold(threshold, 2 * hits / (int(flagged.sum()) + positives), 0.5 * (hits / positives + specificity))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from napari_vqad.evidence import LINEAR, NLL, WEIGHTS, linear_score
 from napari_vqad.explorer import Explorer
 from napari_vqad.nets.pca import PCA
-from napari_vqad.settings import Settings
+from napari_vqad.settings import Method, Settings
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _run(explorer: Explorer, stages: tuple[str, ...] = ("nll", "restoration")) -
 
 
 SAMPLE = "sample-wise"
-METHODS = (SAMPLE, "sequential", "anchored", "light", "regenerative")
+METHODS = (SAMPLE, *get_args(Method))
 
 
 def of_methods(methods: tuple[str, ...], linear: bool) -> list[Way]:

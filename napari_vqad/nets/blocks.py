@@ -1,4 +1,4 @@
-"""What tokenizer and prior share: slice-position features and the residual block."""
+"""What networks share: slice-position features, the residual block, the non-local block."""
 
 from __future__ import annotations
 
@@ -43,3 +43,21 @@ class ResBlock(nn.Module):
         """(B, C, h, w) and (B, condition) → (B, C, h, w)."""
         h = self.conv1(F.silu(x)) + self.condition(condition)[:, :, None, None]
         return x + self.conv2(F.silu(h))
+
+
+class NonLocal(nn.Module):
+    """x + out(softmax(q kᵀ/√d) v): every place looks at every other (Wang et al. 2018); nothing is added at first."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) → the same shape."""
+        places = x.flatten(2).mT
+        q, k, v = self.qkv(self.norm(places)).chunk(3, -1)
+        return x + self.out(F.scaled_dot_product_attention(q, k, v)).mT.unflatten(2, x.shape[2:])

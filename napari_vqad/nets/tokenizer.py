@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_vqad.nets.blocks import PositionFeatures, ResBlock
+from napari_vqad.nets.blocks import NonLocal, PositionFeatures, ResBlock
 from napari_vqad.nets.codebook import Codebook
 
 
@@ -40,6 +40,7 @@ class TokenizerConfig(BaseModel):
     condition: int = Field(64, ge=1, description="features of the slice position")
     context: int = Field(0, ge=0, description="channels of a coarser grid that the encoder looks at; 0 for none")
     context_blocks: int = Field(3, ge=1, description="residual blocks on the coarser grid")
+    non_local: bool = Field(False, description="a non-local block at the lowest resolution of encoder and decoder")
     decoder_channels: tuple[int, ...] = Field((), description="as `channels`, fine to coarse; the encoder's when empty")
     decoder_blocks: tuple[int, ...] = Field((), description="as `blocks`; the encoder's when empty")
 
@@ -98,6 +99,7 @@ class Encoder(nn.Module):
         self.levels = nn.ModuleList(Level(c, n, config.condition) for c, n in zip(channels, config.blocks, strict=True))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(channels))
         self.context = Context(channels[-1], config) if config.context else None
+        self.non_local = NonLocal(channels[-1]) if config.non_local else nn.Identity()
         self.out = nn.Conv2d(channels[-1], config.code_dim, 1)
 
     def forward(self, slices: Tensor, condition: Tensor) -> Tensor:
@@ -108,7 +110,7 @@ class Encoder(nn.Module):
             x = level(x, condition)
         if self.context is not None:
             x = self.context(x, condition)
-        return self.out(F.silu(x))
+        return self.out(F.silu(self.non_local(x)))
 
 
 class Context(nn.Module):
@@ -135,6 +137,7 @@ class Decoder(nn.Module):
         (channels, blocks), p = config.decoding, config.patch
         self.stem = nn.Conv2d(config.code_dim, channels[0], 3, padding=1)
         self.levels = nn.ModuleList(Level(c, n, config.condition) for c, n in zip(channels, blocks, strict=True))
+        self.non_local = NonLocal(channels[0]) if config.non_local else nn.Identity()
         self.up = nn.ModuleList(
             nn.Sequential(nn.Conv2d(a, 4 * b, 3, padding=1), nn.PixelShuffle(2)) for a, b in pairwise(channels)
         )
@@ -143,7 +146,7 @@ class Decoder(nn.Module):
 
     def forward(self, latents: Tensor, condition: Tensor) -> Tensor:
         """(B, D, h, w) → (B, 1, H, W)."""
-        x = self.stem(latents.to(self.stem.weight.dtype))
+        x = self.non_local(self.stem(latents.to(self.stem.weight.dtype)))
         for i, level in enumerate(self.levels):
             x = self.up[i - 1](x) if i else x
             x = level(x, condition)

@@ -35,6 +35,11 @@ FLAG = (1.0, 0.62, 0.11, 1.0)
 MASK = (0.35, 0.75, 1.0, 1.0)
 
 
+def heat_colours() -> Colormap:
+    """The colours of a map, clear at its low end."""
+    return Colormap(heat()(np.linspace(0, 1, 256)), name="vqad heat")
+
+
 class Board:
     """Owns the layers that an analysis adds to the viewer."""
 
@@ -70,7 +75,7 @@ class Board:
             self._scan.contrast_limits = [float(inside.mean() + w * inside.std()) for w in WINDOW]
         known: dict[str, Any] = {"napari_vqad": volume, "napari_vqad_grid": grid}
         on_grid = {"metadata": known, "visible": False, **frame.placed_on(grid)}
-        colours, scale = Colormap(heat()(np.linspace(0, 1, 256)), name="vqad heat"), limits(explorer)
+        colours, scale = heat_colours(), limits(explorer)
 
         def nothing(dtype: type = np.float32) -> np.ndarray:
             """The memory of a layer, laid out as the maps are, which are copied into it."""

@@ -17,7 +17,8 @@ from napari_vqad.ui.choosers import Chooser
 class Inputs(QWidget):
     """Four lists to choose from, and the model's card."""
 
-    def __init__(self, bundles: list[Path], device: str) -> None:
+    def __init__(self, bundles: list[Path], device: str, one_model: bool = True) -> None:
+        """Without `one_model` there is no list of models, for a widget that has a list of its own."""
         super().__init__()
         self.scan = Chooser("Open a T1 head with File → Open, or File → Open Sample.")
         self.brain = Chooser("The brain: made here, a Labels layer, or a NIfTI file.")
@@ -44,7 +45,8 @@ class Inputs(QWidget):
         form.setSpacing(4)
         form.addRow("Scan", self.scan.box)
         form.addRow("Mask", self.brain.box)
-        form.addRow("Model", row)
+        if one_model:
+            form.addRow("Model", row)
         form.addRow("Device", self.device.box)
 
     def chosen(self) -> tuple[Image | None, Labels | Path | None, Path | None, str]:

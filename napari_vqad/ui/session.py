@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels
-from napari.qt.threading import GeneratorWorker, thread_worker
-from napari.utils.notifications import show_error
 from napari.viewer import Viewer
 from psygnal import Signal
 
@@ -26,6 +24,7 @@ from napari_vqad.io.nifti import read_mask
 from napari_vqad.settings import Settings
 from napari_vqad.ui import frame
 from napari_vqad.ui.board import Board
+from napari_vqad.ui.runner import Runner
 from napari_vqad.volume import Volume
 
 REDRAW = 0.5  # s between redraws while work goes on elsewhere than in view
@@ -70,7 +69,7 @@ class Session:
         self.board = Board(viewer)
         self._bundle: Bundle | None = None
         self._device = ""
-        self._worker: GeneratorWorker | None = None
+        self._runner = Runner(self.advanced.emit)
         self._drawn = 0.0
         self._closed = False
         viewer.dims.events.point.connect(self._on_point)
@@ -110,7 +109,7 @@ class Session:
         explorer = self.explorer
         if explorer is None:
             return False
-        in_view = self._worker is not None and explorer.focus in explorer.in_hand
+        in_view = self._runner.running and explorer.focus in explorer.in_hand
         waits = ("axis", *(RESTORES if in_view else ()))
         return explorer.change(self.settings.model_copy(update={n: getattr(explorer.settings, n) for n in waits}))
 
@@ -118,13 +117,13 @@ class Session:
         """Stop the work within a batch; what is done stays."""
         if self.explorer is not None:
             self.explorer.cancel()
-        if self._worker is not None:
-            self._worker.quit()
+        self._runner.quit()
 
     def close(self) -> None:
         """Stop for good: nothing is touched any more."""
         self._closed = True
         self.cancel()
+        self._runner.close()
 
     # ---- slices ---------------------------------------------------------------------------------------------------
 
@@ -167,7 +166,7 @@ class Session:
             yield "Making the brain mask …"
             mask, note = make_mask(volume)
         else:
-            mask, note = _given_mask(order.mask, volume)
+            mask, note = given_mask(order.mask, volume)
         explorer = Explorer(self._bundle, _known(self.settings, self._bundle), self.cache_bytes)
         explorer.open(volume, mask)
         yield Prepared(explorer, mask, note)
@@ -189,7 +188,7 @@ class Session:
 
     def _work(self) -> None:
         """Work on what is missing, unless that goes on already: it looks at the newest settings by itself."""
-        if self._worker is None and self.explorer is not None:
+        if not self._runner.running and self.explorer is not None:
             self._start(self.explorer.work(), self._on_progress)
 
     def _on_progress(self, progress: Progress) -> None:
@@ -206,52 +205,22 @@ class Session:
         if explorer is None or self._closed:
             return
         recent = time.monotonic() - self._drawn < 2 * REDRAW
-        if recent and self._worker is not None and not explorer.ready("restoration")[explorer.focus]:
+        if recent and self._runner.running and not explorer.ready("restoration")[explorer.focus]:
             return
         self.board.refresh()
         self._drawn = time.monotonic()
 
-    def _runs(self, worker: GeneratorWorker) -> bool:
-        """Is it the worker of now, and not one that was left behind?"""
-        return worker is self._worker
-
     def _start(self, steps: Iterator, on_step: Callable) -> None:
-        """Run a generator in a worker thread; its steps and its end are heard in the main thread."""
+        """Run a generator; what comes next depends on how it ends."""
 
-        @thread_worker(start_thread=False, ignore_errors=True)
-        def run() -> Iterator:
-            try:
-                yield from steps
-            except Exception as error:  # told as a step: napari's own listener to `errored` trips over its argument
-                yield error
-
-        worker: GeneratorWorker = run()
-        errors: list[Exception] = []
-
-        def step(value: Any) -> None:
-            if self._closed or not self._runs(worker):
-                return
-            if isinstance(value, Exception):
-                errors.append(value)
-            if isinstance(value, InputError):
-                show_error(str(value))
-                self.advanced.emit(str(value))
-            elif isinstance(value, Exception):
-                raise value
-            else:
-                on_step(value)
-
-        def finished() -> None:
-            if self._closed or not self._runs(worker):
-                return
-            self._worker = None
+        def ended(aborted: bool, failed: bool) -> None:
             self.redraw()
             self.busy.emit(False)
-            if errors:  # what failed once would fail again
+            if failed:  # what failed once would fail again
                 return
-            if self.explorer is not None and on_step == self._on_prepared and not worker.abort_requested:
+            if self.explorer is not None and on_step == self._on_prepared and not aborted:
                 self._work()
-            elif worker.abort_requested:
+            elif aborted:
                 self.advanced.emit("Cancelled; what was done is kept.")
             elif self._give_settings():
                 self._work()
@@ -259,11 +228,8 @@ class Session:
                 self.advanced.emit("Ready.")
                 self.settled.emit()
 
-        worker.yielded.connect(step)
-        worker.finished.connect(finished)
-        self._worker = worker
+        self._runner.start(steps, on_step, ended)
         self.busy.emit(True)
-        worker.start()
 
 
 def _known(settings: Settings, bundle: Bundle) -> Settings:
@@ -271,7 +237,12 @@ def _known(settings: Settings, bundle: Bundle) -> Settings:
     return settings if settings.method in bundle.methods else settings.model_copy(update={"method": bundle.methods[0]})
 
 
-def _given_mask(mask: Labels | Path, volume: Volume) -> tuple[np.ndarray, str]:
+def given_mask(mask: Labels | Path, volume: Volume) -> tuple[np.ndarray, str]:
+    """A mask that the person gave, bool (R, A, S), and where it came from, in words.
+
+    Raises:
+        InputError: it does not lie on the scan's voxels.
+    """
     if isinstance(mask, Path):
         return read_mask(mask, volume), f"Brain mask from {mask.name}."
     array, origin = frame.mask_of(mask)

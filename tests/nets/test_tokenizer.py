@@ -121,3 +121,21 @@ def test_context_lets_a_code_see_farther_and_widths_may_differ():
 def test_levels_that_do_not_match_are_refused():
     with pytest.raises(ValidationError, match="one number a level"):
         TokenizerConfig(channels=(8, 8), blocks=(1,))
+
+
+def test_non_local_blocks_see_the_whole_slice():
+    """One corner changes the codes' latents in the other, which convolutions of this depth do not reach."""
+    changed = {}
+    for non_local in (False, True):
+        torch.manual_seed(0)
+        model = VQVAE(SMALL.model_copy(update={"non_local": non_local})).eval()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        slices = torch.randn(1, 1, 160, 160)
+        other = slices.clone()
+        other[..., :8, :8] += 2
+        place = model.position(torch.zeros(1))
+        changed[non_local] = not torch.equal(
+            model.encoder(slices, place)[..., -1, -1], model.encoder(other, place)[..., -1, -1]
+        )
+    assert changed == {False: False, True: True}

@@ -85,9 +85,11 @@ def test_train_calibrate_explore(data, tmp_path, capsys):
         "slice_score", "p95", lambda_s=0.0
     )
     card = (out / "README.md").read_text()
-    assert "30 steps for the tokenizer and 20 for the prior" in card
+    assert "The tokenizer: L1, 50% of slices with spoilt patches; 30 steps of 4 slices, Adam at 0.003" in card
+    assert "The prior: cross-entropy of codes" in card
+    assert "| prior | PixelSNAIL," in card
+    assert "napari-vqad train prior --config recipe --data DATA --out models/small" in card
     assert "not a medical device" in card
-    assert "(not recorded)" not in card
 
     explorer = Explorer(bundle, Settings(n_restorations=2))
     explorer.take(healthy(99))
@@ -106,6 +108,81 @@ def test_training_again_resumes_at_the_end(data, tmp_path, capsys):
     assert (tmp_path / "tokenizer.safetensors").read_bytes() == before
 
 
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A bundle with a trained tokenizer."""
+    out = tmp_path_factory.mktemp("models") / "base"
+    run("train", "tokenizer", "--config", data / "recipe.toml", "--data", data, "--out", out)
+    return out
+
+
+PRIORS = {
+    "gpt2": ("width = 16\nlayers = 1\nheads = 2", "GPT-2", "anchored"),
+    "masked": ("width = 16\nlayers = 1\nheads = 2", "masked transformer", "masked"),
+}
+
+
+@pytest.mark.parametrize("kind", PRIORS)
+def test_another_prior_on_the_same_tokenizer(data, trained, tmp_path, kind, capsys):
+    sizes, named, method = PRIORS[kind]
+    recipe, out = tmp_path / f"{kind}.toml", tmp_path / kind
+    before, after = RECIPE.split("[prior]\n")
+    after = after.split("condition = 8\n")[1]
+    recipe.write_text(f'{before}[prior]\nkind = "{kind}"\n{sizes}\ncondition = 8\n{after}')
+    assert run("train", "prior", "--config", recipe, "--data", data, "--out", out, "--tokenizer", trained) == 0
+    assert run("calibrate", out, "--data", data) == 0
+    assert (out / "tokenizer.safetensors").read_bytes() == (trained / "tokenizer.safetensors").read_bytes()
+    card = (out / "README.md").read_text()
+    assert f"| prior | {named}," in card
+    assert f"--out models/{kind} --tokenizer base" in card
+    assert "napari-vqad train tokenizer --config recipe --data DATA --out models/base" in card
+    bundle = Bundle.load(out, "cpu")
+    assert set(bundle.calibration.residual) == set(bundle.methods)
+    explorer = Explorer(bundle, Settings(n_restorations=3, lambda_p="p50"))
+    assert explorer.settings.method == method
+    explorer.take(healthy(99))
+    for _ in explorer.work():
+        pass
+    assert explorer.map("pixel_score").max() > 0
+    codes, restored = explorer.codes(), [explorer.codes("restored", j) for j in range(3)]
+    unlikely = explorer.code_nll() > explorer.thresholds().lambda_p
+    assert unlikely.any()
+    for again in restored:
+        assert (again == codes)[~unlikely].all()
+    assert any((again != codes).any() for again in restored)
+    capsys.readouterr()
+
+
+def test_sharing_a_tokenizer_of_other_sizes_is_refused(data, trained, tmp_path, capsys):
+    recipe = tmp_path / "other.toml"
+    recipe.write_text(RECIPE.replace("n_codes = 16", "n_codes = 8"))
+    out = tmp_path / "out"
+    assert run("train", "prior", "--config", recipe, "--data", data, "--out", out, "--tokenizer", trained) == 2
+    assert "another tokenizer or grid" in capsys.readouterr().err
+
+
+def test_a_gan_begins_with_a_trained_tokenizer(data, trained, tmp_path, capsys):
+    recipe, out = tmp_path / "gan.toml", tmp_path / "gan"
+    judged = "[tokenizer_training.adversarial]\nwidth = 8\nbegin = 10\n[prior]\n"
+    recipe.write_text(RECIPE.replace("[prior]\n", judged))
+    words = ("train", "tokenizer", "--config", recipe, "--data", data, "--out", out)
+    assert run(*words) == 2
+    assert "perceptual distance" in capsys.readouterr().err
+    assert run(*words, "--start", trained) == 0
+    printed = capsys.readouterr().out
+    assert "hinge" in printed
+    assert "perceptual" in printed
+    assert (out / "tokenizer.safetensors").read_bytes() != (trained / "tokenizer.safetensors").read_bytes()
+    assert run("train", "prior", "--config", recipe, "--data", data, "--out", out) == 0
+    assert run("calibrate", out, "--data", data) == 0
+    card = (out / "README.md").read_text()
+    assert "| tokenizer | VQ-GAN," in card
+    assert "features of a VQ-VAE's encoder" in card
+    assert "--start base" in card
+    assert run(*words, "--start", out) == 2
+    assert "begin with itself" in capsys.readouterr().err
+
+
 def test_a_prior_needs_a_tokenizer(data, tmp_path, capsys):
     code = run("train", "prior", "--config", data / "recipe.toml", "--data", data, "--out", tmp_path)
     assert code == 2
@@ -114,9 +191,12 @@ def test_a_prior_needs_a_tokenizer(data, tmp_path, capsys):
 
 def test_recipes_that_come_along_are_valid():
     names = {path.stem for path in FOLDER.glob("*.toml")}
-    assert names == {"ixi-aligned", "paper-160"}
-    strides = {name: Recipe.read(name).tokenizer.stride for name in names}
-    assert (strides["ixi-aligned"], strides["paper-160"]) == (4, 8)
+    assert names == {"ixi-aligned", "ixi-gpt2", "ixi-masked", "ixi-gan", "paper-160"}
+    recipes = {name: Recipe.read(name) for name in names}
+    assert (recipes["ixi-aligned"].tokenizer.stride, recipes["paper-160"].tokenizer.stride) == (4, 8)
+    # What shares a tokenizer must ask for the same one.
+    assert len({recipes[f"ixi-{name}"].tokenizer for name in ("aligned", "gpt2", "masked", "gan")}) == 1
+    assert [recipes[f"ixi-{name}"].prior.kind for name in ("gpt2", "masked")] == ["gpt2", "masked"]
 
 
 def test_refuses_a_recipe(tmp_path):

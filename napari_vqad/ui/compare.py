@@ -1,0 +1,324 @@
+"""Compare models: the same slice as two or more of them see it, side by side, at the same healthy percentile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from napari.layers import Image, Layer
+from napari.viewer import Viewer
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QLabeledDoubleSlider
+from superqt.utils import qthrottled
+
+from napari_vqad.brainmask import make_mask
+from napari_vqad.bundle import Bundle, read_config
+from napari_vqad.errors import InputError
+from napari_vqad.explorer import Explorer, Progress
+from napari_vqad.settings import Settings
+from napari_vqad.sheet import limits
+from napari_vqad.ui import frame
+from napari_vqad.ui.board import heat_colours
+from napari_vqad.ui.controls import PAUSE
+from napari_vqad.ui.inputs import Inputs
+from napari_vqad.ui.preferences import read_preferences
+from napari_vqad.ui.runner import Runner
+from napari_vqad.ui.session import given_mask
+from napari_vqad.volume import Volume
+
+MAPS = {"NLL": "nll", "Score": "pixel_score"}
+AT_FIRST = {"NLL": 90.0, "Score": 90.0}  # percentile of λ
+
+
+@dataclass
+class Panel:
+    """One model's cell of the grid: its explorer, a copy of the scan, and its map above."""
+
+    explorer: Explorer
+    scan: Layer
+    map: Layer
+    drawn: np.ndarray | None = None
+
+
+class CompareDock(QWidget):
+    """Tick two or more models, and see NLL or pixel score of each beside the others."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer, preferences = napari_viewer, read_preferences()
+        self.settings = preferences.settings
+        self.panels: list[Panel] = []
+        self._runner = Runner(self._say)
+        self.setMinimumWidth(300)
+        self.setMaximumWidth(420)
+
+        self.inputs = Inputs([], preferences.device, one_model=False)
+        self.models = QListWidget()
+        self.models.setToolTip("Tick two or more models.")
+        self.models.setMaximumHeight(130)
+        for folder in preferences.bundles:
+            self.offer(folder)
+        self.what = QComboBox()
+        self.what.addItems(list(MAPS))
+        self.what.setToolTip("What is shown of each model: the NLL of its codes, or its pixel score.")
+        self.percentile = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        self.percentile.setRange(50, 99.9)
+        self.percentile.setDecimals(1)
+        self.percentile.setValue(AT_FIRST["NLL"])
+        self.percentile.setToolTip(
+            "λ as a percentile of healthy codes, the same for all models: NLL below it is clear, and codes above it "
+            "are drawn anew for the score."
+        )
+        self.go, self.stop = QPushButton("Compare"), QPushButton("Cancel")
+        self.go.setToolTip("Run every ticked model on the scan, the slice in view first.")
+        self.stop.setToolTip("Stop within a batch; what is done is kept.")
+        self.stop.setEnabled(False)
+        self.status = QLabel("Tick two or more models, then press Compare.")
+        self.status.setWordWrap(True)
+        notice = QLabel("Research use only, not a medical device.")
+        notice.setStyleSheet("font-size: 11px;")
+
+        form, buttons, column = QFormLayout(), QHBoxLayout(), QVBoxLayout(self)
+        form.addRow("Show", self.what)
+        form.addRow("λ (%)", self.percentile)
+        buttons.addWidget(self.go, 2)
+        buttons.addWidget(self.stop, 1)
+        column.addWidget(self.inputs)
+        column.addWidget(self.models)
+        column.addLayout(form)
+        column.addLayout(buttons)
+        column.addWidget(self.status)
+        column.addWidget(notice)
+        column.addStretch(1)
+
+        self.go.clicked.connect(self.start)
+        self.stop.clicked.connect(self.cancel)
+        self.what.currentTextChanged.connect(self._on_changed)
+        self._tell = qthrottled(self._on_changed, timeout=PAUSE, leading=True)
+        self.percentile.valueChanged.connect(self._tell)
+        self.viewer.dims.events.point.connect(self._on_point)
+        self.viewer.layers.events.inserted.connect(self._list_layers)
+        self.viewer.layers.events.removed.connect(self._list_layers)
+        self._list_layers()
+
+    def offer(self, folder: Path) -> None:
+        """Add a model to the list, unless it does not fit."""
+        try:
+            item = QListWidgetItem(read_config(folder).title)
+        except InputError:
+            return
+        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+        item.setCheckState(Qt.CheckState.Unchecked)
+        item.setData(Qt.ItemDataRole.UserRole, folder)
+        self.models.addItem(item)
+
+    def tick(self, *folders: Path) -> None:
+        """Choose these models, and no others."""
+        for item in self._items():
+            chosen = item.data(Qt.ItemDataRole.UserRole) in folders
+            item.setCheckState(Qt.CheckState.Checked if chosen else Qt.CheckState.Unchecked)
+
+    def ticked(self) -> list[Path]:
+        """The models that are chosen."""
+        return [i.data(Qt.ItemDataRole.UserRole) for i in self._items() if i.checkState() == Qt.CheckState.Checked]
+
+    def _items(self) -> list[QListWidgetItem]:
+        return [item for i in range(self.models.count()) if (item := self.models.item(i)) is not None]
+
+    # ---- what the person does -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Run the ticked models on the chosen scan."""
+        scan, mask, _, device = self.inputs.chosen()
+        folders = self.ticked()
+        if scan is None or len(folders) < 2:
+            self._say("Open a scan first." if scan is None else "Tick two or more models.")
+            return
+        self.cancel()
+        self._busy(True)
+        self._runner.start(self._prepare(scan, mask, folders, device), self._on_step, self._on_end)
+
+    def cancel(self) -> None:
+        """Stop within a batch."""
+        for panel in self.panels:
+            panel.explorer.cancel()
+        self._runner.quit()
+
+    def chosen(self, explorer: Explorer) -> Settings:
+        """The person's settings with λ at the percentile of the slider, by the model's own method."""
+        level = f"p{self.percentile.value():.1f}"
+        changes = {"lambda_s": level, "lambda_p": level}
+        if self.settings.method not in explorer.bundle.methods:
+            changes["method"] = explorer.bundle.methods[0]
+        return self.settings.model_copy(update=changes)
+
+    def _on_changed(self, *_: object) -> None:
+        todo = [panel.explorer.change(self.chosen(panel.explorer)) for panel in self.panels]
+        if any(todo) and self._wants_score() and not self._runner.running:
+            self._work()
+        self.refresh()
+
+    def _wants_score(self) -> bool:
+        return self.what.currentText() == "Score"
+
+    def _on_point(self) -> None:
+        for panel in self.panels:
+            panel.explorer.focus = frame.slice_at(panel.explorer.grid, self.viewer.dims.point)
+
+    # ---- work -----------------------------------------------------------------------------------------------------
+
+    def _prepare(self, scan: Image, mask: Layer | Path | None, folders: list[Path], device: str) -> Iterator:
+        volume = frame.volume_of(scan)
+        if mask is None:
+            yield "Making the brain mask …"
+            brain, note = make_mask(volume)
+        else:
+            brain, note = given_mask(mask, volume)
+        explorers = []
+        for folder in folders:
+            yield f"Loading {folder.name} …"
+            bundle = Bundle.load(folder, device)
+            explorers.append(Explorer(bundle, cache_bytes=128 * 2**20))
+            explorers[-1].open(volume, brain)
+        yield volume, explorers, note
+
+    def _on_step(self, news: object) -> None:
+        if isinstance(news, tuple):
+            volume, explorers, self._note = news
+            self._open(volume, explorers)
+            self._on_point()
+            self._on_changed()
+        elif isinstance(news, Progress):
+            self._say(f"{self._note}\n{news}")
+            self.refresh()
+        else:
+            self._say(str(news))
+
+    def _on_end(self, aborted: bool, failed: bool) -> None:
+        self._busy(False)
+        stages = self._stages()
+        if failed or aborted:
+            if aborted:
+                self._say("Cancelled; what was done is kept.")
+            return
+        if self.panels and any(self._unfinished(panel, stages) for panel in self.panels):
+            self._work()
+        elif self.panels:
+            self._say(f"{self._note}\nReady.")
+            self.refresh()
+
+    def _stages(self) -> tuple[str, ...]:
+        return ("nll", "restoration") if self._wants_score() else ("nll",)
+
+    @staticmethod
+    def _unfinished(panel: Panel, stages: tuple[str, ...]) -> bool:
+        brain = panel.explorer.grid.mask.any((1, 2))
+        return not all(panel.explorer.ready(stage)[brain].all() for stage in stages)
+
+    def _work(self) -> None:
+        self._busy(True)
+        self._runner.start(self._in_turns(self._stages()), self._on_step, self._on_end)
+
+    def _in_turns(self, stages: tuple[str, ...]) -> Iterator[Progress]:
+        """A lot of each model after the other, so that the slice in view is soon there for all."""
+        runs = [panel.explorer.work(stages) for panel in self.panels]
+        while runs:
+            for run in list(runs):
+                try:
+                    yield next(run)
+                except StopIteration:
+                    runs.remove(run)
+
+    # ---- what is seen ---------------------------------------------------------------------------------------------
+
+    def _open(self, volume: Volume, explorers: list[Explorer]) -> None:
+        """A cell for each model: the scan, and its map above."""
+        self.clear()
+        given = [layer for layer in self.viewer.layers if layer.visible]
+        for layer in given:
+            layer.visible = False
+        window = next((s.contrast_limits for s in given if isinstance(s, Image)), None)
+        for explorer in reversed(explorers):  # the grid begins with the uppermost layers
+            title, grid = explorer.bundle.title.split(" · ")[-1], explorer.grid
+            known = {"napari_vqad": volume, "napari_vqad_grid": grid}
+            scan = self.viewer.add_image(
+                frame.to_canvas(volume.voxels),
+                name=f"Scan, {title}",
+                contrast_limits=window,
+                metadata=known,
+                **frame.placed_as(volume),
+            )
+            shown = self.viewer.add_image(
+                frame.to_canvas(np.zeros(grid.view.shape, np.float32)),
+                name=title,
+                colormap=heat_colours(),
+                interpolation2d="linear",
+                blending="translucent",
+                metadata=known,
+                **frame.placed_on(grid),
+            )
+            shown.name_overlay.visible = True
+            self.panels.insert(0, Panel(explorer, scan, shown))
+        self.viewer.canvas.grid.stride = 2
+        self.viewer.canvas.grid.enabled = True
+        self.viewer.fit_to_view()
+
+    def refresh(self) -> None:
+        """Bring every map up to date, each scale beginning at the model's own λ."""
+        name = MAPS[self.what.currentText()]
+        for panel in self.panels:
+            explorer = panel.explorer
+            if panel.map not in self.viewer.layers:
+                continue
+            scale = limits(explorer)[name]
+            low = explorer.thresholds().lambda_s if name == "nll" else scale[0]
+            panel.map.contrast_limits = (low, max(scale[1], low + 1e-3))
+            stack = explorer.map(name)
+            if stack is not panel.drawn:
+                panel.drawn = stack
+                np.copyto(panel.map.data, frame.to_canvas(explorer.grid.on_view(stack, order=1)))
+                panel.map.refresh(extent=False)
+
+    def clear(self) -> None:
+        """Take the cells out of the viewer."""
+        for panel in self.panels:
+            for layer in (panel.map, panel.scan):
+                if layer in self.viewer.layers:
+                    self.viewer.layers.remove(layer)
+        self.panels.clear()
+        self.viewer.canvas.grid.enabled = False
+        self.viewer.canvas.grid.stride = 1
+
+    def _list_layers(self) -> None:
+        self.inputs.list_layers(self.viewer.layers, [layer for p in self.panels for layer in (p.scan, p.map)])
+
+    def _say(self, text: str) -> None:
+        self.status.setText(text.strip())
+
+    def _busy(self, busy: bool) -> None:
+        self.go.setEnabled(not busy)
+        self.stop.setEnabled(busy)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802, D102
+        super().showEvent(event)
+        self.window().installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802, D102
+        if event.type() == QEvent.Type.Close and watched is self.window():
+            self.cancel()
+            self._runner.close()
+        return super().eventFilter(watched, event)

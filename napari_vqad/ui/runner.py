@@ -1,0 +1,75 @@
+"""A generator in a worker thread: its steps and its end are heard in the main thread, its errors told once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+from napari.qt.threading import GeneratorWorker, thread_worker
+from napari.utils.notifications import show_error
+
+from napari_vqad.errors import InputError
+
+
+class Runner:
+    """At most one generator at a time; what an older one still says is not heard."""
+
+    def __init__(self, on_bad_input: Callable[[str], None]) -> None:
+        """`on_bad_input` is told the sentence of an `InputError`, which napari shows as well."""
+        self._on_bad_input = on_bad_input
+        self._worker: GeneratorWorker | None = None
+        self._closed = False
+
+    @property
+    def running(self) -> bool:
+        """Is a generator under way?"""
+        return self._worker is not None
+
+    def start(
+        self, steps: Iterator, on_step: Callable[[Any], None], on_end: Callable[[bool, bool], None] = lambda *_: None
+    ) -> None:
+        """Run `steps`; `on_step` hears what it yields, `on_end` whether it was aborted and whether it failed."""
+
+        @thread_worker(start_thread=False, ignore_errors=True)
+        def run() -> Iterator:
+            try:
+                yield from steps
+            except Exception as error:  # told as a step: napari's own listener to `errored` trips over its argument
+                yield error
+
+        worker = cast(GeneratorWorker, run())
+        errors: list[Exception] = []
+
+        def step(value: Any) -> None:
+            if self._closed or worker is not self._worker:
+                return
+            if isinstance(value, Exception):
+                errors.append(value)
+            if isinstance(value, InputError):
+                show_error(str(value))
+                self._on_bad_input(str(value))
+            elif isinstance(value, Exception):
+                raise value
+            else:
+                on_step(value)
+
+        def finished() -> None:
+            if self._closed or worker is not self._worker:
+                return
+            self._worker = None
+            on_end(bool(worker.abort_requested), bool(errors))
+
+        worker.yielded.connect(step)
+        worker.finished.connect(finished)
+        self._worker = worker
+        worker.start()
+
+    def quit(self) -> None:
+        """Ask the generator to stop at its next step."""
+        if self._worker is not None:
+            self._worker.quit()
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        self._closed = True
+        self.quit()

@@ -1,0 +1,99 @@
+"""Two models beside each other: cells, linked slices, one percentile for both, bad input."""
+
+import numpy as np
+import pytest
+
+from napari_vqad.ui.compare import CompareDock
+
+
+@pytest.fixture
+def compare(dock, tiny_bundle, tiny_masked):
+    """The widget beside the explorer's, in the viewer with the small head and its mask."""
+    widget = CompareDock(dock.viewer)
+    dock.viewer.window.add_dock_widget(widget, name="Compare models", area="right")
+    for folder in (tiny_bundle, tiny_masked):
+        widget.offer(folder)
+    widget.inputs.brain.pick(dock.viewer.layers["ball"])
+    yield widget
+    widget.cancel()
+    widget._runner.close()
+
+
+@pytest.fixture
+def compared(compare, tiny_bundle, tiny_masked, qtbot):
+    compare.tick(tiny_bundle, tiny_masked)
+    compare.start()
+    qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=20_000)
+    return compare
+
+
+def test_one_model_is_no_comparison(compare, tiny_bundle):
+    compare.tick(tiny_bundle)
+    compare.start()
+    assert "two or more" in compare.status.text()
+    assert not compare.panels
+
+
+def test_a_cell_for_each_model_with_its_name(compared):
+    viewer = compared.viewer
+    assert [p.map.name for p in compared.panels] == ["Tiny", "Tiny, masked"]
+    assert viewer.canvas.grid.enabled
+    assert viewer.canvas.grid.stride == 2
+    visible = [layer for layer in viewer.layers if layer.visible]
+    assert len(visible) == 4
+    assert viewer.canvas.grid.actual_shape(visible) == (1, 2)
+    for panel in compared.panels:
+        at = visible.index(panel.map)
+        assert visible[at - 1] is panel.scan  # in one cell: the scan, its map above
+        assert panel.map.name_overlay.visible
+        assert panel.map.units == panel.scan.units
+        assert panel.map.data.max() > 0
+    assert not np.array_equal(*(p.map.data for p in compared.panels))
+
+
+def test_the_scale_of_nll_begins_at_the_same_percentile_of_each(compared, qtbot):
+    compared.percentile.setValue(75.0)
+    for panel in compared.panels:
+        calibration = panel.explorer.bundle.calibration
+        qtbot.waitUntil(
+            lambda p=panel, c=calibration: p.map.contrast_limits[0] == pytest.approx(c.value("nll", "p75")),
+            timeout=5000,
+        )
+        assert panel.explorer.settings.lambda_p == panel.explorer.settings.lambda_s == "p75.0"
+
+
+def test_score_restores_each_by_its_own_method(compared, qtbot):
+    compared.what.setCurrentText("Score")
+    qtbot.waitUntil(lambda: not compared._runner.running, timeout=20_000)
+    assert [p.explorer.settings.method for p in compared.panels] == ["anchored", "masked"]
+    for panel in compared.panels:
+        brain = panel.explorer.grid.mask.any((1, 2))
+        assert panel.explorer.ready("restoration")[brain].all()
+        np.testing.assert_array_equal(panel.drawn, panel.explorer.map("pixel_score"))
+
+
+def test_slices_are_linked(compared):
+    viewer, grid = compared.viewer, compared.panels[0].explorer.grid
+    viewer.dims.set_point(0, -grid.mm_of(7))
+    assert [p.explorer.focus for p in compared.panels] == [7, 7]
+
+
+def test_again_with_the_same_models_leaves_no_old_layers(compared, qtbot):
+    before = len(compared.viewer.layers)
+    compared.start()
+    qtbot.waitUntil(lambda: not compared._runner.running and compared.status.text().endswith("Ready."), timeout=20_000)
+    assert len(compared.viewer.layers) == before
+
+
+def test_a_broken_model_is_one_sentence(compare, tiny_bundle, tiny_masked, notices, qtbot, tmp_path):
+    import shutil
+
+    broken = shutil.copytree(tiny_masked, tmp_path / "broken")
+    compare.offer(broken)
+    (broken / "prior.safetensors").unlink()
+    compare.tick(tiny_bundle, broken)
+    compare.start()
+    qtbot.waitUntil(lambda: bool(notices), timeout=20_000)
+    assert "prior.safetensors is missing" in compare.status.text()
+    qtbot.waitUntil(lambda: compare.go.isEnabled(), timeout=5000)
+    assert not compare.panels
