@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_vqad.grid import Grid
-from napari_vqad.nets.pca import PCA
+from napari_vqad.nets.pca import PASSES, PCA
 from napari_vqad.places import Places
 from napari_vqad.scores.pool import pool
 
@@ -43,9 +43,12 @@ class Evidence:
         return pool(torch.tensor(nll), torch.from_numpy(mask), "smooth", present=present).numpy()
 
 
-def linear_score(model: PCA, grid: Grid, pooling: str = "3d") -> NDArray[np.float32]:
-    """|Y − projection onto the healthy components| within the mask, pooled; (n, H, W), SD."""
-    residual = np.abs(grid.slices - model.reconstruct(grid.slices)).astype(np.float32)
+def linear_score(model: PCA, grid: Grid, pooling: str = "3d", passes: int = PASSES) -> NDArray[np.float32]:
+    """|Y − projection onto the healthy components| within the mask, pooled; (n, H, W), SD.
+
+    With one of the `passes` it is the least-squares projection.
+    """
+    residual = np.abs(grid.slices - model.reconstruct(grid.slices, passes)).astype(np.float32)
     return pool(torch.from_numpy(residual), torch.from_numpy(grid.mask), pooling).numpy()
 
 

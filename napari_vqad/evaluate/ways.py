@@ -20,8 +20,8 @@ class Way:
 
     Attributes:
         name: what the row is called.
-        of: "pixel" for the pixel score, "sample" for AS_sample and its NLL map, "linear" for the linear model alone,
-            or "evidence" for the weighted z maps of `evidence` alone.
+        of: "pixel" for the pixel score, "sample" for AS_sample and its NLL map, "linear" for the linear baseline by least
+            squares, or "evidence" for the weighted z maps of `evidence` alone.
         updates: what the settings differ in from those given.
         evidence: z maps of the other evidence that are added, by name.
     """
@@ -37,7 +37,7 @@ class Way:
         if self.of == "linear":
             model = pca or explorer.bundle.linear
             assert model is not None
-            score = linear_score(model, explorer.grid)
+            score = linear_score(model, explorer.grid, passes=1)
             return score, score.max((1, 2))
         if self.of != "pixel":
             _run(explorer, ("nll",))
@@ -78,7 +78,7 @@ def ablation(method: str) -> list[Way]:
     restored = {name: settings | {"method": method} for name, settings in (("plain", plain), ("placed", placed))}
     return [
         Way("PCA, 60 components, aligned", "linear"),
-        Way("PCA, by place", "evidence", evidence=(LINEAR,)),
+        Way("PCA, robust, by place", "evidence", evidence=(LINEAR,)),
         Way("NLL", "sample"),
         Way("NLL, by place", "evidence", evidence=(NLL,)),
         Way("regenerative, min-average pooling", updates=plain),

@@ -54,10 +54,11 @@ class Runner:
                 on_step(value)
 
         def finished() -> None:
+            aborted = bool(worker.abort_requested)
             if self._closed or worker is not self._worker:
                 return
             self._worker = None
-            on_end(bool(worker.abort_requested), bool(errors))
+            on_end(aborted, bool(errors))
 
         worker.yielded.connect(step)
         worker.finished.connect(finished)

@@ -1,6 +1,7 @@
 """The linear baseline against NumPy's SVD."""
 
 import numpy as np
+from scipy import ndimage
 
 from napari_vqad.nets.pca import PCA
 
@@ -27,3 +28,20 @@ def test_what_lies_in_the_subspace_is_no_anomaly_and_a_spot_is():
     spotted = data[:1].copy()
     spotted[0, 2, 3] += 5
     assert np.abs(spotted - pca.reconstruct(spotted)).argmax() == 2 * 10 + 3
+
+
+def test_a_strong_lesion_leaves_no_twin():
+    """Components that are symmetric would explain half of a one-sided lesion and leave the other half opposite."""
+    rng = np.random.default_rng(0)
+    half = ndimage.gaussian_filter(rng.normal(size=(300, 16, 12)), (0, 3, 3)) * 6
+    healthy = np.concatenate([half, half[:, :, ::-1]], 2).astype(np.float32)
+    model = PCA.fit(healthy[:-1], n_components=20)
+    lesion = np.zeros((1, 16, 24), np.float32)
+    lesion[:, 5:9, 4:8] = 5.0
+    slices = healthy[-1:] + lesion
+    there, opposite = lesion[0] > 0, lesion[0, :, ::-1] > 0
+    plain = np.abs(slices - model.reconstruct(slices, passes=1))[0]
+    robust = np.abs(slices - model.reconstruct(slices))[0]
+    assert plain[opposite].mean() > 1.0
+    assert robust[opposite].mean() < 0.3
+    assert robust[there].mean() > 4.5
