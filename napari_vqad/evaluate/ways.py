@@ -20,8 +20,8 @@ class Way:
 
     Attributes:
         name: what the row is called.
-        of: "pixel" for the pixel score, "sample" for AS_sample and its NLL map, "linear" for the linear baseline by least
-            squares, or "evidence" for the weighted z maps of `evidence` alone.
+        of: "pixel" for the pixel score, "sample" for AS_sample and its NLL map, "linear" for the linear baseline, by
+            least squares, or "evidence" for the weighted z maps of `evidence` alone.
         updates: what the settings differ in from those given.
         evidence: z maps of the other evidence that are added, by name.
     """
