@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -18,6 +18,7 @@ from napari_vqad.calibration import Calibration
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
 from napari_vqad.grid import GridSpec
+from napari_vqad.nets.gpt2 import GPT2Config
 from napari_vqad.nets.pca import FILE as LINEAR
 from napari_vqad.nets.pca import PCA
 from napari_vqad.nets.prior import MaskedPrior, Prior, PriorConfig, make_prior
@@ -41,6 +42,14 @@ class BundleConfig(BaseModel):
     grid: GridSpec = GridSpec()
     tokenizer: TokenizerConfig
     prior: PriorConfig
+
+    @model_validator(mode="after")
+    def _prior_reaches(self) -> BundleConfig:
+        h, w = (side // self.tokenizer.stride for side in self.grid.shape)
+        prior = self.prior
+        if h * w > prior.places if isinstance(prior, GPT2Config) else max(h, w) > prior.max_side:
+            raise ValueError(f"the prior has no place for a grid of {h}×{w} codes")
+        return self
 
 
 @dataclass(frozen=True)
@@ -85,17 +94,19 @@ class Bundle:
             raise InputError(f"{self.title} has a masked prior; this needs a causal one.")
         return self.prior
 
+    def known(self, settings: Settings) -> Settings:
+        """The settings with a method that this bundle knows: its first, where theirs is of another kind of prior."""
+        return settings if settings.method in self.methods else settings.model_copy(update={"method": self.methods[0]})
+
     def fitting(self, settings: Settings) -> Settings:
-        """The settings with a method that this bundle knows: its first, where nobody has chosen one.
+        """As `known`, where nobody has chosen a method.
 
         Raises:
             InputError: a method was chosen that its prior cannot do.
         """
-        if settings.method in self.methods:
-            return settings
-        if "method" in settings.model_fields_set:
+        if settings.method not in self.methods and "method" in settings.model_fields_set:
             raise InputError(f"{self.title} cannot restore by '{settings.method}'; choose {' or '.join(self.methods)}.")
-        return settings.model_copy(update={"method": self.methods[0]})
+        return self.known(settings)
 
     @property
     def code_shape(self) -> tuple[int, int]:

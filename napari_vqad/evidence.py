@@ -22,7 +22,7 @@ from napari_vqad.places import Places
 from napari_vqad.scores.pool import pool
 
 NLL, LINEAR = "nll", "linear"
-WEIGHTS = {LINEAR: 0.5, NLL: 0.5}
+WEIGHTS = {LINEAR: 0.5, NLL: 1.0}
 
 
 class Evidence:

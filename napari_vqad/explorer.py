@@ -103,6 +103,8 @@ class Explorer:
 
     def take(self, grid: Grid) -> None:
         """Take a scan that is on the model's grid already."""
+        maps = Maps(grid, self.bundle.places, self.bundle.linear)
+        maps.prepare()
         with self._lock:
             self._generation += 1
             self.volume, self._grid = None, grid
@@ -110,7 +112,7 @@ class Explorer:
             self._nll = np.zeros(self._codes.shape, np.float32)
             self._has_nll = np.zeros(len(grid), bool)
             self._brain = [int(i) for i in np.flatnonzero(grid.mask.any((1, 2)))]
-            self._maps = Maps(grid, self.bundle.places, self.bundle.linear)
+            self._maps = maps
             self._budget.clear()
             self.focus = self._brain[len(self._brain) // 2]
             self.seconds = {}

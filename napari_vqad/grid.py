@@ -93,6 +93,12 @@ class Grid:
         """mL of the scan that a voxel of the grid holds."""
         return float(abs(np.linalg.det(self.placement[:3, :3]))) / 1000
 
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences for the person: how the alignment went, and what is not analysed."""
+        beyond = f"{self.outside:.0%} of the mask lies beyond the model's grid and is not analysed."
+        return [*([self.note] if self.note else []), *([beyond] if self.outside > 0.02 else [])]
+
     def to_axes(self, stack: np.ndarray) -> np.ndarray:
         """(n, H, W) of the grid as a view with canonical axes (R, A, S)."""
         return np.moveaxis(stack, 0, self.axis)

@@ -53,6 +53,11 @@ class Maps:
         self._consolidation = Consolidation(grid)
         self._answers: dict[str, tuple[Hashable, np.ndarray]] = {}
 
+    def prepare(self) -> None:
+        """Make what takes long and no setting changes: in the thread that opens a scan, not in the one that looks."""
+        if LINEAR in self._places:
+            _ = self._linear
+
     def get(self, name: str, kept: Kept, j: int = 0) -> np.ndarray:
         """A map, (n, H, W), read-only; the same array while nothing changes. Names and units as in `Explorer.map`."""
         made_of = _made_of(name, kept, j)

@@ -114,9 +114,8 @@ class Result:
         """A few sentences for the person."""
         explorer, grid = self.explorer, self.explorer.grid
         flagged, volume = explorer.flagged_slices(), float(explorer.map("flagged").sum()) * grid.voxel_ml
-        beyond = f" {grid.outside:.0%} of it lies beyond the model's grid." if grid.outside > 0.02 else ""
         return (
-            f"{self.mask_note}{beyond}{grid.note and f' {grid.note}'}\n"
+            f"{' '.join([self.mask_note, *grid.remarks])}\n"
             f"{int(flagged.sum())} of {explorer.n_slices} slices and {volume:.1f} mL are flagged; "
             f"volume score {explorer.volume_score():.0f} nats."
         )

@@ -117,3 +117,8 @@ def test_methods_are_those_of_its_prior(tiny_bundle, tiny_masked):
     assert causal.causal is causal.prior
     with pytest.raises(InputError, match="needs a causal one"):
         _ = masked.causal
+
+
+def test_a_prior_that_has_no_place_for_the_grid_is_refused(copy):
+    edit(copy, lambda c: c["prior"].update(max_side=4))
+    refused(copy, "config.json", "4×5 codes")

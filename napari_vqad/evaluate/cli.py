@@ -106,19 +106,21 @@ def run_grid(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     settings = settings_from({"n_restorations": args.n_restorations})
     lines: list[models.Line] = []
-    folders = list_bundles(args.models)
-    if not folders:
+    if args.json and not args.json.parent.is_dir():
+        raise InputError(f"{args.json.parent} is no folder.")
+    # All of them before the first runs: one that does not fit must not end it after an hour.
+    bundles = [Bundle.load(folder, args.device) for folder in list_bundles(args.models)]
+    if not bundles:
         raise InputError(f"{args.models} holds no bundles.")
-    for folder in folders:
-        bundle = Bundle.load(folder, args.device)
+    for bundle in bundles:
         spec = bundle.config.grid
         print(bundle.title, flush=True)
         stack = load_stack(args.validation, "validation", spec, bundle.template)
         cases = folder_cases(args.data, spec, bundle.template)
         lines += models.lines_of(bundle, simulated_cases(stack, spec), cases, settings, tuple(args.methods), _say)
+        if args.json:  # after each, for who stops it
+            args.json.write_text(json.dumps(models.as_json(lines), indent=1) + "\n", encoding="utf-8")
     print(f"\n{models.table(lines)}\n\n{models.threshold_table(lines)}")
-    if args.json:
-        args.json.write_text(json.dumps(models.as_json(lines), indent=1) + "\n", encoding="utf-8")
     return 0
 
 
@@ -133,7 +135,7 @@ def _load(args: argparse.Namespace) -> Bundle:
 
 def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
     names = ("lambda_p", "lambda_s", "n_restorations", "k", "pooling", "score")
-    settings = settings_from({name: getattr(args, name) for name in names})
+    settings = bundle.fitting(settings_from({name: getattr(args, name) for name in names}))
     pca = None
     if args.pca_data:
         pca = PCA.fit(load_stack(args.pca_data, "train", bundle.config.grid).slices())

@@ -47,7 +47,7 @@ def examine(bundle: Bundle, settings: Settings, scan: Path, mask: Path | None, l
     for _ in explorer.work():
         pass
     calibration = bundle.calibration
-    threshold = calibration.threshold_of_findings(calibration.pixel_kind(settings))
+    threshold = calibration.threshold_of_findings(calibration.pixel_kind(explorer.settings))
     score = explorer.map("pixel_score")
     found = find(score, threshold)
     name = scan.name.removesuffix(".gz").removesuffix(".nii")

@@ -29,6 +29,7 @@ class MaskedConfig(BaseModel):
     condition: int = Field(64, ge=1, description="features of the slice position")
     max_side: int = Field(64, ge=1, description="largest code grid side with a learnt place")
     folds: int = Field(4, ge=2, description="into how many parts codes are hidden in turn")
+    rounds: int = Field(1, ge=1, description="how often what is doubted is looked for anew, until it stays the same")
     doubt: float = Field(4.0, ge=0, description="nats from which a code is hidden from all others")
 
     @model_validator(mode="after")
@@ -43,7 +44,8 @@ class MaskedTransformer(nn.Module):
 
     def __init__(self, config: MaskedConfig, n_codes: int) -> None:
         super().__init__()
-        self.config, self.n_codes, self.folds, self.doubt = config, n_codes, config.folds, config.doubt
+        self.config, self.n_codes, self.folds = config, n_codes, config.folds
+        self.doubt, self.rounds = config.doubt, config.rounds
         c = config.width
         self.embed = nn.Embedding(n_codes + 1, c)  # the last one stands for a hidden code
         self.row = nn.Parameter(0.02 * torch.randn(config.max_side, 1, c))

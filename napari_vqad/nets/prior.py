@@ -37,6 +37,7 @@ class MaskedPrior(Protocol):
     n_codes: int
     folds: int
     doubt: float
+    rounds: int
 
     def logits_beside(self, codes: Tensor, hidden: Tensor, position: Tensor) -> Tensor:
         """Codes (B, h, w), bool hidden (B, h, w), position (B,) → logits (B, K, h, w), given the codes not hidden."""

@@ -39,14 +39,15 @@ def nll_by_folds(prior: MaskedPrior, codes: Tensor, position: Tensor, hidden: Te
     return found
 
 
-def masked_nll(prior: MaskedPrior, codes: Tensor, position: Tensor, rounds: int = 1) -> Tensor:
+def masked_nll(prior: MaskedPrior, codes: Tensor, position: Tensor) -> Tensor:
     """ℓ of the two-pass density, nats: codes (B, h, w), position (B,) → (B, h, w).
 
-    With more `rounds` the second pass is repeated with the u that it finds itself, until u stays as it is.
+    With more than one of the prior's `rounds` the second pass is repeated with the u that it finds itself, until that
+    stays as it is.
     """
     hidden = torch.zeros(codes.shape, dtype=torch.bool, device=codes.device)
     found = nll_by_folds(prior, codes, position, hidden)
-    for _ in range(rounds):
+    for _ in range(prior.rounds):
         unlikely = found > prior.doubt
         if torch.equal(unlikely, hidden):
             break

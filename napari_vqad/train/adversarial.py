@@ -42,6 +42,11 @@ class Pair(nn.Module):
         self.tokenizer = tokenizer
         self.discriminator = Discriminator(config.width, config.halvings)
 
+    @property
+    def parts(self) -> tuple[nn.Module, ...]:
+        """What descends on its own: gradients are clipped each for itself."""
+        return self.tokenizer, self.discriminator
+
 
 def judge(pair: Pair, slices: Tensor, decoded: Tensor, reconstruction: Tensor, weight: float) -> dict[str, Tensor]:
     """The adversarial terms: what to add to the loss, and what to draw as curves.

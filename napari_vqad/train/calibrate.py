@@ -35,6 +35,7 @@ def calibrate(bundle: Bundle, stack: Stack, report: Report = print) -> tuple[Cal
         stack: healthy scans of the calibration split.
         report: told of each scan.
     """
+    bundle = replace(bundle, places=Places.none())  # what an earlier calibration found plays no part in this one
     grids = list(stack.grids(bundle.config.grid))
     masks = [g.mask for g in grids]
     first, nll = _of_codes(bundle, grids)
@@ -54,7 +55,7 @@ def calibrate(bundle: Bundle, stack: Stack, report: Report = print) -> tuple[Cal
         for name, made in raw.items():
             for found, z in zip(others, by_place(name, made), strict=True):
                 found[name] = z
-    explorer = Explorer(replace(bundle, calibration=first, places=Places.none()))
+    explorer = Explorer(replace(bundle, calibration=first))
     tables: dict[str, dict[str, list[float]]] = {"residual": {}, "pixel_score": {}, "findings": {}}
 
     def add(kind: str, maps: Maps) -> None:

@@ -79,20 +79,16 @@ def run_pack(args: argparse.Namespace) -> int:
 def run_tokenizer(args: argparse.Namespace) -> int:
     """Train a tokenizer and write it into the bundle."""
     recipe, device = _prepare(args)
-    start = None
-    if args.start:
-        source = find(args.start)
-        if (args.out / "config.json").exists() and source.resolve() == args.out.resolve():
-            raise InputError(f"{args.out} cannot begin with itself.")
-        _share(source, args.out, recipe)
-        start = load_weights(VQVAE(recipe.tokenizer), source / "tokenizer.safetensors")
-    template = _template(args, recipe)
+    source = _source(args, args.start, recipe)
+    start = load_weights(VQVAE(recipe.tokenizer), source / "tokenizer.safetensors") if source else None
+    template = _template(args, recipe, source)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
-    if template is not None and not (args.out / LINEAR).exists():
-        PCA.fit(train.slices()).save(args.out)
-    work, background = args.out / WORK / "tokenizer", recipe.grid.background
-    training = recipe.tokenizer_training
+    work, background, training = args.out / WORK / "tokenizer", recipe.grid.background, recipe.tokenizer_training
     model = train_tokenizer(recipe.tokenizer, training, train, held_out, background, work, device, start)
+    if source:
+        _share(source, args.out, (LINEAR,))
+    elif template is not None:
+        PCA.fit(train.slices()).save(args.out)
     (args.out / "config.json").write_text(recipe.bundle_config().model_dump_json(indent=2) + "\n")
     save_weights(model, args.out / "tokenizer.safetensors")
     record(args.out, "tokenizer", _command_of(args, "start"), training.schedule, describe(training), work)
@@ -101,21 +97,23 @@ def run_tokenizer(args: argparse.Namespace) -> int:
 
 
 def run_prior(args: argparse.Namespace) -> int:
-    """Train a prior on the codes of the bundle's tokenizer and write it into the bundle."""
+    """Train a prior on the codes of the bundle's tokenizer, or of another's, and write it into the bundle."""
     recipe, device = _prepare(args)
-    if args.tokenizer:
-        _share(find(args.tokenizer), args.out, recipe)
-    if not (args.out / "config.json").exists():
-        raise InputError(f"{args.out} has no tokenizer yet; train it first.")
-    config = read_config(args.out)
-    tokenizer = load_weights(VQVAE(config.tokenizer), args.out / "tokenizer.safetensors").to(device)
-    template = _template(args, recipe)
+    source = _source(args, args.tokenizer, recipe)
+    base = source or args.out
+    if not (base / "config.json").exists():
+        raise InputError(f"{base} has no tokenizer yet; train it first.")
+    config = recipe.bundle_config() if source else read_config(base).model_copy(update={"prior": recipe.prior})
+    tokenizer = load_weights(VQVAE(config.tokenizer), base / "tokenizer.safetensors").to(device)
+    template = _template(args, recipe, source)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
     work, background = args.out / WORK / "prior", recipe.grid.background
     model = train_prior(recipe.prior, recipe.prior_training, tokenizer, train, held_out, background, work, device)
-    (args.out / "config.json").write_text(
-        config.model_copy(update={"prior": recipe.prior}).model_dump_json(indent=2) + "\n"
-    )
+    if source:
+        _share(source, args.out, (LINEAR, "tokenizer.safetensors"))
+        if "tokenizer" in (history := read_history(source)):
+            write_history(args.out, read_history(args.out) | {"tokenizer": history["tokenizer"]})
+    (args.out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
     save_weights(model, args.out / "prior.safetensors")
     seen = "hidden codes" if isinstance(model, MaskedPrior) else "codes"
     loss = f"cross-entropy of {seen}, on codes of {recipe.prior_training.variants} versions of the training slices"
@@ -124,26 +122,36 @@ def run_prior(args: argparse.Namespace) -> int:
     return 0
 
 
+def _source(args: argparse.Namespace, name: str | None, recipe: Recipe) -> Path | None:
+    """The bundle to begin with, if one is given.
+
+    Raises:
+        InputError: it is the bundle that is trained, or of other sizes.
+    """
+    if not name:
+        return None
+    source = find(name)
+    if source.resolve() == args.out.resolve():
+        raise InputError(f"{args.out} cannot begin with itself.")
+    config = read_config(source)
+    if (config.tokenizer, config.grid) != (recipe.tokenizer, recipe.grid):
+        raise InputError(f"{source} has another tokenizer or grid than the recipe asks for.")
+    return source
+
+
+def _share(source: Path, out: Path, names: tuple[str, ...]) -> None:
+    """Copy what a bundle takes over from another; after the training, so that one that is refused changes nothing."""
+    for name in names:
+        if (source / name).exists():
+            shutil.copyfile(source / name, out / name)
+
+
 def _command_of(args: argparse.Namespace, source: str) -> str:
     """The command that was given, as the card shows it."""
     what = {"start": "tokenizer", "tokenizer": "prior"}[source]
     given = getattr(args, source)
     other = f" --{source} {Path(given).name}" if given else ""
     return f"napari-vqad train {what} --config {Path(args.config).stem} --data DATA --out models/{args.out.name}{other}"
-
-
-def _share(source: Path, out: Path, recipe: Recipe) -> None:
-    """Begin a bundle with what another one has but for its prior; the title is the recipe's."""
-    config = read_config(source)
-    if (config.tokenizer, config.grid) != (recipe.tokenizer, recipe.grid):
-        raise InputError(f"{source} has another tokenizer or grid than the recipe asks for.")
-    for name in ("tokenizer.safetensors", TEMPLATE, LINEAR):
-        if (source / name).exists():
-            shutil.copyfile(source / name, out / name)
-    history = read_history(source)
-    if "tokenizer" in history:
-        write_history(out, read_history(out) | {"tokenizer": history["tokenizer"]})
-    (out / "config.json").write_text(recipe.bundle_config().model_dump_json(indent=2) + "\n")
 
 
 def run_calibrate(args: argparse.Namespace) -> int:
@@ -168,11 +176,11 @@ def _learn(args: argparse.Namespace, split: Split, recipe: Recipe, template: Tem
     return load_stack(args.data, split, recipe.grid, template).of_brain()
 
 
-def _template(args: argparse.Namespace, recipe: Recipe) -> Template | None:
-    """That of the bundle, or of the packed data; made of the training scans where there is none yet."""
+def _template(args: argparse.Namespace, recipe: Recipe, source: Path | None = None) -> Template | None:
+    """That of the bundle, of the one it begins with, or of the packed data; else made of the training scans."""
     if not recipe.grid.aligned:
         return None
-    for folder in (args.out, args.data):
+    for folder in (args.out, *([source] if source else []), args.data):
         if (folder / TEMPLATE).exists():
             found = Template.load(folder)
             break

@@ -136,6 +136,16 @@ def load_grids(folder: Path, split: Split, spec: GridSpec, template: Template | 
 
 
 def load_stack(data: Path, split: Split, spec: GridSpec, template: Template | None = None) -> Stack:
-    """The slices of a split, from a folder of scans or from a folder of stacks packed as `train.npz` and so on."""
+    """The slices of a split, from a folder of scans or from a folder of stacks packed as `train.npz` and so on.
+
+    Raises:
+        InputError: the packed slices have another size.
+    """
     packed = Path(data) / f"{split}.npz"
-    return Stack.load(packed) if packed.exists() else Stack.of(load_grids(Path(data), split, spec, template), spec)
+    if not packed.exists():
+        return Stack.of(load_grids(Path(data), split, spec, template), spec)
+    stack = Stack.load(packed)
+    if stack.levels.shape[1:] != spec.shape:
+        has, asks = ("×".join(map(str, shape)) for shape in (stack.levels.shape[1:], spec.shape))
+        raise InputError(f"{packed} holds slices of {has} pixels, and the model asks for {asks}.")
+    return stack

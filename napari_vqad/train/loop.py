@@ -46,7 +46,7 @@ def fit(
     """Train `model` in place and leave it with its best weights.
 
     Args:
-        model: on `device` already.
+        model: on `device` already; its `parts`, if it has some, have their gradients clipped each for itself.
         losses: generator and step → named losses; "loss" is the one to descend, the others are drawn as curves.
         held_out: the held-out loss, called with the model in eval mode.
         folder: where `checkpoint.safetensors`, `state.json`, `best.safetensors` and `curves.png` live. When it holds
@@ -79,7 +79,8 @@ def fit(
             values = losses(rng, step)
         optimiser.zero_grad(set_to_none=True)
         values["loss"].backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for part in getattr(model, "parts", (model,)):
+            nn.utils.clip_grad_norm_(part.parameters(), 1.0)
         optimiser.step()
         step += 1
         for name, value in values.items():

@@ -69,8 +69,7 @@ class Board:
             self._scan = next((layer for layer in self.viewer.layers if layer.name == volume.name), None)
         inside = volume.voxels[mask]
         if self._scan is not None:
-            # One layer without units, as other readers leave it, would take them from all.
-            self._scan.units, self._scan.axis_labels = ("mm",) * 3, frame.AXES
+            frame.in_mm(self._scan)
             # The same window for scan and restoration, in SD within the mask, so that flicker shows differences alone.
             self._scan.contrast_limits = [float(inside.mean() + w * inside.std()) for w in WINDOW]
         known: dict[str, Any] = {"napari_vqad": volume, "napari_vqad_grid": grid}

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from napari.layers import Image, Layer
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QShowEvent
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -33,6 +32,7 @@ from napari_vqad.settings import Settings
 from napari_vqad.sheet import limits
 from napari_vqad.ui import frame
 from napari_vqad.ui.board import heat_colours
+from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.controls import PAUSE
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.preferences import read_preferences
@@ -41,7 +41,8 @@ from napari_vqad.ui.session import given_mask
 from napari_vqad.volume import Volume
 
 MAPS = {"NLL": "nll", "Score": "pixel_score"}
-AT_FIRST = {"NLL": 90.0, "Score": 90.0}  # percentile of λ
+AT_FIRST = 90.0  # percentile of λ
+BEGIN = "Tick two or more models, then press Compare."
 
 
 @dataclass
@@ -62,6 +63,8 @@ class CompareDock(QWidget):
         self.viewer, preferences = napari_viewer, read_preferences()
         self.settings = preferences.settings
         self.panels: list[Panel] = []
+        self._hidden: list[Layer] = []  # what was shown before the comparison
+        self._note = ""
         self._runner = Runner(self._say)
         self.setMinimumWidth(300)
         self.setMaximumWidth(420)
@@ -74,29 +77,34 @@ class CompareDock(QWidget):
             self.offer(folder)
         self.what = QComboBox()
         self.what.addItems(list(MAPS))
-        self.what.setToolTip("What is shown of each model: the NLL of its codes, or its pixel score.")
+        self.what.setToolTip(
+            "NLL: how unusual a model finds each patch of the scan. "
+            "Score: how far the scan is from a healthy version of it."
+        )
         self.percentile = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.percentile.setRange(50, 99.9)
         self.percentile.setDecimals(1)
-        self.percentile.setValue(AT_FIRST["NLL"])
+        self.percentile.setValue(AT_FIRST)
         self.percentile.setToolTip(
-            "λ as a percentile of healthy codes, the same for all models: NLL below it is clear, and codes above it "
-            "are drawn anew for the score."
+            "The same for all models: NLL is shown where it is rarer than in this share of healthy codes, and there "
+            "the scan is restored for the score."
         )
-        self.go, self.stop = QPushButton("Compare"), QPushButton("Cancel")
+        self.go, self.stop, self.leave = QPushButton("Compare"), QPushButton("Cancel"), QPushButton("End")
+        self.leave.setToolTip("Take the comparison away, and show again what was there before.")
         self.go.setToolTip("Run every ticked model on the scan, the slice in view first.")
-        self.stop.setToolTip("Stop within a batch; what is done is kept.")
+        self.stop.setToolTip("Stop; what is done stays.")
         self.stop.setEnabled(False)
-        self.status = QLabel("Tick two or more models, then press Compare.")
+        self.status = QLabel(BEGIN)
         self.status.setWordWrap(True)
         notice = QLabel("Research use only, not a medical device.")
         notice.setStyleSheet("font-size: 11px;")
 
         form, buttons, column = QFormLayout(), QHBoxLayout(), QVBoxLayout(self)
         form.addRow("Show", self.what)
-        form.addRow("λ (%)", self.percentile)
+        form.addRow("Healthy below λ (%)", self.percentile)
         buttons.addWidget(self.go, 2)
         buttons.addWidget(self.stop, 1)
+        buttons.addWidget(self.leave, 1)
         column.addWidget(self.inputs)
         column.addWidget(self.models)
         column.addLayout(form)
@@ -107,19 +115,27 @@ class CompareDock(QWidget):
 
         self.go.clicked.connect(self.start)
         self.stop.clicked.connect(self.cancel)
+        self.leave.clicked.connect(self.end)
         self.what.currentTextChanged.connect(self._on_changed)
         self._tell = qthrottled(self._on_changed, timeout=PAUSE, leading=True)
         self.percentile.valueChanged.connect(self._tell)
         self.viewer.dims.events.point.connect(self._on_point)
         self.viewer.layers.events.inserted.connect(self._list_layers)
         self.viewer.layers.events.removed.connect(self._list_layers)
+        closing = Closing(self)
+        closing.leaving.connect(self.cancel)
+        closing.gone.connect(self._on_gone)
         self._list_layers()
 
     def offer(self, folder: Path) -> None:
-        """Add a model to the list, unless it does not fit."""
+        """Add a model to the list; one that does not fit cannot be ticked, and says why."""
         try:
             item = QListWidgetItem(read_config(folder).title)
-        except InputError:
+        except InputError as error:
+            item = QListWidgetItem(f"{folder.name} (does not fit)")
+            item.setToolTip(str(error))
+            item.setFlags(Qt.ItemFlag.NoItemFlags)
+            self.models.addItem(item)
             return
         item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
         item.setCheckState(Qt.CheckState.Unchecked)
@@ -153,7 +169,7 @@ class CompareDock(QWidget):
         self._runner.start(self._prepare(scan, mask, folders, device), self._on_step, self._on_end)
 
     def cancel(self) -> None:
-        """Stop within a batch."""
+        """Stop; what is done stays."""
         for panel in self.panels:
             panel.explorer.cancel()
         self._runner.quit()
@@ -161,10 +177,18 @@ class CompareDock(QWidget):
     def chosen(self, explorer: Explorer) -> Settings:
         """The person's settings with λ at the percentile of the slider, by the model's own method."""
         level = f"p{self.percentile.value():.1f}"
-        changes = {"lambda_s": level, "lambda_p": level}
-        if self.settings.method not in explorer.bundle.methods:
-            changes["method"] = explorer.bundle.methods[0]
-        return self.settings.model_copy(update=changes)
+        return explorer.bundle.known(self.settings.model_copy(update={"lambda_s": level, "lambda_p": level}))
+
+    def end(self) -> None:
+        """Take the comparison out of the viewer, and show again what was there before."""
+        self.cancel()
+        self.clear()
+        self._say(BEGIN)
+
+    def _on_gone(self, closed: bool) -> None:
+        self._runner.deaf = closed
+        if closed:
+            self.cancel()
 
     def _on_changed(self, *_: object) -> None:
         todo = [panel.explorer.change(self.chosen(panel.explorer)) for panel in self.panels]
@@ -193,13 +217,15 @@ class CompareDock(QWidget):
             yield f"Loading {folder.name} …"
             bundle = Bundle.load(folder, device)
             explorers.append(Explorer(bundle, cache_bytes=128 * 2**20))
-            explorers[-1].open(volume, brain)
-        yield volume, explorers, note
+            grid = explorers[-1].open(volume, brain)
+            said = " ".join(grid.remarks)
+            note += f"\n{bundle.title}: {said}" if said else ""
+        yield scan, volume, explorers, note
 
     def _on_step(self, news: object) -> None:
         if isinstance(news, tuple):
-            volume, explorers, self._note = news
-            self._open(volume, explorers)
+            scan, volume, explorers, self._note = news
+            self._open(scan, volume, explorers)
             self._on_point()
             self._on_changed()
         elif isinstance(news, Progress):
@@ -245,20 +271,20 @@ class CompareDock(QWidget):
 
     # ---- what is seen ---------------------------------------------------------------------------------------------
 
-    def _open(self, volume: Volume, explorers: list[Explorer]) -> None:
+    def _open(self, scan_layer: Image, volume: Volume, explorers: list[Explorer]) -> None:
         """A cell for each model: the scan, and its map above."""
         self.clear()
-        given = [layer for layer in self.viewer.layers if layer.visible]
-        for layer in given:
+        self._hidden = [layer for layer in self.viewer.layers if layer.visible]
+        for layer in self._hidden:
             layer.visible = False
-        window = next((s.contrast_limits for s in given if isinstance(s, Image)), None)
-        for explorer in reversed(explorers):  # the grid begins with the uppermost layers
-            title, grid = explorer.bundle.title.split(" · ")[-1], explorer.grid
+        frame.in_mm(scan_layer)
+        for explorer in reversed(explorers):  # the first model's layers uppermost, where the grid begins
+            title, grid = explorer.bundle.title, explorer.grid
             known = {"napari_vqad": volume, "napari_vqad_grid": grid}
             scan = self.viewer.add_image(
                 frame.to_canvas(volume.voxels),
                 name=f"Scan, {title}",
-                contrast_limits=window,
+                contrast_limits=scan_layer.contrast_limits,
                 metadata=known,
                 **frame.placed_as(volume),
             )
@@ -273,12 +299,12 @@ class CompareDock(QWidget):
             )
             shown.name_overlay.visible = True
             self.panels.insert(0, Panel(explorer, scan, shown))
-        self.viewer.canvas.grid.stride = 2
+        self.viewer.canvas.grid.stride = -2  # in pairs from the uppermost; from below, hidden layers would count, too
         self.viewer.canvas.grid.enabled = True
         self.viewer.fit_to_view()
 
     def refresh(self) -> None:
-        """Bring every map up to date, each scale beginning at the model's own λ."""
+        """Bring every map up to date. Each has its model's own scale: NLL from λ, the score from 0."""
         name = MAPS[self.what.currentText()]
         for panel in self.panels:
             explorer = panel.explorer
@@ -299,9 +325,12 @@ class CompareDock(QWidget):
             for layer in (panel.map, panel.scan):
                 if layer in self.viewer.layers:
                     self.viewer.layers.remove(layer)
+        if self.panels:
+            self.viewer.canvas.grid.enabled, self.viewer.canvas.grid.stride = False, 1
         self.panels.clear()
-        self.viewer.canvas.grid.enabled = False
-        self.viewer.canvas.grid.stride = 1
+        for layer in self._hidden:
+            layer.visible = True
+        self._hidden = []
 
     def _list_layers(self) -> None:
         self.inputs.list_layers(self.viewer.layers, [layer for p in self.panels for layer in (p.scan, p.map)])
@@ -312,13 +341,3 @@ class CompareDock(QWidget):
     def _busy(self, busy: bool) -> None:
         self.go.setEnabled(not busy)
         self.stop.setEnabled(busy)
-
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802, D102
-        super().showEvent(event)
-        self.window().installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802, D102
-        if event.type() == QEvent.Type.Close and watched is self.window():
-            self.cancel()
-            self._runner.close()
-        return super().eventFilter(watched, event)

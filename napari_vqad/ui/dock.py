@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from napari.viewer import Viewer
 from pydantic import ValidationError
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QShowEvent
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -25,6 +24,7 @@ from superqt import QCollapsible
 from napari_vqad.calibration import Score, resolve
 from napari_vqad.sheet import unit_and_healthy
 from napari_vqad.ui.board import VIEWS
+from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.controls import BoxKnob, Knob, RangeKnob, SliderKnob, make_knob
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.legend import Legend
@@ -169,7 +169,9 @@ class ExplorerDock(QScrollArea):
     # ---- wires ----------------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        session, layers = self.session, self.viewer.layers
+        session, layers, closing = self.session, self.viewer.layers, Closing(self)
+        closing.leaving.connect(session.cancel)
+        closing.gone.connect(session.close)
         self.analyse.clicked.connect(self.start)
         self.cancel.clicked.connect(session.cancel)
         self.views.buttonClicked.connect(lambda _button: self._show_view())
@@ -196,15 +198,6 @@ class ExplorerDock(QScrollArea):
         self._hold(True)
         yield
         self._hold(False)
-
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802, D102
-        super().showEvent(event)
-        self.window().installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802, D102
-        if event.type() == QEvent.Type.Close and watched is self.window():
-            self.session.close()
-        return super().eventFilter(watched, event)
 
     # ---- what the person does -------------------------------------------------------------------------------------
 

@@ -65,6 +65,11 @@ def point_of(grid: Grid, index: int) -> float:
     return -grid.mm_of(index)
 
 
+def in_mm(layer: Any) -> None:
+    """Give a scan's layer the units of all others: one without, as other readers leave it, takes them from all."""
+    layer.units, layer.axis_labels = ("mm",) * 3, AXES
+
+
 def volume_of(layer: Any) -> Volume:
     """The scan of an image layer: as it was read, or made of data, scale and translate of another reader's layer.
 

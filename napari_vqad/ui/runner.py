@@ -18,7 +18,7 @@ class Runner:
         """`on_bad_input` is told the sentence of an `InputError`, which napari shows as well."""
         self._on_bad_input = on_bad_input
         self._worker: GeneratorWorker | None = None
-        self._closed = False
+        self.deaf = False  # nothing is heard: the window is closed
 
     @property
     def running(self) -> bool:
@@ -28,7 +28,10 @@ class Runner:
     def start(
         self, steps: Iterator, on_step: Callable[[Any], None], on_end: Callable[[bool, bool], None] = lambda *_: None
     ) -> None:
-        """Run `steps`; `on_step` hears what it yields, `on_end` whether it was aborted and whether it failed."""
+        """Run `steps` instead of what was under way.
+
+        `on_step` hears what it yields, `on_end` whether it was aborted and whether it failed.
+        """
 
         @thread_worker(start_thread=False, ignore_errors=True)
         def run() -> Iterator:
@@ -41,7 +44,7 @@ class Runner:
         errors: list[Exception] = []
 
         def step(value: Any) -> None:
-            if self._closed or worker is not self._worker:
+            if self.deaf or worker is not self._worker:
                 return
             if isinstance(value, Exception):
                 errors.append(value)
@@ -55,13 +58,15 @@ class Runner:
 
         def finished() -> None:
             aborted = bool(worker.abort_requested)
-            if self._closed or worker is not self._worker:
+            if worker is not self._worker:
                 return
             self._worker = None
-            on_end(aborted, bool(errors))
+            if not self.deaf:
+                on_end(aborted, bool(errors))
 
         worker.yielded.connect(step)
         worker.finished.connect(finished)
+        self.quit()
         self._worker = worker
         worker.start()
 
@@ -69,8 +74,3 @@ class Runner:
         """Ask the generator to stop at its next step."""
         if self._worker is not None:
             self._worker.quit()
-
-    def close(self) -> None:
-        """Hear nothing any more."""
-        self._closed = True
-        self.quit()

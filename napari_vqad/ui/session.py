@@ -119,11 +119,12 @@ class Session:
             self.explorer.cancel()
         self._runner.quit()
 
-    def close(self) -> None:
-        """Stop for good: nothing is touched any more."""
-        self._closed = True
-        self.cancel()
-        self._runner.close()
+    def close(self, closed: bool = True) -> None:
+        """Stop, and touch nothing any more; or go on, when the window is shown again."""
+        self._closed = closed
+        self._runner.deaf = closed
+        if closed:
+            self.cancel()
 
     # ---- slices ---------------------------------------------------------------------------------------------------
 
@@ -167,7 +168,7 @@ class Session:
             mask, note = make_mask(volume)
         else:
             mask, note = given_mask(order.mask, volume)
-        explorer = Explorer(self._bundle, _known(self.settings, self._bundle), self.cache_bytes)
+        explorer = Explorer(self._bundle, self._bundle.known(self.settings), self.cache_bytes)
         explorer.open(volume, mask)
         yield Prepared(explorer, mask, note)
 
@@ -175,12 +176,9 @@ class Session:
         if isinstance(news, str):
             self.advanced.emit(news)
             return
-        self.explorer, self.note = news.explorer, news.note
-        self.settings = _known(self.settings, news.explorer.bundle)
-        if news.explorer.grid.note:
-            self.note += f" {news.explorer.grid.note}"
-        if news.explorer.grid.outside > 0.02:
-            self.note += f" {news.explorer.grid.outside:.0%} of it lies beyond the model's grid and is not analysed."
+        self.explorer = news.explorer
+        self.settings = news.explorer.bundle.known(self.settings)
+        self.note = " ".join([news.note, *news.explorer.grid.remarks])
         self.board.open(news.explorer, news.mask)
         self._give_settings()
         self._on_point()
@@ -230,11 +228,6 @@ class Session:
 
         self._runner.start(steps, on_step, ended)
         self.busy.emit(True)
-
-
-def _known(settings: Settings, bundle: Bundle) -> Settings:
-    """The settings with the model's own method, where theirs is of another kind of model."""
-    return settings if settings.method in bundle.methods else settings.model_copy(update={"method": bundle.methods[0]})
 
 
 def given_mask(mask: Labels | Path, volume: Volume) -> tuple[np.ndarray, str]:

@@ -35,7 +35,7 @@ def test_the_threshold_of_one_finding_is_where_the_last_of_them_goes():
     assert calibration.threshold_of_findings("x", 3.0) == pytest.approx(2.0)
 
 
-def test_a_bright_cube_is_the_first_finding(head, tiny_bundle, tmp_path):
+def test_a_bright_cube_is_the_first_finding(head, tiny_bundle, tiny_masked, tmp_path):
     volume, mask = head
     label = np.zeros(mask.shape, bool)
     label[12:18, 14:20, 12:18] = True
@@ -51,3 +51,5 @@ def test_a_bright_cube_is_the_first_finding(head, tiny_bundle, tmp_path):
     unknown = examine(bundle, settings, paths["t1"], paths["mask"], None)
     assert (unknown.findings, unknown.rank) == (found.findings, None)
     assert "| a_t1 |" in table([found, unknown])
+    # A model with another prior, nobody having chosen a method.
+    assert examine(Bundle.load(tiny_masked, "cpu"), Settings(), paths["t1"], paths["mask"], paths["label"]).rank == 1

@@ -1,6 +1,7 @@
 """From packed slices to a bundle that explores a scan, through the real commands."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,32 @@ def test_train_calibrate_explore(data, tmp_path, capsys):
     assert explorer.map("pixel_score").max() > 0
 
 
+def test_an_aligned_bundle_knows_places_and_can_be_calibrated_again(data, tmp_path):
+    """Slices on a template's grid: what is normal at each place, fused scores, and the same numbers a second time."""
+    recipe, out = tmp_path / "aligned.toml", tmp_path / "aligned"
+    recipe.write_text(RECIPE.replace("spacing = 8.0", "spacing = 8.0\naligned = true"))
+    out.mkdir()
+    Template.load(models_folder() / "ixi-aligned").save(out)  # packed slices are on its grid already
+    for what in ("tokenizer", "prior"):
+        assert run("train", what, "--config", recipe, "--data", data, "--out", out) == 0
+    found = []
+    for _ in range(2):
+        assert run("calibrate", out, "--data", data) == 0
+        found.append([(out / name).read_bytes() for name in ("calibration.json", "places.safetensors")])
+    assert found[0] == found[1]
+    bundle = Bundle.load(out, "cpu")
+    assert "anchored smooth place" in bundle.places
+    assert bundle.linear is not None
+    for method in bundle.methods:
+        assert bundle.calibration.value("pixel_score", "p99", kind=f"{method} smooth fused") > 0
+    explorer = Explorer(bundle, Settings(n_restorations=2))
+    explorer.take(replace(healthy(99), aligned=True))
+    for _ in explorer.work():
+        pass
+    assert explorer.scale() == "fused"
+    assert explorer.map("pixel_score").max() > 0
+
+
 def test_training_again_resumes_at_the_end(data, tmp_path, capsys):
     words = ("train", "tokenizer", "--config", data / "recipe.toml", "--data", data, "--out", tmp_path)
     run(*words)
@@ -159,6 +186,27 @@ def test_sharing_a_tokenizer_of_other_sizes_is_refused(data, trained, tmp_path, 
     out = tmp_path / "out"
     assert run("train", "prior", "--config", recipe, "--data", data, "--out", out, "--tokenizer", trained) == 2
     assert "another tokenizer or grid" in capsys.readouterr().err
+
+
+def test_a_training_that_is_refused_leaves_the_bundle_as_it_was(data, trained, tmp_path, capsys):
+    recipe, out = tmp_path / "r.toml", tmp_path / "out"
+    recipe.write_text(RECIPE)
+    words = ("train", "prior", "--config", recipe, "--data", data, "--out", out, "--tokenizer", trained)
+    assert run(*words) == 0
+    before = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
+    recipe.write_text(RECIPE.replace("res_blocks = 1", "res_blocks = 2").replace("Small", "Other"))
+    assert run(*words) == 2
+    assert "another network" in capsys.readouterr().err
+    assert {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()} == before
+    assert run(*words[:-1], out) == 2
+    assert "begin with itself" in capsys.readouterr().err
+
+
+def test_packed_slices_of_another_size_are_refused(data, tmp_path, capsys):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(RECIPE.replace("shape = [16, 24]", "shape = [16, 16]"))
+    assert run("train", "tokenizer", "--config", recipe, "--data", data, "--out", tmp_path / "out") == 2
+    assert "16×24 pixels, and the model asks for 16×16" in capsys.readouterr().err
 
 
 def test_a_gan_begins_with_a_trained_tokenizer(data, trained, tmp_path, capsys):

@@ -16,11 +16,12 @@ from napari_vqad.settings import Settings
 @pytest.fixture(autouse=True)
 def default_preferences(monkeypatch):
     """Tests must not depend on what is set in napari on this machine, and are quick with few restorations."""
-    from napari_vqad.ui import dock
+    from napari_vqad.ui import compare, dock
     from napari_vqad.ui.preferences import Preferences
 
     start = Settings(n_restorations=3, lambda_s=1.0, lambda_p="p20")
-    monkeypatch.setattr(dock, "read_preferences", lambda: Preferences([], "cpu", 64 * 2**20, start))
+    for widget in (dock, compare):
+        monkeypatch.setattr(widget, "read_preferences", lambda: Preferences([], "cpu", 64 * 2**20, start))
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ def compare(dock, tiny_bundle, tiny_masked):
         widget.offer(folder)
     widget.inputs.brain.pick(dock.viewer.layers["ball"])
     yield widget
-    widget.cancel()
-    widget._runner.close()
+    widget.end()
 
 
 @pytest.fixture
@@ -25,6 +24,13 @@ def compared(compare, tiny_bundle, tiny_masked, qtbot):
     compare.start()
     qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=20_000)
     return compare
+
+
+def cells(compare):
+    """Where the grid puts scan and map of each model."""
+    layers, grid = compare.viewer.layers, compare.viewer.canvas.grid
+    assert grid.enabled
+    return [{grid.position(layers.index(x), layers) for x in (p.scan, p.map)} for p in compare.panels]
 
 
 def test_one_model_is_no_comparison(compare, tiny_bundle):
@@ -37,14 +43,9 @@ def test_one_model_is_no_comparison(compare, tiny_bundle):
 def test_a_cell_for_each_model_with_its_name(compared):
     viewer = compared.viewer
     assert [p.map.name for p in compared.panels] == ["Tiny", "Tiny, masked"]
-    assert viewer.canvas.grid.enabled
-    assert viewer.canvas.grid.stride == 2
-    visible = [layer for layer in viewer.layers if layer.visible]
-    assert len(visible) == 4
-    assert viewer.canvas.grid.actual_shape(visible) == (1, 2)
+    assert cells(compared) == [{(0, 0)}, {(0, 1)}]
     for panel in compared.panels:
-        at = visible.index(panel.map)
-        assert visible[at - 1] is panel.scan  # in one cell: the scan, its map above
+        assert viewer.layers.index(panel.map) == viewer.layers.index(panel.scan) + 1
         assert panel.map.name_overlay.visible
         assert panel.map.units == panel.scan.units
         assert panel.map.data.max() > 0
@@ -83,6 +84,39 @@ def test_again_with_the_same_models_leaves_no_old_layers(compared, qtbot):
     compared.start()
     qtbot.waitUntil(lambda: not compared._runner.running and compared.status.text().endswith("Ready."), timeout=20_000)
     assert len(compared.viewer.layers) == before
+
+
+def test_cells_do_not_depend_on_what_lies_below(compared, qtbot):
+    """One more layer below, hidden as the others are, and the same cells after another comparison."""
+    compared.end()
+    compared.viewer.add_points(np.zeros((1, 3)))
+    compared.start()
+    qtbot.waitUntil(lambda: compared.status.text().endswith("Ready."), timeout=20_000)
+    assert cells(compared) == [{(0, 0)}, {(0, 1)}]
+
+
+def test_the_end_brings_back_what_was_there(compared):
+    viewer, before = compared.viewer, compared.viewer.layers["head"]
+    assert not before.visible
+    window = tuple(compared.panels[0].scan.contrast_limits)
+    assert window == tuple(before.contrast_limits)
+    compared.leave.click()
+    assert before.visible
+    assert not viewer.canvas.grid.enabled
+    assert viewer.canvas.grid.stride == 1
+    assert {layer.name for layer in viewer.layers} == {"head", "ball"}
+    compared.start()  # and again, in the same window of grey values
+    assert tuple(before.contrast_limits) == window
+
+
+def test_a_model_that_does_not_fit_cannot_be_ticked(compare, tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    compare.offer(tmp_path)
+    item = compare.models.item(compare.models.count() - 1)
+    assert "does not fit" in item.text()
+    assert "JSON" in item.toolTip()
+    compare.tick(tmp_path)
+    assert not item.flags()
 
 
 def test_a_broken_model_is_one_sentence(compare, tiny_bundle, tiny_masked, notices, qtbot, tmp_path):

@@ -298,7 +298,7 @@ def test_bad_mask_leaves_what_was_there(explored, notices, qtbot):
     before = [layer.name for layer in explored.viewer.layers]
     explorer = explored.session.explorer
     explored.viewer.add_layer(Labels(np.zeros((3, 4, 5), np.uint8), name="bad", units=("mm",) * 3))
-    explored.brain.pick(explored.viewer.layers["bad"])
+    explored.inputs.brain.pick(explored.viewer.layers["bad"])
     explored.start()
     qtbot.waitUntil(lambda: bool(notices) and explored.analyse.isEnabled(), timeout=10_000)
     assert [layer.name for layer in explored.viewer.layers] == [*before, "bad"]
@@ -342,7 +342,7 @@ def test_while_the_slice_in_view_is_restored_a_new_lambda_p_waits_for_it(explore
     plain, drawn = explorer.detector.restore, []
 
     def slow(*args, **how):
-        drawn.append((len(args[2]), how["lambda_p"]))
+        drawn.append((len(args[3]), args[5].lambda_p))
         time.sleep(0.2)
         return plain(*args, **how)
 
