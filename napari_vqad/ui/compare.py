@@ -26,10 +26,11 @@ from superqt.utils import qthrottled
 
 from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle, read_config
+from napari_vqad.calibration import Score
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer, Progress
 from napari_vqad.settings import Settings
-from napari_vqad.sheet import limits
+from napari_vqad.sheet import limits, unit_and_healthy
 from napari_vqad.ui import frame
 from napari_vqad.ui.board import heat_colours
 from napari_vqad.ui.closing import Closing
@@ -40,7 +41,7 @@ from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.session import given_mask
 from napari_vqad.volume import Volume
 
-MAPS = {"NLL": "nll", "Score": "pixel_score"}
+MAPS: dict[str, Score] = {"NLL": "nll", "Score": "pixel_score"}
 AT_FIRST = 90.0  # percentile of λ
 BEGIN = "Tick two or more models, then press Compare."
 
@@ -96,6 +97,9 @@ class CompareDock(QWidget):
         self.stop.setEnabled(False)
         self.status = QLabel(BEGIN)
         self.status.setWordWrap(True)
+        self.scales = QLabel("")
+        self.scales.setWordWrap(True)
+        self.scales.setToolTip("What the colours of each cell stand for, from clear to brightest.")
         notice = QLabel("Research use only, not a medical device.")
         notice.setStyleSheet("font-size: 11px;")
 
@@ -110,6 +114,7 @@ class CompareDock(QWidget):
         column.addLayout(form)
         column.addLayout(buttons)
         column.addWidget(self.status)
+        column.addWidget(self.scales)
         column.addWidget(notice)
         column.addStretch(1)
 
@@ -212,15 +217,17 @@ class CompareDock(QWidget):
             brain, note = make_mask(volume)
         else:
             brain, note = given_mask(mask, volume)
-        explorers = []
+        explorers: list[Explorer] = []
+        remarks: dict[str, list[str]] = {}
         for folder in folders:
             yield f"Loading {folder.name} …"
             bundle = Bundle.load(folder, device)
             explorers.append(Explorer(bundle, cache_bytes=128 * 2**20))
             grid = explorers[-1].open(volume, brain)
-            said = " ".join(grid.remarks)
-            note += f"\n{bundle.title}: {said}" if said else ""
-        yield scan, volume, explorers, note
+            remarks.setdefault(" ".join(grid.remarks), []).append(bundle.title)
+        # Said once, where all models say the same.
+        who = {said: "" if len(remarks) == 1 else f"{', '.join(titles)}: " for said, titles in remarks.items() if said}
+        yield scan, volume, explorers, "\n".join([note, *(titles + said for said, titles in who.items())])
 
     def _on_step(self, news: object) -> None:
         if isinstance(news, tuple):
@@ -306,18 +313,24 @@ class CompareDock(QWidget):
     def refresh(self) -> None:
         """Bring every map up to date. Each has its model's own scale: NLL from λ, the score from 0."""
         name = MAPS[self.what.currentText()]
+        lines: list[str] = []
         for panel in self.panels:
             explorer = panel.explorer
             if panel.map not in self.viewer.layers:
                 continue
             scale = limits(explorer)[name]
             low = explorer.thresholds().lambda_s if name == "nll" else scale[0]
-            panel.map.contrast_limits = (low, max(scale[1], low + 1e-3))
+            high = max(scale[1], low + 1e-3)
+            panel.map.contrast_limits = (low, high)
+            unit, _ = unit_and_healthy(explorer, name)
+            lines.append(f"{explorer.bundle.title}: {low:.1f} to {high:.1f} {unit}")
             stack = explorer.map(name)
             if stack is not panel.drawn:
                 panel.drawn = stack
                 np.copyto(panel.map.data, frame.to_canvas(explorer.grid.on_view(stack, order=1)))
                 panel.map.refresh(extent=False)
+
+        self.scales.setText("\n".join(["Colours, clear to bright", *lines] if lines else []))
 
     def clear(self) -> None:
         """Take the cells out of the viewer."""
@@ -331,6 +344,7 @@ class CompareDock(QWidget):
         for layer in self._hidden:
             layer.visible = True
         self._hidden = []
+        self.scales.setText("")
 
     def _list_layers(self) -> None:
         self.inputs.list_layers(self.viewer.layers, [layer for p in self.panels for layer in (p.scan, p.map)])

@@ -61,6 +61,8 @@ def test_the_scale_of_nll_begins_at_the_same_percentile_of_each(compared, qtbot)
             timeout=5000,
         )
         assert panel.explorer.settings.lambda_p == panel.explorer.settings.lambda_s == "p75.0"
+        assert f"{panel.explorer.bundle.title}: 4.5 to " in compared.scales.text()  # three quarters of 6 nats
+    assert compared.scales.text().count(" nats") == 2
 
 
 def test_score_restores_each_by_its_own_method(compared, qtbot):
