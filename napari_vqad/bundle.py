@@ -18,11 +18,11 @@ from napari_vqad.calibration import Calibration
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
 from napari_vqad.grid import GridSpec
-from napari_vqad.nets.gpt2 import GPT2Config
+from napari_vqad.nets.kinds import PriorConfig, TokenizerConfig, has_places, make_prior, make_tokenizer
 from napari_vqad.nets.pca import FILE as LINEAR
 from napari_vqad.nets.pca import PCA
-from napari_vqad.nets.prior import MaskedPrior, Prior, PriorConfig, make_prior
-from napari_vqad.nets.tokenizer import VQVAE, Tokenizer, TokenizerConfig
+from napari_vqad.nets.prior import MaskedPrior, Prior
+from napari_vqad.nets.tokenizer import Tokenizer
 from napari_vqad.paths import models_folder
 from napari_vqad.places import FILE as PLACES
 from napari_vqad.places import Places
@@ -46,8 +46,7 @@ class BundleConfig(BaseModel):
     @model_validator(mode="after")
     def _prior_reaches(self) -> BundleConfig:
         h, w = (side // self.tokenizer.stride for side in self.grid.shape)
-        prior = self.prior
-        if h * w > prior.places if isinstance(prior, GPT2Config) else max(h, w) > prior.max_side:
+        if not has_places(self.prior, (h, w)):
             raise ValueError(f"the prior has no place for a grid of {h}×{w} codes")
         return self
 
@@ -126,7 +125,7 @@ class Bundle:
         folder = find(folder)
         config = read_config(folder)
         target = pick_device(device)
-        tokenizer = load_weights(VQVAE(config.tokenizer), folder / "tokenizer.safetensors")
+        tokenizer = load_weights(make_tokenizer(config.tokenizer), folder / "tokenizer.safetensors")
         prior = load_weights(make_prior(config.prior, config.tokenizer.n_codes), folder / "prior.safetensors")
         calibration = calibration or _read_json(folder / "calibration.json", Calibration)
         return cls(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -32,6 +32,7 @@ class TokenizerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    kind: Literal["vqvae"] = "vqvae"
     channels: tuple[int, ...] = Field((64, 96, 128), description="channels of each level; one halving between levels")
     blocks: tuple[int, ...] = Field((1, 2, 2), description="residual blocks of each level")
     patch: int = Field(2, ge=1, description="side of the pixel patch that enters the first level")

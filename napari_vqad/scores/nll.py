@@ -17,8 +17,10 @@ def log_probabilities(prior: Prior, codes: Tensor, position: Tensor, memory: Mem
     can resume is given the rows from `memory.row` on and leaves in it what it saw.
     """
     if memory is not None and isinstance(prior, ResumingPrior):
-        return F.log_softmax(prior.resume(codes, position, memory).float(), dim=1)
-    return F.log_softmax(prior.logits(codes, position).float(), dim=1)
+        logits = prior.resume(codes, position, memory)
+    else:
+        logits = prior.logits(codes, position)
+    return F.log_softmax(logits.float(), dim=1)[:, : prior.n_codes]
 
 
 def nll(log_p: Tensor, codes: Tensor) -> Tensor:

@@ -142,9 +142,16 @@ def _training(bundle: Bundle) -> str:
 
 
 def _tokenizer(bundle: Bundle) -> str:
+    if bundle.config.tokenizer.kind == "monai":
+        return "VQVAE of MONAI"
     trained = read_history(bundle.folder).get("tokenizer")
     return "VQ-GAN" if trained and "discriminator" in trained.loss else "VQ-VAE"
 
 
 def _kind(bundle: Bundle) -> str:
-    return {"pixelsnail": "PixelSNAIL", "gpt2": "GPT-2", "masked": "masked transformer"}[bundle.config.prior.kind]
+    return {
+        "pixelsnail": "PixelSNAIL",
+        "gpt2": "GPT-2",
+        "masked": "masked transformer",
+        "monai": "transformer of MONAI",
+    }[bundle.config.prior.kind]

@@ -13,6 +13,7 @@ from napari_vqad.bundle import Bundle, find, fingerprint, load_weights, read_con
 from napari_vqad.calibration import Calibration
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
+from napari_vqad.nets.kinds import make_tokenizer
 from napari_vqad.nets.pca import FILE as LINEAR
 from napari_vqad.nets.pca import PCA
 from napari_vqad.nets.prior import MaskedPrior
@@ -104,7 +105,7 @@ def run_prior(args: argparse.Namespace) -> int:
     if not (base / "config.json").exists():
         raise InputError(f"{base} has no tokenizer yet; train it first.")
     config = recipe.bundle_config() if source else read_config(base).model_copy(update={"prior": recipe.prior})
-    tokenizer = load_weights(VQVAE(config.tokenizer), base / "tokenizer.safetensors").to(device)
+    tokenizer = load_weights(make_tokenizer(config.tokenizer), base / "tokenizer.safetensors").to(device)
     template = _template(args, recipe, source)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
     work, background = args.out / WORK / "prior", recipe.grid.background

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_vqad.nets.prior import MaskedPrior, PriorConfig, make_prior
-from napari_vqad.nets.tokenizer import VQVAE
+from napari_vqad.nets.kinds import PriorConfig, make_prior
+from napari_vqad.nets.prior import MaskedPrior
+from napari_vqad.nets.tokenizer import Tokenizer
 from napari_vqad.scores.masked import nll_by_folds
 from napari_vqad.train.augment import augment
 from napari_vqad.train.data import Stack
@@ -33,7 +34,7 @@ class PriorTraining(BaseModel):
 def train_prior(
     config: PriorConfig,
     training: PriorTraining,
-    tokenizer: VQVAE,
+    tokenizer: Tokenizer,
     train: Stack,
     held_out: Stack,
     background: float,
@@ -104,7 +105,7 @@ def hide(shape: torch.Size, rng: torch.Generator, device: torch.device) -> Tenso
 
 @torch.no_grad()
 def encode(
-    tokenizer: VQVAE,
+    tokenizer: Tokenizer,
     stack: Stack,
     background: float,
     device: torch.device,

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_vqad.bundle import BundleConfig
 from napari_vqad.errors import InputError
 from napari_vqad.grid import GridSpec
+from napari_vqad.nets.kinds import PriorConfig
 from napari_vqad.nets.pixelsnail import PixelSnailConfig
-from napari_vqad.nets.prior import PriorConfig
 from napari_vqad.nets.tokenizer import TokenizerConfig
 from napari_vqad.train.prior import PriorTraining
 from napari_vqad.train.tokenizer import TokenizerTraining

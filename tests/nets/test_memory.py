@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from napari_vqad.nets.gpt2 import GPT2Config
+from napari_vqad.nets.kinds import make_prior
 from napari_vqad.nets.memory import Memory
 from napari_vqad.nets.pixelsnail import PixelSnailConfig
-from napari_vqad.nets.prior import ResumingPrior, make_prior
+from napari_vqad.nets.prior import ResumingPrior
 
 K, H, W = 9, 6, 5
 

@@ -8,9 +8,10 @@ from safetensors.torch import load_file, save_file
 from napari_vqad.bundle import load_weights, save_weights
 from napari_vqad.errors import InputError
 from napari_vqad.nets.gpt2 import GPT2, GPT2Config
+from napari_vqad.nets.kinds import PriorConfig, make_prior
 from napari_vqad.nets.masked import MaskedConfig, MaskedTransformer
 from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
-from napari_vqad.nets.prior import MaskedPrior, PriorConfig, ResumingPrior, make_prior
+from napari_vqad.nets.prior import MaskedPrior, ResumingPrior
 from napari_vqad.train.prior import loss
 
 K = 7
