@@ -201,14 +201,16 @@ def during(monkeypatch, explorer, step, act):
     """Do something when the detector's check has been asked `step` times in restorations."""
     plain, asked = explorer.detector.restore, []
 
-    def restore(*args, check, **how):
+    def restore(*args):
+        *rest, check = args
+
         def watched():
             asked.append(1)
             if len(asked) == step:
                 act()
             check()
 
-        return plain(*args, check=watched, **how)
+        return plain(*rest, watched)
 
     monkeypatch.setattr(explorer.detector, "restore", restore)
     return asked

@@ -6,6 +6,7 @@ import torch
 
 from napari_vqad.cache import Restorations
 from napari_vqad.maps import MAPS, Kept, Maps
+from napari_vqad.places import Places
 from napari_vqad.scores import consolidate as cs
 from napari_vqad.scores.pool import pool
 from napari_vqad.settings import Settings
@@ -25,7 +26,7 @@ class Scan:
         self.difference = rng.normal(size=(N, S, H, W)).astype(np.float16)
         for i in done:
             self.add(i)
-        self.maps = Maps(self.grid)
+        self.maps = Maps(self.grid, Places.none())
         self.nll, self.has = rng.random((N, 2, 2)).astype(np.float32), np.ones(N, bool)
 
     def add(self, i):
