@@ -17,6 +17,7 @@ from torch import nn
 from napari_vqad.calibration import Calibration
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
+from napari_vqad.evidence import MADE_WITH
 from napari_vqad.grid import GridSpec
 from napari_vqad.nets.kinds import PriorConfig, TokenizerConfig, has_places, make_prior, make_tokenizer
 from napari_vqad.nets.pca import FILE as LINEAR
@@ -128,6 +129,8 @@ class Bundle:
         tokenizer = load_weights(make_tokenizer(config.tokenizer), folder / "tokenizer.safetensors")
         prior = load_weights(make_prior(config.prior, config.tokenizer.n_codes), folder / "prior.safetensors")
         calibration = calibration or _read_json(folder / "calibration.json", Calibration)
+        if any(kind.endswith(" fused") for kind in calibration.pixel_score) and calibration.fused != MADE_WITH:
+            raise InputError(f"{folder} was calibrated for another fused score; run 'napari-vqad calibrate {folder}'.")
         return cls(
             folder,
             fingerprint(folder),

@@ -27,6 +27,7 @@ class Calibration(BaseModel):
             at the place.
         findings: kind of pixel score → healthy findings per scan (connected components of at least `finding_voxels`
             grid voxels) above each of its quantiles.
+        fused: constants that fused scores were made with (`evidence.MADE_WITH`); empty where there are none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +41,7 @@ class Calibration(BaseModel):
     residual: dict[str, list[float]]
     pixel_score: dict[str, list[float]]
     findings: dict[str, list[float]]
+    fused: dict[str, float] = {}
 
     @model_validator(mode="after")
     def _same_length(self) -> Calibration:

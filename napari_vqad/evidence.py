@@ -17,12 +17,14 @@ import torch
 from numpy.typing import NDArray
 
 from napari_vqad.grid import Grid
-from napari_vqad.nets.pca import PASSES, PCA
+from napari_vqad.nets.pca import PASSES, PCA, ROBUST
 from napari_vqad.places import Places
 from napari_vqad.scores.pool import pool
 
 NLL, LINEAR = "nll", "linear"
 WEIGHTS = {LINEAR: 0.5, NLL: 1.0}
+# What a calibration of fused scores holds for; it goes into the bundle and must agree with the code that reads it.
+MADE_WITH = {"weight of linear": WEIGHTS[LINEAR], "weight of NLL": WEIGHTS[NLL], "Huber SD": ROBUST}
 
 
 class Evidence:

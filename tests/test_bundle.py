@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from napari_vqad.bundle import Bundle, fingerprint, list_bundles, load_weights, save_weights
 from napari_vqad.errors import InputError
+from napari_vqad.evidence import MADE_WITH
 from napari_vqad.nets.tokenizer import VQVAE, TokenizerConfig
 from napari_vqad.settings import Settings
 
@@ -122,3 +123,13 @@ def test_methods_are_those_of_its_prior(tiny_bundle, tiny_masked):
 def test_a_prior_that_has_no_place_for_the_grid_is_refused(copy):
     edit(copy, lambda c: c["prior"].update(max_side=4))
     refused(copy, "config.json", "4×5 codes")
+
+
+def test_a_calibration_of_another_fused_score_is_refused(copy):
+    """Thresholds and levelling would be wrong, and nobody would see it."""
+    table = json.loads((copy / "calibration.json").read_text())
+    table["pixel_score"]["anchored smooth fused"] = table["pixel_score"]["anchored smooth plain"]
+    (copy / "calibration.json").write_text(json.dumps(table))
+    refused(copy, "another fused score", "napari-vqad calibrate")
+    (copy / "calibration.json").write_text(json.dumps(table | {"fused": MADE_WITH}))
+    assert Bundle.load(copy, "cpu").calibration.fused == MADE_WITH

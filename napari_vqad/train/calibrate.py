@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.calibration import LAMBDA_LEVELS, LEVELS, Calibration, pixel_kind
-from napari_vqad.evidence import LINEAR, NLL, Evidence, fuse
+from napari_vqad.evidence import LINEAR, MADE_WITH, NLL, Evidence, fuse
 from napari_vqad.explorer import Explorer
 from napari_vqad.grid import Grid
 from napari_vqad.places import Places, measure
@@ -74,7 +74,8 @@ def calibrate(bundle: Bundle, stack: Stack, report: Report = print) -> tuple[Cal
                 add(name, placed)
                 add(pixel_kind(method, pooling, "fused"), [fuse(a, b) for a, b in zip(placed, others, strict=True)])
     shape = (len(grids[0]), *bundle.config.grid.shape)
-    return first.model_copy(update=tables), Places(places, shape) if places else None
+    fused = MADE_WITH if bundle.template is not None else {}
+    return first.model_copy(update=tables | {"fused": fused}), Places(places, shape) if places else None
 
 
 def _of_codes(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, Maps]:
