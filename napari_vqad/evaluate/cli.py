@@ -15,7 +15,7 @@ from napari_vqad.bundle import Bundle, list_bundles
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import models
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
-from napari_vqad.evaluate.experiment import kind_table, overall_table, run, write_json
+from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, write_json
 from napari_vqad.evaluate.findings import examine, table
 from napari_vqad.evaluate.pictures import Album
 from napari_vqad.evaluate.ways import METHODS, SAMPLE, ablation, of_methods
@@ -149,7 +149,7 @@ def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
         )
     methods = tuple(args.methods or (SAMPLE, *bundle.methods))
     ways = ablation(args.ablation) if args.ablation else of_methods(methods, linear)
-    rows = run(bundle, cases, settings, ways, pca, lambda line: print(line, flush=True), look)
+    rows = collect(bundle, cases, settings, ways, pca, _say, look).rows(ways)
     print(f"\n{overall_table(rows)}\n\n{kind_table(rows)}\n\n{time.monotonic() - started:.0f} s")
     if args.json:
         about = {"bundle": bundle.name, "sha256": bundle.hash, "settings": settings.model_dump()}

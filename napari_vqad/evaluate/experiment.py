@@ -103,19 +103,6 @@ def collect(
     return found
 
 
-def run(
-    bundle: Bundle,
-    cases: Iterable[Case],
-    settings: Settings,
-    ways: list[Way],
-    pca: PCA | None = None,
-    report: Callable[[str], None] = print,
-    look: Callable[[Case, Explorer], None] | None = None,
-) -> list[Row]:
-    """Score all cases and make the table; arguments as of `collect`."""
-    return collect(bundle, cases, settings, ways, pca, report, look).rows(ways)
-
-
 def overall_table(rows: list[Row]) -> str:
     """Markdown: methods over all cases."""
     lines = ["| method | slice AUROC | slice AP | voxel AUROC | voxel AP | best Dice |", "|---|---|---|---|---|---|"]

@@ -11,6 +11,25 @@ from torch.nn import functional as F
 from napari_vqad.nets.memory import Memory
 
 
+class CausalNetwork(nn.Module):
+    """A prior in raster order that can resume: `_logits` is all that a network has to say."""
+
+    def logits(self, codes: Tensor, position: Tensor) -> Tensor:
+        """Codes (B, h, w), position (B,) → logits (B, K, h, w)."""
+        return self._logits(codes, position, None)
+
+    def resume(self, codes: Tensor, position: Tensor, memory: Memory) -> Tensor:
+        """Codes (m, n, w), the rows from `memory.row` on → their logits (m, K, n, w)."""
+        return self._logits(codes, position, memory)
+
+    def forward(self, codes: Tensor, position: Tensor) -> Tensor:
+        """As `logits`."""
+        return self.logits(codes, position)
+
+    def _logits(self, codes: Tensor, position: Tensor, memory: Memory | None) -> Tensor:
+        raise NotImplementedError
+
+
 def just_before(x: Tensor, memory: Memory | None, key: Hashable) -> Tensor:
     """What stands just before each place in raster order, zero before the first: (B, n, w, C) → (B, n, w, C).
 

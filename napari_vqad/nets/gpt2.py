@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.nets.blocks import PositionFeatures
-from napari_vqad.nets.causal import attend, just_before
+from napari_vqad.nets.causal import CausalNetwork, attend, just_before
 from napari_vqad.nets.memory import Memory
 
 
@@ -37,7 +37,7 @@ class GPT2Config(BaseModel):
         return self
 
 
-class GPT2(nn.Module):
+class GPT2(CausalNetwork):
     """Causal transformer over code grids in raster order."""
 
     def __init__(self, config: GPT2Config, n_codes: int) -> None:
@@ -61,16 +61,6 @@ class GPT2(nn.Module):
             for last in (block.attention.out, block.narrow):
                 # Each of 2·layers branches adds to one stream, whose variance is to stay (GPT-2).
                 nn.init.normal_(last.weight, std=0.02 / (2 * config.layers) ** 0.5)
-
-    def logits(self, codes: Tensor, position: Tensor) -> Tensor:
-        """Codes (B, h, w), position (B,) → logits (B, K, h, w)."""
-        return self._logits(codes, position, None)
-
-    forward = logits
-
-    def resume(self, codes: Tensor, position: Tensor, memory: Memory) -> Tensor:
-        """Codes (m, n, w), the rows from `memory.row` on → their logits (m, K, n, w)."""
-        return self._logits(codes, position, memory)
 
     def _logits(self, codes: Tensor, position: Tensor, memory: Memory | None) -> Tensor:
         (n, w), top = codes.shape[-2:], memory.row if memory else 0

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.nets.blocks import PositionFeatures
-from napari_vqad.nets.causal import CausalConv2d, ChannelNorm, Pointwise, attend, just_before
+from napari_vqad.nets.causal import CausalConv2d, CausalNetwork, ChannelNorm, Pointwise, attend, just_before
 from napari_vqad.nets.memory import Memory
 
 
@@ -34,7 +34,7 @@ class PixelSnailConfig(BaseModel):
     max_side: int = Field(64, ge=1, description="largest code grid side with a learnt place")
 
 
-class PixelSNAIL(nn.Module):
+class PixelSNAIL(CausalNetwork):
     """Causal prior over code grids."""
 
     def __init__(self, config: PixelSnailConfig, n_codes: int) -> None:
@@ -50,16 +50,6 @@ class PixelSNAIL(nn.Module):
         self.condition = nn.Linear(config.condition, c)
         self.blocks = nn.ModuleList(SnailBlock(config) for _ in range(config.blocks))
         self.head = nn.Sequential(ChannelNorm(c), Pointwise(c, c, 1), nn.ELU(), Pointwise(c, n_codes, 1))
-
-    def logits(self, codes: Tensor, position: Tensor) -> Tensor:
-        """Codes (B, h, w), position (B,) → logits (B, K, h, w)."""
-        return self._logits(codes, position, None)
-
-    forward = logits
-
-    def resume(self, codes: Tensor, position: Tensor, memory: Memory) -> Tensor:
-        """Codes (m, n, w), the rows from `memory.row` on → their logits (m, K, n, w)."""
-        return self._logits(codes, position, memory)
 
     def _logits(self, codes: Tensor, position: Tensor, memory: Memory | None) -> Tensor:
         (n, w), top = codes.shape[-2:], memory.row if memory else 0

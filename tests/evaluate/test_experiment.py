@@ -8,7 +8,7 @@ from napari_vqad.bundle import Bundle
 from napari_vqad.cli import main
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
-from napari_vqad.evaluate.experiment import kind_table, overall_table, run
+from napari_vqad.evaluate.experiment import collect, kind_table, overall_table
 from napari_vqad.evaluate.ways import METHODS, of_methods
 from napari_vqad.settings import Settings
 from napari_vqad.train.data import Stack
@@ -46,7 +46,8 @@ def test_simulated_cases_take_turns(tiny_bundle, head):
     stack = Stack.of([to_grid(*head, spec), to_grid(*head, spec)], spec)
     cases = list(simulated_cases(stack, spec))
     assert [c.kind for c in cases] == ["normal", "level", "offset", "normal", "ring", "texture"]
-    rows = run(bundle, cases, Settings(n_restorations=1), of_methods(("light",), False), None, lambda _: None)
+    ways = of_methods(("light",), False)
+    rows = collect(bundle, cases, Settings(n_restorations=1), ways, None, lambda _: None).rows(ways)
     assert [r.kind for r in rows] == ["all", "level", "offset", "ring", "texture"]
     assert overall_table(rows).count("\n") == 2
     assert "| light |" in kind_table(rows)

@@ -6,7 +6,7 @@ from matplotlib.image import imread
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.evaluate.cases import Case
-from napari_vqad.evaluate.experiment import run
+from napari_vqad.evaluate.experiment import collect
 from napari_vqad.evaluate.pictures import ROWS, Album
 from napari_vqad.evaluate.ways import SAMPLE, of_methods
 from napari_vqad.grid import to_grid
@@ -30,7 +30,7 @@ def _case(bundle, head, labelled: int | None) -> Case:
 
 def test_the_slice_with_most_of_the_label_is_shown(bundle, head):
     album, case = Album(), _case(bundle, head, 9)
-    run(
+    collect(
         bundle,
         [case],
         Settings(n_restorations=1),
@@ -53,7 +53,7 @@ def test_an_untouched_case_shows_its_worst_finding(bundle, head):
         album.add(case, explorer)
 
     album = Album()
-    run(
+    collect(
         bundle,
         [_case(bundle, head, None)],
         Settings(),
@@ -69,7 +69,7 @@ def test_an_untouched_case_shows_its_worst_finding(bundle, head):
 def test_pages(bundle, head, tmp_path):
     album = Album()
     cases = [_case(bundle, head, 9), _case(bundle, head, None)]
-    run(bundle, cases, Settings(), of_methods(("regenerative",), False), None, lambda _: None, album.add)
+    collect(bundle, cases, Settings(), of_methods(("regenerative",), False), None, lambda _: None, album.add)
     once = album.looks["regenerative"]
     album.looks["regenerative"] = {f"{t} {i}": look for i in range(ROWS) for t, look in once.items()}  # two pages
     pages = album.write(tmp_path / "looks")

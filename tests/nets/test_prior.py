@@ -17,10 +17,11 @@ from napari_vqad.train.prior import loss
 K = 7
 SMALL = {
     "pixelsnail": PixelSnailConfig(channels=16, blocks=1, res_blocks=1, heads=2, dropout=0.0, condition=8),
+    "pixelsnail, kernel 5": PixelSnailConfig(channels=16, blocks=2, res_blocks=2, heads=2, dropout=0.0, kernel=5),
     "gpt2": GPT2Config(width=16, layers=2, heads=2, dropout=0.0, condition=8, places=64),
     "masked": MaskedConfig(width=16, layers=2, heads=2, dropout=0.0, condition=8, max_side=8),
 }
-CAUSAL = ("pixelsnail", "gpt2")
+CAUSAL = ("pixelsnail", "pixelsnail, kernel 5", "gpt2")
 
 
 def make(kind, opinions=True):

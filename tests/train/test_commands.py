@@ -10,7 +10,7 @@ from napari_vqad.bundle import Bundle
 from napari_vqad.cli import main
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
-from napari_vqad.grid import Grid, GridSpec
+from napari_vqad.grid import GridSpec
 from napari_vqad.paths import models_folder
 from napari_vqad.settings import Settings
 from napari_vqad.template import Template
@@ -43,17 +43,8 @@ schedule = { steps = 20, batch = 4, lr = 3e-3, validate_every = 10 }
 """
 
 
-def healthy(seed, n=12):
-    """A grid with a smooth 'brain' that differs from scan to scan."""
-    rng = np.random.default_rng(seed)
-    z, y, x = np.meshgrid(np.linspace(-1, 1, n), np.linspace(-1, 1, 16), np.linspace(-1, 1, 24), indexing="ij")
-    mask = z**2 / 1.1 + y**2 + x**2 < 0.8
-    slices = np.where(mask, np.cos(3 * y + rng.normal()) + 0.1 * rng.normal(size=mask.shape), -2).astype(np.float32)
-    return Grid.of_slices(slices, mask, np.linspace(-0.5, 0.5, n, dtype=np.float32), 8.0)
-
-
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory, healthy):
     folder = tmp_path_factory.mktemp("packed")
     spec = GridSpec(shape=(16, 24), spacing=8.0)
     for first, split in enumerate(("train", "validation", "calibration")):
@@ -66,7 +57,7 @@ def run(*words):
     return main([str(w) for w in (*words, "--device", "cpu", "--threads", 1)])
 
 
-def test_train_calibrate_explore(data, tmp_path, capsys):
+def test_train_calibrate_explore(data, tmp_path, capsys, healthy):
     out = tmp_path / "small"
     for what in ("tokenizer", "prior"):
         assert run("train", what, "--config", data / "recipe.toml", "--data", data, "--out", out) == 0
@@ -99,7 +90,7 @@ def test_train_calibrate_explore(data, tmp_path, capsys):
     assert explorer.map("pixel_score").max() > 0
 
 
-def test_an_aligned_bundle_knows_places_and_can_be_calibrated_again(data, tmp_path):
+def test_an_aligned_bundle_knows_places_and_can_be_calibrated_again(data, tmp_path, healthy):
     """Slices on a template's grid: what is normal at each place, fused scores, and the same numbers a second time."""
     recipe, out = tmp_path / "aligned.toml", tmp_path / "aligned"
     recipe.write_text(RECIPE.replace("spacing = 8.0", "spacing = 8.0\naligned = true"))
@@ -150,7 +141,7 @@ PRIORS = {
 
 
 @pytest.mark.parametrize("kind", PRIORS)
-def test_another_prior_on_the_same_tokenizer(data, trained, tmp_path, kind, capsys):
+def test_another_prior_on_the_same_tokenizer(data, trained, tmp_path, kind, capsys, healthy):
     sizes, named, method = PRIORS[kind]
     recipe, out = tmp_path / f"{kind}.toml", tmp_path / kind
     before, after = RECIPE.split("[prior]\n")
