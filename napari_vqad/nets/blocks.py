@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+class TransformerSizes(BaseModel):
+    """What every transformer over codes must be told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: int = Field(192, ge=8, description="width of the residual stream")
+    layers: int = Field(6, ge=1)
+    heads: int = Field(6, ge=1, description="attention heads; they share the width evenly")
+    dropout: float = Field(0.1, ge=0.0, lt=1.0)
+    condition: int = Field(64, ge=1, description="features of the slice position")
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError("width must be a multiple of heads")
+        return self
 
 
 class PositionFeatures(nn.Module):

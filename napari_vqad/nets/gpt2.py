@@ -8,33 +8,20 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_vqad.nets.blocks import PositionFeatures
+from napari_vqad.nets.blocks import PositionFeatures, TransformerSizes
 from napari_vqad.nets.causal import CausalNetwork, attend, just_before
 from napari_vqad.nets.memory import Memory
 
 
-class GPT2Config(BaseModel):
+class GPT2Config(TransformerSizes):
     """Sizes. GPT-2 medium, as in Ishii: width 1024, layers 24, heads 16."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: Literal["gpt2"] = "gpt2"
-    width: int = Field(192, ge=8, description="width of the residual stream")
-    layers: int = Field(6, ge=1)
-    heads: int = Field(6, ge=1, description="attention heads; they share the width evenly")
-    dropout: float = Field(0.1, ge=0.0, lt=1.0)
-    condition: int = Field(64, ge=1, description="features of the slice position")
     places: int = Field(1024, ge=1, description="most codes of a slice; each place has a learnt vector")
-
-    @model_validator(mode="after")
-    def _even(self) -> GPT2Config:
-        if self.width % self.heads:
-            raise ValueError("width must be a multiple of heads")
-        return self
 
 
 class GPT2(CausalNetwork):

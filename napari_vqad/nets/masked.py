@@ -9,34 +9,21 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_vqad.nets.blocks import PositionFeatures
+from napari_vqad.nets.blocks import PositionFeatures, TransformerSizes
 
 
-class MaskedConfig(BaseModel):
+class MaskedConfig(TransformerSizes):
     """Sizes, and how a likelihood is made of what it says (`scores/masked.py`)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: Literal["masked"] = "masked"
-    width: int = Field(192, ge=8, description="width of the residual stream")
-    layers: int = Field(6, ge=1)
-    heads: int = Field(6, ge=1, description="attention heads; they share the width evenly")
-    dropout: float = Field(0.1, ge=0.0, lt=1.0)
-    condition: int = Field(64, ge=1, description="features of the slice position")
     max_side: int = Field(64, ge=1, description="largest code grid side with a learnt place")
     folds: int = Field(4, ge=2, description="into how many parts codes are hidden in turn")
     rounds: int = Field(1, ge=1, description="how often what is doubted is looked for anew, until it stays the same")
     doubt: float = Field(4.0, ge=0, description="nats from which a code is hidden from all others")
-
-    @model_validator(mode="after")
-    def _even(self) -> MaskedConfig:
-        if self.width % self.heads:
-            raise ValueError("width must be a multiple of heads")
-        return self
 
 
 class MaskedTransformer(nn.Module):
