@@ -8,12 +8,13 @@ import shutil
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from napari_vqad.bundle import Bundle, find, fingerprint, load_weights, read_config, save_weights
 from napari_vqad.calibration import Calibration
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
-from napari_vqad.nets.kinds import make_tokenizer
+from napari_vqad.nets.kinds import make_prior, make_tokenizer
 from napari_vqad.nets.pca import FILE as LINEAR
 from napari_vqad.nets.pca import PCA
 from napari_vqad.nets.prior import MaskedPrior
@@ -45,6 +46,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     tokenizer.add_argument("--start", metavar="BUNDLE", help="begin with this one's tokenizer, template, linear model")
     prior = _command(kinds, "prior", "train the prior of a bundle that has a tokenizer; resumes", run_prior)
     prior.add_argument("--tokenizer", metavar="BUNDLE", help="take tokenizer, template and linear model from this one")
+    prior.add_argument("--start", metavar="BUNDLE", help="begin with this one's prior")
     done = commands.add_parser("calibrate", help="write a bundle's healthy quantiles and its card")
     done.add_argument("bundle", help="name or folder of the bundle")
     _data(done)
@@ -106,10 +108,12 @@ def run_prior(args: argparse.Namespace) -> int:
         raise InputError(f"{base} has no tokenizer yet; train it first.")
     config = recipe.bundle_config() if source else read_config(base).model_copy(update={"prior": recipe.prior})
     tokenizer = load_weights(make_tokenizer(config.tokenizer), base / "tokenizer.safetensors").to(device)
+    start = _begun_prior(args, recipe, config.tokenizer.n_codes)
     template = _template(args, recipe, source)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
     work, background = args.out / WORK / "prior", recipe.grid.background
-    model = train_prior(recipe.prior, recipe.prior_training, tokenizer, train, held_out, background, work, device)
+    training = recipe.prior_training
+    model = train_prior(recipe.prior, training, tokenizer, train, held_out, background, work, device, start)
     if source:
         _share(source, args.out, (LINEAR, "tokenizer.safetensors"))
         if "tokenizer" in (history := read_history(source)):
@@ -117,8 +121,8 @@ def run_prior(args: argparse.Namespace) -> int:
     (args.out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
     save_weights(model, args.out / "prior.safetensors")
     seen = "hidden codes" if isinstance(model, MaskedPrior) else "codes"
-    loss = f"cross-entropy of {seen}, on codes of {recipe.prior_training.variants} versions of the training slices"
-    record(args.out, "prior", _command_of(args, "tokenizer"), recipe.prior_training.schedule, loss, work)
+    loss = f"cross-entropy of {seen}, on codes of {training.variants} versions of the training slices"
+    record(args.out, "prior", _command_of(args, "tokenizer", "start"), training.schedule, loss, work)
     print(f"wrote {args.out / 'prior.safetensors'}; loss curves in {work / 'curves.png'}")
     return 0
 
@@ -140,6 +144,21 @@ def _source(args: argparse.Namespace, name: str | None, recipe: Recipe) -> Path 
     return source
 
 
+def _begun_prior(args: argparse.Namespace, recipe: Recipe, n_codes: int) -> nn.Module | None:
+    """The prior to begin with, if one is given.
+
+    Raises:
+        InputError: it is of other sizes.
+    """
+    if not args.start:
+        return None
+    source = find(args.start)
+    config = read_config(source)
+    if (config.prior, config.tokenizer.n_codes) != (recipe.prior, n_codes):
+        raise InputError(f"{source} has another prior than the recipe asks for.")
+    return load_weights(make_prior(config.prior, n_codes), source / "prior.safetensors")
+
+
 def _share(source: Path, out: Path, names: tuple[str, ...]) -> None:
     """Copy what a bundle takes over from another; after the training, so that one that is refused changes nothing."""
     for name in names:
@@ -147,12 +166,11 @@ def _share(source: Path, out: Path, names: tuple[str, ...]) -> None:
             shutil.copyfile(source / name, out / name)
 
 
-def _command_of(args: argparse.Namespace, source: str) -> str:
-    """The command that was given, as the card shows it."""
-    what = {"start": "tokenizer", "tokenizer": "prior"}[source]
-    given = getattr(args, source)
-    other = f" --{source} {Path(given).name}" if given else ""
-    return f"napari-vqad train {what} --config {Path(args.config).stem} --data DATA --out models/{args.out.name}{other}"
+def _command_of(args: argparse.Namespace, *options: str) -> str:
+    """The command that was given, as the card shows it; `options` name bundles."""
+    what = "prior" if "tokenizer" in options else "tokenizer"
+    given = "".join(f" --{name} {Path(getattr(args, name)).name}" for name in options if getattr(args, name))
+    return f"napari-vqad train {what} --config {Path(args.config).stem} --data DATA --out models/{args.out.name}{given}"
 
 
 def run_calibrate(args: argparse.Namespace) -> int:

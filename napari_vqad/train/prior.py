@@ -40,10 +40,16 @@ def train_prior(
     background: float,
     folder: Path,
     device: torch.device,
+    start: nn.Module | None = None,
 ) -> nn.Module:
-    """Train, keep the weights with the lowest held-out NLL per code (nats), return the network in eval mode."""
+    """Train, keep the weights with the lowest held-out NLL per code (nats), return the network in eval mode.
+
+    `start` is a trained prior of the same sizes to begin with, of a tokenizer whose codes mean much the same.
+    """
     torch.manual_seed(training.schedule.seed)
     model = make_prior(config, tokenizer.n_codes).to(device)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
     rng = torch.Generator(device=device).manual_seed(training.schedule.seed)
     # The first version is the scans as they are, since that is what the prior will be asked about.
     codes = torch.cat(
