@@ -20,6 +20,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.evidence import MADE_WITH
 from napari_vqad.grid import GridSpec
 from napari_vqad.nets.kinds import PriorConfig, TokenizerConfig, has_places, make_prior, make_tokenizer
+from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.pca import FILE as LINEAR
 from napari_vqad.nets.pca import PCA
 from napari_vqad.nets.prior import MaskedPrior, Prior
@@ -46,10 +47,16 @@ class BundleConfig(BaseModel):
 
     @model_validator(mode="after")
     def _prior_reaches(self) -> BundleConfig:
-        h, w = (side // self.tokenizer.stride for side in self.grid.shape)
-        if not has_places(self.prior, (h, w)):
-            raise ValueError(f"the prior has no place for a grid of {h}×{w} codes")
+        levels = self.levels
+        if not has_places(self.prior, levels):
+            grids = " and ".join(f"{h}×{w}" for h, w in levels.shapes)
+            raise ValueError(f"the prior has no place for a grid of {grids} codes")
         return self
+
+    @property
+    def levels(self) -> Levels:
+        """Of the codes of a slice."""
+        return self.tokenizer.levels(self.grid.shape)
 
 
 @dataclass(frozen=True)
@@ -109,10 +116,9 @@ class Bundle:
         return self.known(settings)
 
     @property
-    def code_shape(self) -> tuple[int, int]:
-        """(h, w) of the code grid."""
-        height, width = self.config.grid.shape
-        return height // self.tokenizer.stride, width // self.tokenizer.stride
+    def levels(self) -> Levels:
+        """Of the codes of a slice; their `shape` is that of all arrays of codes."""
+        return self.config.levels
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto", calibration: Calibration | None = None) -> Bundle:

@@ -103,12 +103,12 @@ class Explorer:
 
     def take(self, grid: Grid) -> None:
         """Take a scan that is on the model's grid already."""
-        maps = Maps(grid, self.bundle.places, self.bundle.linear)
+        maps = Maps(grid, self.bundle.places, self.bundle.levels, self.bundle.linear)
         maps.prepare()
         with self._lock:
             self._generation += 1
             self.volume, self._grid = None, grid
-            self._codes = np.zeros((len(grid), *self.bundle.code_shape), np.int16)
+            self._codes = np.zeros((len(grid), *self.bundle.levels.shape), np.int16)
             self._nll = np.zeros(self._codes.shape, np.float32)
             self._has_nll = np.zeros(len(grid), bool)
             self._brain = [int(i) for i in np.flatnonzero(grid.mask.any((1, 2)))]
@@ -129,7 +129,8 @@ class Explorer:
         with self._lock:
             before, self.settings = self.settings, settings
         if before != settings:
-            self.changed.emit(set(MAPS) - ({"nll"} if before.slices == settings.slices else set()))
+            same_nll = (before.slices, before.level) == (settings.slices, settings.level)
+            self.changed.emit(set(MAPS) - ({"nll"} if same_nll else set()))
         return self._grid is not None and not self.complete
 
     def cancel(self) -> None:
@@ -369,7 +370,7 @@ class Explorer:
         rule = self._rule()
         kept = self._budget.get(rule)
         if kept is None:
-            kept = Restorations(len(self.grid), self.bundle.code_shape, self.grid.slices.shape[1:])
+            kept = Restorations(len(self.grid), self.bundle.levels.shape, self.grid.slices.shape[1:])
             self._budget.put(rule, kept)
         return kept
 

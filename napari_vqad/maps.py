@@ -14,9 +14,10 @@ from napari_vqad.calibration import pixel_kind
 from napari_vqad.consolidation import Consolidation
 from napari_vqad.evidence import LINEAR, NLL, Evidence, fuse, level, standardise
 from napari_vqad.grid import Grid
+from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.pca import PCA
 from napari_vqad.places import Places
-from napari_vqad.scores.nll import upsample
+from napari_vqad.scores.nll import on_pixels
 from napari_vqad.settings import Settings
 
 MAPS = ("nll", "restoration", "restoration_j", "residual", "pixel_score", "flagged")
@@ -46,8 +47,8 @@ class Kept(NamedTuple):
 class Maps:
     """The maps of one scan on the model's grid."""
 
-    def __init__(self, grid: Grid, places: Places, linear: PCA | None = None) -> None:
-        self.grid = grid
+    def __init__(self, grid: Grid, places: Places, levels: Levels, linear: PCA | None = None) -> None:
+        self.grid, self._levels = grid, levels
         self._places, self._evidence = places, Evidence(linear)
         self._others: tuple[Hashable, dict[str, np.ndarray]] = (None, {})
         self._consolidation = Consolidation(grid)
@@ -74,8 +75,7 @@ class Maps:
     def _make(self, name: str, kept: Kept, j: int) -> np.ndarray:
         grid, restorations = self.grid, kept.restorations
         if name == "nll":
-            seen = upsample(torch.from_numpy(kept.nll), grid.slices.shape[1:]).numpy()
-            return seen * (grid.mask & kept.has_nll[:, None, None])
+            return self._nll(kept, kept.settings.level)
         if name == "restoration_j":
             found = np.zeros_like(grid.slices)
             for i in (i for i in range(len(grid)) if restorations.shown(i) > j):
@@ -104,9 +104,14 @@ class Maps:
         """The other evidence of a fused score, by place; made anew when NLL has been added."""
         made_of = kept.has_nll.tobytes()
         if self._others[0] != made_of:
-            nll = {NLL: self._evidence.nll(self.get("nll", kept), self.grid.mask)}
+            nll = {NLL: self._evidence.nll(self._nll(kept), self.grid.mask)}
             self._others = made_of, self._linear | standardise(nll, self._places, self.grid.mask)
         return self._others[1]
+
+    def _nll(self, kept: Kept, level: str = "all") -> np.ndarray:
+        grid = self.grid
+        seen = on_pixels(torch.from_numpy(kept.nll), self._levels, grid.slices.shape[1:], level).numpy()
+        return seen * (grid.mask & kept.has_nll[:, None, None])
 
     @cached_property
     def _linear(self) -> dict[str, np.ndarray]:
@@ -117,7 +122,7 @@ class Maps:
 def _made_of(name: str, kept: Kept, j: int) -> Hashable:
     """Everything that a map depends on; equal while it need not be made again."""
     if name == "nll":
-        return kept.has_nll.tobytes()
+        return kept.has_nll.tobytes(), kept.settings.level
     s, basis = kept.settings, (tuple(kept.restorations.version), kept.wanted)
     if name == "restoration_j":
         return basis, j

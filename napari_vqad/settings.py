@@ -12,6 +12,7 @@ from napari_vqad.errors import InputError
 Method = Literal["sequential", "anchored", "light", "masked", "regenerative"]
 Pooling = Literal["none", "2d", "3d", "smooth"]
 Scale = Literal["plain", "place", "fused"]
+OfLevel = Literal["all", "top", "bottom"]
 
 
 def _threshold(value: Any) -> float | str:
@@ -102,6 +103,12 @@ class Settings(BaseModel):
         title="Flag slices",
         description="Slices whose sample-wise score exceeds this are marked as flagged.",
         json_schema_extra={"unit": "nats"},
+    )
+    level: OfLevel = Field(
+        "all",
+        title="NLL of level",
+        description="Which codes the NLL map shows, where the model has two levels of them: all (what both say of a "
+        "place), the coarse ones (top) or the fine ones (bottom).",
     )
     paper_faithful: bool = Field(
         False,

@@ -21,7 +21,7 @@ def copy(tiny_bundle, tmp_path):
 
 def test_loads(tiny_bundle):
     bundle = Bundle.load(tiny_bundle, "cpu")
-    assert (bundle.name, bundle.title, bundle.code_shape) == ("tiny", "Tiny", (4, 5))
+    assert (bundle.name, bundle.title, bundle.levels.shape) == ("tiny", "Tiny", (4, 5))
     assert not bundle.tokenizer.training
     assert not any(p.requires_grad for p in bundle.prior.parameters())
     assert list_bundles(tiny_bundle.parent) == [tiny_bundle]

@@ -6,6 +6,7 @@ import torch
 
 from napari_vqad.cache import Restorations
 from napari_vqad.maps import MAPS, Kept, Maps
+from napari_vqad.nets.levels import Levels
 from napari_vqad.places import Places
 from napari_vqad.scores import consolidate as cs
 from napari_vqad.scores.pool import pool
@@ -26,7 +27,7 @@ class Scan:
         self.difference = rng.normal(size=(N, S, H, W)).astype(np.float16)
         for i in done:
             self.add(i)
-        self.maps = Maps(self.grid, Places.none())
+        self.maps = Maps(self.grid, Places.none(), Levels((2, 2)))
         self.nll, self.has = rng.random((N, 2, 2)).astype(np.float32), np.ones(N, bool)
 
     def add(self, i):

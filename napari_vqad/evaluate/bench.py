@@ -27,9 +27,9 @@ from napari_vqad.evaluate.loop import restore_by_loop
 from napari_vqad.explorer import AT_ONCE, Explorer
 from napari_vqad.grid import Grid, to_grid
 from napari_vqad.io.nifti import read_mask, read_scan
+from napari_vqad.nets.kinds import make_own
 from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
 from napari_vqad.nets.prior import Prior
-from napari_vqad.nets.tokenizer import VQVAE
 from napari_vqad.paths import samples_folder
 from napari_vqad.scores.noise import gumbel_batch
 from napari_vqad.scores.restore import begin, restore
@@ -201,7 +201,7 @@ def paper_size(device: torch.device, chains: int, quick: bool, report: Callable[
     report("the paper's size, random weights …")
     recipe = Recipe.read("paper-160")
     torch.manual_seed(0)
-    tokenizer = VQVAE(recipe.tokenizer).eval().to(device)
+    tokenizer = make_own(recipe.tokenizer).eval().to(device)
     assert isinstance(recipe.prior, PixelSnailConfig)
     prior = PixelSNAIL(recipe.prior, recipe.tokenizer.n_codes).eval().to(device)
     for parameter in prior.parameters():  # fresh weights start at zero where it matters: such a prior has no context
@@ -242,7 +242,7 @@ def paper_size(device: torch.device, chains: int, quick: bool, report: Callable[
 
 def work_of(bundle: Bundle) -> dict[str, float]:
     """GFLOP of a pass of the prior over one slice, and of one decoded picture."""
-    codes, place = torch.zeros(1, *bundle.code_shape, dtype=torch.long), torch.zeros(1)
+    codes, place = torch.zeros(1, *bundle.levels.shape, dtype=torch.long), torch.zeros(1)
     found = {}
     for name, run in (("pass", bundle.causal.logits), ("picture", bundle.tokenizer.decode)):
         with torch.no_grad(), FlopCounterMode(display=False) as flops:

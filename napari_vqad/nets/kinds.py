@@ -8,11 +8,14 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 
 from napari_vqad.nets.gpt2 import GPT2, GPT2Config
+from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.masked import MaskedConfig, MaskedTransformer
 from napari_vqad.nets.monai import MonaiPrior, MonaiPriorConfig, MonaiTokenizer, MonaiTokenizerConfig
 from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
 from napari_vqad.nets.tokenizer import VQVAE
 from napari_vqad.nets.tokenizer import TokenizerConfig as VQVAEConfig
+from napari_vqad.nets.twolevel import TwoLevelConfig, TwoLevelPrior
+from napari_vqad.nets.vqvae2 import VQVAE2, VQVAE2Config
 
 
 def _kind_or(first: str) -> Callable[[Any], str]:
@@ -20,39 +23,58 @@ def _kind_or(first: str) -> Callable[[Any], str]:
     return lambda given: given.get("kind", first) if isinstance(given, dict) else given.kind
 
 
+OwnTokenizer = VQVAE | VQVAE2  # those that are trained here
+OwnTokenizerConfig = Annotated[
+    Annotated[VQVAEConfig, Tag("vqvae")] | Annotated[VQVAE2Config, Tag("vqvae2")],
+    Discriminator(_kind_or("vqvae")),
+]
 TokenizerConfig = Annotated[
-    Annotated[VQVAEConfig, Tag("vqvae")] | Annotated[MonaiTokenizerConfig, Tag("monai")],
+    Annotated[VQVAEConfig, Tag("vqvae")]
+    | Annotated[VQVAE2Config, Tag("vqvae2")]
+    | Annotated[MonaiTokenizerConfig, Tag("monai")],
     Discriminator(_kind_or("vqvae")),
 ]
 PriorConfig = Annotated[
     Annotated[PixelSnailConfig, Tag("pixelsnail")]
     | Annotated[GPT2Config, Tag("gpt2")]
     | Annotated[MaskedConfig, Tag("masked")]
+    | Annotated[TwoLevelConfig, Tag("two-level")]
     | Annotated[MonaiPriorConfig, Tag("monai")],
     Discriminator(_kind_or("pixelsnail")),
 ]
 
 
-def make_tokenizer(config: TokenizerConfig) -> VQVAE | MonaiTokenizer:
+def make_own(config: OwnTokenizerConfig) -> OwnTokenizer:
     """The network that a config describes, its weights at their start."""
-    return MonaiTokenizer(config) if isinstance(config, MonaiTokenizerConfig) else VQVAE(config)
+    return VQVAE2(config) if isinstance(config, VQVAE2Config) else VQVAE(config)
 
 
-def make_prior(config: PriorConfig, n_codes: int) -> PixelSNAIL | GPT2 | MaskedTransformer | MonaiPrior:
+def make_tokenizer(config: TokenizerConfig) -> OwnTokenizer | MonaiTokenizer:
+    """The network that a config describes, its weights at their start."""
+    return MonaiTokenizer(config) if isinstance(config, MonaiTokenizerConfig) else make_own(config)
+
+
+def make_prior(config: PriorConfig, n_codes: int) -> PixelSNAIL | GPT2 | MaskedTransformer | TwoLevelPrior | MonaiPrior:
     """The network that a config describes, its weights at their start."""
     if isinstance(config, GPT2Config):
         return GPT2(config, n_codes)
     if isinstance(config, MaskedConfig):
         return MaskedTransformer(config, n_codes)
+    if isinstance(config, TwoLevelConfig):
+        return TwoLevelPrior(config, n_codes)
     if isinstance(config, MonaiPriorConfig):
         return MonaiPrior(config, n_codes)
     return PixelSNAIL(config, n_codes)
 
 
-def has_places(config: PriorConfig, shape: tuple[int, int]) -> bool:
-    """Has the prior a place for every code of a grid (h, w)?"""
+def has_places(config: PriorConfig, levels: Levels) -> bool:
+    """Has the prior a place for every code of these levels?"""
+    if isinstance(config, TwoLevelConfig):
+        h, w = config.shape
+        return levels.shapes == ((h, w), (2 * h, 2 * w)) and 2 * max(h, w) <= config.bottom.max_side
+    h, w = levels.shape
     if isinstance(config, MonaiPriorConfig):
-        return shape[0] * shape[1] == config.max_seq_len
+        return h * w == config.max_seq_len
     if isinstance(config, GPT2Config):
-        return shape[0] * shape[1] <= config.places
-    return max(shape) <= config.max_side
+        return h * w <= config.places
+    return len(levels.shapes) == 1 and max(h, w) <= config.max_side

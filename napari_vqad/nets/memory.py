@@ -7,8 +7,22 @@ that was computed of them, and a new row costs one row of the network instead of
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from typing import NamedTuple
 
 from torch import Tensor
+
+
+class Part(NamedTuple):
+    """The memory of a network that knows some of the rows alone: `rows` of `width` places, from `first` on."""
+
+    memory: Memory
+    first: int
+    rows: int
+    width: int
+
+    def within(self, row: int) -> int:
+        """A row of the whole grid, as this network counts; 0 or `rows` where it lies before or after."""
+        return min(max(row - self.first, 0), self.rows)
 
 
 class Memory:
@@ -29,6 +43,7 @@ class Memory:
         self._reach: dict[Hashable, int] = {}
         self._ends: dict[Hashable, int] = {}
         self._prepared: dict[Hashable, Tensor] = {}
+        self._parts: dict[Hashable, Part] = {}
 
     def window(self, key: Hashable, x: Tensor, reach: int, side: int = 0) -> Tensor:
         """The open rows x (m, n, w, C) of the chosen chains, `reach` rows above them and `side` columns beside them.
@@ -63,6 +78,12 @@ class Memory:
         kept[self._chosen, :, first:] = x
         return kept[self._chosen]
 
+    def part(self, key: Hashable, first: int, rows: int, width: int) -> Memory:
+        """The memory of a network that knows the rows from `first` on alone; it goes where this one goes."""
+        if key not in self._parts:
+            self._parts[key] = Part(Memory(), first, rows, width)
+        return self._parts[key].memory
+
     def prepared(self, key: Hashable, prepare: Callable[[], Tensor]) -> Tensor:
         """What a layer makes of its weights before it starts: made once for this memory and all its forks."""
         if key not in self._prepared:
@@ -72,6 +93,8 @@ class Memory:
     def choose(self, chains: Tensor | None) -> None:
         """The chains that the next evaluation is of, by their numbers; None for all."""
         self._chosen = chains
+        for part in self._parts.values():
+            part.memory.choose(chains)
 
     def close(self, rows: int, width: int) -> None:
         """Take the open rows, as they were last evaluated, for final."""
@@ -80,6 +103,8 @@ class Memory:
             kept[:, :reach] = kept[:, rows : rows + reach].clone()
         for key in self._ends:
             self._ends[key] += rows * width
+        for part in self._parts.values():
+            part.memory.close(part.within(self.row + rows) - part.within(self.row), part.width)
         self.row += rows
 
     def fork(self, row: int, rows: int, width: int, owner: Tensor) -> Memory:
@@ -93,9 +118,14 @@ class Memory:
             other._windows[key] = fresh
         for key, kept in self._pasts.items():
             other._pasts[key], other._ends[key] = kept[owner], row * width
+        for key, part in self._parts.items():
+            start = part.within(other.row) - part.memory.row
+            other._parts[key] = part._replace(memory=part.memory.fork(start, rows, part.width, owner))
         return other
 
     def keep(self, chains: Tensor) -> None:
         """Forget all chains but these."""
         self._windows = {key: kept[chains] for key, kept in self._windows.items()}
         self._pasts = {key: kept[chains] for key, kept in self._pasts.items()}
+        for part in self._parts.values():
+            part.memory.keep(chains)

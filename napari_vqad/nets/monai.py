@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.errors import InputError
+from napari_vqad.nets.levels import Levels
 
 
 class MonaiTokenizerConfig(BaseModel):
@@ -45,6 +46,10 @@ class MonaiTokenizerConfig(BaseModel):
     def stride(self) -> int:
         """Pixels to a code, along each axis."""
         return prod(stride for stride, *_ in self.downsample_parameters)
+
+    def levels(self, shape: tuple[int, int]) -> Levels:
+        """The one level of codes of a slice of `shape` pixels."""
+        return Levels((shape[0] // self.stride, shape[1] // self.stride))
 
 
 class MonaiPriorConfig(BaseModel):

@@ -51,7 +51,8 @@ class PixelSNAIL(CausalNetwork):
         self.blocks = nn.ModuleList(SnailBlock(config) for _ in range(config.blocks))
         self.head = nn.Sequential(ChannelNorm(c), Pointwise(c, c, 1), nn.ELU(), Pointwise(c, n_codes, 1))
 
-    def _logits(self, codes: Tensor, position: Tensor, memory: Memory | None) -> Tensor:
+    def _logits(self, codes: Tensor, position: Tensor, memory: Memory | None, above: Tensor | None = None) -> Tensor:
+        """As `logits`; `above`, (B, C, n, w), is what a coarser level says of each place."""
         (n, w), top = codes.shape[-2:], memory.row if memory else 0
         condition = self.position(position)
         place = self.row[:, top : top + n] + self.column[:, :, :w]
@@ -61,6 +62,7 @@ class PixelSNAIL(CausalNetwork):
         # last codes of a row are beside no place that the start of the next row may see.
         x = x + just_before(self.previous(embedded), memory, self.previous).permute(0, 3, 1, 2)
         x = x + place + self.condition(condition)[:, :, None, None]
+        x = x if above is None else x + above
         for block in self.blocks:
             x = block(x, condition, memory)
         return self.head(x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from napari_vqad.nets.blocks import NonLocal, PositionFeatures, ResBlock
 from napari_vqad.nets.codebook import Codebook
+from napari_vqad.nets.levels import Levels
 
 
 class Tokenizer(Protocol):
@@ -27,12 +28,11 @@ class Tokenizer(Protocol):
         """Codes (B, h, w), position (B,) → slices (B, 1, H, W) in SD."""
 
 
-class TokenizerConfig(BaseModel):
-    """Sizes. The paper's: channels (256,)*5, blocks (4,)*5, patch 1, n_codes 128, code_dim 256."""
+class SizesOfTokenizer(BaseModel):
+    """What every tokenizer of ours must be told."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["vqvae"] = "vqvae"
     channels: tuple[int, ...] = Field((64, 96, 128), description="channels of each level; one halving between levels")
     blocks: tuple[int, ...] = Field((1, 2, 2), description="residual blocks of each level")
     patch: int = Field(2, ge=1, description="side of the pixel patch that enters the first level")
@@ -46,7 +46,7 @@ class TokenizerConfig(BaseModel):
     decoder_blocks: tuple[int, ...] = Field((), description="as `blocks`; the encoder's when empty")
 
     @model_validator(mode="after")
-    def _same_levels(self) -> TokenizerConfig:
+    def _same_levels(self) -> Self:
         levels = len(self.channels)
         if {len(self.blocks), len(self.decoding[0]), len(self.decoding[1])} != {levels}:
             raise ValueError("channels, blocks, decoder_channels and decoder_blocks must have one number a level")
@@ -61,6 +61,16 @@ class TokenizerConfig(BaseModel):
     def stride(self) -> int:
         """Pixels to a code, along each axis."""
         return self.patch * 2 ** (len(self.channels) - 1)
+
+
+class TokenizerConfig(SizesOfTokenizer):
+    """Sizes. The paper's: channels (256,)*5, blocks (4,)*5, patch 1, n_codes 128, code_dim 256."""
+
+    kind: Literal["vqvae"] = "vqvae"
+
+    def levels(self, shape: tuple[int, int]) -> Levels:
+        """The one level of codes of a slice of `shape` pixels."""
+        return Levels((shape[0] // self.stride, shape[1] // self.stride))
 
 
 class VQVAE(nn.Module):
@@ -93,7 +103,7 @@ class VQVAE(nn.Module):
 class Encoder(nn.Module):
     """Pixels → latents (B, D, h, w)."""
 
-    def __init__(self, config: TokenizerConfig) -> None:
+    def __init__(self, config: SizesOfTokenizer) -> None:
         super().__init__()
         channels, p = config.channels, config.patch
         self.stem = nn.Conv2d(1, channels[0], 3 if p == 1 else 2 * p, stride=p, padding=1 if p == 1 else p // 2)
@@ -117,7 +127,7 @@ class Encoder(nn.Module):
 class Context(nn.Module):
     """A look at a grid of half the resolution and back: a code that is to restore must see beyond the lesion."""
 
-    def __init__(self, channels: int, config: TokenizerConfig) -> None:
+    def __init__(self, channels: int, config: SizesOfTokenizer) -> None:
         super().__init__()
         self.down = nn.Conv2d(channels, config.context, 2, stride=2)
         self.level = Level(config.context, config.context_blocks, config.condition)
@@ -133,7 +143,7 @@ class Context(nn.Module):
 class Decoder(nn.Module):
     """Latents (B, D, h, w) → pixels; the encoder's mirror, of its own width."""
 
-    def __init__(self, config: TokenizerConfig) -> None:
+    def __init__(self, config: SizesOfTokenizer) -> None:
         super().__init__()
         (channels, blocks), p = config.decoding, config.patch
         self.stem = nn.Conv2d(config.code_dim, channels[0], 3, padding=1)

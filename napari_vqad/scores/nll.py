@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.memory import Memory
 from napari_vqad.nets.prior import Prior, ResumingPrior
 
@@ -37,3 +38,15 @@ def upsample(nll: Tensor, shape: tuple[int, int], smooth: bool = True) -> Tensor
     """NLL of codes shown on pixels, nats: (B, h, w) → (B, H, W), linear or nearest."""
     mode = {"mode": "bilinear", "align_corners": False} if smooth else {"mode": "nearest"}
     return F.interpolate(nll[:, None], shape, **mode)[:, 0]
+
+
+def on_pixels(nll: Tensor, levels: Levels, shape: tuple[int, int], level: str = "all") -> Tensor:
+    """What the codes of all levels say of each pixel, or those of one: (B, rows, columns) → (B, H, W).
+
+    In nats of one code; of all levels, in nats of what one fine code covers: Σ_l ℓ_l · (codes of l / fine codes).
+    """
+    parts = levels.split(nll)
+    if level in levels.names:
+        return upsample(parts[levels.names.index(level)], shape)
+    fine = parts[-1][0].numel()
+    return torch.stack([upsample(part, shape) * (part[0].numel() / fine) for part in parts]).sum(0)

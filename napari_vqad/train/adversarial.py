@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from napari_vqad.nets.discriminator import Discriminator, hinge
-from napari_vqad.nets.tokenizer import VQVAE
+from napari_vqad.nets.kinds import OwnTokenizer
 
 DELTA, LARGEST = 1e-4, 1e4
 
@@ -31,21 +31,23 @@ class Adversarial(BaseModel):
     lpips: Path | None = Field(None, description="safetensors file of VGG16 and LPIPS; else features trained here")
     width: int = Field(32, ge=1, description="channels of the discriminator's first layer")
     halvings: int = Field(2, ge=1, description="of the discriminator; two judge patches of 34 pixels, three of 70")
+    pace: float = Field(4.0, gt=0, description="learning rate of the discriminator, as a multiple of the tokenizer's")
     begin: int = Field(0, ge=0, description="step at which the judgement begins to count")
 
 
 class Pair(nn.Module):
     """Tokenizer and discriminator, trained as one network."""
 
-    def __init__(self, tokenizer: VQVAE, config: Adversarial) -> None:
+    def __init__(self, tokenizer: OwnTokenizer, config: Adversarial) -> None:
         super().__init__()
         self.tokenizer = tokenizer
         self.discriminator = Discriminator(config.width, config.halvings)
+        self._pace = config.pace
 
     @property
-    def parts(self) -> tuple[nn.Module, ...]:
-        """What descends on its own: gradients are clipped each for itself."""
-        return self.tokenizer, self.discriminator
+    def parts(self) -> tuple[tuple[nn.Module, float], ...]:
+        """What descends on its own, and how fast: gradients are clipped each for itself."""
+        return (self.tokenizer, 1.0), (self.discriminator, self._pace)
 
 
 def judge(pair: Pair, slices: Tensor, decoded: Tensor, reconstruction: Tensor, weight: float) -> dict[str, Tensor]:

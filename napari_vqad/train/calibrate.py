@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_vqad.bundle import Bundle
@@ -14,6 +15,7 @@ from napari_vqad.calibration import LAMBDA_LEVELS, LEVELS, Calibration, pixel_ki
 from napari_vqad.evidence import LINEAR, MADE_WITH, NLL, Evidence, fuse
 from napari_vqad.explorer import Explorer
 from napari_vqad.grid import Grid
+from napari_vqad.nets.levels import Levels
 from napari_vqad.places import Places, measure
 from napari_vqad.scores.findings import LEAST, count
 from napari_vqad.settings import Pooling, Settings
@@ -87,7 +89,7 @@ def _of_codes(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, Maps]:
         for _ in explorer.work(stages=("nll",)):
             pass
         code_nll.append(explorer.code_nll())
-        touches.append(_codes_of(grid.mask, code_nll[-1].shape[1:]))
+        touches.append(_codes_of(grid.mask, bundle.levels))
         maps.append(explorer.map("nll"))
     nll, touched = np.concatenate(code_nll), np.concatenate(touches)
     table = _quantiles(nll[touched])
@@ -141,11 +143,11 @@ def _findings(maps: Maps, table: list[float]) -> list[float]:
     return [first if np.isnan(c) else c for c in counts]
 
 
-def _codes_of(mask: NDArray, shape: tuple[int, ...]) -> NDArray:
-    """Codes (n, h, w) whose patch of pixels touches the mask (n, H, W)."""
+def _codes_of(mask: NDArray, levels: Levels) -> NDArray:
+    """Codes (n, rows, columns) whose patch of pixels touches the mask (n, H, W)."""
     n, height, width = mask.shape
-    h, w = shape
-    return np.asarray(mask.reshape(n, h, height // h, w, width // w).any((2, 4)))
+    touched = [mask.reshape(n, h, height // h, w, width // w).any((2, 4)) for h, w in levels.shapes]
+    return levels.join([torch.from_numpy(t) for t in touched]).numpy()
 
 
 def _quantiles(values: NDArray) -> list[float]:

@@ -44,11 +44,12 @@ def measure(bundle: Bundle, stack: Stack) -> Measured:
         part = slice(start, start + 32)
         codes.append(detector.encode(stack.slices(part), stack.position[part]))
         nll.append(detector.nll(codes[-1], stack.position[part]))
-    used = torch.from_numpy(np.concatenate(codes).astype(np.int64))
+    real = bundle.levels.real.numpy()
+    used = torch.from_numpy(np.concatenate(codes)[:, real].astype(np.int64))
     return Measured(
         l1=reconstruction_l1(bundle.tokenizer, stack, bundle.device),
         perplexity=perplexity(used, bundle.tokenizer.n_codes),
-        nll=float(np.concatenate(nll).mean()),
+        nll=float(np.concatenate(nll)[:, real].mean()),
         scans=int(stack.scan.max()) + 1,
         slices=len(stack),
     )
@@ -58,7 +59,7 @@ def write_card(bundle: Bundle, calibration: Calibration, measured: Measured) -> 
     """Write README.md beside the weights."""
     config, folder = bundle.config, bundle.folder
     tokenizer, prior = (_millions(folder / f"{name}.safetensors") for name in ("tokenizer", "prior"))
-    h, w = bundle.code_shape
+    codes = " and ".join(f"{h}×{w}" for h, w in bundle.levels.shapes)
     one_finding = _threshold_of_one_finding(bundle, calibration)
     (folder / "README.md").write_text(
         f"""# {config.title}
@@ -67,7 +68,7 @@ def write_card(bundle: Bundle, calibration: Calibration, measured: Measured) -> 
 
 | | |
 |---|---|
-| tokenizer | {_tokenizer(bundle)}, {tokenizer:.2f} M parameters, {config.grid.shape[0]}×{config.grid.shape[1]} pixels of {config.grid.spacing:g} mm → {h}×{w} codes, K = {config.tokenizer.n_codes}, D = {config.tokenizer.code_dim} |
+| tokenizer | {_tokenizer(bundle)}, {tokenizer:.2f} M parameters, {config.grid.shape[0]}×{config.grid.shape[1]} pixels of {config.grid.spacing:g} mm → {codes} codes, K = {config.tokenizer.n_codes}, D = {config.tokenizer.code_dim} |
 | prior | {_kind(bundle)}, {prior:.2f} M parameters, conditioned on slice position |
 | weights | float16, safetensors |
 
@@ -83,8 +84,8 @@ name: index mod 10 = 0 validation, = 1 calibration, the rest training. The IXI d
 
 ## Measured
 
-On {measured.scans} validation subjects ({measured.slices} slices), none of them trained on; the weights kept are those of the best
-held-out loss on the same subjects:
+On {measured.scans} validation subjects ({measured.slices} slices), none of them trained on; the held-out loss of the
+training was measured on the same subjects:
 
 | | |
 |---|---|
@@ -135,7 +136,7 @@ def _training(bundle: Bundle) -> str:
         s = t.schedule
         lines.append(
             f"The {network}: {t.loss}; {t.steps} steps of {s.batch} slices, Adam at {s.lr:g}"
-            f"{' with cosine decay' if s.decay else ''}, seed {s.seed}, the weights of the best held-out loss kept. {t.note}"
+            f"{' with cosine decay' if s.decay else ''}, seed {s.seed}, the {s.keep} weights kept{' by held-out loss' if s.keep == 'best' else ''}. {t.note}"
         )
     commands = [*(t.command for t in history.values()), f"napari-vqad calibrate models/{bundle.name} --data DATA"]
     return "\n\n".join(line.strip() for line in lines) + "\n\n```\n" + "\n".join(commands) + "\n```"
@@ -144,6 +145,8 @@ def _training(bundle: Bundle) -> str:
 def _tokenizer(bundle: Bundle) -> str:
     if bundle.config.tokenizer.kind == "monai":
         return "VQVAE of MONAI"
+    if bundle.config.tokenizer.kind == "vqvae2":
+        return "VQ-VAE-2"
     trained = read_history(bundle.folder).get("tokenizer")
     return "VQ-GAN" if trained and "discriminator" in trained.loss else "VQ-VAE"
 
@@ -151,6 +154,7 @@ def _tokenizer(bundle: Bundle) -> str:
 def _kind(bundle: Bundle) -> str:
     return {
         "pixelsnail": "PixelSNAIL",
+        "two-level": "a PixelSNAIL for each level",
         "gpt2": "GPT-2",
         "masked": "masked transformer",
         "monai": "transformer of MONAI",

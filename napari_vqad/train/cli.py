@@ -14,11 +14,10 @@ from napari_vqad.bundle import Bundle, find, fingerprint, load_weights, read_con
 from napari_vqad.calibration import Calibration
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
-from napari_vqad.nets.kinds import make_prior, make_tokenizer
+from napari_vqad.nets.kinds import make_own, make_prior, make_tokenizer
 from napari_vqad.nets.pca import FILE as LINEAR
 from napari_vqad.nets.pca import PCA
 from napari_vqad.nets.prior import MaskedPrior
-from napari_vqad.nets.tokenizer import VQVAE
 from napari_vqad.template import FILE as TEMPLATE
 from napari_vqad.template import Template
 from napari_vqad.train.calibrate import calibrate
@@ -83,7 +82,7 @@ def run_tokenizer(args: argparse.Namespace) -> int:
     """Train a tokenizer and write it into the bundle."""
     recipe, device = _prepare(args)
     source = _source(args, args.start, recipe)
-    start = load_weights(VQVAE(recipe.tokenizer), source / "tokenizer.safetensors") if source else None
+    start = load_weights(make_own(recipe.tokenizer), source / "tokenizer.safetensors") if source else None
     template = _template(args, recipe, source)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
     work, background, training = args.out / WORK / "tokenizer", recipe.grid.background, recipe.tokenizer_training
@@ -108,12 +107,12 @@ def run_prior(args: argparse.Namespace) -> int:
         raise InputError(f"{base} has no tokenizer yet; train it first.")
     config = recipe.bundle_config() if source else read_config(base).model_copy(update={"prior": recipe.prior})
     tokenizer = load_weights(make_tokenizer(config.tokenizer), base / "tokenizer.safetensors").to(device)
-    start = _begun_prior(args, recipe, config.tokenizer.n_codes)
+    start, levels = _begun_prior(args, recipe, config.tokenizer.n_codes), config.levels
     template = _template(args, recipe, source)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
     work, background = args.out / WORK / "prior", recipe.grid.background
     training = recipe.prior_training
-    model = train_prior(recipe.prior, training, tokenizer, train, held_out, background, work, device, start)
+    model = train_prior(recipe.prior, training, tokenizer, train, held_out, background, work, device, levels, start)
     if source:
         _share(source, args.out, (LINEAR, "tokenizer.safetensors"))
         if "tokenizer" in (history := read_history(source)):

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import torch
 from matplotlib.figure import Figure
@@ -29,6 +30,7 @@ class Schedule(BaseModel):
     decay: bool = Field(True, description="let the rate fall to zero along a cosine")
     seed: int = Field(0, ge=0)
     validate_every: int = Field(250, ge=1, description="steps between looks at the held-out loss")
+    keep: Literal["best", "last"] = Field("best", description="weights: of the best held-out loss, or the last ones")
     patience: int = Field(8, ge=1, description="looks without a better held-out loss before training stops early")
 
 
@@ -43,10 +45,11 @@ def fit(
     schedule: Schedule,
     device: torch.device,
 ) -> dict[str, list]:
-    """Train `model` in place and leave it with its best weights.
+    """Train `model` in place and leave it with its best weights, or its last.
 
     Args:
-        model: on `device` already; its `parts`, if it has some, have their gradients clipped each for itself.
+        model: on `device` already; its `parts`, if it has some, are networks and their learning rates as multiples of
+            the schedule's; gradients are clipped each for itself.
         losses: generator and step → named losses; "loss" is the one to descend, the others are drawn as curves.
         held_out: the held-out loss, called with the model in eval mode.
         folder: where `checkpoint.safetensors`, `state.json`, `best.safetensors` and `curves.png` live. When it holds
@@ -61,7 +64,9 @@ def fit(
         InputError: the folder holds a checkpoint of another schedule or model.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimiser = torch.optim.Adam(model.parameters(), lr=schedule.lr, betas=(0.9, 0.99))
+    parts = getattr(model, "parts", ((model, 1.0),))
+    groups = [{"params": list(part.parameters()), "pace": pace} for part, pace in parts]
+    optimiser = torch.optim.Adam(groups, lr=schedule.lr, betas=(0.9, 0.99))
     state = _resume(model, optimiser, folder, schedule)
     history, started, first = state["history"], time.monotonic(), state["step"]
     running: dict[str, float] = {}
@@ -73,13 +78,13 @@ def fit(
         rng = torch.Generator(device=device).manual_seed(schedule.seed * 1_000_003 + step)
         torch.manual_seed(schedule.seed * 1_000_003 + step)
         for group in optimiser.param_groups:
-            group["lr"] = schedule.lr * _rate(step, schedule)
+            group["lr"] = schedule.lr * _rate(step, schedule) * group["pace"]
         model.train()
         with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
             values = losses(rng, step)
         optimiser.zero_grad(set_to_none=True)
         values["loss"].backward()
-        for part in getattr(model, "parts", (model,)):
+        for part, _ in parts:
             nn.utils.clip_grad_norm_(part.parameters(), 1.0)
         optimiser.step()
         step += 1
@@ -96,11 +101,10 @@ def fit(
             history.setdefault("held_out", []).append(score)
             history.setdefault("step", []).append(step)
             running.clear()
-            if score <= min(history["held_out"]):
+            better = score <= min(history["held_out"])
+            if better or schedule.keep == "last":
                 save_file(_tensors(model), folder / "best.safetensors")
-                state["since_best"] = 0
-            else:
-                state["since_best"] += 1
+            state["since_best"] = 0 if better else state["since_best"] + 1
             state["stopped"] = state["since_best"] >= schedule.patience
             _draw(history, folder / "curves.png")
             left = (schedule.steps - step) * (time.monotonic() - started) / (step - first)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.bundle import load_weights
-from napari_vqad.nets.tokenizer import VQVAE
+from napari_vqad.nets.kinds import OwnTokenizer
 
 
 class Perceptual(Protocol):
@@ -38,7 +38,7 @@ class EncoderFeatures:
 
     name = "features of a VQ-VAE's encoder"
 
-    def __init__(self, tokenizer: VQVAE, weight: float = 1.0) -> None:
+    def __init__(self, tokenizer: OwnTokenizer, weight: float = 1.0) -> None:
         self.weight = weight
         self.tokenizer = tokenizer.eval().requires_grad_(False)
 

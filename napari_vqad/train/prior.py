@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.nets.kinds import PriorConfig, make_prior
+from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.prior import MaskedPrior
 from napari_vqad.nets.tokenizer import Tokenizer
 from napari_vqad.scores.masked import nll_by_folds
@@ -40,11 +41,13 @@ def train_prior(
     background: float,
     folder: Path,
     device: torch.device,
+    levels: Levels,
     start: nn.Module | None = None,
 ) -> nn.Module:
     """Train, keep the weights with the lowest held-out NLL per code (nats), return the network in eval mode.
 
-    `start` is a trained prior of the same sizes to begin with, of a tokenizer whose codes mean much the same.
+    `levels` are those of the codes. `start` is a trained prior of the same sizes to begin with, of a tokenizer whose
+    codes mean much the same.
     """
     torch.manual_seed(training.schedule.seed)
     model = make_prior(config, tokenizer.n_codes).to(device)
@@ -59,18 +62,19 @@ def train_prior(
         ]
     )
     position = torch.from_numpy(train.position).repeat(training.variants)
+    share = float(levels.real.float().mean())  # where there is no code, nothing is to be learnt: ℓ = 0
     unseen, unseen_position = encode(tokenizer, held_out, background, device), torch.from_numpy(held_out.position)
 
     def losses(rng: torch.Generator, _step: int) -> Losses:
         index = torch.randint(len(codes), (training.schedule.batch,), generator=rng, device=device).cpu()
-        return {"loss": loss(model, codes[index].to(device), position[index].to(device), rng)}
+        return {"loss": loss(model, codes[index].to(device), position[index].to(device), rng) / share}
 
     def score() -> float:
         parts = [slice(i, i + AT_ONCE) for i in range(0, len(unseen), AT_ONCE)]
         sums = [
             held_out_nll(model, unseen[p].to(device), unseen_position[p].to(device)) * len(unseen[p]) for p in parts
         ]
-        return sum(sums) / len(unseen)
+        return sum(sums) / len(unseen) / share
 
     fit(model, losses, score, folder, training.schedule, device)
     return model

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_vqad.bundle import BundleConfig
 from napari_vqad.errors import InputError
 from napari_vqad.grid import GridSpec
-from napari_vqad.nets.kinds import PriorConfig
+from napari_vqad.nets.kinds import OwnTokenizerConfig, PriorConfig
 from napari_vqad.nets.pixelsnail import PixelSnailConfig
 from napari_vqad.nets.tokenizer import TokenizerConfig
 from napari_vqad.train.prior import PriorTraining
@@ -28,7 +28,7 @@ class Recipe(BaseModel):
     description: str
     grid: GridSpec = GridSpec()
     slices: int = Field(72, ge=1, description="slices of the template, where the grid is aligned")
-    tokenizer: TokenizerConfig = TokenizerConfig()
+    tokenizer: OwnTokenizerConfig = TokenizerConfig()
     tokenizer_training: TokenizerTraining = TokenizerTraining()
     prior: PriorConfig = PixelSnailConfig()
     prior_training: PriorTraining = PriorTraining()

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from napari_vqad.errors import InputError
 from napari_vqad.nets.codebook import perplexity
-from napari_vqad.nets.tokenizer import VQVAE, Tokenizer, TokenizerConfig
+from napari_vqad.nets.kinds import OwnTokenizer, OwnTokenizerConfig, make_own
+from napari_vqad.nets.tokenizer import Tokenizer
 from napari_vqad.train.adversarial import Adversarial, Pair, judge
 from napari_vqad.train.augment import add_noise, augment
 from napari_vqad.train.corrupt import corrupt
@@ -33,15 +34,15 @@ class TokenizerTraining(BaseModel):
 
 
 def train_tokenizer(
-    config: TokenizerConfig,
+    config: OwnTokenizerConfig,
     training: TokenizerTraining,
     train: Stack,
     held_out: Stack,
     background: float,
     folder: Path,
     device: torch.device,
-    start: VQVAE | None = None,
-) -> VQVAE:
+    start: OwnTokenizer | None = None,
+) -> OwnTokenizer:
     """Train, keep the weights with the lowest held-out loss, return the network in eval mode.
 
     The held-out loss is L1 within the mask (SD), for a VQ-GAN with the perceptual distance added.
@@ -53,7 +54,7 @@ def train_tokenizer(
         InputError: a VQ-GAN has nothing to measure perceptual distance with.
     """
     torch.manual_seed(training.schedule.seed)
-    tokenizer = VQVAE(config).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    tokenizer = make_own(config).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if start is not None:
         tokenizer.load_state_dict(start.state_dict())
     gan, looks = training.adversarial, _perceptual(training, start, train.clip, device)
@@ -100,7 +101,7 @@ def describe(training: TokenizerTraining) -> str:
 
 
 def _perceptual(
-    training: TokenizerTraining, start: VQVAE | None, clip: tuple[float, float], device: torch.device
+    training: TokenizerTraining, start: OwnTokenizer | None, clip: tuple[float, float], device: torch.device
 ) -> Perceptual | None:
     gan = training.adversarial
     if gan is None or not gan.perceptual:

@@ -121,7 +121,7 @@ class BoxKnob(Knob):
             for row in range(model.rowCount()):
                 item = model.item(row)
                 item.setEnabled(item.text() in choices)
-                item.setToolTip("" if item.isEnabled() else "Not with this model's prior.")
+                item.setToolTip("" if item.isEnabled() else "Not with this model.")
 
 
 class RangeKnob(Knob):

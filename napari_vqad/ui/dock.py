@@ -35,7 +35,7 @@ from napari_vqad.ui.session import Order, Session
 SECTIONS = {
     "Thresholds": ("lambda_s", "lambda_p", "flag_slices", "flag_voxels"),
     "Restoration": ("method", "n_restorations", "k", "seed"),
-    "More": ("score", "pooling", "distance", "paper_faithful", "axis", "slices"),
+    "More": ("score", "pooling", "level", "distance", "paper_faithful", "axis", "slices"),
 }
 OPEN_AT_FIRST = ("Thresholds", "Restoration")
 SCORES: dict[str, Score] = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
@@ -259,6 +259,7 @@ class ExplorerDock(QScrollArea):
         if explorer is None:
             return
         self._choice("method").offer(explorer.bundle.methods)
+        self._choice("level").offer(("all", *explorer.bundle.levels.names))
         calibration = explorer.bundle.calibration
         for name in ("lambda_s", "lambda_p"):
             self._slider(name).span(0.0, calibration.value("nll", "p99.99"))

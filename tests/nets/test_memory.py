@@ -8,13 +8,16 @@ from napari_vqad.nets.kinds import make_prior
 from napari_vqad.nets.memory import Memory
 from napari_vqad.nets.pixelsnail import PixelSnailConfig
 from napari_vqad.nets.prior import ResumingPrior
+from napari_vqad.nets.twolevel import TwoLevelConfig
 
-K, H, W = 9, 6, 5
+K, H, W = 9, 6, 4
+SNAIL = PixelSnailConfig(channels=16, blocks=2, res_blocks=2, heads=2, kernel=5)
 
 
 CONFIGS = [
-    PixelSnailConfig(channels=16, blocks=2, res_blocks=2, heads=2, kernel=5),
+    SNAIL,
     GPT2Config(width=16, layers=2, heads=2, places=64),
+    TwoLevelConfig(shape=(2, 2), top=SNAIL, bottom=SNAIL),  # rows 0 and 1 are the top level, half as wide
 ]
 
 
@@ -47,7 +50,7 @@ def test_whole_grid_at_once(prior, codes):
     assert close(prior.resume(codes, POSITION, Memory()), prior.logits(codes, POSITION))
 
 
-@pytest.mark.parametrize("step", [1, 2, 4])
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
 def test_window_after_window(prior, codes, step):
     whole = prior.logits(codes, POSITION)
     begun = Memory()

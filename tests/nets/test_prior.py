@@ -9,9 +9,12 @@ from napari_vqad.bundle import load_weights, save_weights
 from napari_vqad.errors import InputError
 from napari_vqad.nets.gpt2 import GPT2, GPT2Config
 from napari_vqad.nets.kinds import PriorConfig, make_prior
+from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.masked import MaskedConfig, MaskedTransformer
 from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
 from napari_vqad.nets.prior import MaskedPrior, ResumingPrior
+from napari_vqad.nets.twolevel import TwoLevelConfig, TwoLevelPrior
+from napari_vqad.scores.nll import log_probabilities, nll
 from napari_vqad.train.prior import loss
 
 K = 7
@@ -145,3 +148,66 @@ def test_paper_sizes_build():
         for model in (snail, medium):
             assert model.logits(codes, place).shape == (1, 128, 20, 20)
     assert sum(p.numel() for p in medium.parameters()) > 300e6
+
+
+TWO = TwoLevelConfig(
+    shape=(2, 3), top=SMALL["pixelsnail"], bottom=PixelSnailConfig(channels=12, blocks=1, res_blocks=1, heads=2)
+)
+LEVELS = Levels((2, 3), (4, 6))
+
+
+@pytest.fixture
+def two():
+    torch.manual_seed(0)
+    model = TwoLevelPrior(TWO, K).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def some_codes(n=1):
+    return LEVELS.join([torch.randint(K, (n, *shape)) for shape in LEVELS.shapes])
+
+
+def test_two_levels_are_one_causal_sequence(two):
+    """Every code sees all before it in raster order, the whole top level first, and nothing that is no code."""
+    codes, real = some_codes(), LEVELS.real
+    before = two.logits(codes, torch.zeros(1))
+    places = real.nonzero().tolist()
+    for n, (i, j) in enumerate(places):
+        other = codes.clone()
+        other[0, i, j] = (other[0, i, j] + 1) % K
+        changed = (two.logits(other, torch.zeros(1)) != before)[0].any(0)[real]
+        assert not changed[: n + 1].any(), f"code {n} is seen by itself or by one before it"
+        if i < 2:  # a code of the top level reaches what lies below it
+            below = torch.zeros(LEVELS.shape, dtype=torch.bool)
+            below[2 + 2 * i : 4 + 2 * i, 2 * j : 2 * j + 2] = True
+            assert changed[below[real]].all()
+    other = codes.clone()
+    other[:, ~real] = 3
+    assert torch.equal(two.logits(other, torch.zeros(1)), before)
+
+
+def test_where_there_is_no_code_nothing_is_unlikely(two):
+    codes = some_codes(3)
+    found = nll(log_probabilities(two, codes, torch.zeros(3)), codes)
+    assert (found[:, ~LEVELS.real] == 0).all()
+    assert (found[:, LEVELS.real] > 0).all()
+
+
+def test_two_levels_fit_one_batch_and_come_back(tmp_path):
+    torch.manual_seed(0)
+    model, codes = TwoLevelPrior(TWO, K).train(), some_codes(4)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for step in range(200):
+        value = loss(model, codes, torch.zeros(4), torch.Generator().manual_seed(step))
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+    assert float(value.detach()) < 0.3
+    model = model.eval().half().float()
+    save_weights(model, tmp_path / "prior.safetensors")
+    again = load_weights(make_prior(TWO, K), tmp_path / "prior.safetensors")
+    assert torch.equal(again.logits(codes, torch.zeros(4)), model.logits(codes, torch.zeros(4)))
+    with pytest.raises(InputError, match="lacks"):
+        load_weights(make_prior(SMALL["pixelsnail"], K), tmp_path / "prior.safetensors")

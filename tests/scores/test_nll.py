@@ -1,9 +1,11 @@
 """NLL and the sample-wise score against NumPy."""
 
 import numpy as np
+import pytest
 import torch
 
-from napari_vqad.scores.nll import log_probabilities, nll, sample_score, upsample
+from napari_vqad.nets.levels import Levels
+from napari_vqad.scores.nll import log_probabilities, nll, on_pixels, sample_score, upsample
 
 
 class Fixed:
@@ -51,3 +53,19 @@ def test_upsample_nearest_repeats_codes():
 
 def test_upsample_keeps_the_mean_level():
     assert torch.allclose(upsample(torch.full((1, 2, 3), 4.2), (8, 12)), torch.full((1, 8, 12), 4.2))
+
+
+def test_two_levels_on_pixels_keep_the_sum_of_nats():
+    levels = Levels((1, 2), (2, 4))
+    nll = levels.join([torch.tensor([[[8.0, 0.0]]]), torch.tensor([[[1.0] * 4, [3.0] * 4]])])
+    both = on_pixels(nll, levels, (8, 16))
+    # A fine code covers 4×4 pixels.
+    assert both.sum().item() / 16 == pytest.approx(8 + 4 + 12, rel=1e-5)
+    assert on_pixels(nll, levels, (8, 16), "top").max().item() == pytest.approx(8)
+    assert on_pixels(nll, levels, (8, 16), "bottom").max().item() == pytest.approx(3)
+
+
+def test_of_one_level_there_is_only_all():
+    nll = torch.rand(1, 2, 4)
+    for level in ("all", "top"):
+        assert torch.equal(on_pixels(nll, Levels((2, 4)), (8, 16), level), upsample(nll, (8, 16)))

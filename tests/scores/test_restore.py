@@ -12,7 +12,9 @@ import torch
 from napari_vqad.bundle import Bundle
 from napari_vqad.evaluate.loop import restore_by_loop
 from napari_vqad.nets.gpt2 import GPT2, GPT2Config
+from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
+from napari_vqad.nets.twolevel import TwoLevelConfig, TwoLevelPrior
 from napari_vqad.scores.nll import log_probabilities, nll
 from napari_vqad.scores.noise import gumbel_batch
 from napari_vqad.scores.restore import PLACES, begin, restore
@@ -126,6 +128,26 @@ def test_a_guess_changes_nothing(method):
         again = restore(begun, 1.5, method, cold.codes)
         assert torch.equal(again.codes, cold.codes)
         assert again.passes.sum() <= cold.passes.sum()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("places", [1, 40, 10_000])
+def test_two_levels_are_restored_from_top_to_bottom(monkeypatch, method, places):
+    """The loop in raster order over both levels; windows end within the top level, at its end, and beyond."""
+    monkeypatch.setitem(PLACES, "cpu", places)
+    torch.manual_seed(1)
+    sizes = PixelSnailConfig(channels=16, blocks=1, res_blocks=1, heads=2, condition=8)
+    prior = TwoLevelPrior(TwoLevelConfig(shape=(3, 2), top=sizes, bottom=sizes), K)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.35)
+    prior.eval().requires_grad_(False)
+    levels = Levels((3, 2), (6, 4))
+    codes, position, noise = some(2, 3, shape=levels.shape)
+    codes = codes * levels.real
+    restored, _ = assert_equals_the_loop(prior, codes, position, noise, 1.5, method)
+    assert (restored[..., ~levels.real] == 0).all()
+    changed = (restored != codes[:, None]).any(0).any(0)
+    assert all(part.any() for part in levels.split(changed[None]))
 
 
 @pytest.mark.parametrize("method", METHODS)
