@@ -102,8 +102,10 @@ class Bundle:
         return self.prior
 
     def known(self, settings: Settings) -> Settings:
-        """The settings with a method that this bundle knows: its first, where theirs is of another kind of prior."""
-        return settings if settings.method in self.methods else settings.model_copy(update={"method": self.methods[0]})
+        """The settings with a method and a level that this bundle knows: its first, where theirs is another's."""
+        method = settings.method if settings.method in self.methods else self.methods[0]
+        level = settings.level if settings.level in self.levels.names else "all"
+        return settings.model_copy(update={"method": method, "level": level})
 
     def fitting(self, settings: Settings) -> Settings:
         """As `known`, where nobody has chosen a method.

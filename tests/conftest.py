@@ -70,6 +70,38 @@ def tiny_bundle(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_two(tiny_bundle, tmp_path_factory) -> Path:
+    """The tiny bundle with two levels of codes."""
+    import shutil
+
+    import torch
+
+    from napari_vqad.bundle import BundleConfig, read_config, save_weights
+    from napari_vqad.nets.twolevel import TwoLevelConfig, TwoLevelPrior
+    from napari_vqad.nets.vqvae2 import VQVAE2, VQVAE2Config
+
+    folder = tmp_path_factory.mktemp("models") / "two"
+    shutil.copytree(tiny_bundle, folder)
+    torch.manual_seed(1)
+    given = read_config(tiny_bundle)
+    sizes = {"channels": (8, 8), "blocks": (1, 1), "n_codes": 16, "code_dim": 8, "condition": 8}
+    config = BundleConfig(
+        title="Tiny, two levels",
+        description="Random weights, for tests.",
+        grid=given.grid,
+        tokenizer=VQVAE2Config(**sizes, top_channels=8, top_blocks=1),
+        prior=TwoLevelConfig(shape=(4, 5), top=given.prior, bottom=given.prior),
+    )
+    (folder / "config.json").write_text(config.model_dump_json())
+    save_weights(VQVAE2(config.tokenizer), folder / "tokenizer.safetensors")
+    prior = TwoLevelPrior(config.prior, 16)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    save_weights(prior, folder / "prior.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_masked(tiny_bundle, tmp_path_factory) -> Path:
     """The tiny bundle with a prior that sees both sides."""
     import shutil

@@ -171,6 +171,46 @@ def test_another_prior_on_the_same_tokenizer(data, trained, tmp_path, kind, caps
     capsys.readouterr()
 
 
+TWO_LEVELS = """
+kind = "vqvae2"
+top_channels = 8
+top_blocks = 1
+"""
+
+
+def test_two_levels_from_slices_to_maps(data, tmp_path, capsys, healthy):
+    recipe, out = tmp_path / "two.toml", tmp_path / "two"
+    small = "{ channels = 16, blocks = 1, res_blocks = 1, condition = 8 }"
+    text = RECIPE.replace("[tokenizer]\n", f"[tokenizer]{TWO_LEVELS}", 1)
+    before, after = text.split("[prior]\n")
+    after = after.split("condition = 8\n")[1]
+    recipe.write_text(f'{before}[prior]\nkind = "two-level"\nshape = [2, 3]\ntop = {small}\nbottom = {small}\n{after}')
+    words = ("--config", recipe, "--data", data, "--out", out)
+    assert run("train", "tokenizer", *words) == 0
+    assert run("train", "prior", *words) == 0
+    assert run("calibrate", out, "--data", data) == 0
+    card = (out / "README.md").read_text()
+    assert "VQ-VAE-2" in card
+    assert "2×3 and 4×6 codes" in card
+    bundle = Bundle.load(out, "cpu")
+    explorer = Explorer(bundle, Settings(n_restorations=3, lambda_p="p50"))
+    explorer.take(healthy(99))
+    for _ in explorer.work():
+        pass
+    maps = {}
+    for level in ("all", "top", "bottom"):
+        assert not explorer.change(explorer.settings.model_copy(update={"level": level}))  # nothing to compute
+        maps[level] = explorer.map("nll").copy()
+    np.testing.assert_allclose(maps["all"], maps["bottom"] + maps["top"] / 4, rtol=1e-4, atol=1e-4)
+    real = bundle.levels.real.numpy()
+    codes, restored = explorer.codes(), explorer.codes("restored", 1)
+    assert (restored != codes)[:, real].any()
+    assert (restored == codes)[:, ~real].all()
+    # What is no code must not count as a healthy one: quantiles are of real codes alone.
+    assert bundle.calibration.nll[0] > 0
+    capsys.readouterr()
+
+
 def test_sharing_a_tokenizer_of_other_sizes_is_refused(data, trained, tmp_path, capsys):
     recipe = tmp_path / "other.toml"
     recipe.write_text(RECIPE.replace("n_codes = 16", "n_codes = 8"))
@@ -230,11 +270,17 @@ def test_a_prior_needs_a_tokenizer(data, tmp_path, capsys):
 
 def test_recipes_that_come_along_are_valid():
     names = {path.stem for path in FOLDER.glob("*.toml")}
-    assert names == {"ixi-aligned", "ixi-gpt2", "ixi-masked", "ixi-gan", "paper-160"}
+    heads = {"ixi-aligned", "ixi-gpt2", "ixi-masked", "ixi-gan", "ixi-gan-gpt2", "ixi-vqvae2"}
+    assert names == heads | {"paper-160", "meissen-256"}
     recipes = {name: Recipe.read(name) for name in names}
+    for recipe in recipes.values():
+        assert recipe.bundle_config().levels.shape  # tokenizer, grid and prior fit together
     assert (recipes["ixi-aligned"].tokenizer.stride, recipes["paper-160"].tokenizer.stride) == (4, 8)
     # What shares a tokenizer must ask for the same one.
-    assert len({recipes[f"ixi-{name}"].tokenizer for name in ("aligned", "gpt2", "masked", "gan")}) == 1
+    assert len({recipes[f"ixi-{name}"].tokenizer for name in ("aligned", "gpt2", "masked", "gan", "gan-gpt2")}) == 1
+    # What begins with another's prior must have one of its sizes.
+    assert recipes["ixi-gan"].prior == recipes["ixi-aligned"].prior
+    assert recipes["ixi-gan-gpt2"].prior == recipes["ixi-gpt2"].prior
     assert [recipes[f"ixi-{name}"].prior.kind for name in ("gpt2", "masked")] == ["gpt2", "masked"]
 
 

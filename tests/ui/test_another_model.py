@@ -1,5 +1,7 @@
 """Changing the model in the dock."""
 
+import numpy as np
+
 
 def test_a_model_with_another_prior_brings_its_own_method(explored, tiny_masked, idle):
     """From a causal prior to a masked one and back: the method follows, and what cannot be done is not offered."""
@@ -22,3 +24,33 @@ def test_a_model_with_another_prior_brings_its_own_method(explored, tiny_masked,
     dock.start()
     idle(dock)
     assert box.currentText() == dock.session.explorer.settings.method == "anchored"
+
+
+def test_a_model_of_two_levels_shows_either(explored, tiny_two, idle):
+    """The NLL layer follows the level that is chosen; a model of one level offers none."""
+    dock = explored
+    box = dock.knobs["level"].box
+
+    def offered():
+        return {box.itemText(i) for i in range(box.count()) if box.model().item(i).isEnabled()}
+
+    assert offered() == {"all"}
+    dock.inputs.bundle.box.addItem("Tiny, two levels", tiny_two)
+    dock.inputs.bundle.pick(tiny_two)
+    dock.start()
+    idle(dock)
+    assert offered() == {"all", "top", "bottom"}
+    dock.show_view("NLL")
+    shown = {}
+    for level in ("all", "top", "bottom"):
+        box.setCurrentText(level)
+        idle(dock)
+        shown[level] = np.array(dock.session.board.layers["nll"].data)
+    assert (shown["all"] != shown["top"]).any()
+    assert (shown["all"] != shown["bottom"]).any()
+    assert shown["top"].max() > 0
+    dock.inputs.bundle.box.setCurrentIndex(dock.inputs.bundle.box.findText("Tiny"))
+    dock.start()
+    idle(dock)
+    assert offered() == {"all"}
+    assert box.currentText() == dock.session.explorer.settings.level == "all"
