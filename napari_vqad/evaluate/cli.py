@@ -11,17 +11,20 @@ from typing import get_args
 
 import torch
 
-from napari_vqad.bundle import Bundle, list_bundles
+from napari_vqad.bundle import Bundle, find, list_bundles, load_weights, read_config
+from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
-from napari_vqad.evaluate import models
+from napari_vqad.evaluate import models, reconstructions
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, write_json
 from napari_vqad.evaluate.findings import examine, table
 from napari_vqad.evaluate.pictures import Album
 from napari_vqad.evaluate.ways import METHODS, SAMPLE, ablation, of_methods
+from napari_vqad.nets.kinds import make_tokenizer
 from napari_vqad.nets.pca import PCA
 from napari_vqad.scoring import DEFAULT_BUNDLE
 from napari_vqad.settings import Method, Pooling, Scale, Settings, settings_from
+from napari_vqad.template import Template
 from napari_vqad.train.data import load_stack
 
 
@@ -48,9 +51,14 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     grid.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
     grid.add_argument("--json", type=Path, help="write the lines here")
     grid.set_defaults(func=run_grid)
+    again = kinds.add_parser("reconstructions", help="how close and how sharp tokenizers are on held-out healthy scans")
+    again.add_argument("bundles", nargs="+", help="names or folders")
+    again.add_argument("--data", type=Path, required=True, help="healthy scans or packed files, as for validation")
+    again.add_argument("--picture", type=Path, help="write slices side by side here, as PNG")
+    again.set_defaults(func=run_reconstructions)
     for parser in (testset, validation, findings):
         parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
-    for parser in (testset, validation, findings, grid):
+    for parser in (testset, validation, findings, grid, again):
         parser.add_argument("--device", default="auto")
         parser.add_argument("--threads", type=int, default=os.cpu_count())
     for parser in (testset, validation):
@@ -121,6 +129,27 @@ def run_grid(args: argparse.Namespace) -> int:
         if args.json:  # after each, for who stops it
             args.json.write_text(json.dumps(models.as_json(lines), indent=1) + "\n", encoding="utf-8")
     print(f"\n{models.table(lines)}\n\n{models.threshold_table(lines)}")
+    return 0
+
+
+def run_reconstructions(args: argparse.Namespace) -> int:
+    """Tokenizers on the validation scans."""
+    torch.set_num_threads(args.threads)
+    if args.picture and not args.picture.parent.is_dir():
+        raise InputError(f"{args.picture.parent} is no folder.")
+    folders, device = [find(name) for name in args.bundles], pick_device(args.device)
+    configs = [read_config(folder) for folder in folders]
+    spec = configs[0].grid
+    if any(c.grid != spec for c in configs):
+        raise InputError("Tokenizers of different grids cannot be compared slice by slice.")
+    template = Template.load(folders[0]) if spec.aligned else None
+    stack, found = load_stack(args.data, "validation", spec, template).of_brain(), []
+    for folder, config in zip(folders, configs, strict=True):
+        tokenizer = load_weights(make_tokenizer(config.tokenizer), folder / "tokenizer.safetensors").to(device)
+        found.append(reconstructions.reconstructed(config.title, tokenizer, stack, device))
+    print(reconstructions.table(found))
+    if args.picture:
+        reconstructions.write_picture(reconstructions.draw(stack, found), args.picture)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""AUROC, average precision and best Dice, exact with ties, in NumPy."""
+"""AUROC, average precision and best Dice, exact with ties, and sharpness, in NumPy."""
 
 from __future__ import annotations
 
@@ -67,3 +67,11 @@ def at_threshold(scores: ArrayLike, labels: ArrayLike, threshold: float) -> AtTh
         return AtThreshold(threshold, np.nan, np.nan)
     specificity = int((~flagged & ~labels).sum()) / negatives
     return AtThreshold(threshold, 2 * hits / (int(flagged.sum()) + positives), 0.5 * (hits / positives + specificity))
+
+
+def gradient_energy(slices: ArrayLike, mask: ArrayLike) -> float:
+    """Mean |∇Y|² over (n, H, W), forward differences of pixels that lie within bool (n, H, W) with both neighbours."""
+    y, inside = np.asarray(slices, float), np.asarray(mask, bool)
+    down, right = y[:, 1:, :-1] - y[:, :-1, :-1], y[:, :-1, 1:] - y[:, :-1, :-1]
+    counted = inside[:, :-1, :-1] & inside[:, 1:, :-1] & inside[:, :-1, 1:]
+    return float((down**2 + right**2)[counted].mean())
