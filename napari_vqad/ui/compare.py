@@ -187,6 +187,8 @@ class CompareDock(QWidget):
     def end(self) -> None:
         """Take the comparison out of the viewer, and show again what was there before."""
         self.cancel()
+        self._runner.forget()
+        self._busy(False)
         self.clear()
         self._say(BEGIN)
 

@@ -74,3 +74,8 @@ class Runner:
         """Ask the generator to stop at its next step."""
         if self._worker is not None:
             self._worker.quit()
+
+    def forget(self) -> None:
+        """Ask the generator to stop at its next step, and hear no more of it."""
+        self.quit()
+        self._worker = None

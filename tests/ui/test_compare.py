@@ -134,3 +134,17 @@ def test_a_broken_model_is_one_sentence(compare, tiny_bundle, tiny_masked, notic
     assert "prior.safetensors is missing" in compare.status.text()
     qtbot.waitUntil(lambda: compare.go.isEnabled(), timeout=5000)
     assert not compare.panels
+
+
+def test_ended_in_mid_work_it_says_how_to_begin(compare, tiny_bundle, tiny_masked, qtbot):
+    begin = compare.status.text()
+    compare.tick(tiny_bundle, tiny_masked)
+    compare.start()
+    qtbot.waitUntil(lambda: bool(compare.panels), timeout=20_000)
+    compare.end()
+    qtbot.wait(500)  # the worker's last words
+    assert compare.status.text() == begin
+    assert compare.go.isEnabled()
+    assert not compare.stop.isEnabled()
+    compare.start()
+    qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=20_000)
