@@ -122,6 +122,13 @@ class Bundle:
         """Of the codes of a slice; their `shape` is that of all arrays of codes."""
         return self.config.levels
 
+    def same_grid(self, other: Bundle) -> bool:
+        """Does a scan lie on the grid of both in the same way?"""
+        if self.config.grid != other.config.grid:
+            return False
+        mine, theirs = (bundle.folder / TEMPLATE for bundle in (self, other))
+        return not self.config.grid.aligned or mine.read_bytes() == theirs.read_bytes()
+
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto", calibration: Calibration | None = None) -> Bundle:
         """Load a bundle by its folder, or by its name under models/.

@@ -2,16 +2,18 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from napari_vqad.bundle import Bundle, fingerprint, list_bundles, load_weights, save_weights
+from napari_vqad.bundle import Bundle, find, fingerprint, list_bundles, load_weights, save_weights
 from napari_vqad.errors import InputError
 from napari_vqad.evidence import MADE_WITH
 from napari_vqad.nets.tokenizer import VQVAE, TokenizerConfig
 from napari_vqad.settings import Settings
+from napari_vqad.template import Template
 
 
 @pytest.fixture
@@ -133,3 +135,18 @@ def test_a_calibration_of_another_fused_score_is_refused(copy):
     refused(copy, "another fused score", "napari-vqad calibrate")
     (copy / "calibration.json").write_text(json.dumps(table | {"fused": MADE_WITH}))
     assert Bundle.load(copy, "cpu").calibration.fused == MADE_WITH
+
+
+def test_a_grid_is_the_same_with_the_same_sizes_and_template(tiny_bundle, tiny_masked):
+    tiny, masked = (Bundle.load(folder, "cpu") for folder in (tiny_bundle, tiny_masked))
+    aligned, other = (Bundle.load(name, "cpu") for name in ("ixi-aligned", "ixi-masked"))
+    assert tiny.same_grid(masked)
+    assert aligned.same_grid(other)
+    assert not tiny.same_grid(aligned)
+
+
+def test_another_template_is_another_grid(tmp_path):
+    shutil.copytree(find("ixi-aligned"), tmp_path / "moved", ignore=shutil.ignore_patterns(".training"))
+    template = Template.load(tmp_path / "moved")
+    replace(template, mean=template.mean + 0.1).save(tmp_path / "moved")
+    assert not Bundle.load("ixi-aligned", "cpu").same_grid(Bundle.load(tmp_path / "moved", "cpu"))

@@ -120,12 +120,16 @@ def run_grid(args: argparse.Namespace) -> int:
     bundles = [Bundle.load(folder, args.device) for folder in list_bundles(args.models)]
     if not bundles:
         raise InputError(f"{args.models} holds no bundles.")
+    before: Bundle | None = None
     for bundle in bundles:
         spec = bundle.config.grid
         print(bundle.title, flush=True)
-        stack = load_stack(args.validation, "validation", spec, bundle.template)
-        cases = folder_cases(args.data, spec, bundle.template)
-        lines += models.lines_of(bundle, simulated_cases(stack, spec), cases, settings, tuple(args.methods), _say)
+        if before is None or not before.same_grid(bundle):  # heads are aligned once for all models of a template
+            stack = load_stack(args.validation, "validation", spec, bundle.template)
+            tuning = list(simulated_cases(stack, spec))
+            cases = list(folder_cases(args.data, spec, bundle.template))
+        before = bundle
+        lines += models.lines_of(bundle, tuning, cases, settings, tuple(args.methods), _say)
         if args.json:  # after each, for who stops it
             args.json.write_text(json.dumps(models.as_json(lines), indent=1) + "\n", encoding="utf-8")
     print(f"\n{models.table(lines)}\n\n{models.threshold_table(lines)}")
