@@ -29,7 +29,7 @@ UNSURE = 0.29
 
 
 def make_mask(volume: Volume) -> tuple[np.ndarray, str]:
-    """Mask the brain.
+    """Mask the brain; of a clip, all of each frame.
 
     Returns:
         bool (R, A, S) on the scan's voxels, and one sentence on where it came from.
@@ -37,6 +37,8 @@ def make_mask(volume: Volume) -> tuple[np.ndarray, str]:
     Raises:
         InputError: nothing stands out from the background.
     """
+    if volume.kind == "clip":
+        return np.ones(volume.voxels.shape, bool), "All of each frame is analysed."
     background = background_of(volume.voxels)
     if background is not None:
         brain = beyond_background(volume.voxels, background)

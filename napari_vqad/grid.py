@@ -1,9 +1,11 @@
 """A scan on a model's grid of slices, and every map of the grid exactly back on the scan.
 
-Two ways of laying it, by what the model was trained on:
+Three ways of laying it, by what the model was trained on:
 
 * **centred**: the grid's axes are the scan's, its middle the brain mask's; grey values are z-scored within the mask;
-* **aligned**: the grid is the template's, reached through a 12-parameter affine; grey values are harmonised to it.
+* **aligned**: the grid is the template's, reached through a 12-parameter affine; grey values are harmonised to it;
+* **clip**: the frames of a fixed camera, pixel for pixel and all of each; grey values are z-scored by the model's own
+  mean and SD, and no frame has a position, since the model knows no time.
 
 What is shown stands in the *view*, voxels along the scan's own axes, so that nothing on the canvas is ever sheared.
 """
@@ -22,7 +24,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.harmonise import Intensity, harmonise, linear
 from napari_vqad.resample import Frame, along_axes, through, within
 from napari_vqad.template import Template
-from napari_vqad.volume import Volume
+from napari_vqad.volume import Kind, Volume
 
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 PLAIN = linear(0.0, 1.0)
@@ -34,10 +36,12 @@ class GridSpec:
 
     Attributes:
         shape: in-plane size of a slice, in the order of the two in-plane canonical axes.
-        spacing: mm, isotropic.
+        spacing: mm, isotropic; pixels, of a clip.
         background: value outside the mask, in SD; close to CSF, so that the brain's edge is no cliff.
         clip: lowest and highest z-score that the model sees.
         aligned: the grid is that of the bundle's template.
+        grey: mean and SD of the grey values of healthy frames, for a model of clips; None for one of heads, each of
+            which is z-scored for itself.
     """
 
     shape: tuple[int, int] = (80, 104)
@@ -45,6 +49,12 @@ class GridSpec:
     background: float = -2.0
     clip: tuple[float, float] = (-3.0, 4.0)
     aligned: bool = False
+    grey: tuple[float, float] | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What the model knows."""
+        return "head" if self.grey is None else "clip"
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,8 @@ class Grid:
     Attributes:
         slices: float32 (n, H, W), SD of healthy intensity, background outside the mask.
         mask: bool (n, H, W).
-        position: float32 (n,), −0.5 … 0.5 from the lowest to the highest slice of the mask, or of the template.
+        position: float32 (n,), −0.5 … 0.5 from the lowest to the highest slice of the mask, or of the template; 0 for
+            every frame of a clip.
         axis: canonical axis that the slices are stacked along.
         placement: 4×4, grid index along canonical axes → mm in the scan's diagonal frame.
         view: voxels along the scan's axes with the grid's spacing, where maps are shown.
@@ -63,6 +74,7 @@ class Grid:
         outside: share of the mask's voxels that lie beyond the grid, 0 to 1.
         aligned: place means the same as in every other aligned scan.
         note: how it was laid, for the person.
+        kind: what it shows. The slices of a clip are its frames, (time, row, column).
     """
 
     slices: np.ndarray
@@ -76,14 +88,22 @@ class Grid:
     outside: float = 0.0
     aligned: bool = False
     note: str = ""
+    kind: Kind = "head"
 
     @classmethod
     def of_slices(
-        cls, slices: np.ndarray, mask: np.ndarray, position: np.ndarray, spacing: float, aligned: bool = False
+        cls,
+        slices: np.ndarray,
+        mask: np.ndarray,
+        position: np.ndarray,
+        spacing: float,
+        aligned: bool = False,
+        kind: Kind = "head",
     ) -> Grid:
-        """Axial slices (n, H, W) that belong to no scan, at the origin of nowhere."""
-        frame = Frame(np.zeros(3), np.full(3, spacing), np.moveaxis(mask, 0, 2).shape)
-        return cls(slices, mask, position, 2, frame.to_mm, frame, frame, aligned=aligned)
+        """Axial slices, or frames, (n, H, W) that belong to no scan, at the origin of nowhere."""
+        n, h, w = mask.shape
+        frame = Frame(np.zeros(3), np.full(3, spacing), (h, w, n) if kind == "head" else (w, h, n))
+        return cls(slices, mask, position, 2, frame.to_mm, frame, frame, aligned=aligned, kind=kind)
 
     def __len__(self) -> int:
         return len(self.slices)
@@ -101,7 +121,11 @@ class Grid:
 
     def to_axes(self, stack: np.ndarray) -> np.ndarray:
         """(n, H, W) of the grid as a view with canonical axes (R, A, S)."""
-        return np.moveaxis(stack, 0, self.axis)
+        return stack.transpose(2, 1, 0) if self.kind == "clip" else np.moveaxis(stack, 0, self.axis)
+
+    def from_axes(self, array: np.ndarray) -> np.ndarray:
+        """The way back: canonical axes of the grid as a view (n, H, W)."""
+        return array.transpose(2, 1, 0) if self.kind == "clip" else np.moveaxis(array, self.axis, 0)
 
     def to_scan(self, stack: np.ndarray, order: int = 1) -> np.ndarray:
         """A map of the grid, (n, H, W), resampled to the canonical voxels of the scan.
@@ -122,7 +146,7 @@ class Grid:
         """A label of the scan, (R, A, S), at the grid's voxel centres, float32 (n, H, W); zero beyond the scan."""
         to_index = np.linalg.inv(self.scan.to_mm) @ self.placement
         found = through(label.astype(np.float32), to_index, self.to_axes(self.mask).shape, order=0)
-        return np.moveaxis(found, self.axis, 0)
+        return self.from_axes(found)
 
     def on_view(self, stack: np.ndarray, order: int = 1, beyond: float = 0.0) -> np.ndarray:
         """A map of the grid, (n, H, W), on the view's voxels, (R, A, S); `beyond` where the grid does not reach."""
@@ -158,6 +182,10 @@ class Grid:
         middle[self.axis] = 0
         return float((self.placement @ [*middle, 1.0])[self.axis] + self._step * index)
 
+    def place_of(self, index: int) -> str:
+        """Where a slice lies, in words: "+12 mm", or "frame 12" of a clip."""
+        return f"frame {self.mm_of(index):.0f}" if self.kind == "clip" else f"{self.mm_of(index):+.0f} mm"
+
     @property
     def _step(self) -> float:
         return float(self.placement[self.axis, self.axis])
@@ -170,21 +198,24 @@ def to_grid(
 
     Args:
         volume: the scan.
-        mask: bool (R, A, S), the brain, on the scan's canonical voxels.
+        mask: bool (R, A, S), the brain, on the scan's canonical voxels; all of a clip.
         spec: the model's grid.
-        axis: stacking direction, one of `AXES`.
+        axis: stacking direction, one of `AXES`; a clip has frames, whatever is asked.
         template: of a model that knows aligned heads, which are stacked axially.
 
     Raises:
-        InputError: the mask has another shape, or no voxels, or the scan is constant within it; or the axis is one
-            that the model does not know.
+        InputError: the scan is of another kind than the model knows; the mask has another shape, or no voxels, or the
+            scan is constant within it; or the axis is one that the model does not know.
     """
+    check_kind(volume, spec)
     mask = np.asarray(mask, bool)
     if mask.shape != volume.voxels.shape:
         raise InputError(
             f"The mask has the shape {mask.shape} and {volume.name} has {volume.voxels.shape} (right, anterior, "
             "superior); they must agree."
         )
+    if spec.grey is not None:
+        return _frames(volume, mask, spec, linear(*spec.grey))
     if not mask.any():
         raise InputError(f"The mask of {volume.name} has no voxels.")
     inside = volume.voxels[mask]
@@ -196,6 +227,41 @@ def to_grid(
     if axis != "axial":
         raise InputError(f"This model knows heads that are aligned and cut axially; {axis} slices need another model.")
     return _aligned(volume, mask, spec, template)
+
+
+def check_kind(volume: Volume, spec: GridSpec) -> None:
+    """Can the model look at this at all?
+
+    Raises:
+        InputError: it knows heads and this is a clip, or the other way round.
+    """
+    if volume.kind != spec.kind:
+        raise InputError(
+            f"{volume.name} is a {volume.kind}, and the chosen model knows {spec.kind}s alone; choose a model of "
+            f"{volume.kind}s."
+        )
+
+
+def _frames(volume: Volume, mask: np.ndarray, spec: GridSpec, intensity: Intensity) -> Grid:
+    width, height, n = volume.voxels.shape
+    if (height, width) != tuple(spec.shape):
+        asks = "×".join(map(str, spec.shape))
+        raise InputError(f"{volume.name} has frames of {height}×{width} pixels, and the model asks for {asks}.")
+    if not mask.all():
+        raise InputError(f"The frames of {volume.name} are analysed whole; a mask that leaves pixels out is of no use.")
+    z_scored = np.clip(intensity.z(volume.voxels), *spec.clip).astype(np.float32)
+    frame = Frame(np.zeros(3), np.full(3, spec.spacing), volume.voxels.shape)
+    return Grid(
+        slices=np.ascontiguousarray(z_scored.transpose(2, 1, 0)),
+        mask=np.ones((n, height, width), bool),
+        position=np.zeros(n, np.float32),
+        axis=2,
+        placement=frame.to_mm,
+        view=frame,
+        scan=frame,
+        intensity=intensity,
+        kind="clip",
+    )
 
 
 def _aligned(volume: Volume, mask: np.ndarray, spec: GridSpec, template: Template) -> Grid:

@@ -62,7 +62,7 @@ class Result:
         if name != "restoration":
             return grid.to_scan(stack, order=0 if name == "flagged" else 1)
         ready = np.broadcast_to(self.explorer.ready(name)[:, None, None], stack.shape) & grid.mask
-        grey = np.moveaxis(grid.intensity.grey(grid.to_axes(stack)), grid.axis, 0)
+        grey = grid.from_axes(grid.intensity.grey(grid.to_axes(stack)))
         restored = grid.to_scan(np.where(ready, grey, 0.0))
         return np.where(self.mask & (grid.to_scan(ready.astype(np.float32)) > 0.5), restored, 0.0).astype(np.float32)
 
@@ -179,6 +179,8 @@ def score(
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise InputError(f"{out} is a file; give a folder for the maps.")
     volume = scan if isinstance(scan, Volume) else read_scan(scan)
+    if volume.kind != "head":
+        raise InputError(f"{volume.name} is a {volume.kind}; look at it in the viewer, where its frames are analysed.")
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, device)
     started = time.monotonic()
     if isinstance(mask, (str, Path)):

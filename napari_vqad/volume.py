@@ -4,7 +4,7 @@
 * the **canonical** array: the same voxels, axes flipped and swapped so that indices grow to the patient's Right,
   Anterior and Superior (nothing is interpolated; obliqueness stays in the affine).
 
-`grid` lays it on a model's slices.
+`grid` lays it on a model's slices. A clip of a camera goes the same way, its axes being column, row and time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from nibabel.orientations import (
@@ -26,10 +26,12 @@ from nibabel.orientations import (
 from napari_vqad.errors import InputError
 from napari_vqad.resample import Frame
 
+Kind = Literal["head", "clip"]
+
 
 @dataclass(frozen=True)
 class Volume:
-    """A 3D scan in canonical (R, A, S) order.
+    """A 3D scan in canonical (R, A, S) order; of a clip, wherever that is said: (column, row, time), pixels for mm.
 
     Attributes:
         voxels: float32 (R, A, S), finite.
@@ -39,6 +41,7 @@ class Volume:
         path: where it came from, None for an array.
         header: the file's header, kept so that maps are written back with it.
         notes: what was done to the voxels on reading, in sentences for the person.
+        kind: what it shows.
     """
 
     voxels: np.ndarray
@@ -48,6 +51,7 @@ class Volume:
     path: Path | None = None
     header: Any = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    kind: Kind = "head"
 
     @classmethod
     def from_array(cls, array: np.ndarray, affine: np.ndarray, **about: Any) -> Volume:

@@ -17,10 +17,12 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """Slices (B, 1, H, W) in SD and masks (B, 1, H, W) in 0..1 → the same, moved and recoloured alike.
 
-    `sway` is how much of the rotation, scale and shift is left; aligned heads need less.
+    `sway` is how much of the rotation, scale and shift is left; aligned heads need less. Without any, nothing is moved,
+    mirrored or bent: before a fixed camera every pixel has its place.
     """
-    moved = warp(torch.cat([slices - background, mask], 1), rng, sway)
-    slices, mask = moved[:, :1] + background, (moved[:, 1:] > 0.5).to(slices.dtype)
+    if sway:
+        moved = warp(torch.cat([slices - background, mask], 1), rng, sway)
+        slices, mask = moved[:, :1] + background, (moved[:, 1:] > 0.5).to(slices.dtype)
     slices = recolour(blur(slices, rng), rng)
     return torch.where(mask > 0, slices, torch.full_like(slices, background)), mask
 

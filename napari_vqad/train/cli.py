@@ -62,7 +62,7 @@ def _command(kinds: argparse._SubParsersAction, name: str, text: str, func) -> a
 
 
 def _data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="folder with t1/ and dlmuse_seg/, or packed files")
+    parser.add_argument("--data", type=Path, required=True, help="folder with t1/ and dlmuse_seg/, of clips, or packed")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
 

@@ -14,6 +14,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.grid import Grid, GridSpec, to_grid
 from napari_vqad.io.nifti import read_scan
 from napari_vqad.template import Template
+from napari_vqad.train.clips import pieces
 from napari_vqad.volume import Volume
 
 Split = Literal["train", "validation", "calibration"]
@@ -80,7 +81,7 @@ class Stack:
         for number in np.unique(self.scan):
             chosen = np.flatnonzero(self.scan == number)
             slices, mask = self.slices(chosen), self.mask[chosen]
-            yield Grid.of_slices(slices, mask, self.position[chosen], spec.spacing, spec.aligned)
+            yield Grid.of_slices(slices, mask, self.position[chosen], spec.spacing, spec.aligned, spec.kind)
 
     @classmethod
     def of(cls, grids: list[Grid], spec: GridSpec) -> Stack:
@@ -130,13 +131,25 @@ def ixi_scans(folder: Path, split: Split) -> Iterator[tuple[Volume, np.ndarray]]
         yield read_scan(scan), brain_of_parcellation(read_scan(labels).voxels)
 
 
+def clip_scans(folder: Path, split: Split) -> Iterator[tuple[Volume, np.ndarray]]:
+    """(clip, all of it) of each piece of normal frames of a split.
+
+    There are three parts and no fourth for calibration, which looks at the normal frames of the validation part.
+    """
+    for piece in pieces(folder, "train" if split == "train" else "validation"):
+        if piece.abnormal is not None and not piece.abnormal.any():
+            yield piece.volume(), np.ones(piece.frames.shape[::-1], bool)
+
+
 def load_grids(folder: Path, split: Split, spec: GridSpec, template: Template | None = None) -> list[Grid]:
-    """The scans of a split on the model's grid, aligned to the template where it has one."""
+    """The scans of a split on the model's grid, aligned to the template where it has one; clips of a model of clips."""
+    if spec.kind == "clip":
+        return [to_grid(volume, mask, spec) for volume, mask in clip_scans(folder, split)]
     return [to_grid(volume, mask, spec, template=template) for volume, mask in ixi_scans(folder, split)]
 
 
 def load_stack(data: Path, split: Split, spec: GridSpec, template: Template | None = None) -> Stack:
-    """The slices of a split, from a folder of scans or from a folder of stacks packed as `train.npz` and so on.
+    """The slices of a split, from a folder of scans or clips or of stacks packed as `train.npz` and so on.
 
     Raises:
         InputError: the packed slices have another size.

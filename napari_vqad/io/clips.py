@@ -1,0 +1,110 @@
+"""Clips: frames of a fixed camera, and what is abnormal in them where that is known.
+
+A file is an npz with `frames`, uint8 (T, H, W). A labelled one also has `frame_label`, (T,), nonzero where a frame is
+abnormal, and `pixel_label`, uint8 (T, H, ⌈W/8⌉): bits packed along the last axis, set where a pixel is.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_vqad.errors import InputError
+from napari_vqad.volume import Volume
+
+BROKEN = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, MemoryError)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames one after the other.
+
+    Attributes:
+        name: what to call it on screen.
+        frames: uint8 (T, H, W), grey.
+        abnormal: bool (T,), frames with something abnormal; None where nobody has said.
+        label: bool (T, H, W), the abnormal pixels; None with `abnormal`.
+        path: where it came from.
+    """
+
+    name: str
+    frames: np.ndarray
+    abnormal: np.ndarray | None = None
+    label: np.ndarray | None = None
+    path: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def part(self, first: int, end: int) -> Clip:
+        """The frames `first` to `end` − 1 as a clip of their own."""
+        some = slice(first, end)
+        return replace(
+            self,
+            name=f"{self.name}, frames {first} to {end - 1}",
+            frames=self.frames[some],
+            abnormal=None if self.abnormal is None else self.abnormal[some],
+            label=None if self.label is None else self.label[some],
+        )
+
+    def volume(self) -> Volume:
+        """The frames as a scan of its own kind: voxels (column, row, time), a step of one along each."""
+        voxels = self.frames.transpose(2, 1, 0).astype(np.float32)
+        return Volume(voxels, np.eye(4), np.eye(4), name=self.name, path=self.path, kind="clip")
+
+
+def is_clip(path: str | Path) -> bool:
+    """Is this an npz that holds frames? Nothing of it is read but its list of contents."""
+    if not str(path).lower().endswith(".npz"):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "frames.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def read_clip(path: str | Path) -> Clip:
+    """Read a clip; nothing is unpickled.
+
+    Raises:
+        InputError: the file is missing, broken, or holds no such frames or labels.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist." if not path.exists() else f"{path} is not a file.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in ("frames", "frame_label", "pixel_label") if name in archive}
+    except (*BROKEN, AttributeError, TypeError) as error:  # an npy by another name has neither names nor an end
+        raise InputError(f"{path} is not a readable clip: an npz of plain arrays was expected.") from error
+    if "frames" not in arrays:
+        raise InputError(f"{path} is not a clip: it holds no 'frames'.")
+    frames = arrays["frames"]
+    if frames.dtype != np.uint8 or frames.ndim != 3 or 0 in frames.shape:
+        raise InputError(
+            f"{path} is not a clip: its frames are {frames.dtype} of the shape {_size(frames)}, "
+            "and grey frames are uint8 of time × height × width."
+        )
+    labelled = {"frame_label", "pixel_label"} & set(arrays)
+    if not labelled:
+        return Clip(path.stem, frames, path=path)
+    if len(labelled) == 1:
+        raise InputError(f"{path} has '{labelled.pop()}' alone; a labelled clip has 'frame_label' and 'pixel_label'.")
+    abnormal, packed = arrays["frame_label"], arrays["pixel_label"]
+    t, h, w = frames.shape
+    if abnormal.shape != (t,) or packed.dtype != np.uint8 or packed.shape != (t, h, -(-w // 8)):
+        raise InputError(
+            f"{path} has labels of the shapes {_size(abnormal)} and {_size(packed)} (packed in bits) for frames of "
+            f"{_size(frames)}; they must agree."
+        )
+    label = np.unpackbits(packed, axis=-1, count=w).astype(bool)
+    return Clip(path.stem, frames, abnormal != 0, label, path)
+
+
+def _size(array: np.ndarray) -> str:
+    return "×".join(map(str, array.shape)) or "a single number"
