@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -61,6 +62,8 @@ def write_card(bundle: Bundle, calibration: Calibration, measured: Measured) -> 
     tokenizer, prior = (_millions(folder / f"{name}.safetensors") for name in ("tokenizer", "prior"))
     codes = " and ".join(f"{h}×{w}" for h, w in bundle.levels.shapes)
     one_finding = _threshold_of_one_finding(bundle, calibration)
+    describe = _of_clips if config.grid.kind == "clip" else _of_heads
+    words = describe(bundle, measured, calibration)
     (folder / "README.md").write_text(
         f"""# {config.title}
 
@@ -68,15 +71,13 @@ def write_card(bundle: Bundle, calibration: Calibration, measured: Measured) -> 
 
 | | |
 |---|---|
-| tokenizer | {_tokenizer(bundle)}, {tokenizer:.2f} M parameters, {config.grid.shape[0]}×{config.grid.shape[1]} pixels of {config.grid.spacing:g} mm → {codes} codes, K = {config.tokenizer.n_codes}, D = {config.tokenizer.code_dim} |
-| prior | {_kind(bundle)}, {prior:.2f} M parameters, conditioned on slice position |
+| tokenizer | {_tokenizer(bundle)}, {tokenizer:.2f} M parameters, {words.pixels} → {codes} codes, K = {config.tokenizer.n_codes}, D = {config.tokenizer.code_dim} |
+| prior | {_kind(bundle)}, {prior:.2f} M parameters, {words.conditioned} |
 | weights | float16, safetensors |
 
 ## Data
 
-128 healthy adults of the [IXI set](https://brain-development.org/ixi-dataset/) (T1, one 3T scanner, 2 mm), skull-stripped by
-the DLMUSE parcellation (labels > 0, closed by three voxels, holes filled, largest component). By subject, sorted by file
-name: index mod 10 = 0 validation, = 1 calibration, the rest training. The IXI data are CC BY-SA 3.0; so are these weights.
+{words.data}
 
 ## Training
 
@@ -84,8 +85,7 @@ name: index mod 10 = 0 validation, = 1 calibration, the rest training. The IXI d
 
 ## Measured
 
-On {measured.scans} validation subjects ({measured.slices} slices), none of them trained on; the held-out loss of the
-training was measured on the same subjects:
+{words.held_out}
 
 | | |
 |---|---|
@@ -93,14 +93,12 @@ training was measured on the same subjects:
 | codebook perplexity | {measured.perplexity:.0f} of {config.tokenizer.n_codes} |
 | NLL per code | {measured.nll:.2f} nats |
 
-Calibrated on {calibration.n_scans} further subjects ({calibration.n_slices} slices). One false finding (at least
-{calibration.finding_voxels} voxels of 2 mm) per healthy scan is to be expected at these pixel scores:
+{words.calibrated}
 {one_finding}.
 
 ## Limits of use
 
-Research use only, not a medical device. Healthy adults of one scanner and one contrast (T1, no contrast agent): on other
-scanners, contrasts, ages or after surgery the scores rise for reasons that are no lesion. {_alignment(bundle)}
+Research use only, not a medical device. {words.limits}
 """,
         encoding="utf-8",
     )
@@ -112,6 +110,55 @@ def _threshold_of_one_finding(bundle: Bundle, calibration: Calibration) -> str:
         kind = calibration.pixel_kind(Settings(method=method))
         parts.append(f"{kind} {calibration.threshold_of_findings(kind):.2f}")
     return ", ".join(parts)
+
+
+class Words(NamedTuple):
+    """What a card says of heads in other words than of clips."""
+
+    pixels: str
+    conditioned: str
+    data: str
+    held_out: str
+    calibrated: str
+    limits: str
+
+
+def _of_heads(bundle: Bundle, measured: Measured, calibration: Calibration) -> Words:
+    grid = bundle.config.grid
+    return Words(
+        pixels=f"{grid.shape[0]}×{grid.shape[1]} pixels of {grid.spacing:g} mm",
+        conditioned="conditioned on slice position",
+        data="""128 healthy adults of the [IXI set](https://brain-development.org/ixi-dataset/) (T1, one 3T scanner, 2 mm), skull-stripped by
+the DLMUSE parcellation (labels > 0, closed by three voxels, holes filled, largest component). By subject, sorted by file
+name: index mod 10 = 0 validation, = 1 calibration, the rest training. The IXI data are CC BY-SA 3.0; so are these weights.""",
+        held_out=f"""On {measured.scans} validation subjects ({measured.slices} slices), none of them trained on; the held-out loss of the
+training was measured on the same subjects:""",
+        calibrated=f"""Calibrated on {calibration.n_scans} further subjects ({calibration.n_slices} slices). One false finding (at least
+{calibration.finding_voxels} voxels of 2 mm) per healthy scan is to be expected at these pixel scores:""",
+        limits=f"""Healthy adults of one scanner and one contrast (T1, no contrast agent): on other
+scanners, contrasts, ages or after surgery the scores rise for reasons that are no lesion. {_alignment(bundle)}""",
+    )
+
+
+def _of_clips(bundle: Bundle, measured: Measured, calibration: Calibration) -> Words:
+    grid = bundle.config.grid
+    assert grid.grey is not None
+    mean, sd = grid.grey
+    return Words(
+        pixels=f"{grid.shape[0]}×{grid.shape[1]} pixels",
+        conditioned="which knows no time",
+        data=f"""UCSD Ped2 (Mahadevan et al., CVPR 2010, to be cited by who uses it), frames of {grid.shape[0]}×{grid.shape[1]}, split as in Ishii 2023: of
+the normal frames, those of the test clips among them, 80 % train, 10 % validate, 10 % test; of the abnormal ones 10 % validate,
+90 % test. Each run of normal or abnormal frames of a clip is cut into consecutive pieces in this order: neighbours are nearly the
+same picture, and a random split would test on twins of what was trained on. Grey values v become (v − {mean:g}) / {sd:g}, which is the
+SD that scores are measured in.""",
+        held_out=f"""On the normal frames of the validation part ({measured.slices} frames in {measured.scans} pieces), none of them trained on; the held-out
+loss of the training was measured on the same frames:""",
+        calibrated=f"""Calibrated on these very frames ({calibration.n_slices} in {calibration.n_scans} pieces), since the split has no others to spare: healthy percentiles are a little
+low for it. One false finding (at least {calibration.finding_voxels} pixels, over neighbouring frames) per piece is to be expected at these pixel scores:""",
+        limits="""One fixed camera over one walkway: before any other picture, and when light or
+camera change, all scores rise. Each frame is judged alone; what is abnormal by its speed alone is not seen.""",
+    )
 
 
 def _alignment(bundle: Bundle) -> str:
