@@ -17,6 +17,7 @@ from napari_vqad.template import Template
 from napari_vqad.train.data import Stack
 
 NORMAL = "normal"
+POSITIVE_VOXELS = 10  # of the grid; fewer in a slice are the rim of a lesion, and the slice is left out
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Case:
         grid: the scan on the model's grid.
         label: float (n, H, W) on the grid, share of the voxel that is anomalous.
         truth: bool, the label on the voxels that are counted; with `counted`, the mask on the same voxels.
+        positive: bool (n,), where it is known of each slice whether anything in it is anomalous.
     """
 
     name: str
@@ -36,6 +38,19 @@ class Case:
     label: np.ndarray
     truth: np.ndarray
     counted: np.ndarray
+    positive: np.ndarray | None = None
+
+    def of_slices(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which slices count, and their answers, both bool (n,).
+
+        Without `positive` those with brain count that have at least `POSITIVE_VOXELS` labelled voxels, or none.
+        """
+        brain = np.asarray(self.grid.mask.any((1, 2)))
+        if self.positive is not None:
+            return brain, self.positive
+        voxels = self.label.sum((1, 2))
+        clear = (voxels >= POSITIVE_VOXELS) | (voxels == 0)
+        return clear & brain, voxels > 0
 
     def on_truth(self, stack: np.ndarray) -> np.ndarray:
         """A map of the grid at the counted voxels, as a vector."""

@@ -14,18 +14,19 @@ import torch
 from napari_vqad.bundle import Bundle, find, list_bundles, load_weights, read_config
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
-from napari_vqad.evaluate import models, reconstructions
+from napari_vqad.evaluate import models, ped2, reconstructions
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, write_json
 from napari_vqad.evaluate.findings import examine, table
 from napari_vqad.evaluate.pictures import Album
-from napari_vqad.evaluate.ways import METHODS, SAMPLE, ablation, of_methods
+from napari_vqad.evaluate.ways import METHODS, SAMPLE, Over, ablation, of_methods
 from napari_vqad.nets.kinds import make_tokenizer
 from napari_vqad.nets.pca import PCA
 from napari_vqad.scoring import DEFAULT_BUNDLE
 from napari_vqad.settings import Method, Pooling, Scale, Settings, settings_from
 from napari_vqad.template import Template
 from napari_vqad.train.data import load_stack
+from napari_vqad.volume import Kind
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -47,18 +48,28 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     grid.add_argument("models", type=Path, nargs="?", help="folder of bundles; those that come along, without it")
     grid.add_argument("--data", type=Path, required=True, help="folder of cases, as for testset")
     grid.add_argument("--validation", type=Path, required=True, help="healthy scans or packed files, as for validation")
-    grid.add_argument("--methods", nargs="+", choices=METHODS, default=[], help="these alone")
     grid.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
-    grid.add_argument("--json", type=Path, help="write the lines here")
     grid.set_defaults(func=run_grid)
     again = kinds.add_parser("reconstructions", help="how close and how sharp tokenizers are on held-out healthy scans")
     again.add_argument("bundles", nargs="+", help="names or folders")
     again.add_argument("--data", type=Path, required=True, help="healthy scans or packed files, as for validation")
     again.add_argument("--picture", type=Path, help="write slices side by side here, as PNG")
     again.set_defaults(func=run_reconstructions)
+    clips = kinds.add_parser("ped2", help="bundles of clips on UCSD Ped2, split as in Ishii 2023")
+    clips.add_argument("bundles", nargs="*", help="names or folders; all of clips that come along, without")
+    clips.add_argument("--data", type=Path, required=True, help="folder with training_NN.npz and testing_NN.npz")
+    clips.add_argument("-S", "--n-restorations", type=int, default=5, help="5 without, as in the author's code")
+    clips.add_argument("--lambda-p", default=Settings().lambda_p, help="nats, or a healthy percentile")
+    clips.add_argument("--lambda-s", default=Settings().lambda_s, help="nats, or a healthy percentile")
+    clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="2d without: no frame sees another")
+    clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of a frame's pixel scores")
+    clips.set_defaults(func=run_ped2)
+    for parser in (grid, clips):
+        parser.add_argument("--methods", nargs="+", choices=METHODS, default=[], help="these alone")
+        parser.add_argument("--json", type=Path, help="write the lines here")
     for parser in (testset, validation, findings):
         parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
-    for parser in (testset, validation, findings, grid, again):
+    for parser in (testset, validation, findings, grid, again, clips):
         parser.add_argument("--device", default="auto")
         parser.add_argument("--threads", type=int, default=os.cpu_count())
     for parser in (testset, validation):
@@ -117,7 +128,7 @@ def run_grid(args: argparse.Namespace) -> int:
     if args.json and not args.json.parent.is_dir():
         raise InputError(f"{args.json.parent} is no folder.")
     # All of them before the first runs: one that does not fit must not end it after an hour.
-    bundles = [Bundle.load(folder, args.device) for folder in list_bundles(args.models)]
+    bundles = [Bundle.load(folder, args.device) for folder in _known(args.models, "head")]
     if not bundles:
         raise InputError(f"{args.models} holds no bundles.")
     before: Bundle | None = None
@@ -155,6 +166,32 @@ def run_reconstructions(args: argparse.Namespace) -> int:
     if args.picture:
         reconstructions.write_picture(reconstructions.draw(stack, found), args.picture)
     return 0
+
+
+def run_ped2(args: argparse.Namespace) -> int:
+    """Tokenizers × priors on the clips of Ped2."""
+    torch.set_num_threads(args.threads)
+    names = ("n_restorations", "lambda_p", "lambda_s", "pooling")
+    settings = settings_from({name: getattr(args, name) for name in names})
+    if args.json and not args.json.parent.is_dir():
+        raise InputError(f"{args.json.parent} is no folder.")
+    bundles = [Bundle.load(folder, args.device) for folder in args.bundles or _known(None, "clip")]
+    if not bundles:
+        raise InputError("No bundle of clips comes along; give one.")
+    lines: list[models.Line] = []
+    for bundle in bundles:
+        print(bundle.title, flush=True)
+        lines += ped2.lines_of(bundle, args.data, settings, tuple(args.methods), args.frame_score, _say)
+        if args.json:  # after each, for who stops it
+            args.json.write_text(json.dumps(models.as_json(lines), indent=1) + "\n", encoding="utf-8")
+    print(f"\n{ped2.true_table(lines)}\n\n{models.threshold_table(lines, 'frames', both=True)}")
+    print(f"\n{ped2.paper_table(lines)}")
+    return 0
+
+
+def _known(folder: Path | None, kind: Kind) -> list[Path]:
+    """The bundles of a folder, or those that come along, that know heads, or clips."""
+    return [found for found in list_bundles(folder) if read_config(found).grid.kind == kind]
 
 
 def _say(line: str) -> None:

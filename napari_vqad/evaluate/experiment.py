@@ -18,7 +18,6 @@ from napari_vqad.nets.pca import PCA
 from napari_vqad.settings import Settings
 
 Pair = tuple[np.ndarray, np.ndarray]  # scores, answers
-POSITIVE_VOXELS = 10  # of the grid; fewer in a slice are the rim of a lesion, and the slice is left out
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Row:
 
     Attributes:
         voxels: over the voxels of all masks of these cases together.
-        slices: over their slices that touch the mask; positive with at least `POSITIVE_VOXELS` labelled voxels,
-            negative without any. A slice's score is AS_sample for `sample-wise`, else its highest pixel score.
+        slices: over their slices that count (`Case.of_slices`). A slice's score is AS_sample for `sample-wise`, else
+            its highest pixel score, or the mean where the way asks for it.
     """
 
     method: str
@@ -85,9 +84,9 @@ def collect(
         if case.kind not in found.kinds:
             found.kinds.append(case.kind)
         explorer.take(case.grid)
-        per_slice, brain = case.label.sum((1, 2)), case.grid.mask.any((1, 2))
-        found.n_slices += int(brain.sum())
-        clear = ((per_slice >= POSITIVE_VOXELS) | (per_slice == 0)) & brain
+        found.n_slices += int(case.grid.mask.any((1, 2)).sum())
+        clear, positive = case.of_slices()
+        truth = case.truth[case.counted]
         for way in ways:
             before = explorer.seconds.get("restoration", 0.0)
             score, slice_score = way.score(explorer, settings, pca)
@@ -95,8 +94,8 @@ def collect(
             took = explorer.seconds.get("nll", 0.0) + restoring
             found.seconds[way.name] = found.seconds.get(way.name, 0.0) + took
             key = (way.name, case.kind)
-            found.voxels.setdefault(key, []).append((case.on_truth(score), case.truth[case.counted]))
-            found.slices.setdefault(key, []).append((slice_score[clear], per_slice[clear] > 0))
+            found.voxels.setdefault(key, []).append((case.on_truth(score), truth))
+            found.slices.setdefault(key, []).append((slice_score[clear], positive[clear]))
             if look and way.of == "pixel":
                 look(case, explorer)
         report(f"{case.name} ({case.kind})")

@@ -1,4 +1,4 @@
-"""AUROC, average precision and best Dice, exact with ties, and sharpness, in NumPy."""
+"""AUROC, average precision, best Dice and what a threshold does, exact with ties, and sharpness, in NumPy."""
 
 from __future__ import annotations
 
@@ -30,18 +30,21 @@ def rank(scores: ArrayLike, labels: ArrayLike) -> Ranking:
     positives, negatives = int(labels.sum()), int((~labels).sum())
     if not positives or not negatives:
         return Ranking(np.nan, np.nan, np.nan)
-    order = np.argsort(-scores, kind="stable")
-    sorted_scores = scores[order]
-    # Equal scores are one threshold: counts are taken at the last of each run.
-    last = np.append(np.flatnonzero(np.diff(sorted_scores)), len(scores) - 1)
-    true = np.cumsum(labels[order])[last].astype(float)
-    flagged = last + 1.0
+    _, true, flagged = _counts(scores, labels)
     false = flagged - true
-
     tpr, fpr = np.append(0, true / positives), np.append(0, false / negatives)
     auroc = float(np.trapezoid(tpr, fpr))
     ap = float(np.sum(np.diff(tpr) * true / flagged))
     return Ranking(auroc, ap, float(np.max(2 * true / (flagged + positives))))
+
+
+def _counts(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The distinct scores, falling; at each, how many positives and how many of all have at least that score."""
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    # Equal scores are one threshold: counts are taken at the last of each run.
+    last = np.append(np.flatnonzero(np.diff(ranked)), len(scores) - 1)
+    return ranked[last], np.cumsum(labels[order])[last].astype(float), last + 1.0
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,13 @@ class AtThreshold:
         threshold: scores above it are flagged.
         f1: 2·TP / (flagged + positives).
         balanced: (sensitivity + specificity) / 2; its best over thresholds is what Ishii 2023 prints as "AUC".
+        macro: mean of the F1 of positives and that of negatives; what his code prints as F1.
     """
 
     threshold: float
     f1: float
     balanced: float
+    macro: float
 
 
 def at_threshold(scores: ArrayLike, labels: ArrayLike, threshold: float) -> AtThreshold:
@@ -64,9 +69,21 @@ def at_threshold(scores: ArrayLike, labels: ArrayLike, threshold: float) -> AtTh
     flagged, labels = np.asarray(scores).ravel() > threshold, np.asarray(labels, bool).ravel()
     hits, positives, negatives = int((flagged & labels).sum()), int(labels.sum()), int((~labels).sum())
     if not positives or not negatives:
-        return AtThreshold(threshold, np.nan, np.nan)
-    specificity = int((~flagged & ~labels).sum()) / negatives
-    return AtThreshold(threshold, 2 * hits / (int(flagged.sum()) + positives), 0.5 * (hits / positives + specificity))
+        return AtThreshold(threshold, np.nan, np.nan, np.nan)
+    spared, n_flagged = int((~flagged & ~labels).sum()), int(flagged.sum())
+    f1, other = 2 * hits / (n_flagged + positives), 2 * spared / (len(labels) - n_flagged + negatives)
+    return AtThreshold(threshold, f1, 0.5 * (hits / positives + spared / negatives), 0.5 * (f1 + other))
+
+
+def at_best(scores: ArrayLike, labels: ArrayLike) -> AtThreshold:
+    """At the threshold of the best balanced accuracy: chosen on the very data that it is measured on (Ishii 2023)."""
+    scores, labels = np.asarray(scores).ravel(), np.asarray(labels, bool).ravel()
+    if labels.all() or not labels.any():
+        return at_threshold(scores, labels, np.nan)
+    values, true, flagged = _counts(scores, labels)
+    balanced = true / labels.sum() - (flagged - true) / (~labels).sum()
+    # Flagged is what exceeds the threshold, so it lies at the next lower score.
+    return at_threshold(scores, labels, float(np.append(values[1:], -np.inf)[balanced.argmax()]))
 
 
 def gradient_energy(slices: ArrayLike, mask: ArrayLike) -> float:

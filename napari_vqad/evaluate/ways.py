@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from napari_vqad.evidence import LINEAR, NLL, WEIGHTS, linear_score
 from napari_vqad.explorer import Explorer
 from napari_vqad.nets.pca import PCA
 from napari_vqad.settings import Method, Settings
+
+Over = Literal["max", "mean"]
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,14 @@ class Way:
             least squares, or "evidence" for the weighted z maps of `evidence` alone.
         updates: what the settings differ in from those given.
         evidence: z maps of the other evidence that are added, by name.
+        over: a slice's score is the highest pixel score in it, or the mean of all.
     """
 
     name: str
     of: str = "pixel"
     updates: dict = field(default_factory=dict)
     evidence: tuple[str, ...] = ()
+    over: Over = "max"
 
     def score(self, explorer: Explorer, settings: Settings, pca: PCA | None) -> tuple[NDArray, NDArray]:
         """Score of the scan that the explorer holds: (n, H, W) for voxels, (n,) for slices."""
@@ -51,8 +55,11 @@ class Way:
         found = explorer.evidence() if self.evidence else {}
         for name in self.evidence:
             score = score + WEIGHTS[name] * found[name]
+        mask = explorer.grid.mask
+        if self.over == "mean":
+            return score, (score * mask).sum((1, 2)) / np.maximum(mask.sum((1, 2)), 1)
         # What is not brain must not win where scores may be negative.
-        return score, np.where(explorer.grid.mask, score, score.min()).max((1, 2))
+        return score, np.where(mask, score, score.min()).max((1, 2))
 
 
 def _run(explorer: Explorer, stages: tuple[str, ...] = ("nll", "restoration")) -> None:
@@ -64,9 +71,9 @@ SAMPLE = "sample-wise"
 METHODS = (SAMPLE, *get_args(Method))
 
 
-def of_methods(methods: tuple[str, ...], linear: bool) -> list[Way]:
+def of_methods(methods: tuple[str, ...], linear: bool, over: Over = "max") -> list[Way]:
     """The methods with the settings as they are; the linear baseline when asked for."""
-    ways = [Way(m, "sample") if m == SAMPLE else Way(m, updates={"method": m}) for m in methods]
+    ways = [Way(m, "sample") if m == SAMPLE else Way(m, updates={"method": m}, over=over) for m in methods]
     return [*ways, Way("PCA, 60 components", "linear")] if linear else ways
 
 

@@ -1,0 +1,83 @@
+"""Ishii's experiment on UCSD Ped2 (2023, tables 5–9): frames and pixels of the test part, by every method of a bundle.
+
+Two kinds of figures, in tables of their own and never mixed: true AUROC and AP; and the paper's, which are F1 and the
+balanced accuracy that it calls AUC at the threshold of the best balanced accuracy of the test frames themselves, F1 the
+mean of both classes' as in the author's code. Between them stands what can be expected: frames at a threshold that the
+validation part chose.
+
+A frame's score is AS_sample, or, of a method that makes a pixel score, the mean of that over the frame, as in the
+author's code. Pixels are counted one by one; Mahadevan's rule of 40 % of the abnormal pixels is not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from napari_vqad.bundle import Bundle
+from napari_vqad.errors import InputError
+from napari_vqad.evaluate import models
+from napari_vqad.evaluate.cases import NORMAL, Case
+from napari_vqad.evaluate.ways import Over
+from napari_vqad.grid import GridSpec, to_grid
+from napari_vqad.settings import Settings
+from napari_vqad.train.clips import Part, pieces
+
+ABNORMAL = "abnormal"
+
+
+def clip_cases(folder: Path, part: Part, spec: GridSpec) -> Iterator[Case]:
+    """The pieces of a part, each a case: its frames are all normal or all abnormal.
+
+    Raises:
+        InputError: there are no clips, or their frames have another size than the model's.
+    """
+    for piece in pieces(folder, part):
+        volume = piece.volume()
+        assert piece.abnormal is not None
+        assert piece.label is not None
+        grid = to_grid(volume, volume.voxels >= 0, spec)
+        kind = ABNORMAL if piece.abnormal.any() else NORMAL
+        yield Case(piece.name, kind, grid, piece.label.astype(float), piece.label, grid.mask, piece.abnormal)
+
+
+def lines_of(
+    bundle: Bundle,
+    folder: Path,
+    settings: Settings,
+    methods: tuple[str, ...] = (),
+    over: Over = "mean",
+    report: Callable[[str], None] = print,
+) -> list[models.Line]:
+    """A line for sample-wise and for each method that the bundle knows (of `methods` alone, where given).
+
+    Raises:
+        InputError: the bundle knows heads, or as `clip_cases`.
+    """
+    spec = bundle.config.grid
+    if spec.kind != "clip":
+        raise InputError(f"{bundle.title} is a model of {spec.kind}s; Ped2 is made of clips.")
+    validation, test = (clip_cases(folder, part, spec) for part in ("validation", "test"))
+    return models.lines_of(bundle, validation, test, settings, methods, report, over)
+
+
+def true_table(lines: list[models.Line]) -> str:
+    """Markdown: how well frames and pixels are ranked, over all thresholds."""
+    head = ("frame AUROC", "frame AP", "pixel AUROC", "pixel AP", "s a frame")
+    return _table(
+        head,
+        [(x, (x.slices.auroc, x.slices.ap, x.voxels.auroc, x.voxels.ap, x.seconds)) for x in lines],
+    )
+
+
+def paper_table(lines: list[models.Line]) -> str:
+    """Markdown: the paper's figures, at the best threshold of the test part itself."""
+    head = ("frame “AUC”", "frame F1", "pixel “AUC”", "pixel F1")
+    found = [(x, (x.best.balanced, x.best.macro, x.best_voxels.balanced, x.best_voxels.macro)) for x in lines]
+    return _table(tuple(f"{name}, as in the paper" for name in head), found)
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[models.Line, tuple[float, ...]]]) -> str:
+    top = f"| tokenizer + prior | method | {' | '.join(head)} |\n" + "|---" * (len(head) + 2) + "|"
+    body = [f"| {x.bundle} | {x.method} | {' | '.join(f'{n:.3f}' for n in numbers)} |" for x, numbers in rows]
+    return "\n".join([top, *body])
