@@ -126,6 +126,56 @@ def tiny_masked(tiny_bundle, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_clips(tiny_bundle, tmp_path_factory) -> Path:
+    """The tiny bundle as one of clips, with frames of 32×40 pixels."""
+    import shutil
+
+    from napari_vqad.bundle import read_config
+    from napari_vqad.grid import GridSpec
+
+    folder = tmp_path_factory.mktemp("clips") / "tiny-clips"
+    shutil.copytree(tiny_bundle, folder)
+    grid = GridSpec(shape=(32, 40), spacing=1.0, clip=(-3.0, 4.0), grey=(100.0, 40.0))
+    config = read_config(folder).model_copy(update={"grid": grid, "title": "Tiny, clips"})
+    (folder / "config.json").write_text(config.model_dump_json())
+    return folder
+
+
+@pytest.fixture
+def make_clip():
+    """path, seed, abnormal frames → an npz of 20 frames of 32×40 with a walker, and a bright cart in those frames."""
+
+    def make(path: Path, seed: int = 0, abnormal: range | None = None, n: int = 20) -> Path:
+        rng = np.random.default_rng(seed)
+        frames = 100 + 40 * np.sin(np.arange(40) / 5) + 3 * rng.normal(size=(n, 32, 40))
+        for t in range(n):
+            frames[t, 12:18, (t + seed) % 36 : (t + seed) % 36 + 4] = 60
+        arrays = {}
+        if abnormal is not None:
+            label = np.zeros((n, 32, 40), bool)
+            for t in abnormal:
+                label[t, 20:28, (2 * t) % 30 : (2 * t) % 30 + 9] = True
+            frames[label] = 220
+            arrays = {"frame_label": label.any((1, 2)).astype(np.uint8), "pixel_label": np.packbits(label, axis=-1)}
+        np.savez(path, frames=frames.clip(0, 255).astype(np.uint8), **arrays)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def clip_folder(make_clip, tmp_path) -> Path:
+    """Two normal clips and two with something in them."""
+    folder = tmp_path / "ped2"
+    folder.mkdir()
+    for i in (1, 2):
+        make_clip(folder / f"training_{i:02}.npz", i)
+    make_clip(folder / "testing_01.npz", 3, range(10, 20))
+    make_clip(folder / "testing_02.npz", 4, range(20))
+    return folder
+
+
 @pytest.fixture
 def head():
     """A ball of a brain in a 30×32×28 scan of 4 mm, and its mask."""

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from napari_vqad.errors import InputError
 from napari_vqad.grid import GridSpec, to_grid
+from napari_vqad.io.clips import Clip
 from napari_vqad.volume import Volume
 
 SPACING = np.array([2.0, 3.0, 1.5])  # mm along the file's axes
@@ -117,3 +118,39 @@ def test_a_mask_that_does_not_fit_is_refused(head):
     outside = ~mask & (volume.voxels == 0)
     with pytest.raises(InputError, match="one single value"):
         to_grid(volume, outside, GridSpec())
+
+
+FRAMES = np.random.default_rng(0).integers(0, 256, (5, 16, 24)).astype(np.uint8)
+OF_CLIPS = GridSpec(shape=(16, 24), spacing=1.0, clip=(-2.0, 3.0), grey=(102.0, 51.0))
+
+
+def test_a_clip_is_laid_pixel_for_pixel_and_back():
+    """The same grey value is the same SD in every clip; frames stay frames, and none of them has a position."""
+    volume = Clip("walk", FRAMES).volume()
+    grid = to_grid(volume, np.ones(volume.voxels.shape, bool), OF_CLIPS, "coronal")
+    np.testing.assert_allclose(grid.slices, (FRAMES - 102.0) / 51.0, atol=1e-6)
+    assert grid.mask.all()
+    assert not grid.position.any()
+    for there in (grid.on_view(grid.slices), grid.to_scan(grid.slices)):
+        np.testing.assert_allclose(there, (volume.voxels - 102.0) / 51.0, atol=1e-5)
+    np.testing.assert_array_equal(grid.from_scan(volume.voxels), FRAMES)
+    np.testing.assert_array_equal(grid.from_axes(grid.to_axes(grid.slices)), grid.slices)
+    assert [grid.slice_of(i) for i in (0, 3, 9)] == [0, 3, 4]
+    assert grid.place_of(3) == "frame 3"
+    assert not grid.remarks
+    assert not grid.aligned
+
+
+def test_heads_and_clips_are_told_apart(head):
+    volume, mask = head
+    clip = Clip("walk", FRAMES).volume()
+    whole = np.ones(clip.voxels.shape, bool)
+    with pytest.raises(InputError, match="head is a head, and the chosen model knows clips alone"):
+        to_grid(volume, mask, OF_CLIPS)
+    with pytest.raises(InputError, match="walk is a clip, and the chosen model knows heads alone"):
+        to_grid(clip, whole, GridSpec(shape=(16, 24)))
+    with pytest.raises(InputError, match="frames of 16×24 pixels, and the model asks for 24×16"):
+        to_grid(clip, whole, GridSpec(shape=(24, 16), grey=(102.0, 51.0)))
+    whole[0, 0, 0] = False
+    with pytest.raises(InputError, match="analysed whole"):
+        to_grid(clip, whole, OF_CLIPS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 from napari.viewer import Viewer
 
@@ -64,14 +64,16 @@ class Board:
         self._explorer = explorer
         volume, grid = explorer.volume, explorer.grid
         assert volume is not None  # a session opens scans, not bare grids
-        self._scan = next((layer for layer in self.viewer.layers if layer.metadata.get("napari_vqad") is volume), None)
+        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]  # labels may be of the same scan
+        self._scan = next((layer for layer in images if layer.metadata.get("napari_vqad") is volume), None)
         if self._scan is None:  # made of another reader's layer
             self._scan = next((layer for layer in self.viewer.layers if layer.name == volume.name), None)
         inside = volume.voxels[mask]
         if self._scan is not None:
-            frame.in_mm(self._scan)
+            frame.with_units(self._scan)
             # The same window for scan and restoration, in SD within the mask, so that flicker shows differences alone.
-            self._scan.contrast_limits = [float(inside.mean() + w * inside.std()) for w in WINDOW]
+            mean, sd = explorer.bundle.config.grid.grey or (inside.mean(), inside.std())
+            self._scan.contrast_limits = [float(mean + w * sd) for w in WINDOW]
         known: dict[str, Any] = {"napari_vqad": volume, "napari_vqad_grid": grid}
         on_grid = {"metadata": known, "visible": False, **frame.placed_on(grid)}
         colours, scale = heat_colours(), limits(explorer)
@@ -81,15 +83,16 @@ class Board:
             return frame.to_canvas(np.zeros(grid.view.shape, dtype))
 
         add = self.viewer.add_labels
-        self.layers["mask"] = add(
-            frame.to_canvas(mask).astype(np.uint8),
-            name=NAMES["mask"],
-            visible=False,
-            colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: MASK}),
-            metadata={"napari_vqad": volume},
-            **frame.placed_as(volume),
-        )
-        self.layers["mask"].contour = 1
+        if volume.kind == "head":
+            self.layers["mask"] = add(
+                frame.to_canvas(mask).astype(np.uint8),
+                name=NAMES["mask"],
+                visible=False,
+                colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: MASK}),
+                metadata={"napari_vqad": volume},
+                **frame.placed_as(volume),
+            )
+            self.layers["mask"].contour = 1
         for name in ("restoration", "restoration_j"):
             self.layers[name] = self.viewer.add_image(
                 nothing(),

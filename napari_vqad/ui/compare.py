@@ -215,7 +215,8 @@ class CompareDock(QWidget):
     def _prepare(self, scan: Image, mask: Layer | Path | None, folders: list[Path], device: str) -> Iterator:
         volume = frame.volume_of(scan)
         if mask is None:
-            yield "Making the brain mask …"
+            if volume.kind == "head":
+                yield "Making the brain mask …"
             brain, note = make_mask(volume)
         else:
             brain, note = given_mask(mask, volume)
@@ -286,7 +287,7 @@ class CompareDock(QWidget):
         self._hidden = [layer for layer in self.viewer.layers if layer.visible]
         for layer in self._hidden:
             layer.visible = False
-        frame.in_mm(scan_layer)
+        frame.with_units(scan_layer)
         for explorer in reversed(explorers):  # the first model's layers uppermost, where the grid begins
             title, grid = explorer.bundle.title, explorer.grid
             known = {"napari_vqad": volume, "napari_vqad_grid": grid}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from napari.viewer import Viewer
 from pydantic import ValidationError
 from qtpy.QtCore import Qt
@@ -266,6 +265,7 @@ class ExplorerDock(QScrollArea):
         knob = self.knobs["slices"]
         if isinstance(knob, RangeKnob):
             knob.span(len(explorer.grid))
+        self.knobs["axis"].setVisible(explorer.grid.kind == "head")  # a clip has frames, and no other way to cut it
         if self.views.checkedButton() is None or self.view_name() == "Scan":
             self.show_view("Score")
         else:
@@ -323,7 +323,8 @@ class ExplorerDock(QScrollArea):
         self.knobs["flag_slices"].explain(f"{limits.flag_slices:.0f} nats · {share:.1f} % of healthy slices")
         share = percentile("pixel_score", limits.flag_voxels, kind=kind)
         false = calibration.findings_per_scan(limits.flag_voxels, kind=kind)
-        words = f"{limits.flag_voxels:.2f} · {share:.2f} % of healthy voxels · {false:.1f} false findings/scan"
+        what, whole = ("voxels", "scan") if explorer.grid.kind == "head" else ("pixels", "piece of a clip")
+        words = f"{limits.flag_voxels:.2f} · {share:.2f} % of healthy {what} · {false:.1f} false findings/{whole}"
         self.knobs["flag_voxels"].explain(words)
         self._show_scores()
 
@@ -332,6 +333,7 @@ class ExplorerDock(QScrollArea):
         if explorer is None:
             return
         grid, flagged = explorer.grid, explorer.flagged_slices()
-        mm = np.array([grid.mm_of(i) for i in range(len(grid))])
-        self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, mm)
-        self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} slices flagged")
+        places = [grid.place_of(i) for i in range(len(grid))]
+        self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, places)
+        what = "slices" if grid.kind == "head" else "frames"
+        self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} {what} flagged")

@@ -10,6 +10,7 @@ import numpy as np
 from napari.utils.notifications import show_error
 
 from napari_vqad.errors import InputError
+from napari_vqad.io.clips import Clip, is_clip, read_clip
 from napari_vqad.io.nifti import is_nifti, read_scan, write_map
 from napari_vqad.paths import samples_folder
 from napari_vqad.ui import frame
@@ -19,17 +20,17 @@ LayerData = tuple[Any, dict, str]
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
-    """The reader for NIfTI files; a list of them opens one after the other."""
+    """The reader for NIfTI files and clips; a list of them opens one after the other."""
     paths = [path] if isinstance(path, str) else path
-    return read if all(is_nifti(p) for p in paths) else None
+    return read if all(is_nifti(p) or is_clip(p) for p in paths) else None
 
 
 def read(path: str | list[str]) -> list[LayerData]:
-    """NIfTI files as layers; one that cannot be used is named in a notification and leaves no layer."""
+    """NIfTI files and clips as layers; one that cannot be used is named in a notification and leaves no layer."""
     found: list[LayerData] = []
     for one in [path] if isinstance(path, str) else path:
         try:
-            found.append(scan_layer(read_scan(one)))
+            found += clip_layers(read_clip(one)) if is_clip(one) else [scan_layer(read_scan(one))]
         except InputError as error:
             show_error(str(error))
     return found or [(None,)]  # type: ignore[list-item]  # napari's word for "read, and nothing to show"
@@ -49,6 +50,18 @@ def scan_layer(volume: Volume, name: str | None = None) -> LayerData:
         **frame.placed_as(volume),
     }
     return frame.to_canvas(volume.voxels), attributes, "image"
+
+
+def clip_layers(clip: Clip) -> list[LayerData]:
+    """The frames of a clip as a stack (time, row, column), and the abnormal pixels, hidden, where they are known."""
+    volume = clip.volume()
+    common = {"metadata": {"napari_vqad": volume}, **frame.placed_as(volume)}
+    frames = {"name": clip.name, "contrast_limits": (0, 255), "colormap": "gray", "interpolation2d": "linear"}
+    layers: list[LayerData] = [(clip.frames, {**frames, **common}, "image")]
+    if clip.label is not None:
+        label = {"name": f"{clip.name}, abnormal (answer)", "visible": False, "opacity": 0.6}
+        layers.append((clip.label.astype(np.uint8), {**label, **common}, "labels"))
+    return layers
 
 
 def label_layer(volume: Volume, name: str) -> LayerData:
@@ -71,6 +84,8 @@ def _write(path: str, data: np.ndarray, attributes: dict) -> list[str]:
     if data.ndim != 3:
         raise InputError(f"{Path(path).name}: only a 3D layer can be written as a scan.")
     like = attributes["metadata"].get("napari_vqad")
+    if isinstance(like, Volume) and like.kind == "clip":
+        raise InputError(f"{Path(path).name}: what belongs to a clip is no NIfTI scan; save it as .tif.")
     if not isinstance(like, Volume):
         scale, translate = np.asarray(attributes["scale"]), np.asarray(attributes["translate"])
         affine = np.diag([*-scale[::-1], 1.0])

@@ -3,6 +3,9 @@
 A layer's data are the canonical voxels with their axes turned round, (S, A, R), and the world is −(S, A, R) in mm. The
 signs are what a reading room expects of napari's default camera: anterior and superior up, and the patient's right on
 the left of the picture, in all three planes and with no setting touched.
+
+A clip's canonical axes are (column, row, time): turned round they are (time, row, column), a step of one pixel or frame
+along each, and the world is its own, upside up.
 """
 
 from __future__ import annotations
@@ -12,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from napari_vqad.grid import Grid
-from napari_vqad.volume import Volume
+from napari_vqad.volume import Kind, Volume
 
-AXES = ("−S", "−A", "−R")
+AXES: dict[Kind, tuple[str, ...]] = {"head": ("−S", "−A", "−R"), "clip": ("time", "row", "column")}
+UNITS: dict[Kind, tuple[str, ...]] = {"head": ("mm",) * 3, "clip": ("pixel",) * 3}
+SIGN: dict[Kind, float] = {"head": -1.0, "clip": 1.0}
 
 
 def to_canvas(array: np.ndarray) -> np.ndarray:
@@ -27,27 +32,27 @@ def from_canvas(array: np.ndarray) -> np.ndarray:
     return array.transpose(2, 1, 0)
 
 
-def placed(origin: np.ndarray, spacing: np.ndarray | float) -> dict[str, Any]:
+def placed(origin: np.ndarray, spacing: np.ndarray | float, kind: Kind = "head") -> dict[str, Any]:
     """Arguments that put a layer at an origin (R, A, S, mm) with a spacing. Every layer has them, units too: one
     layer without units would take them from all.
     """
     steps = np.broadcast_to(np.asarray(spacing, float), 3)
     return {
-        "scale": tuple(-steps[::-1]),
-        "translate": tuple(-np.asarray(origin, float)[::-1]),
-        "units": ("mm", "mm", "mm"),
-        "axis_labels": AXES,
+        "scale": tuple(SIGN[kind] * steps[::-1]),
+        "translate": tuple(SIGN[kind] * np.asarray(origin, float)[::-1]),
+        "units": UNITS[kind],
+        "axis_labels": AXES[kind],
     }
 
 
 def placed_as(volume: Volume) -> dict[str, Any]:
     """Arguments for a layer on a scan's voxels."""
-    return placed(volume.origin, volume.spacing)
+    return placed(volume.origin, volume.spacing, volume.kind)
 
 
 def placed_on(grid: Grid) -> dict[str, Any]:
     """Arguments for a layer on the voxels where a grid is shown."""
-    return placed(grid.view.origin, grid.view.spacing)
+    return placed(grid.view.origin, grid.view.spacing, grid.kind)
 
 
 def canvas_axis(grid: Grid) -> int:
@@ -57,17 +62,23 @@ def canvas_axis(grid: Grid) -> int:
 
 def slice_at(grid: Grid, point: tuple[float, ...]) -> int:
     """The grid's slice at a point of the world."""
-    return grid.slice_of(-point[canvas_axis(grid)])
+    return grid.slice_of(SIGN[grid.kind] * point[canvas_axis(grid)])
 
 
 def point_of(grid: Grid, index: int) -> float:
     """World coordinate of a slice along the stacking axis."""
-    return -grid.mm_of(index)
+    return SIGN[grid.kind] * grid.mm_of(index)
 
 
-def in_mm(layer: Any) -> None:
+def with_units(layer: Any) -> None:
     """Give a scan's layer the units of all others: one without, as other readers leave it, takes them from all."""
-    layer.units, layer.axis_labels = ("mm",) * 3, AXES
+    layer.units, layer.axis_labels = UNITS[kind_of(layer)], AXES[kind_of(layer)]
+
+
+def kind_of(layer: Any) -> Kind:
+    """What an image layer shows; what other readers made is taken for a head."""
+    known = layer.metadata.get("napari_vqad")
+    return known.kind if isinstance(known, Volume) else "head"
 
 
 def volume_of(layer: Any) -> Volume:

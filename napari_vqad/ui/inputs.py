@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QMessageBox, Q
 
 from napari_vqad.bundle import read_config
 from napari_vqad.errors import InputError
+from napari_vqad.ui import frame
 from napari_vqad.ui.choosers import Chooser
 
 
@@ -20,7 +21,7 @@ class Inputs(QWidget):
     def __init__(self, bundles: list[Path], device: str, one_model: bool = True) -> None:
         """Without `one_model` there is no list of models, for a widget that has a list of its own."""
         super().__init__()
-        self.scan = Chooser("Open a T1 head with File → Open, or File → Open Sample.")
+        self.scan = Chooser("Open a T1 head or a clip with File → Open, or File → Open Sample.")
         self.brain = Chooser("The brain: made here, a Labels layer, or a NIfTI file.")
         self.bundle = Chooser("Tokenizer and prior that judge the scan.")
         self.device = Chooser("Where the networks run; auto takes the GPU if there is one.")
@@ -37,10 +38,11 @@ class Inputs(QWidget):
         self.card.setToolTip("Show the model's card: data, licence, metrics, limits of use.")
         self.card.clicked.connect(self._show_card)
         self.brain.box.activated.connect(self._on_mask)
+        self.scan.box.currentIndexChanged.connect(self._on_scan)
         row = QHBoxLayout()
         row.addWidget(self.bundle.box, 1)
         row.addWidget(self.card)
-        form = QFormLayout(self)
+        self.form = form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setSpacing(4)
         form.addRow("Scan", self.scan.box)
@@ -50,8 +52,9 @@ class Inputs(QWidget):
         form.addRow("Device", self.device.box)
 
     def chosen(self) -> tuple[Image | None, Labels | Path | None, Path | None, str]:
-        """Scan, mask (None to have one made), folder of the model, device."""
-        return self.scan.value, self.brain.value, self.bundle.value, self.device.value
+        """Scan, mask (None to have one made, and of a clip, which needs none), folder of the model, device."""
+        mask = None if self._is_clip() else self.brain.value
+        return self.scan.value, mask, self.bundle.value, self.device.value
 
     def list_layers(self, layers: Iterable[Layer], ours: Iterable[Layer]) -> None:
         """Offer the layers that can be scans or masks; `ours` are maps of an analysis."""
@@ -63,6 +66,12 @@ class Inputs(QWidget):
         files = [(t, v) for t, v in self.brain.items() if isinstance(v, Path)]
         labels = [(m.name, m) for m in given if isinstance(m, Labels) and m.ndim == 3]
         self.brain.fill([("made here", None), *files, *labels, ("from a file …", "file")])
+
+    def _is_clip(self) -> bool:
+        return self.scan.value is not None and frame.kind_of(self.scan.value) == "clip"
+
+    def _on_scan(self, _index: int) -> None:
+        self.form.setRowVisible(self.brain.box, not self._is_clip())
 
     def _on_mask(self, _index: int) -> None:
         if self.brain.value == "file":

@@ -18,7 +18,7 @@ class Profile(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.scores, self.flagged = np.zeros(0), np.zeros(0, bool)
-        self.mm = np.zeros(0)
+        self.places: list[str] = []
         self.threshold, self.here = 0.0, 0
         self.setMouseTracking(True)
         self.setMinimumHeight(96)
@@ -27,9 +27,9 @@ class Profile(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802, D102
         return QSize(300, 104)
 
-    def show_scores(self, scores: np.ndarray, flagged: np.ndarray, threshold: float, mm: np.ndarray) -> None:
-        """Scores (n,) in nats, NaN where not ready; threshold in nats; slice positions in mm."""
-        self.scores, self.flagged, self.threshold, self.mm = scores, flagged, threshold, mm
+    def show_scores(self, scores: np.ndarray, flagged: np.ndarray, threshold: float, places: list[str]) -> None:
+        """Scores (n,) in nats, NaN where not ready; threshold in nats; where each slice lies, in words."""
+        self.scores, self.flagged, self.threshold, self.places = scores, flagged, threshold, places
         self.update()
 
     def show_here(self, index: int) -> None:
@@ -82,7 +82,7 @@ class Profile(QWidget):
             painter.setPen(FLAGGED)
             painter.drawText(QPointF(2, y + 4), f"{self.threshold:.0f}")
         painter.setPen(ink)
-        low, high = f"{self.mm[0]:+.0f} mm", f"{self.mm[-1]:+.0f} mm"
+        low, high = self.places[0], self.places[-1]
         base = plot.bottom() + metrics.ascent() + 3
         painter.drawText(QPointF(plot.left(), base), low)
         painter.drawText(QPointF(plot.right() - metrics.horizontalAdvance(high), base), high)
@@ -103,6 +103,6 @@ class Profile(QWidget):
             return
         i = self._index(event)
         score = "not analysed" if np.isnan(self.scores[i]) else f"{self.scores[i]:.0f} nats"
-        QToolTip.showText(event.globalPosition().toPoint(), f"{self.mm[i]:+.0f} mm: {score}", self)
+        QToolTip.showText(event.globalPosition().toPoint(), f"{self.places[i]}: {score}", self)
         if event.buttons() & Qt.MouseButton.LeftButton:
             self.chosen.emit(i)

@@ -20,6 +20,7 @@ from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer, Progress
+from napari_vqad.grid import check_kind
 from napari_vqad.io.nifti import read_mask
 from napari_vqad.settings import Settings
 from napari_vqad.ui import frame
@@ -163,8 +164,10 @@ class Session:
         if self._bundle is None or (self._bundle.folder, self._device) != (order.bundle, order.device):
             yield "Loading the model …"
             self._bundle, self._device = Bundle.load(order.bundle, order.device), order.device
+        check_kind(volume, self._bundle.config.grid)  # before the mask is made, which takes a while
         if order.mask is None:
-            yield "Making the brain mask …"
+            if volume.kind == "head":
+                yield "Making the brain mask …"
             mask, note = make_mask(volume)
         else:
             mask, note = given_mask(order.mask, volume)
