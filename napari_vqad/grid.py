@@ -51,6 +51,10 @@ class GridSpec:
     aligned: bool = False
     grey: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        if self.grey is not None and (self.aligned or not self.grey[1] > 0):
+            raise ValueError("the grey values of a model of clips have an SD above zero, and no template")
+
     @property
     def kind(self) -> Kind:
         """What the model knows."""

@@ -147,3 +147,10 @@ def test_screen(monkeypatch):
     assert not has_screen()
     monkeypatch.setenv("DISPLAY", ":7")
     assert has_screen()
+
+
+def test_a_clip_is_refused(tiny_clips):
+    from napari_vqad.io.clips import Clip
+
+    with pytest.raises(InputError, match="walk is a clip; look at it in the viewer"):
+        score(Clip("walk", np.zeros((3, 32, 40), np.uint8)).volume(), bundle=tiny_clips)

@@ -1,12 +1,12 @@
 """Ishii's experiment on UCSD Ped2 (2023, tables 5–9): frames and pixels of the test part, by every method of a bundle.
 
 Two kinds of figures, in tables of their own and never mixed: true AUROC and AP; and the paper's, which are F1 and the
-balanced accuracy that it calls AUC at the threshold of the best balanced accuracy of the test frames themselves, F1 the
-mean of both classes' as in the author's code. Between them stands what can be expected: frames at a threshold that the
-validation part chose.
+balanced accuracy that it calls AUC, at the threshold of the best balanced accuracy of the test frames themselves.
+Between them stands what can be expected: frames at a threshold that the validation part chose.
 
-A frame's score is AS_sample, or, of a method that makes a pixel score, the mean of that over the frame, as in the
-author's code. Pixels are counted one by one; Mahadevan's rule of 40 % of the abnormal pixels is not used.
+As in the author's code (helper.py of github.com/re8423/VQ_Anomaly_Improved) the F1 of the paper's table is the mean of
+both classes', and a frame's score, of a method that makes a pixel score, is the mean of that over the frame. Pixels are
+counted one by one; Mahadevan's rule of 40 % of the abnormal pixels is not used.
 """
 
 from __future__ import annotations

@@ -323,7 +323,9 @@ class ExplorerDock(QScrollArea):
         self.knobs["flag_slices"].explain(f"{limits.flag_slices:.0f} nats · {share:.1f} % of healthy slices")
         share = percentile("pixel_score", limits.flag_voxels, kind=kind)
         false = calibration.findings_per_scan(limits.flag_voxels, kind=kind)
-        what, whole = ("voxels", "scan") if explorer.grid.kind == "head" else ("pixels", "piece of a clip")
+        what, whole = "voxels", "scan"
+        if explorer.grid.kind == "clip":
+            what, whole = "pixels", f"{calibration.n_slices / calibration.n_scans:.0f} frames"
         words = f"{limits.flag_voxels:.2f} · {share:.2f} % of healthy {what} · {false:.1f} false findings/{whole}"
         self.knobs["flag_voxels"].explain(words)
         self._show_scores()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QMessageBox, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLabel, QMessageBox, QToolButton, QWidget
 
 from napari_vqad.bundle import read_config
 from napari_vqad.errors import InputError
@@ -42,11 +42,12 @@ class Inputs(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.bundle.box, 1)
         row.addWidget(self.card)
-        self.form = form = QFormLayout(self)
+        form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setSpacing(4)
         form.addRow("Scan", self.scan.box)
-        form.addRow("Mask", self.brain.box)
+        self._mask_row = (mask := QLabel("Mask"), self.brain.box)
+        form.addRow(mask, self.brain.box)
         if one_model:
             form.addRow("Model", row)
         form.addRow("Device", self.device.box)
@@ -71,7 +72,8 @@ class Inputs(QWidget):
         return self.scan.value is not None and frame.kind_of(self.scan.value) == "clip"
 
     def _on_scan(self, _index: int) -> None:
-        self.form.setRowVisible(self.brain.box, not self._is_clip())
+        for widget in self._mask_row:
+            widget.setVisible(not self._is_clip())
 
     def _on_mask(self, _index: int) -> None:
         if self.brain.value == "file":

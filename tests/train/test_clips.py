@@ -169,6 +169,14 @@ def test_recipes_of_clips_fit_together():
         assert (training.corrupt, training.sway, recipe.prior_training.sway) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("wrong", ["grey = [100.0, 0.0]", "grey = [100.0, 40.0]\naligned = true"])
+def test_refuses_a_recipe_of_clips(tmp_path, wrong):
+    path = tmp_path / "r.toml"
+    path.write_text(RECIPE.replace("grey = [100.0, 40.0]", wrong))
+    with pytest.raises(InputError, match="an sd above zero, and no template"):
+        Recipe.read(path)
+
+
 def test_the_real_split(shared_data):
     folder = shared_data / "ucsd_ped2_128"
     found = {part: Counter(frames_of(folder, part).values()) for part in PARTS}

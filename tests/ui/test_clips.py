@@ -1,5 +1,7 @@
 """A clip in napari: time first, labels hidden, analysed by a model of clips and refused by one of heads."""
 
+import shutil
+
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
@@ -8,6 +10,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.io.clips import read_clip
 from napari_vqad.ui import files, frame
 from napari_vqad.ui.board import NAMES
+from napari_vqad.ui.compare import CompareDock
 
 HEADS_ONLY = ("brain", " mm", "head", "axial")
 
@@ -93,13 +96,8 @@ def test_no_word_of_heads(watched):
     assert "20 frames flagged" in dock.count.text()
     assert (dock.profile.places[0], dock.profile.places[-1]) == ("frame 0", "frame 19")
     notes = [knob.note.text() for knob in dock.knobs.values()]
-    for text in (
-        dock.status.text(),
-        dock.count.text(),
-        *dock.profile.places,
-        *notes,
-        *(x.name for x in dock.viewer.layers),
-    ):
+    names = [layer.name for layer in dock.viewer.layers]
+    for text in (dock.status.text(), dock.count.text(), *dock.profile.places, *notes, *names):
         assert not any(word in text.lower() for word in HEADS_ONLY), text
     assert "All of each frame" in dock.session.note
 
@@ -125,9 +123,26 @@ def test_a_head_brings_the_mask_back(watched, head, tiny_bundle, idle):
     assert watched.profile.places[0].endswith(" mm")
 
 
+def test_two_models_of_clips_beside_each_other(watched, tiny_clips, tmp_path, qtbot):
+    other = shutil.copytree(tiny_clips, tmp_path / "other")
+    compare = CompareDock(watched.viewer)
+    watched.viewer.window.add_dock_widget(compare, name="Compare models", area="right")
+    for folder in (tiny_clips, other):
+        compare.offer(folder)
+    compare.tick(tiny_clips, other)
+    compare.start()
+    qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=20_000)
+    for panel in compare.panels:
+        assert panel.map.axis_labels == panel.scan.axis_labels == ("time", "row", "column")
+        np.testing.assert_array_equal(panel.map.data, panel.explorer.map("nll"))
+    assert "brain" not in compare.status.text().lower()
+    compare.end()
+
+
 @pytest.mark.parametrize("what", ["clip", "head"])
 def test_the_wrong_kind_is_refused_in_one_sentence(dock, clip_file, tiny_clips, what, qtbot, notices):
     if what == "clip":
+        dock.viewer.layers.clear()  # napari warns of pixels beside millimetres
         dock.viewer.open(clip_file, plugin="napari-vqad")
     else:
         dock.inputs.bundle.box.addItem("Tiny, clips", tiny_clips)
