@@ -105,29 +105,27 @@ class Bundle:
         """The settings with a method and a level that this bundle knows: its first, where theirs is another's."""
         method = settings.method if settings.method in self.methods else self.methods[0]
         level = settings.level if settings.level in self.levels.names else "all"
-        return settings.model_copy(update={"method": method, "level": level})
+        new = {"method": method, "level": level}
+        # What fits is left as it is: a copy would count as chosen by the person.
+        changed = {name: value for name, value in new.items() if value != getattr(settings, name)}
+        return settings.model_copy(update=changed) if changed else settings
 
     def fitting(self, settings: Settings) -> Settings:
-        """As `known`, where nobody has chosen a method.
+        """As `known`, where nobody has chosen otherwise.
 
         Raises:
-            InputError: a method was chosen that its prior cannot do.
+            InputError: a method was chosen that its prior cannot do, or a level that its codes do not have.
         """
         if settings.method not in self.methods and "method" in settings.model_fields_set:
             raise InputError(f"{self.title} cannot restore by '{settings.method}'; choose {' or '.join(self.methods)}.")
+        if settings.level not in ("all", *self.levels.names) and "level" in settings.model_fields_set:
+            raise InputError(f"{self.title} has one level of codes, and no '{settings.level}'.")
         return self.known(settings)
 
     @property
     def levels(self) -> Levels:
         """Of the codes of a slice; their `shape` is that of all arrays of codes."""
         return self.config.levels
-
-    def same_grid(self, other: Bundle) -> bool:
-        """Does a scan lie on the grid of both in the same way?"""
-        if self.config.grid != other.config.grid:
-            return False
-        mine, theirs = (bundle.folder / TEMPLATE for bundle in (self, other))
-        return not self.config.grid.aligned or mine.read_bytes() == theirs.read_bytes()
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto", calibration: Calibration | None = None) -> Bundle:
@@ -178,6 +176,14 @@ def find(name: str | Path) -> Path:
             return folder
     known = ", ".join(p.name for p in list_bundles()) or "none"
     raise InputError(f"There is no bundle at '{name}'; the bundles at hand are: {known}.")
+
+
+def same_grid(one: Path, other: Path) -> bool:
+    """Does a scan lie on the grid of both bundles in the same way?"""
+    grid = read_config(one).grid
+    if grid != read_config(other).grid:
+        return False
+    return not grid.aligned or (one / TEMPLATE).read_bytes() == (other / TEMPLATE).read_bytes()
 
 
 def read_config(folder: Path) -> BundleConfig:

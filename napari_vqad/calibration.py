@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_vqad.settings import Settings, Threshold
 
-Score = Literal["nll", "slice_score", "residual", "pixel_score"]
+Score = Literal["nll", "nll_map", "slice_score", "residual", "pixel_score"]
 PER_METHOD = ("residual", "pixel_score")
 
 LEVELS = tuple(float(p) for p in [*range(100), *np.arange(991, 1000) / 10, 99.95, 99.99, 99.999, 100])
@@ -21,6 +21,8 @@ class Calibration(BaseModel):
 
     Attributes:
         nll: nats, of the codes that touch the mask.
+        nll_map: level of codes ("all", "top", "bottom") → quantiles of its NLL map over the voxels of the mask, nats;
+            empty where there is one level, whose map has the quantiles of its codes.
         slice_score: percentile of λ_s → quantiles of AS_sample at that λ_s, nats.
         residual: method → quantiles over the voxels of the mask, SD.
         pixel_score: kind of pixel score, as `pixel_kind` names it → the same, in SD of intensity or of what is normal
@@ -41,12 +43,13 @@ class Calibration(BaseModel):
     residual: dict[str, list[float]]
     pixel_score: dict[str, list[float]]
     findings: dict[str, list[float]]
+    nll_map: dict[str, list[float]] = {}
     fused: dict[str, float] = {}
 
     @model_validator(mode="after")
     def _same_length(self) -> Calibration:
         tables = [self.nll, *self.slice_score.values(), *self.residual.values(), *self.pixel_score.values()]
-        if any(len(t) != len(self.levels) for t in [*tables, *self.findings.values()]):
+        if any(len(t) != len(self.levels) for t in [*tables, *self.findings.values(), *self.nll_map.values()]):
             raise ValueError("every table of quantiles must have one value for each level")
         return self
 
@@ -91,8 +94,8 @@ class Calibration(BaseModel):
         return asked if asked in self.pixel_score else pixel_kind(settings.method, settings.pooling, "plain")
 
     def _table(self, score: Score, kind: str, lambda_s: float) -> np.ndarray:
-        if score == "nll":
-            return np.asarray(self.nll)
+        if score in ("nll", "nll_map"):
+            return np.asarray(self.nll_map.get(kind, self.nll) if score == "nll_map" else self.nll)
         if score in PER_METHOD:
             return np.asarray(getattr(self, score)[kind])
         # AS_sample depends on λ_s: between two tabulated λ_s its quantiles are interpolated.

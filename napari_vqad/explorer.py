@@ -327,7 +327,7 @@ class Explorer:
             return found
 
     def code_nll(self) -> np.ndarray:
-        """float32 (n, h, w), nats, one number a code."""
+        """float32 (n, h, w), nats, one number a code, zero where there is none."""
         return self._nll.copy()
 
     def weights(self) -> np.ndarray:

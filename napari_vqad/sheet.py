@@ -20,11 +20,14 @@ WINDOW = (-2.5, 2.5)  # SD
 
 def limits(explorer: Explorer) -> dict[str, tuple[float, float]]:
     """One scale for all scans, from what is healthy: per-image scales would make healthy brains glow."""
-    calibration, method = explorer.bundle.calibration, explorer.settings.method
+    calibration, method, level = explorer.bundle.calibration, explorer.settings.method, explorer.settings.level
     kind = calibration.pixel_kind(explorer.settings)
     return {
         # What three of four healthy codes have says nothing.
-        "nll": (calibration.value("nll", "p75"), 1.1 * calibration.value("nll", "p99.9")),
+        "nll": (
+            calibration.value("nll_map", "p75", kind=level),
+            1.1 * calibration.value("nll_map", "p99.9", kind=level),
+        ),
         "residual": (0.0, 1.5 * calibration.value("residual", "p99.9", kind=method)),
         "pixel_score": (0.0, 2.0 * calibration.value("pixel_score", "p99.9", kind=kind)),
     }
@@ -50,8 +53,10 @@ def score_unit(explorer: Explorer) -> str:
 def unit_and_healthy(explorer: Explorer, name: Score) -> tuple[str, float]:
     """The unit of a map, and its healthy 99th percentile."""
     calibration, settings = explorer.bundle.calibration, explorer.settings
+    if name == "nll":
+        return "nats", calibration.value("nll_map", "p99", kind=settings.level)
     kind = calibration.pixel_kind(settings) if name == "pixel_score" else settings.method
-    unit = {"nll": "nats", "residual": "SD of healthy intensity"}.get(name) or score_unit(explorer)
+    unit = "SD of healthy intensity" if name == "residual" else score_unit(explorer)
     return unit, calibration.value(name, "p99", kind=kind)
 
 

@@ -72,6 +72,7 @@ def tiny_bundle(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_two(tiny_bundle, tmp_path_factory) -> Path:
     """The tiny bundle with two levels of codes."""
+    import json
     import shutil
 
     import torch
@@ -98,6 +99,11 @@ def tiny_two(tiny_bundle, tmp_path_factory) -> Path:
     for parameter in prior.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     save_weights(prior, folder / "prior.safetensors")
+    known = json.loads((folder / "calibration.json").read_text())
+    known["nll_map"] = {
+        level: [f * v for v in known["nll"]] for level, f in (("all", 1.5), ("top", 0.8), ("bottom", 1))
+    }
+    (folder / "calibration.json").write_text(json.dumps(known))
     return folder
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from napari_vqad.bundle import Bundle, find, fingerprint, list_bundles, load_weights, save_weights
+from napari_vqad.bundle import Bundle, find, fingerprint, list_bundles, load_weights, same_grid, save_weights
 from napari_vqad.errors import InputError
 from napari_vqad.evidence import MADE_WITH
 from napari_vqad.nets.tokenizer import VQVAE, TokenizerConfig
@@ -137,16 +137,26 @@ def test_a_calibration_of_another_fused_score_is_refused(copy):
     assert Bundle.load(copy, "cpu").calibration.fused == MADE_WITH
 
 
-def test_a_grid_is_the_same_with_the_same_sizes_and_template(tiny_bundle, tiny_masked):
-    tiny, masked = (Bundle.load(folder, "cpu") for folder in (tiny_bundle, tiny_masked))
-    aligned, other = (Bundle.load(name, "cpu") for name in ("ixi-aligned", "ixi-masked"))
-    assert tiny.same_grid(masked)
-    assert aligned.same_grid(other)
-    assert not tiny.same_grid(aligned)
+def test_a_grid_is_the_same_with_the_same_sizes_and_template(tiny_bundle, tiny_masked, tmp_path):
+    aligned = find("ixi-aligned")
+    assert same_grid(tiny_bundle, tiny_masked)
+    assert same_grid(aligned, find("ixi-masked"))
+    assert not same_grid(tiny_bundle, aligned)
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copyfile(aligned / "config.json", other / "config.json")
+    template = Template.load(aligned)
+    replace(template, mean=template.mean + 0.1).save(other)
+    assert not same_grid(aligned, other)
 
 
-def test_another_template_is_another_grid(tmp_path):
-    shutil.copytree(find("ixi-aligned"), tmp_path / "moved", ignore=shutil.ignore_patterns(".training"))
-    template = Template.load(tmp_path / "moved")
-    replace(template, mean=template.mean + 0.1).save(tmp_path / "moved")
-    assert not Bundle.load("ixi-aligned", "cpu").same_grid(Bundle.load(tmp_path / "moved", "cpu"))
+def test_settings_that_fit_are_left_as_they_are(tiny_bundle, tiny_masked, tiny_two):
+    causal, masked, two = (Bundle.load(folder, "cpu") for folder in (tiny_bundle, tiny_masked, tiny_two))
+    first = Settings()
+    assert causal.known(first) is first
+    # Nobody chose `anchored`: a model of another kind may take its own method.
+    assert masked.fitting(causal.fitting(Settings())).method == "masked"
+    assert two.fitting(Settings(level="top")).level == "top"
+    assert causal.known(Settings(level="top")).level == "all"
+    with pytest.raises(InputError, match="one level of codes"):
+        causal.fitting(Settings(level="top"))

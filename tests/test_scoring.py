@@ -154,3 +154,13 @@ def test_a_clip_is_refused(tiny_clips):
 
     with pytest.raises(InputError, match="walk is a clip; look at it in the viewer"):
         score(Clip("walk", np.zeros((3, 32, 40), np.uint8)).volume(), bundle=tiny_clips)
+
+
+def test_a_model_of_two_levels_scores_a_scan(oblique, tiny_two, tmp_path):
+    settings = Settings(n_restorations=2, lambda_p="p20", level="top")
+    done = score(oblique / "scan.nii.gz", tmp_path, mask=oblique / "mask.nii.gz", bundle=tiny_two, settings=settings)
+    assert json.loads((tmp_path / "result.json").read_text())["settings"]["level"] == "top"
+    other = done.explorer.map("nll").copy()
+    done.explorer.change(settings.model_copy(update={"level": "all"}))
+    assert (done.explorer.map("nll") != other).any()
+    assert {p.name for p in tmp_path.iterdir()} == {*(f"{n}.nii.gz" for n in FILES), "sheet.png", "result.json"}

@@ -29,7 +29,7 @@ from napari_vqad.grid import Grid, to_grid
 from napari_vqad.io.nifti import read_mask, read_scan
 from napari_vqad.nets.kinds import make_own
 from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
-from napari_vqad.nets.prior import Prior
+from napari_vqad.nets.prior import LevelledPrior, Prior
 from napari_vqad.paths import samples_folder
 from napari_vqad.scores.noise import gumbel_batch
 from napari_vqad.scores.restore import begin, restore
@@ -65,6 +65,11 @@ class Slices:
     position: torch.Tensor
     indices: list[int]
     lambda_p: float
+
+    @property
+    def places(self) -> int:
+        """How many codes a slice has."""
+        return int(self.prior.levels.real.sum()) if isinstance(self.prior, LevelledPrior) else self.codes[0].numel()
 
     def take(self, rows: Sequence[int]) -> Slices:
         """Some of them."""
@@ -117,7 +122,7 @@ def loops(slices: Slices, chains: int, report: Callable[[str], None]) -> dict:
         found[method] = {
             "slices": len(rows),
             "loop_seconds": loop_seconds,
-            "loop_passes": slices.codes[0].numel() + 1,
+            "loop_passes": slices.places + 1,
             "exact_seconds": quick_seconds,
             "codes_that_differ": int((~same[clear]).sum()),
             "chains_near_a_tie": int((~clear).sum()),

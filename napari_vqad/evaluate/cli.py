@@ -11,7 +11,7 @@ from typing import get_args
 
 import torch
 
-from napari_vqad.bundle import Bundle, find, list_bundles, load_weights, read_config
+from napari_vqad.bundle import Bundle, find, list_bundles, load_weights, read_config, same_grid
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import models, ped2, reconstructions
@@ -135,7 +135,8 @@ def run_grid(args: argparse.Namespace) -> int:
     for bundle in bundles:
         spec = bundle.config.grid
         print(bundle.title, flush=True)
-        if before is None or not before.same_grid(bundle):  # heads are aligned once for all models of a template
+        # Heads are aligned once for all models of a template.
+        if before is None or not same_grid(before.folder, bundle.folder):
             stack = load_stack(args.validation, "validation", spec, bundle.template)
             tuning = list(simulated_cases(stack, spec))
             cases = list(folder_cases(args.data, spec, bundle.template))
@@ -155,12 +156,15 @@ def run_reconstructions(args: argparse.Namespace) -> int:
     folders, device = [find(name) for name in args.bundles], pick_device(args.device)
     configs = [read_config(folder) for folder in folders]
     spec = configs[0].grid
-    if any(c.grid != spec for c in configs):
-        raise InputError("Tokenizers of different grids cannot be compared slice by slice.")
+    if not all(same_grid(folders[0], other) for other in folders[1:]):
+        raise InputError("Tokenizers of different grids or templates cannot be compared slice by slice.")
+    tokenizers = [
+        load_weights(make_tokenizer(config.tokenizer), folder / "tokenizer.safetensors").to(device)
+        for folder, config in zip(folders, configs, strict=True)
+    ]
     template = Template.load(folders[0]) if spec.aligned else None
     stack, found = load_stack(args.data, "validation", spec, template).of_brain(), []
-    for folder, config in zip(folders, configs, strict=True):
-        tokenizer = load_weights(make_tokenizer(config.tokenizer), folder / "tokenizer.safetensors").to(device)
+    for tokenizer, config in zip(tokenizers, configs, strict=True):
         found.append(reconstructions.reconstructed(config.title, tokenizer, stack, device))
     print(reconstructions.table(found))
     if args.picture:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from napari_vqad.nets.prior import Prior
+from napari_vqad.nets.levels import Levels
+from napari_vqad.nets.prior import LevelledPrior, Prior
 from napari_vqad.scores.nll import log_probabilities
 
 
@@ -25,14 +26,15 @@ def restore_by_loop(
     x, place = codes.expand(s, *codes.shape), position.expand(s)
     original = log_probabilities(prior, x, place)
     y, closest = x.clone(), torch.full((s,), torch.inf, device=codes.device)
-    for i in range(codes.numel()):
-        row, column = divmod(i, codes.shape[1])
+    levels = prior.levels if isinstance(prior, LevelledPrior) else Levels(tuple(codes.shape))  # type: ignore[arg-type]
+    for row, column in levels.real.nonzero().tolist():
         given = original if method == "light" else log_probabilities(prior, y, place)
         judged = given if method == "sequential" else original
         surprise = -judged[:, codes[row, column], row, column]
         drawn = given[:, :, row, column] + noise[:, :, row, column]
         best = drawn.topk(2, 1).values
-        doubt = torch.where(surprise > lambda_p, best[:, 0] - best[:, 1], torch.inf)
+        anew = (surprise > lambda_p) | levels.refining(y != x)[:, row, column]
+        doubt = torch.where(anew, best[:, 0] - best[:, 1], torch.inf)
         closest = torch.minimum(closest, torch.minimum(doubt, (surprise - lambda_p).abs()))
-        y[:, row, column] = torch.where(surprise > lambda_p, drawn.argmax(1), x[:, row, column])
+        y[:, row, column] = torch.where(anew, drawn.argmax(1), x[:, row, column])
     return y, closest

@@ -14,7 +14,7 @@ from napari_vqad.nets.monai import MonaiPrior, MonaiPriorConfig, MonaiTokenizer,
 from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
 from napari_vqad.nets.tokenizer import VQVAE
 from napari_vqad.nets.tokenizer import TokenizerConfig as VQVAEConfig
-from napari_vqad.nets.twolevel import TwoLevelConfig, TwoLevelPrior
+from napari_vqad.nets.twolevel import TwoLevelConfig, TwoLevelPrior, levels_of
 from napari_vqad.nets.vqvae2 import VQVAE2, VQVAE2Config
 
 
@@ -70,11 +70,14 @@ def make_prior(config: PriorConfig, n_codes: int) -> PixelSNAIL | GPT2 | MaskedT
 def has_places(config: PriorConfig, levels: Levels) -> bool:
     """Has the prior a place for every code of these levels?"""
     if isinstance(config, TwoLevelConfig):
-        h, w = config.shape
-        return levels.shapes == ((h, w), (2 * h, 2 * w)) and 2 * max(h, w) <= config.bottom.max_side
+        longest = max(config.shape)
+        fits = longest <= config.top.max_side and 2 * longest <= config.bottom.max_side
+        return fits and levels.shapes == levels_of(config).shapes
+    if len(levels.shapes) > 1:
+        return False
     h, w = levels.shape
     if isinstance(config, MonaiPriorConfig):
         return h * w == config.max_seq_len
     if isinstance(config, GPT2Config):
         return h * w <= config.places
-    return len(levels.shapes) == 1 and max(h, w) <= config.max_side
+    return max(h, w) <= config.max_side

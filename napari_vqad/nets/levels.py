@@ -53,3 +53,15 @@ class Levels:
         """(B, h, w) of each level → (B, rows, columns), zero where there is no code."""
         width = self.shape[1]
         return torch.cat([F.pad(level, (0, width - level.shape[2])) for level in levels], 1)
+
+    def refining(self, changed: Tensor) -> Tensor:
+        """bool (B, rows, columns) → the same shape: the codes of finer levels that lie under a code that changed.
+
+        A fine code says what the coarse one above it leaves out; of another coarse code it says nothing.
+        """
+        found = [torch.zeros_like(part) for part in self.split(changed)]
+        for i, coarse in enumerate(self.split(changed)[:-1]):
+            h, w = self.shapes[i + 1]
+            above = coarse | found[i]
+            found[i + 1] = above.repeat_interleave(h // above.shape[1], 1).repeat_interleave(w // above.shape[2], 2)
+        return self.join(found)

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.memory import Memory
 
 
@@ -28,6 +29,13 @@ class ResumingPrior(Prior, Protocol):
 
     def resume(self, codes: Tensor, position: Tensor, memory: Memory) -> Tensor:
         """As `logits`, of codes (m, n, w) that are the rows from `memory.row` on: logits (m, K, n, w)."""
+
+
+@runtime_checkable
+class LevelledPrior(Prior, Protocol):
+    """A prior over several levels of codes in one grid."""
+
+    levels: Levels
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ class Tokenizer(Protocol):
     stride: int
 
     def encode(self, slices: Tensor, position: Tensor) -> Tensor:
-        """Slices (B, 1, H, W) in SD, position (B,) → codes (B, H/stride, W/stride), int64."""
+        """Slices (B, 1, H, W) in SD, position (B,) → codes (B, h, w), int64, in the grid of the config's `levels`."""
 
     def decode(self, codes: Tensor, position: Tensor) -> Tensor:
         """Codes (B, h, w), position (B,) → slices (B, 1, H, W) in SD."""

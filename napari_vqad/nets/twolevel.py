@@ -1,7 +1,7 @@
 """A prior over two levels of codes: p(top) · p(bottom | top) (Razavi et al. 2019).
 
 Both levels stand in one grid, the top above the bottom (`levels`). Written so it is one causal prior in raster order,
-and restoration goes through the top and then through the bottom without knowing it.
+and restoration goes through the top and then through the bottom.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.nets.causal import CausalNetwork
+from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.memory import Memory
 from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
 
@@ -31,12 +32,19 @@ class TwoLevelConfig(BaseModel):
     bottom: PixelSnailConfig = PixelSnailConfig()
 
 
+def levels_of(config: TwoLevelConfig) -> Levels:
+    """Both levels of its grid."""
+    h, w = config.shape
+    return Levels((h, w), (2 * h, 2 * w))
+
+
 class TwoLevelPrior(CausalNetwork):
     """Causal prior over the grid of both levels."""
 
     def __init__(self, config: TwoLevelConfig, n_codes: int) -> None:
         super().__init__()
         self.config, self.n_codes = config, n_codes
+        self.levels = levels_of(config)
         c = config.bottom.channels
         self.top = PixelSNAIL(config.top, n_codes)
         self.bottom = PixelSNAIL(config.bottom, n_codes)

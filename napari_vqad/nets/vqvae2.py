@@ -62,13 +62,16 @@ class VQVAE2(nn.Module):
         self.decoder = Decoder(config)
 
     def forward(self, slices: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Slices (B, 1, H, W) → reconstruction (B, 1, H, W), all codes of both levels (B, N), commitment loss."""
+        """Slices (B, 1, H, W) → reconstruction (B, 1, H, W), codes of both levels (B, N), commitment loss.
+
+        The codes of the bottom count on from K, being another codebook's.
+        """
         condition = self.position(position)
         seen = self.encoder(slices, condition)
         coarse, top, towards_top = self.top(self.coarsen(seen, condition))
         above = self.up(coarse)
         fine, bottom, towards_bottom = self.bottom(self.merge(torch.cat([seen, above], 1)))
-        codes = torch.cat([top.flatten(1), bottom.flatten(1)], 1)
+        codes = torch.cat([top.flatten(1), bottom.flatten(1) + self.n_codes], 1)
         return self.decoder(fine + above, condition), codes, towards_top + towards_bottom
 
     def encode(self, slices: Tensor, position: Tensor) -> Tensor:

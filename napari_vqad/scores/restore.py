@@ -12,6 +12,9 @@ evaluation (predictive sampling, Wiggers & Hoogeboom 2020; Song et al. 2021). Th
     anchored     ℓ_i given the original codes, ℓ_i ≤ λ_p
     light        as anchored, but one pass alone: every draw given the original codes
 
+With levels of codes (`LevelledPrior`) a code that refines one drawn anew is drawn anew, too, whatever its ℓ: it says
+what the old one left out.
+
 The guess is the `light` restoration, most of whose draws are right. A prior that can resume is asked for a window of a
 few rows at a time, again and again until the window no longer changes; the rows above are final then and cost nothing
 more. Other priors are asked for the whole grid each time.
@@ -27,7 +30,7 @@ import torch
 from torch import Tensor
 
 from napari_vqad.nets.memory import Memory
-from napari_vqad.nets.prior import Prior, ResumingPrior
+from napari_vqad.nets.prior import LevelledPrior, Prior, ResumingPrior
 from napari_vqad.scores.nll import log_probabilities, nll
 
 # Codes that one evaluation should hold. Fewer, and the overhead of an evaluation shows; more, and windows grow tall and
@@ -90,10 +93,11 @@ def restore(
     unlikely = nll(begun.log_p, codes) > lambda_p
     drawn = torch.stack([(begun.log_p + noise[:, j]).argmax(1) for j in range(n_chains)], 1)
     y = torch.where(unlikely[:, None], drawn, codes[:, None])
+    y = torch.where(_refining(begun, y, codes[:, None]), drawn, y)
     passes = torch.full(y.shape[:2], 1.0 / n_chains, device=y.device)
     if method != "light" and unlikely.any():
         if guess is not None:
-            y = torch.where(unlikely[:, None] & (guess != codes[:, None]), guess, y)
+            y = torch.where(_possible(begun, unlikely)[:, None] & (guess != codes[:, None]), guess, y)
         _settle(begun, y, passes, unlikely, lambda_p, method == "sequential", check)
     return Restored(y, passes)
 
@@ -112,7 +116,7 @@ def _settle(
     # A chain is a row of the batch: M = all S chains of the slices where anything is unlikely.
     owner = unlikely.flatten(1).any(1).nonzero()[:, 0].repeat_interleave(n_chains)
     chain = torch.arange(n_chains, device=y.device).repeat(len(owner) // n_chains)
-    has = unlikely.any(2)
+    has = _possible(begun, unlikely).any(2)
     first, last = int(has.any(0).int().argmax()), height - 1 - has.flip(1).int().argmax(1)
     if isinstance(begun.prior, ResumingPrior):
         step = min(height, max(1, round(PLACES.get(y.device.type, PLACES["cuda"]) / (len(owner) * width))))
@@ -136,6 +140,10 @@ def _settle(
             memory.choose(None if len(moving) == len(owner) else moving)
             log_p = log_probabilities(begun.prior, now[moving], begun.position[owner[moving]], memory)
             keep = nll(log_p, x[moving]) <= lambda_p if drifts else kept[moving]
+            if isinstance(begun.prior, LevelledPrior):
+                whole = y[owner[moving], chain[moving]]
+                whole[:, window] = now[moving]
+                keep = keep & ~begun.prior.levels.refining(whole != begun.codes[owner[moving]])[:, window]
             again = torch.where(keep, x[moving], (log_p + g[moving]).argmax(1))
             passes[owner[moving], chain[moving]] += x.shape[1] / height
             moved = (again != now[moving]).flatten(1).any(1)
@@ -143,3 +151,15 @@ def _settle(
             moving = moving[moved]
         memory.close(x.shape[1], width)
         y[owner, chain, window] = now
+
+
+def _refining(begun: Begun, y: Tensor, codes: Tensor) -> Tensor:
+    """bool (B, S, h, w): the codes that refine one that differs between y and codes; none with a single level."""
+    if not isinstance(begun.prior, LevelledPrior):
+        return torch.zeros(y.shape, dtype=torch.bool, device=y.device)
+    return begun.prior.levels.refining((y != codes).flatten(0, 1)).unflatten(0, y.shape[:2])
+
+
+def _possible(begun: Begun, unlikely: Tensor) -> Tensor:
+    """bool (B, h, w): what may be drawn at all, by a rule that does not drift."""
+    return unlikely | begun.prior.levels.refining(unlikely) if isinstance(begun.prior, LevelledPrior) else unlikely

@@ -95,18 +95,33 @@ def _of_codes(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, Maps]:
     table = _quantiles(nll[touched])
     lambdas = {f"{level:g}": float(np.interp(level, LEVELS, table)) for level in LAMBDA_LEVELS}
     slices = np.concatenate([g.mask.any((1, 2)) for g in grids])
+    by_level = _of_levels(explorer, grids) if bundle.levels.names else {}
     calibration = Calibration(
         n_scans=len(code_nll),
         n_slices=int(slices.sum()),
         finding_voxels=LEAST,
         levels=list(LEVELS),
         nll=table,
+        nll_map=by_level,
         slice_score={k: _quantiles(np.where(nll > v, nll, 0).sum((1, 2))[slices]) for k, v in lambdas.items()},
         residual={},
         pixel_score={},
         findings={},
     )
     return calibration, maps
+
+
+def _of_levels(explorer: Explorer, grids: list[Grid]) -> dict[str, list[float]]:
+    """Quantiles of the NLL map over the masks, of all levels together and of each."""
+    values: dict[str, list[NDArray]] = {}
+    for grid in grids:
+        explorer.take(grid)
+        for _ in explorer.work(stages=("nll",)):
+            pass
+        for level in ("all", *explorer.bundle.levels.names):
+            explorer.change(explorer.settings.model_copy(update={"level": level}))
+            values.setdefault(level, []).append(explorer.map("nll")[grid.mask])
+    return {level: _quantiles(np.concatenate(found)) for level, found in values.items()}
 
 
 def _of_method(explorer: Explorer, grids: list[Grid], method: str, report: Report) -> tuple[Maps, dict[str, Maps]]:

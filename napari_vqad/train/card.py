@@ -26,14 +26,14 @@ class Measured:
 
     Attributes:
         l1: mean |Y − reconstruction| within the mask, SD.
-        perplexity: of code use.
-        nll: mean per code over the whole grid, nats.
+        perplexity: of code use, level by level.
+        nll: mean per code over whole slices, nats, level by level.
         scans, slices: how many.
     """
 
     l1: float
-    perplexity: float
-    nll: float
+    perplexity: list[float]
+    nll: list[float]
     scans: int
     slices: int
 
@@ -45,12 +45,11 @@ def measure(bundle: Bundle, stack: Stack) -> Measured:
         part = slice(start, start + 32)
         codes.append(detector.encode(stack.slices(part), stack.position[part]))
         nll.append(detector.nll(codes[-1], stack.position[part]))
-    real = bundle.levels.real.numpy()
-    used = torch.from_numpy(np.concatenate(codes)[:, real].astype(np.int64))
+    used, said = (bundle.levels.split(torch.from_numpy(np.concatenate(found))) for found in (codes, nll))
     return Measured(
         l1=reconstruction_l1(bundle.tokenizer, stack, bundle.device),
-        perplexity=perplexity(used, bundle.tokenizer.n_codes),
-        nll=float(np.concatenate(nll)[:, real].mean()),
+        perplexity=[perplexity(c.long(), bundle.tokenizer.n_codes) for c in used],
+        nll=[float(n.mean()) for n in said],
         scans=int(stack.scan.max()) + 1,
         slices=len(stack),
     )
@@ -90,8 +89,8 @@ def write_card(bundle: Bundle, calibration: Calibration, measured: Measured) -> 
 | | |
 |---|---|
 | reconstruction L1 within the mask | {measured.l1:.3f} SD |
-| codebook perplexity | {measured.perplexity:.0f} of {config.tokenizer.n_codes} |
-| NLL per code | {measured.nll:.2f} nats |
+| codebook perplexity | {_by_level(bundle, measured.perplexity, ".0f")} of {config.tokenizer.n_codes} |
+| NLL per code | {_by_level(bundle, measured.nll, ".2f")} nats |
 
 {words.calibrated}
 {one_finding}.
@@ -102,6 +101,12 @@ Research use only, not a medical device. {words.limits}
 """,
         encoding="utf-8",
     )
+
+
+def _by_level(bundle: Bundle, numbers: list[float], form: str) -> str:
+    """A number of each level, by its name where there are several."""
+    names = bundle.levels.names or ("",)
+    return ", ".join(f"{name} {number:{form}}".strip() for name, number in zip(names, numbers, strict=True))
 
 
 def _threshold_of_one_finding(bundle: Bundle, calibration: Calibration) -> str:
@@ -192,10 +197,11 @@ def _training(bundle: Bundle) -> str:
 def _tokenizer(bundle: Bundle) -> str:
     if bundle.config.tokenizer.kind == "monai":
         return "VQVAE of MONAI"
-    if bundle.config.tokenizer.kind == "vqvae2":
-        return "VQ-VAE-2"
     trained = read_history(bundle.folder).get("tokenizer")
-    return "VQ-GAN" if trained and "discriminator" in trained.loss else "VQ-VAE"
+    judged = trained is not None and "discriminator" in trained.loss
+    if bundle.config.tokenizer.kind == "vqvae2":
+        return "VQ-GAN of two levels" if judged else "VQ-VAE-2"
+    return "VQ-GAN" if judged else "VQ-VAE"
 
 
 def _kind(bundle: Bundle) -> str:

@@ -8,9 +8,10 @@ import shutil
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
-from napari_vqad.bundle import Bundle, find, fingerprint, load_weights, read_config, save_weights
+from napari_vqad.bundle import Bundle, BundleConfig, find, fingerprint, load_weights, read_config, save_weights
 from napari_vqad.calibration import Calibration
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
@@ -105,7 +106,7 @@ def run_prior(args: argparse.Namespace) -> int:
     base = source or args.out
     if not (base / "config.json").exists():
         raise InputError(f"{base} has no tokenizer yet; train it first.")
-    config = recipe.bundle_config() if source else read_config(base).model_copy(update={"prior": recipe.prior})
+    config = recipe.bundle_config() if source else _with_prior(base, recipe)
     tokenizer = load_weights(make_tokenizer(config.tokenizer), base / "tokenizer.safetensors").to(device)
     start, levels = _begun_prior(args, recipe, config.tokenizer.n_codes), config.levels
     template = _template(args, recipe, source)
@@ -143,6 +144,18 @@ def _source(args: argparse.Namespace, name: str | None, recipe: Recipe) -> Path 
     return source
 
 
+def _with_prior(folder: Path, recipe: Recipe) -> BundleConfig:
+    """The config of a bundle with the recipe's prior.
+
+    Raises:
+        InputError: that prior does not fit its codes.
+    """
+    try:
+        return BundleConfig(**read_config(folder).model_dump() | {"prior": recipe.prior})
+    except ValidationError as error:
+        raise InputError(f"{folder} does not fit the recipe: {error.errors()[0]['msg'].lower()}.") from error
+
+
 def _begun_prior(args: argparse.Namespace, recipe: Recipe, n_codes: int) -> nn.Module | None:
     """The prior to begin with, if one is given.
 
@@ -152,6 +165,8 @@ def _begun_prior(args: argparse.Namespace, recipe: Recipe, n_codes: int) -> nn.M
     if not args.start:
         return None
     source = find(args.start)
+    if source.resolve() == args.out.resolve():
+        raise InputError(f"{args.out} cannot begin with itself.")
     config = read_config(source)
     if (config.prior, config.tokenizer.n_codes) != (recipe.prior, n_codes):
         raise InputError(f"{source} has another prior than the recipe asks for.")

@@ -1,4 +1,4 @@
-"""The one training loop: seeded by step, resumable after a kill, with progress, curves and the best weights kept."""
+"""The one training loop: seeded by step, resumable after a kill, with progress and curves; the best weights kept."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def fit(
             the schedule's; gradients are clipped each for itself.
         losses: generator and step → named losses; "loss" is the one to descend, the others are drawn as curves.
         held_out: the held-out loss, called with the model in eval mode.
-        folder: where `checkpoint.safetensors`, `state.json`, `best.safetensors` and `curves.png` live. When it holds
+        folder: where `checkpoint.safetensors`, `state.json`, `kept.safetensors` and `curves.png` live. When it holds
             a checkpoint of the same schedule, training goes on from there.
         schedule: steps, rate and so on.
         device: for the random generator and mixed precision.
@@ -103,7 +103,7 @@ def fit(
             running.clear()
             better = score <= min(history["held_out"])
             if better or schedule.keep == "last":
-                save_file(_tensors(model), folder / "best.safetensors")
+                save_file(_tensors(model), folder / "kept.safetensors")
             state["since_best"] = 0 if better else state["since_best"] + 1
             state["stopped"] = state["since_best"] >= schedule.patience
             _draw(history, folder / "curves.png")
@@ -116,8 +116,8 @@ def fit(
             _save(model, optimiser, folder, state)
             saved = time.monotonic()
 
-    if (folder / "best.safetensors").exists():
-        model.load_state_dict(load_file(folder / "best.safetensors", device=str(device)))
+    if (folder / "kept.safetensors").exists():
+        model.load_state_dict(load_file(folder / "kept.safetensors", device=str(device)))
     model.eval()
     return history
 
@@ -145,7 +145,7 @@ def _resume(model: nn.Module, optimiser: torch.optim.Optimizer, folder: Path, sc
     if not (folder / "state.json").exists():
         return {"step": 0, "since_best": 0, "stopped": False, "history": {}}
     state = json.loads((folder / "state.json").read_text())
-    if state["schedule"] != schedule.model_dump():
+    if Schedule(**state["schedule"]) != schedule:
         raise InputError(f"{folder} holds a training with another schedule; give another folder, or remove it.")
     tensors = load_file(folder / "checkpoint.safetensors")
     try:

@@ -44,7 +44,7 @@ def train_prior(
     levels: Levels,
     start: nn.Module | None = None,
 ) -> nn.Module:
-    """Train, keep the weights with the lowest held-out NLL per code (nats), return the network in eval mode.
+    """Train, keep the weights that the schedule asks for (held-out: nats a code), return the network in eval mode.
 
     `levels` are those of the codes. `start` is a trained prior of the same sizes to begin with, of a tokenizer whose
     codes mean much the same.

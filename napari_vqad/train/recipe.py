@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_vqad.bundle import BundleConfig
 from napari_vqad.errors import InputError
@@ -33,6 +33,11 @@ class Recipe(BaseModel):
     prior: PriorConfig = PixelSnailConfig()
     prior_training: PriorTraining = PriorTraining()
 
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        self.bundle_config()  # refuses a prior that has no place for the tokenizer's codes
+        return self
+
     @classmethod
     def read(cls, name: str | Path) -> Recipe:
         """Read a TOML file, or one of the recipes that come with the package by its name.
@@ -48,7 +53,7 @@ class Recipe(BaseModel):
             return cls.model_validate(tomllib.loads(path.read_text()))
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
+            where = ".".join(str(part) for part in first["loc"]) or "prior"
             raise InputError(f"{path} does not fit at '{where}': {first['msg'].lower()}.") from error
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"{path} is not readable TOML: {error}.") from error

@@ -43,7 +43,7 @@ def train_tokenizer(
     device: torch.device,
     start: OwnTokenizer | None = None,
 ) -> OwnTokenizer:
-    """Train, keep the weights with the lowest held-out loss, return the network in eval mode.
+    """Train, keep the weights that the schedule asks for, return the network in eval mode.
 
     The held-out loss is L1 within the mask (SD), for a VQ-GAN with the perceptual distance added.
 

@@ -322,7 +322,10 @@ class CompareDock(QWidget):
             if panel.map not in self.viewer.layers:
                 continue
             scale = limits(explorer)[name]
-            low = explorer.thresholds().lambda_s if name == "nll" else scale[0]
+            low = scale[0]
+            if name == "nll":  # where the slider stands among the healthy values of this very map
+                settings, calibration = explorer.settings, explorer.bundle.calibration
+                low = calibration.value("nll_map", settings.lambda_s, kind=settings.level)
             high = max(scale[1], low + 1e-3)
             panel.map.contrast_limits = (low, high)
             unit, _ = unit_and_healthy(explorer, name)

@@ -216,8 +216,9 @@ class ExplorerDock(QScrollArea):
             self.session.change(**{name: value})
         except ValidationError as error:
             self.status.setText(error.errors()[0]["msg"])
-        if name == "method":
+        if name in ("method", "level"):  # another healthy range
             self.session.board.rescale()
+            self._show_view()
 
     def view_name(self) -> str:
         """The question that is shown."""

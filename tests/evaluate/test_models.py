@@ -8,6 +8,7 @@ import pytest
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.cli import main
+from napari_vqad.evaluate.cases import folder_cases
 from napari_vqad.evaluate.experiment import Collected
 from napari_vqad.evaluate.metrics import at_threshold, rank
 from napari_vqad.evaluate.models import PERCENTILES, _line
@@ -41,7 +42,14 @@ def test_at_threshold_counts():
     assert np.isnan(at_threshold([0.0], [False], 0.5).f1)
 
 
-def test_every_bundle_of_a_folder(tiny_bundle, tiny_masked, case_folder, head, tmp_path, capsys):
+def test_every_bundle_of_a_folder(tiny_bundle, tiny_masked, case_folder, head, tmp_path, capsys, monkeypatch):
+    laid = []
+
+    def counted(*args):
+        laid.append(args)
+        return folder_cases(*args)
+
+    monkeypatch.setattr("napari_vqad.evaluate.cli.folder_cases", counted)
     models, packed = tmp_path / "models", tmp_path / "packed"
     packed.mkdir()
     for folder in (tiny_bundle, tiny_masked):
@@ -57,6 +65,7 @@ def test_every_bundle_of_a_folder(tiny_bundle, tiny_masked, case_folder, head, t
         *(("Tiny", m) for m in ("sample-wise", "anchored", "sequential", "light", "regenerative")),
         *(("Tiny, masked", m) for m in ("sample-wise", "masked", "regenerative")),
     }
+    assert len(laid) == 1, "cases are laid on the grid once for bundles that share it"
     assert all(line["seconds"] > 0 and set(map(int, line["f1"])) == set(PERCENTILES) for line in lines)
     assert "| Tiny, masked | masked |" in printed
     assert printed.count("**") == 2 * len(lines)

@@ -36,3 +36,18 @@ def test_raster_order_is_coarse_to_fine():
 def test_any_numbers(dtype):
     levels = Levels((1, 1), (2, 2))
     assert levels.join([torch.ones(3, 1, 1, dtype=dtype), torch.ones(3, 2, 2, dtype=dtype)]).dtype == dtype
+
+
+def test_what_lies_under_a_changed_code_refines_it():
+    levels = Levels((1, 2), (2, 4))
+    changed = levels.join([torch.tensor([[[False, True]]]), torch.zeros(1, 2, 4, dtype=torch.bool)])
+    changed[0, 1, 0] = True  # of the bottom: nothing lies under it
+    assert levels.refining(changed)[0].int().tolist() == [[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
+    assert not Levels((2, 4)).refining(torch.ones(1, 2, 4, dtype=torch.bool)).any()
+
+
+def test_three_levels_refine_one_after_the_other():
+    levels = Levels((1, 1), (2, 2), (4, 4))
+    changed = torch.zeros(1, *levels.shape, dtype=torch.bool)
+    changed[0, 0, 0] = True
+    assert int(levels.refining(changed).sum()) == 4 + 16

@@ -96,12 +96,6 @@ def test_refuses_the_weights_of_a_vqvae(model, tmp_path):
         load_weights(VQVAE(TokenizerConfig(**SIZES)), tmp_path / "tokenizer.safetensors")
 
 
-def test_meissens_sizes():
-    """64×32×32 and 64×64×64 of a slice of 256×256 pixels (Meissen et al. 2022)."""
-    config = VQVAE2Config(channels=(64, 128), blocks=(1, 2), patch=2, code_dim=64, n_codes=512)
-    assert config.levels((256, 256)).shapes == ((32, 32), (64, 64))
-
-
 def test_sides_that_cannot_be_halved_are_refused():
     with pytest.raises(ValidationError, match="half as fine"):
         a_bundle((36, 32), TwoLevelConfig(shape=(4, 4)))

@@ -146,8 +146,15 @@ def test_two_levels_are_restored_from_top_to_bottom(monkeypatch, method, places)
     codes = codes * levels.real
     restored, _ = assert_equals_the_loop(prior, codes, position, noise, 1.5, method)
     assert (restored[..., ~levels.real] == 0).all()
-    changed = (restored != codes[:, None]).any(0).any(0)
-    assert all(part.any() for part in levels.split(changed[None]))
+    changed = restored != codes[:, None]
+    assert all(part.any() for part in levels.split(changed.any(0).any(0)[None]))
+    # Under a coarse code that is another now every fine one is drawn, likely or not.
+    under = levels.refining(changed.flatten(0, 1)).unflatten(0, changed.shape[:2])
+    assert under.any()
+    for j in range(restored.shape[1]):
+        given = codes if method == "light" else restored[:, j]
+        best = (log_probabilities(prior, given, position) + noise[:, j]).argmax(1)
+        assert torch.equal(restored[:, j][under[:, j]], best[under[:, j]])
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,20 +1,29 @@
 """From packed slices to a bundle that explores a scan, through the real commands."""
 
 import json
+import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.cli import main
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
-from napari_vqad.grid import GridSpec
+from napari_vqad.grid import Grid, GridSpec
+from napari_vqad.nets.levels import Levels
+from napari_vqad.nets.pixelsnail import PixelSnailConfig
 from napari_vqad.paths import models_folder
 from napari_vqad.settings import Settings
+from napari_vqad.sheet import limits
 from napari_vqad.template import Template
 from napari_vqad.train.data import Stack
+from napari_vqad.train.loop import Schedule
+from napari_vqad.train.prior import PriorTraining, train_prior
 from napari_vqad.train.recipe import FOLDER, Recipe
 
 RECIPE = """
@@ -208,7 +217,89 @@ def test_two_levels_from_slices_to_maps(data, tmp_path, capsys, healthy):
     assert (restored == codes)[:, ~real].all()
     # What is no code must not count as a healthy one: quantiles are of real codes alone.
     assert bundle.calibration.nll[0] > 0
+    assert re.search(r"NLL per code \| top [\d.]+, bottom [\d.]+ nats", card)
+    # Each map has healthy quantiles of its own, by which it is coloured.
+    assert set(bundle.calibration.nll_map) == {"all", "top", "bottom"}
+    quantile = {level: bundle.calibration.value("nll_map", "p99", kind=level) for level in maps}
+    assert quantile["all"] != quantile["bottom"]
+    for level in maps:
+        explorer.change(explorer.settings.model_copy(update={"level": level}))
+        assert limits(explorer)["nll"][1] == pytest.approx(
+            1.1 * bundle.calibration.value("nll_map", "p99.9", kind=level)
+        )
     capsys.readouterr()
+
+
+def test_a_prior_begins_with_another(data, trained, tmp_path, capsys):
+    """One step at next to no rate: the weights are those that it began with."""
+    first, then = tmp_path / "first", tmp_path / "then"
+    words = ("train", "prior", "--data", data, "--config")
+    assert run(*words, data / "recipe.toml", "--out", first, "--tokenizer", trained) == 0
+    recipe = tmp_path / "then.toml"
+    recipe.write_text(
+        RECIPE.replace("steps = 20, batch = 4, lr = 3e-3, validate_every = 10", "steps = 1, batch = 4, lr = 1e-9")
+    )
+    assert run(*words, recipe, "--out", then, "--tokenizer", trained, "--start", first) == 0
+    before, after = (load_file(folder / "prior.safetensors") for folder in (first, then))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    command = json.loads((then / "training.json").read_text())["prior"]["command"]
+    assert command.endswith("--out models/then --tokenizer base --start first")
+    recipe.write_text(RECIPE.replace("res_blocks = 1", "res_blocks = 2"))
+    assert run(*words, recipe, "--out", tmp_path / "other", "--tokenizer", trained, "--start", first) == 2
+    assert "another prior" in capsys.readouterr().err
+    assert run(*words, data / "recipe.toml", "--out", first, "--start", first) == 2
+    assert "begin with itself" in capsys.readouterr().err
+
+
+def test_a_prior_that_has_no_place_for_the_codes_is_refused_before_it_is_trained(data, trained, tmp_path, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(trained, out)
+    before = (out / "config.json").read_bytes()
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(RECIPE.replace("[prior]\n", "[prior]\nmax_side = 5\n"))
+    assert run("train", "prior", "--config", recipe, "--data", data, "--out", out) == 2
+    assert "no place for a grid of 4×6 codes" in capsys.readouterr().err
+    # A recipe that fits itself, and not the tokenizer that is there.
+    recipe.write_text(RECIPE.replace("[16, 24]", "[8, 16]").replace("[prior]\n", "[prior]\nmax_side = 5\n"))
+    assert run("train", "prior", "--config", recipe, "--data", data, "--out", out) == 2
+    assert "does not fit the recipe" in capsys.readouterr().err
+    assert (out / "config.json").read_bytes() == before
+
+
+def test_held_out_nats_are_of_codes_alone(tmp_path):
+    """A prior that finds every real code as likely as any other has ln K nats a code, whatever the empty places."""
+    levels = Levels((1, 2), (2, 4))
+
+    class Even(torch.nn.Module):
+        n_codes = K = 16
+
+        def __init__(self):
+            super().__init__()
+            self.bias = torch.nn.Parameter(torch.zeros(1))
+
+        def logits(self, codes, position):
+            even = torch.zeros(len(codes), self.K, *levels.shape) + 0 * self.bias
+            return torch.where(levels.real, even, -1e4 * (torch.arange(self.K) > 0)[:, None, None])
+
+    class Tokenizer:
+        n_codes = 16
+
+        def encode(self, slices, position):
+            return torch.randint(16, (len(slices), *levels.shape)) * levels.real
+
+    spec = GridSpec(shape=(16, 24), spacing=8.0)
+    mask = np.ones((5, 16, 24), bool)
+    grid = Grid.of_slices(np.zeros((5, 16, 24), np.float32), mask, np.linspace(-0.5, 0.5, 5, dtype=np.float32), 8.0)
+    stack = Stack.of([grid], spec)
+    training = PriorTraining(schedule=Schedule(steps=1, batch=2, validate_every=1), variants=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_vqad.train.prior.make_prior", lambda *_: Even())
+        train_prior(
+            PixelSnailConfig(), training, Tokenizer(), stack, stack, -2.0, tmp_path, torch.device("cpu"), levels
+        )
+    history = json.loads((tmp_path / "state.json").read_text())["history"]
+    assert history["held_out"][0] == pytest.approx(np.log(16), rel=1e-4)
+    assert history["loss"][0] == pytest.approx(np.log(16), rel=1e-4)
 
 
 def test_sharing_a_tokenizer_of_other_sizes_is_refused(data, trained, tmp_path, capsys):
@@ -275,6 +366,8 @@ def test_recipes_that_come_along_are_valid():
     recipes = {name: Recipe.read(name) for name in names}
     for recipe in recipes.values():
         assert recipe.bundle_config().levels.shape  # tokenizer, grid and prior fit together
+    assert recipes["meissen-256"].bundle_config().levels.shapes == ((32, 32), (64, 64))
+    assert recipes["meissen-256"].tokenizer.code_dim == 64
     assert (recipes["ixi-aligned"].tokenizer.stride, recipes["paper-160"].tokenizer.stride) == (4, 8)
     # What shares a tokenizer must ask for the same one.
     assert len({recipes[f"ixi-{name}"].tokenizer for name in ("aligned", "gpt2", "masked", "gan", "gan-gpt2")}) == 1

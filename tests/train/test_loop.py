@@ -38,7 +38,7 @@ def run(folder, steps=40, kill_at=None, **schedule):
 def test_descends_and_keeps_the_best(tmp_path):
     model, history = run(tmp_path)
     assert history["held_out"][-1] < history["held_out"][0]
-    best = load_file(tmp_path / "best.safetensors")
+    best = load_file(tmp_path / "kept.safetensors")
     assert torch.equal(best["weight"], model.weight)
     assert (tmp_path / "curves.png").stat().st_size > 1000
     assert json.loads((tmp_path / "state.json").read_text())["step"] == 40
@@ -65,3 +65,54 @@ def test_refuses_another_schedule(tmp_path):
     run(tmp_path)
     with pytest.raises(InputError, match="another schedule"):
         run(tmp_path, steps=50)
+
+
+def test_a_checkpoint_of_before_keep_existed_goes_on(tmp_path):
+    run(tmp_path)
+    state = json.loads((tmp_path / "state.json").read_text())
+    del state["schedule"]["keep"]
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    _, history = run(tmp_path)
+    assert history["step"] == [10, 20, 30, 40]
+
+
+@pytest.mark.parametrize(("keep", "at"), [("best", 1.0), ("last", 4.0)])
+def test_keeps_the_best_or_the_last(tmp_path, keep, at):
+    """The held-out loss rises from look to look."""
+    model, looks = torch.nn.Linear(1, 1, bias=False), []
+
+    def held_out():
+        looks.append(1)
+        model.weight.data.fill_(len(looks))  # what the weights are at this look
+        return float(len(looks))
+
+    def losses(_rng, _step):
+        return {"loss": 0.0 * model.weight.sum()}
+
+    fit(model, losses, held_out, tmp_path, Schedule(steps=40, validate_every=10, keep=keep), CPU)
+    assert model.weight.item() == at
+
+
+class Two(torch.nn.Module):
+    """Two networks that learn at different rates."""
+
+    def __init__(self):
+        super().__init__()
+        self.slow, self.quick = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+        for part in (self.slow, self.quick):
+            torch.nn.init.zeros_(part.weight)
+
+    @property
+    def parts(self):
+        return (self.slow, 1.0), (self.quick, 4.0)
+
+
+def test_parts_learn_each_at_its_own_rate(tmp_path):
+    model = Two()
+
+    def losses(_rng, _step):
+        return {"loss": -model.slow.weight.sum() - model.quick.weight.sum()}
+
+    fit(model, losses, lambda: 0.0, tmp_path, Schedule(steps=20, lr=0.01, validate_every=20, decay=False), CPU)
+    assert model.quick.weight.item() == pytest.approx(4 * model.slow.weight.item(), rel=1e-3)
+    assert model.slow.weight.item() > 0

@@ -148,3 +148,16 @@ def test_ended_in_mid_work_it_says_how_to_begin(compare, tiny_bundle, tiny_maske
     assert not compare.stop.isEnabled()
     compare.start()
     qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=20_000)
+
+
+def test_two_levels_beside_one(compare, tiny_bundle, tiny_two, qtbot):
+    """The slider is a percentile of each map's own healthy values."""
+    compare.offer(tiny_two)
+    compare.tick(tiny_bundle, tiny_two)
+    compare.start()
+    qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=20_000)
+    for panel in compare.panels:
+        calibration = panel.explorer.bundle.calibration
+        low = calibration.value("nll_map", f"p{compare.percentile.value():.1f}", kind="all")
+        assert panel.map.contrast_limits[0] == pytest.approx(low)
+        assert panel.map.data.max() > 0
