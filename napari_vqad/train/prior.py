@@ -14,7 +14,7 @@ from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.prior import MaskedPrior
 from napari_vqad.nets.tokenizer import Tokenizer
 from napari_vqad.scores.masked import nll_by_folds
-from napari_vqad.train.augment import augment
+from napari_vqad.train.augment import augment, soften
 from napari_vqad.train.data import Stack
 from napari_vqad.train.loop import Losses, Schedule, fit
 from napari_vqad.train.tokenizer import batch
@@ -127,6 +127,7 @@ def encode(
     for start in range(0, len(stack), AT_ONCE):
         slices, mask, position = batch(stack, slice(start, start + AT_ONCE), device)
         if rng is not None:
-            slices, _ = augment(slices, mask, background, rng, sway)
+            slices, mask = augment(slices, mask, background, rng, sway)
+            slices = soften(slices, mask, background, rng)
         parts.append(tokenizer.encode(slices, position).cpu())
     return torch.cat(parts)

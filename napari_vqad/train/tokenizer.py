@@ -13,7 +13,7 @@ from napari_vqad.nets.codebook import perplexity
 from napari_vqad.nets.kinds import OwnTokenizer, OwnTokenizerConfig, make_own
 from napari_vqad.nets.tokenizer import Tokenizer
 from napari_vqad.train.adversarial import Adversarial, Pair, judge
-from napari_vqad.train.augment import add_noise, augment
+from napari_vqad.train.augment import add_noise, augment, soften
 from napari_vqad.train.corrupt import corrupt
 from napari_vqad.train.data import Stack
 from napari_vqad.train.loop import Losses, Schedule, fit
@@ -65,7 +65,7 @@ def train_tokenizer(
         index = torch.randint(len(train), (training.schedule.batch,), generator=rng, device=device).cpu().numpy()
         clean, mask, position = batch(train, index, device)
         clean, mask = augment(clean, mask, background, rng, training.sway)
-        shown = add_noise(clean, mask, rng)
+        shown = add_noise(soften(clean, mask, background, rng), mask, rng)
         if training.corrupt:
             shown = corrupt(shown, mask, rng, training.corrupt)
         again, codes, commitment = tokenizer(shown.contiguous(memory_format=torch.channels_last), position)

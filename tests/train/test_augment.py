@@ -2,7 +2,8 @@
 
 import torch
 
-from napari_vqad.train.augment import add_noise, augment, warp
+from napari_vqad.evaluate.metrics import gradient_energy
+from napari_vqad.train.augment import add_noise, augment, soften, warp
 from napari_vqad.train.corrupt import blob, corrupt
 
 
@@ -67,3 +68,13 @@ def test_noise_stays_within_the_mask():
     noisy = add_noise(slices, mask, rng())
     assert torch.equal(noisy[mask == 0], slices[mask == 0])
     assert (noisy != slices).any()
+
+
+def test_where_nothing_is_moved_a_target_is_as_sharp_as_its_scan():
+    slices, mask = slices_and_mask(200)
+    targets, _ = augment(slices, mask, -2.0, rng(), sway=0.0)
+    shown = soften(targets, mask, -2.0, rng(1))
+    scan, target, seen = (gradient_energy(x[:, 0], mask[:, 0]) for x in (slices, targets, shown))
+    assert 0.95 < target / scan < 1.1  # contrast varies by 15 % either way
+    assert seen < 0.85 * target
+    assert torch.equal(shown[mask == 0], slices[mask == 0])
