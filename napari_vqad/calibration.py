@@ -54,9 +54,11 @@ class Calibration(BaseModel):
         return self
 
     def value(self, score: Score, threshold: Threshold, *, kind: str = "", lambda_s: float = 0.0) -> float:
-        """A threshold in the score's own unit; "p90" is looked up, a number is passed through."""
+        """A threshold in the score's own unit; "p90" and "1/3" are looked up, a number is passed through."""
         if not isinstance(threshold, str):
             return float(threshold)
+        if "/" in threshold:
+            return self.threshold_of_findings(kind, 1 / float(threshold.split("/")[1]))
         return float(np.interp(float(threshold[1:]), self.levels, self._table(score, kind, lambda_s)))
 
     def percentile(self, score: Score, value: float, *, kind: str = "", lambda_s: float = 0.0) -> float:

@@ -113,6 +113,11 @@ class Grid:
         return len(self.slices)
 
     @property
+    def spacing(self) -> float:
+        """mm of the scan between the grid's voxels, the mean of its axes."""
+        return float(abs(np.linalg.det(self.placement[:3, :3])) ** (1 / 3))
+
+    @property
     def voxel_ml(self) -> float:
         """mL of the scan that a voxel of the grid holds."""
         return float(abs(np.linalg.det(self.placement[:3, :3]))) / 1000
@@ -126,6 +131,12 @@ class Grid:
     def to_axes(self, stack: np.ndarray) -> np.ndarray:
         """(n, H, W) of the grid as a view with canonical axes (R, A, S)."""
         return stack.transpose(2, 1, 0) if self.kind == "clip" else np.moveaxis(stack, 0, self.axis)
+
+    def axes_index(self, index: np.ndarray) -> np.ndarray:
+        """Indices (…, 3) of the grid, (slice, row, column), as indices along its canonical axes (R, A, S)."""
+        if self.kind == "clip":
+            return index[..., ::-1]
+        return np.insert(index[..., 1:], self.axis, index[..., 0], axis=-1)
 
     def from_axes(self, array: np.ndarray) -> np.ndarray:
         """The way back: canonical axes of the grid as a view (n, H, W)."""

@@ -17,6 +17,7 @@ from napari_vqad.grid import Grid
 from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.pca import PCA
 from napari_vqad.places import Places
+from napari_vqad.scores.findings import clean, large
 from napari_vqad.scores.nll import on_pixels
 from napari_vqad.settings import Settings
 
@@ -98,7 +99,14 @@ class Maps:
             if kept.scale == "fused":
                 score = np.where(within, fuse(score, self.evidence(kept)), np.float32(0))
                 score = level(score, within, kept.healthy) if kept.healthy else score
-        return (score > kept.flag_voxels).astype(np.uint8) if name == "flagged" else score.copy()
+        return self._flagged(score, kept).astype(np.uint8) if name == "flagged" else score.copy()
+
+    def _flagged(self, score: np.ndarray, kept: Kept) -> np.ndarray:
+        """bool (n, H, W): what exceeds the threshold after the clean-up that the settings ask for."""
+        grid, settings = self.grid, kept.settings
+        erode = round(settings.erode / grid.spacing)
+        cleaned = clean(score, grid.mask, settings.median, erode)
+        return large(cleaned > kept.flag_voxels, max(1, round(settings.least_ml / grid.voxel_ml)))
 
     def evidence(self, kept: Kept) -> dict[str, np.ndarray]:
         """The other evidence of a fused score, by place; made anew when NLL has been added."""
@@ -130,4 +138,5 @@ def _made_of(name: str, kept: Kept, j: int) -> Hashable:
     scored = weighed, s.pooling, kept.scale, kept.has_nll.tobytes() if kept.scale == "fused" else None
     if name == "pixel_score":
         return scored
-    return (scored, kept.flag_voxels) if name == "flagged" else weighed
+    cleaned = kept.flag_voxels, s.median, s.erode, s.least_ml
+    return (scored, cleaned) if name == "flagged" else weighed

@@ -22,6 +22,7 @@ from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
+from napari_vqad.findings import Finding, as_csv, as_rows, findings
 from napari_vqad.io.nifti import read_mask, read_scan, write_map
 from napari_vqad.paths import samples_folder
 from napari_vqad.settings import Settings
@@ -36,6 +37,8 @@ FILES = {
     "pixel_score": "pooled pixel score, SD of healthy intensity",
     "flagged": "pixel score above its threshold",
 }
+
+TABLE = "findings.csv"
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Result:
             "slice_scores": [None if np.isnan(s) else round(float(s), 3) for s in scores],
             "slice_flagged": explorer.flagged_slices().tolist(),
             "volume_score": round(explorer.volume_score(), 3),
+            "findings": as_rows(self.findings()),
             "units": {"slice_scores": "nats", "volume_score": "nats", "residual": "SD", "pixel_score": "SD"},
             "seconds": {stage: round(s, 3) for stage, s in explorer.seconds.items()},
             "device": str(bundle.device),
@@ -110,14 +114,20 @@ class Result:
             },
         }
 
+    def findings(self) -> list[Finding]:
+        """Connected pieces of what is flagged, the weightiest first; none of a clip."""
+        return findings(self.explorer) if self.explorer.grid.kind == "head" else []
+
     def summary(self) -> str:
         """A few sentences for the person."""
         explorer, grid = self.explorer, self.explorer.grid
-        flagged, volume = explorer.flagged_slices(), float(explorer.map("flagged").sum()) * grid.voxel_ml
+        flagged, found = explorer.flagged_slices(), self.findings()
+        first = f" The first: {found[0].side}, {found[0].where}, {found[0].ml:.1f} mL." if found else ""
         return (
             f"{' '.join([self.mask_note, *grid.remarks])}\n"
-            f"{int(flagged.sum())} of {explorer.n_slices} slices and {volume:.1f} mL are flagged; "
-            f"volume score {explorer.volume_score():.0f} nats."
+            f"{int(flagged.sum())} of {explorer.n_slices} slices are flagged; "
+            f"volume score {explorer.volume_score():.0f} nats.\n"
+            f"{len(found)} finding{'s' if len(found) != 1 else ''}, {sum(f.ml for f in found):.1f} mL in all.{first}"
         )
 
     def sheet(self) -> Figure:
@@ -139,6 +149,7 @@ class Result:
         try:
             for name, description in FILES.items():
                 write_map(work / f"{name}.nii.gz", self.map(name), self.volume, description)
+            (work / TABLE).write_text(as_csv(self.findings()), encoding="utf-8")
             self.sheet().savefig(work / "sheet.png", dpi=110)
             (work / "result.json").write_text(
                 json.dumps(self.numbers(), indent=1, ensure_ascii=False), encoding="utf-8"

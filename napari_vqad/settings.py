@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from napari_vqad.errors import InputError
 
@@ -15,9 +15,14 @@ Scale = Literal["plain", "place", "fused"]
 OfLevel = Literal["all", "top", "bottom"]
 
 
+RATE = r"1/[1-9]\d{0,3}"  # one false finding per n healthy scans
+
+
 def _threshold(value: Any) -> float | str:
-    """Accept 5.0 or "5.0" (in the score's own unit) or "p90" (a percentile of healthy values)."""
+    """Accept 5.0 or "5.0" (in the score's own unit), "p90" (a percentile of healthy values) or "1/3" (`RATE`)."""
     text = str(value).strip().lower()
+    if re.fullmatch(RATE, text):
+        return text
     if re.fullmatch(r"p\d+(\.\d+)?", text) and float(text[1:]) <= 100:
         return text
     try:
@@ -93,10 +98,32 @@ class Settings(BaseModel):
         "place (place), or that with NLL and a linear model added (fused). Plain where the model knows no places.",
     )
     flag_voxels: Threshold = Field(
-        "p99.95",
+        "1/1",
         title="Flag voxels",
-        description="Voxels whose pixel score exceeds this are shown as flagged.",
+        description="Voxels whose pixel score exceeds this are flagged; connected, they are findings. 1/3: so that one "
+        "false finding is to be expected in three healthy scans.",
         json_schema_extra={"unit": "SD"},
+    )
+    median: bool = Field(
+        False,
+        title="Median 5×5×5",
+        description="Smooth the pixel score by a median before voxels are flagged; thin findings go.",
+    )
+    erode: float = Field(
+        0.0,
+        ge=0.0,
+        le=12.0,
+        title="Erode mask",
+        description="Leave out findings at the rim of the brain, so deep; what reaches deeper keeps its deeper part.",
+        json_schema_extra={"unit": "mm"},
+    )
+    least_ml: float = Field(
+        0.08,
+        ge=0.0,
+        le=5.0,
+        title="Smallest finding",
+        description="Findings of less volume are left out.",
+        json_schema_extra={"unit": "mL"},
     )
     flag_slices: Threshold = Field(
         "p95",
@@ -133,6 +160,13 @@ class Settings(BaseModel):
         title="Slice range",
         description="First and last slice of the model's grid to analyse; all when empty.",
     )
+
+    @field_validator("lambda_s", "lambda_p", "flag_slices")
+    @classmethod
+    def _no_rate(cls, value: float | str) -> float | str:
+        if isinstance(value, str) and "/" in value:
+            raise ValueError("findings are of voxels; give a number ≥ 0, or a healthy percentile such as p90")
+        return value
 
 
 def settings_from(given: dict[str, Any]) -> Settings:

@@ -22,6 +22,7 @@ FLOORS = [
     {"bundle"},
     {"detectors", "brainmask", "maps"},
     {"explorer"},
+    {"findings"},
     {"sheet", "scoring", "train", "evaluate"},
     {"ui"},
     {"cli", "__main__"},

@@ -68,3 +68,17 @@ def test_resolve_gives_units(calibration):
 def test_tables_must_be_whole(calibration):
     with pytest.raises(ValidationError, match="every table"):
         Calibration.model_validate(calibration.model_dump() | {"nll": [1.0]})
+
+
+def test_a_rate_of_false_findings_is_a_threshold(calibration):
+    kind = "light 3d plain"
+    one, third = (calibration.value("pixel_score", rate, kind=kind) for rate in ("1/1", "1/3"))
+    assert one < third
+    assert calibration.findings_per_scan(one, kind=kind) == pytest.approx(1, abs=0.05)
+    assert calibration.findings_per_scan(third, kind=kind) == pytest.approx(1 / 3, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["lambda_s", "lambda_p", "flag_slices"])
+def test_a_rate_of_findings_is_no_threshold_of_codes(name):
+    with pytest.raises(ValidationError, match="findings are of voxels"):
+        Settings(**{name: "1/3"})

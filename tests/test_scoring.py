@@ -10,7 +10,7 @@ from scipy import ndimage
 import napari_vqad
 from napari_vqad.errors import InputError
 from napari_vqad.io.nifti import read_scan
-from napari_vqad.scoring import FILES, has_screen, score
+from napari_vqad.scoring import FILES, TABLE, has_screen, score
 from napari_vqad.settings import Settings
 
 QUICK = Settings(n_restorations=2, method="light")
@@ -50,7 +50,7 @@ def result(oblique, tiny_bundle, tmp_path_factory):
 
 def test_writes_all_its_files_and_leaves_others(result):
     _, out = result
-    names = {f"{name}.nii.gz" for name in FILES} | {"sheet.png", "result.json", "mine.txt"}
+    names = {f"{name}.nii.gz" for name in FILES} | {"sheet.png", "result.json", TABLE, "mine.txt"}
     assert {f.name for f in out.iterdir()} == names
     assert (out / "mine.txt").read_text() == "keep me"
 
@@ -108,6 +108,7 @@ def test_three_lines_of_a_notebook(head, tiny_bundle):
     assert found.map("flagged").shape == volume.voxels.shape
     assert len(found.sheet().axes) > 6
     assert "slices" in found.summary()
+    assert f"{len(found.findings())} finding" in found.summary()
 
 
 def test_failure_leaves_nothing_behind(oblique, tiny_bundle, tmp_path, monkeypatch):
@@ -163,4 +164,11 @@ def test_a_model_of_two_levels_scores_a_scan(oblique, tiny_two, tmp_path):
     other = done.explorer.map("nll").copy()
     done.explorer.change(settings.model_copy(update={"level": "all"}))
     assert (done.explorer.map("nll") != other).any()
-    assert {p.name for p in tmp_path.iterdir()} == {*(f"{n}.nii.gz" for n in FILES), "sheet.png", "result.json"}
+    assert {p.name for p in tmp_path.iterdir()} == {*(f"{n}.nii.gz" for n in FILES), "sheet.png", "result.json", TABLE}
+
+
+def test_findings_in_numbers_and_table_agree(result):
+    done, out = result
+    found = json.loads((out / "result.json").read_text())["findings"]
+    lines = (out / TABLE).read_text().splitlines()
+    assert len(found) == len(lines) - 1 == len(done.findings())

@@ -54,7 +54,7 @@ def examine(bundle: Bundle, settings: Settings, scan: Path, mask: Path | None, l
     if label is None:
         return Found(name, len(found), None, np.nan, np.nan, grid.note)
     lesion = grid.from_scan(read_mask(label, volume)) > 0
-    rank = next((i for i, f in enumerate(found, start=1) if (f.where & lesion).any()), 0)
+    rank = next((i for i, f in enumerate(found, start=1) if (f.inside & lesion[f.box]).any()), 0)
     flagged = score > threshold
     hit = float((flagged & lesion).sum())
     return Found(name, len(found), rank, hit / max(lesion.sum(), 1), hit / max(flagged.sum(), 1), grid.note)

@@ -21,7 +21,9 @@ def test_pieces_by_their_weight():
     first, second = find(score, 1.0)
     assert (first.voxels, first.peak, first.mass) == (72, 1.5, 108.0)
     assert (second.voxels, second.peak) == (27, 9.0)
-    assert second.where[2, 3, 3]
+    assert second.box == (slice(1, 4), slice(2, 5), slice(2, 5))
+    assert second.inside.all()
+    assert (second.indices.min(0).tolist(), second.indices.max(0).tolist()) == ([1, 2, 2], [3, 4, 4])
     assert count(score > 1.0) == 2
     assert find(score, 60.0) == []
 

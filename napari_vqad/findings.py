@@ -1,0 +1,136 @@
+"""Findings in a patient's terms: where, how large, how unlikely; for tables, reports and files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vqad.explorer import Explorer
+from napari_vqad.grid import Grid
+from napari_vqad.scores.findings import Piece, pieces_of
+from napari_vqad.volume import Volume
+
+Side = Literal["right", "left", "midline"]
+MIDLINE = 5.0  # mm; a finding whose middle is nearer to the midline is on neither side
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding of a scan.
+
+    Attributes:
+        number: from 1, the weightiest (sum of its scores) first.
+        side: the patient's.
+        centre: scanner mm to the patient's Right, Anterior and Superior, of the voxel of the piece that is nearest to
+            its centroid; so it lies within, whatever the shape.
+        slices: first and last slice of the model's grid.
+        ml: volume.
+        peak, mean: pixel score, in the unit of its map.
+        nll: highest NLL of its voxels, nats.
+        piece: its voxels on the grid.
+    """
+
+    number: int
+    side: Side
+    centre: tuple[float, float, float]
+    slices: tuple[int, int]
+    ml: float
+    peak: float
+    mean: float
+    nll: float
+    piece: Piece
+
+    @property
+    def where(self) -> str:
+        """The centre in words: "R 32 A 10 S 55 mm"."""
+        return in_words(self.centre)
+
+
+def findings(explorer: Explorer) -> list[Finding]:
+    """The pieces of what is flagged in the scan that the explorer holds, the weightiest first."""
+    volume, grid = explorer.volume, explorer.grid
+    assert volume is not None  # a bare grid belongs to no patient
+    pieces = pieces_of(explorer.map("flagged") > 0, explorer.map("pixel_score"), least=1)
+    nll, middle = explorer.map("nll"), _midline(grid)
+    return [_of_patient(number, piece, grid, volume, nll, middle) for number, piece in enumerate(pieces, start=1)]
+
+
+def in_words(mm: Iterable[float]) -> str:
+    """Scanner mm (R, A, S) as letters of the side that they lie on: (−32, 10, 55) is "L 32 A 10 S 55 mm"."""
+    parts = [f"{pair[v < 0]} {abs(v):.0f}" for pair, v in zip(("RL", "AP", "SI"), mm, strict=True)]
+    return " ".join(parts) + " mm"
+
+
+def scanner_mm(volume: Volume, grid: Grid, index: NDArray) -> NDArray:
+    """(…, 3) indices of the grid (slice, row, column) → scanner mm (R, A, S), along oblique axes, too."""
+    to_voxel = np.linalg.inv(volume.frame.to_mm) @ grid.placement
+    return _apply(volume.affine @ to_voxel, grid.axes_index(index))
+
+
+def _of_patient(number: int, piece: Piece, grid: Grid, volume: Volume, nll: NDArray, middle: float) -> Finding:
+    index = piece.indices
+    centroid = index.mean(0)
+    nearest = index[((index - centroid) ** 2).sum(1).argmin()]
+    r, a, s = (float(v) for v in scanner_mm(volume, grid, nearest))
+    off = (grid.axes_index(centroid)[0] - middle) * np.linalg.norm(grid.placement[:3, 0])
+    side: Side = "midline" if abs(off) < MIDLINE else "right" if off > 0 else "left"
+    slices = piece.box[0]
+    return Finding(
+        number,
+        side,
+        (r, a, s),
+        (slices.start, slices.stop - 1),
+        piece.voxels * grid.voxel_ml,
+        piece.peak,
+        piece.mean,
+        float(nll[piece.box][piece.inside].max()),
+        piece,
+    )
+
+
+def _midline(grid: Grid) -> float:
+    """Index along the grid's axis to the right: the template's middle, or that between the mask's sides."""
+    if grid.aligned:
+        return (grid.to_axes(grid.mask).shape[0] - 1) / 2
+    r = grid.axes_index(np.argwhere(grid.mask))[:, 0]
+    return float((r.min() + r.max()) / 2)
+
+
+def _apply(affine: NDArray, index: NDArray) -> NDArray:
+    return index @ affine[:3, :3].T + affine[:3, 3]
+
+
+COLUMNS = ("number", "side", "r_mm", "a_mm", "s_mm", "first_slice", "last_slice", "ml", "peak", "mean", "nll_peak_nats")
+
+
+def as_rows(found: list[Finding]) -> list[dict]:
+    """Plain data, for JSON and CSV; keys as in `COLUMNS`."""
+    return [
+        dict(
+            zip(
+                COLUMNS,
+                (f.number, f.side, *(round(v, 1) for v in f.centre), *f.slices, *(round(v, 3) for v in _sizes(f))),
+                strict=True,
+            )
+        )
+        for f in found
+    ]
+
+
+def as_csv(found: list[Finding]) -> str:
+    """A table with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(as_rows(found))
+    return text.getvalue()
+
+
+def _sizes(f: Finding) -> tuple[float, float, float, float]:
+    return f.ml, f.peak, f.mean, f.nll
