@@ -34,6 +34,7 @@ class Finding:
         peak, mean: pixel score, in the unit of its map.
         nll: highest NLL of its voxels, nats.
         piece: its voxels on the grid.
+        top: grid index of the voxel with the peak score. At another threshold a piece grows or shrinks about it.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Finding:
     mean: float
     nll: float
     piece: Piece
+    top: tuple[int, int, int]
 
     @property
     def where(self) -> str:
@@ -57,8 +59,8 @@ def findings(explorer: Explorer) -> list[Finding]:
     volume, grid = explorer.volume, explorer.grid
     assert volume is not None  # a bare grid belongs to no patient
     pieces = pieces_of(explorer.map("flagged") > 0, explorer.map("pixel_score"), least=1)
-    nll, middle = explorer.map("nll"), _midline(grid)
-    return [_of_patient(number, piece, grid, volume, nll, middle) for number, piece in enumerate(pieces, start=1)]
+    make = _Patient(volume, grid, explorer.map("pixel_score"), explorer.map("nll"), _midline(grid)).finding
+    return [make(number, piece) for number, piece in enumerate(pieces, start=1)]
 
 
 def in_words(mm: Iterable[float]) -> str:
@@ -73,25 +75,36 @@ def scanner_mm(volume: Volume, grid: Grid, index: NDArray) -> NDArray:
     return _apply(volume.affine @ to_voxel, grid.axes_index(index))
 
 
-def _of_patient(number: int, piece: Piece, grid: Grid, volume: Volume, nll: NDArray, middle: float) -> Finding:
-    index = piece.indices
-    centroid = index.mean(0)
-    nearest = index[((index - centroid) ** 2).sum(1).argmin()]
-    r, a, s = (float(v) for v in scanner_mm(volume, grid, nearest))
-    off = (grid.axes_index(centroid)[0] - middle) * np.linalg.norm(grid.placement[:3, 0])
-    side: Side = "midline" if abs(off) < MIDLINE else "right" if off > 0 else "left"
-    slices = piece.box[0]
-    return Finding(
-        number,
-        side,
-        (r, a, s),
-        (slices.start, slices.stop - 1),
-        piece.voxels * grid.voxel_ml,
-        piece.peak,
-        piece.mean,
-        float(nll[piece.box][piece.inside].max()),
-        piece,
-    )
+@dataclass(frozen=True)
+class _Patient:
+    """What a piece of the grid is measured in."""
+
+    volume: Volume
+    grid: Grid
+    score: NDArray
+    nll: NDArray
+    middle: float
+
+    def finding(self, number: int, piece: Piece) -> Finding:
+        grid, indices, slices = self.grid, piece.indices, piece.box[0]
+        centroid = indices.mean(0)
+        nearest = indices[((indices - centroid) ** 2).sum(1).argmin()]
+        r, a, s = (float(v) for v in scanner_mm(self.volume, grid, nearest))
+        off = (grid.axes_index(centroid)[0] - self.middle) * np.linalg.norm(grid.placement[:3, 0])
+        side: Side = "midline" if abs(off) < MIDLINE else "right" if off > 0 else "left"
+        x, y, z = (int(v) for v in indices[self.score[piece.box][piece.inside].argmax()])
+        return Finding(
+            number,
+            side,
+            (r, a, s),
+            (slices.start, slices.stop - 1),
+            piece.voxels * grid.voxel_ml,
+            piece.peak,
+            piece.mean,
+            float(self.nll[piece.box][piece.inside].max()),
+            piece,
+            (x, y, z),
+        )
 
 
 def _midline(grid: Grid) -> float:

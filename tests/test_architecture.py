@@ -22,7 +22,7 @@ FLOORS = [
     {"bundle"},
     {"detectors", "brainmask", "maps"},
     {"explorer"},
-    {"findings"},
+    {"findings", "review"},
     {"sheet", "scoring", "train", "evaluate"},
     {"ui"},
     {"cli", "__main__"},

@@ -30,9 +30,11 @@ from napari_vqad.ui.legend import Legend
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
 from napari_vqad.ui.session import Order, Session
+from napari_vqad.ui.worklist import Worklist
 
 SECTIONS = {
     "Thresholds": ("lambda_s", "lambda_p", "flag_slices", "flag_voxels"),
+    "Findings": ("least_ml", "median", "erode"),
     "Restoration": ("method", "n_restorations", "k", "seed"),
     "More": ("score", "pooling", "level", "distance", "paper_faithful", "axis", "slices"),
 }
@@ -40,6 +42,7 @@ OPEN_AT_FIRST = ("Thresholds", "Restoration")
 SCORES: dict[str, Score] = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
 # Letters that no layer type of napari takes for itself: its keys come before the viewer's.
 NEXT, PREVIOUS, ORIGINAL = ".", ",", "H"
+NEXT_FINDING, PREVIOUS_FINDING = "N", "B"
 
 
 class ExplorerDock(QScrollArea):
@@ -75,6 +78,7 @@ class ExplorerDock(QScrollArea):
         column.addWidget(notice)
         column.addStretch(1)
 
+        self.worklist: Worklist | None = None
         self._listen()
         self._list_layers()
         self._show_settings()
@@ -148,6 +152,14 @@ class ExplorerDock(QScrollArea):
         row.addWidget(self.previous)
         row.addWidget(self.count, 1)
         row.addWidget(self.next)
+        self.findings = QToolButton()
+        self.findings.setText("Findings")
+        self.findings.setCheckable(True)
+        self.findings.setToolTip(
+            "List what is flagged, piece by piece, to go there and to accept or reject it "
+            f"(keys {NEXT_FINDING} and {PREVIOUS_FINDING}: next and previous)."
+        )
+        row.addWidget(self.findings)
         column.addWidget(self.profile)
         column.addLayout(row)
 
@@ -179,6 +191,7 @@ class ExplorerDock(QScrollArea):
         self.original.pressed.connect(lambda: self._hold(True))
         self.original.released.connect(lambda: self._hold(False))
         self.profile.chosen.connect(session.go_to)
+        self.findings.toggled.connect(self._on_findings)
         self.previous.clicked.connect(lambda: session.go_to_flagged(-1))
         self.next.clicked.connect(lambda: session.go_to_flagged(1))
         session.opened.connect(self._on_opened)
@@ -191,6 +204,8 @@ class ExplorerDock(QScrollArea):
         layers.events.removed.connect(self._list_layers)
         self.viewer.bind_key(NEXT, lambda _viewer: session.go_to_flagged(1), overwrite=True)
         self.viewer.bind_key(PREVIOUS, lambda _viewer: session.go_to_flagged(-1), overwrite=True)
+        self.viewer.bind_key(NEXT_FINDING, lambda _viewer: self._step_findings(1), overwrite=True)
+        self.viewer.bind_key(PREVIOUS_FINDING, lambda _viewer: self._step_findings(-1), overwrite=True)
         self.viewer.bind_key(ORIGINAL, self._while_held, overwrite=True)
 
     def _while_held(self, _viewer: Viewer):  # napari calls a generator at press and again at release
@@ -240,6 +255,27 @@ class ExplorerDock(QScrollArea):
             self.legend.show_scale((0.0, 0.0), "", 0.0)
             return
         self.legend.show_scale(board.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
+
+    def _on_findings(self, on: bool) -> None:
+        """Open the list below the canvas, or put it away; verdicts stay."""
+        self.session.reviewing = on
+        if on and self.worklist is None:
+            self.worklist = Worklist(self.session.review)
+            self.worklist.gone_to.connect(self.session.show_finding)
+            self._shelf = self.viewer.window.add_dock_widget(self.worklist, name="Findings", area="bottom")
+            self._shelf.visibilityChanged.connect(self._on_shelf)
+        if self.worklist is not None:
+            self._shelf.setVisible(on)
+        self.session.list_findings()
+
+    def _on_shelf(self, seen: bool) -> None:
+        if not seen and self.findings.isChecked() and self._shelf.isHidden():
+            self.findings.setChecked(False)
+
+    def _step_findings(self, step: int) -> None:
+        self.findings.setChecked(True)
+        if self.worklist is not None:
+            self.worklist.step(step)
 
     def _on_beside(self, on: bool) -> None:
         self.viewer.canvas.grid.enabled = on

@@ -70,6 +70,13 @@ def point_of(grid: Grid, index: int) -> float:
     return SIGN[grid.kind] * grid.mm_of(index)
 
 
+def world_of(volume: Volume, mm: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Scanner mm (R, A, S) → the point of the world where it is shown: along the axes of an oblique scan, too."""
+    index = np.linalg.inv(volume.affine) @ [*mm, 1.0]
+    r, a, s = (SIGN[volume.kind] * float(v) for v in (volume.frame.to_mm @ index)[:3])
+    return s, a, r
+
+
 def with_units(layer: Any) -> None:
     """Give a scan's layer the units of all others: one without, as other readers leave it, takes them from all."""
     layer.units, layer.axis_labels = UNITS[kind_of(layer)], AXES[kind_of(layer)]

@@ -20,8 +20,10 @@ from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer, Progress
+from napari_vqad.findings import Finding, findings
 from napari_vqad.grid import check_kind
 from napari_vqad.io.nifti import read_mask
+from napari_vqad.review import Review
 from napari_vqad.settings import Settings
 from napari_vqad.ui import frame
 from napari_vqad.ui.board import Board
@@ -68,6 +70,8 @@ class Session:
         self.explorer: Explorer | None = None
         self.note = ""
         self.board = Board(viewer)
+        self.review = Review()
+        self.reviewing = False  # is the list of findings to be seen?
         self._bundle: Bundle | None = None
         self._device = ""
         self._runner = Runner(self.advanced.emit)
@@ -99,6 +103,7 @@ class Session:
             self.redraw()
             if axis_changed:
                 self.advanced.emit("Another scan axis: press Analyse.")
+            self.list_findings()
         self.settled.emit()
 
     def _give_settings(self) -> bool:
@@ -151,6 +156,22 @@ class Session:
         beyond = flagged[flagged > now] if step > 0 else flagged[flagged < now][::-1]
         self.go_to(int(beyond[0] if len(beyond) else flagged[0 if step > 0 else -1]))
 
+    # ---- findings -------------------------------------------------------------------------------------------------
+
+    def list_findings(self) -> None:
+        """Bring the list of findings up to date, if it is seen; that of a scan whose maps are not all there waits."""
+        explorer = self.explorer
+        if self.reviewing and explorer is not None and explorer.grid.kind == "head" and explorer.complete:
+            self.review.take(findings(explorer))
+
+    def show_finding(self, finding: Finding) -> None:
+        """Bring its centre into view, in the middle of the canvas."""
+        if self.explorer is None or self.explorer.volume is None:
+            return
+        world = frame.world_of(self.explorer.volume, finding.centre)
+        self.viewer.dims.set_point(range(3), world)
+        self.viewer.scene.camera.center = world
+
     def _on_point(self) -> None:
         if self.explorer is not None:
             self.explorer.focus = frame.slice_at(self.explorer.grid, self.viewer.dims.point)
@@ -183,6 +204,7 @@ class Session:
         self.settings = news.explorer.bundle.known(self.settings)
         self.note = " ".join([news.note, *news.explorer.grid.remarks])
         self.board.open(news.explorer, news.mask)
+        self.review.clear()
         self._give_settings()
         self._on_point()
         self.opened.emit()
@@ -227,6 +249,7 @@ class Session:
                 self._work()
             elif self.explorer is not None and on_step == self._on_progress:
                 self.advanced.emit("Ready.")
+                self.list_findings()
                 self.settled.emit()
 
         self._runner.start(steps, on_step, ended)

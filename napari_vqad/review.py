@@ -1,0 +1,74 @@
+"""A reader's verdicts on the findings of a scan: accepted, rejected, a note; all that was said can be taken back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from psygnal import Signal
+
+from napari_vqad.findings import Finding
+
+Verdict = Literal["open", "accepted", "rejected"]
+Place = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Word:
+    """What was said of one finding."""
+
+    verdict: Verdict = "open"
+    note: str = ""
+
+
+class Review:
+    """Verdicts by the place of a finding's peak, so that they stay when a threshold moves and pieces grow or shrink.
+
+    Attributes:
+        found: the findings as they are now, the weightiest first.
+    """
+
+    changed = Signal()  # other findings, or another word on one
+
+    def __init__(self) -> None:
+        self.found: list[Finding] = []
+        self._words: dict[Place, Word] = {}
+        self._said: list[tuple[Place, Word]] = []  # place, and what stood there before
+
+    def take(self, found: list[Finding]) -> None:
+        """Other findings of the same scan; what was said of those that stay, stays."""
+        self.found = found
+        self.changed.emit()
+
+    def clear(self) -> None:
+        """Another scan: nothing was said of it yet."""
+        self.found, self._words, self._said = [], {}, []
+        self.changed.emit()
+
+    def word(self, finding: Finding) -> Word:
+        """What was said of it."""
+        return self._words.get(finding.top, Word())
+
+    def judge(self, finding: Finding, verdict: Verdict) -> None:
+        """Accept or reject; the same verdict again takes it back."""
+        before = self.word(finding)
+        self._say(finding, replace(before, verdict="open" if before.verdict == verdict else verdict))
+
+    def remark(self, finding: Finding, note: str) -> None:
+        """Write a note on it."""
+        if note != self.word(finding).note:
+            self._say(finding, replace(self.word(finding), note=note))
+
+    def undo(self) -> bool:
+        """Take the last word back; False when there is none."""
+        if not self._said:
+            return False
+        place, before = self._said.pop()
+        self._words[place] = before
+        self.changed.emit()
+        return True
+
+    def _say(self, finding: Finding, word: Word) -> None:
+        self._said.append((finding.top, self.word(finding)))
+        self._words[finding.top] = word
+        self.changed.emit()

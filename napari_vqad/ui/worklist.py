@@ -1,0 +1,223 @@
+"""The worklist: a table of findings, the weightiest first; a click or Enter goes there, keys accept and reject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QSortFilterProxyModel,
+    Qt,
+    Signal,
+)
+from qtpy.QtGui import QColor, QKeyEvent, QKeySequence
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QTableView,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_vqad.findings import Finding
+from napari_vqad.review import Review, Word
+
+ACCEPT, REJECT, UNDO = "A", "X", "Ctrl+Z"
+MANY = 100  # findings, from which the threshold is too low to be of use
+COLOURS = {"accepted": QColor("#ff9f1c"), "rejected": QColor("#8a8a92")}
+Index = QModelIndex | QPersistentModelIndex
+
+# Title, what it says of a finding, how it is written.
+COLUMNS: tuple[tuple[str, Callable[[Finding, Word], Any], str, str], ...] = (
+    ("No.", lambda f, w: f.number, "{}", "The weightiest first: by the sum of its scores."),
+    ("Side", lambda f, w: f.side, "{}", "The patient's side."),
+    (
+        "Centre",
+        lambda f, w: f.where,
+        "{}",
+        "Scanner coordinates of its middle: right or left, front or back, up or down.",
+    ),
+    ("mL", lambda f, w: f.ml, "{:.2f}", "Volume."),
+    ("Peak", lambda f, w: f.peak, "{:.1f}", "Highest pixel score."),
+    ("Mean", lambda f, w: f.mean, "{:.1f}", "Mean pixel score."),
+    ("NLL peak (nats)", lambda f, w: f.nll, "{:.1f}", "NLL of its least likely code."),
+    (
+        "Verdict",
+        lambda f, w: w.verdict,
+        "{}",
+        f"Yours: {ACCEPT} accepts, {REJECT} rejects, the same key takes it back.",
+    ),
+    ("Note", lambda f, w: w.note, "{}", "Yours: double-click to write."),
+)
+NOTE = len(COLUMNS) - 1
+SORTED_BY = Qt.ItemDataRole.UserRole
+
+
+class Table(QAbstractTableModel):
+    """A review as rows; what is not seen is not made, so that thousands of findings are as quick as ten."""
+
+    def __init__(self, review: Review, parent: QObject) -> None:
+        super().__init__(parent)
+        self.review = review
+        self._known: list[Finding] = []
+
+    def refresh(self) -> None:
+        """Show the review as it is; the same findings keep their rows, and the choice among them."""
+        if self.review.found is not self._known:
+            self.beginResetModel()
+            self._known = self.review.found
+            self.endResetModel()
+        elif self._known:
+            self.dataChanged.emit(self.index(0, 0), self.index(len(self._known) - 1, NOTE))
+
+    def rowCount(self, parent: Index | None = None) -> int:  # noqa: N802, D102
+        return 0 if parent is not None and parent.isValid() else len(self._known)
+
+    def columnCount(self, parent: Index | None = None) -> int:  # noqa: N802, D102
+        return 0 if parent is not None and parent.isValid() else len(COLUMNS)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: D102
+        finding = self._known[index.row()]
+        word = self.review.word(finding)
+        _, value, form, _ = COLUMNS[index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return form.format(value(finding, word))
+        if role in (SORTED_BY, Qt.ItemDataRole.EditRole):
+            return value(finding, word)
+        if role == Qt.ItemDataRole.ForegroundRole:
+            return COLOURS.get(word.verdict)
+        if role == Qt.ItemDataRole.TextAlignmentRole and not isinstance(value(finding, word), str):
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:  # noqa: N802, D102
+        if index.column() != NOTE or role != Qt.ItemDataRole.EditRole:
+            return False
+        self.review.remark(self._known[index.row()], str(value).strip())
+        return True
+
+    def flags(self, index: Index) -> Qt.ItemFlag:  # noqa: D102
+        known = super().flags(index)
+        return known | Qt.ItemFlag.ItemIsEditable if index.column() == NOTE else known
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: N802, D102
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        title, _, _, tip = COLUMNS[section]
+        return {Qt.ItemDataRole.DisplayRole: title, Qt.ItemDataRole.ToolTipRole: tip}.get(Qt.ItemDataRole(role))
+
+
+class Rows(QTableView):
+    """A table whose rows are judged by keys; typing does not search, as it would in other tables."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: dict[str, Callable[[], object]] = {}
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802, D102
+        pressed = QKeySequence(event.keyCombination()).toString()
+        if act := self.keys.get(pressed):
+            act()
+        else:
+            super().keyPressEvent(event)
+
+
+class Worklist(QWidget):
+    """The table with its buttons."""
+
+    gone_to = Signal(object)  # the finding that the person wants to see
+
+    def __init__(self, review: Review) -> None:
+        super().__init__()
+        self.review = review
+        self.table = Table(review, self)
+        self.order = QSortFilterProxyModel(self)
+        self.order.setSourceModel(self.table)
+        self.order.setSortRole(SORTED_BY)
+        self.view = Rows()
+        self.view.setModel(self.order)
+        self.view.setSortingEnabled(True)
+        self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.view.verticalHeader().hide()
+        self.view.verticalHeader().setDefaultSectionSize(22)
+        header = self.view.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        header.setStretchLastSection(True)
+        for place, width in enumerate((44, 70, 150, 56, 56, 56, 112, 80)):
+            self.view.setColumnWidth(place, width)
+        self.words = QLabel("")
+        self.words.setWordWrap(True)
+        accept, reject = (lambda: self.judge("accepted")), (lambda: self.judge("rejected"))
+        row = QHBoxLayout()
+        row.addWidget(self.words, 1)
+        for text, tip, act in (
+            (f"Accept ({ACCEPT})", "It is a finding; once more takes it back.", accept),
+            (f"Reject ({REJECT})", "It is none; once more takes it back.", reject),
+            (f"Undo ({UNDO})", "Take back the last verdict or note.", review.undo),
+        ):
+            button = QToolButton()
+            button.setText(text)
+            button.setToolTip(tip)
+            button.clicked.connect(act)
+            row.addWidget(button)
+        self.view.keys = {ACCEPT: accept, REJECT: reject, UNDO: review.undo}
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 4, 6, 4)
+        column.addLayout(row)
+        column.addWidget(self.view, 1)
+        self.view.activated.connect(self._go)
+        self.view.clicked.connect(self._go)
+        review.changed.connect(self.refresh)
+        self.refresh()
+
+    def chosen(self) -> Finding | None:
+        """The finding whose row is chosen."""
+        index = self.view.currentIndex()
+        return self.review.found[self.order.mapToSource(index).row()] if index.isValid() else None
+
+    def choose(self, finding: Finding) -> None:
+        """Choose its row."""
+        row = self.review.found.index(finding)
+        self.view.setCurrentIndex(self.order.mapFromSource(self.table.index(row, 0)))
+
+    def step(self, by: int) -> None:
+        """Choose the next (1) or previous (−1) row in the order shown, round the end, and go there."""
+        rows = self.order.rowCount()
+        if rows:
+            now = self.view.currentIndex()
+            row = (now.row() + by) % rows if now.isValid() else (0 if by > 0 else rows - 1)
+            self.view.setCurrentIndex(self.order.index(row, 0))
+            self._go(now)
+
+    def judge(self, verdict: str) -> None:
+        """Accept or reject the chosen finding."""
+        finding = self.chosen()
+        if finding is not None:
+            self.review.judge(finding, "accepted" if verdict == "accepted" else "rejected")
+
+    def refresh(self) -> None:
+        """Bring the table up to date."""
+        self.table.refresh()
+        n = len(self.review.found)
+        if not n:
+            self.words.setText("Nothing is flagged.")
+        elif n > MANY:
+            self.words.setText(f"{n} findings: the threshold for voxels is low.")
+        else:
+            self.words.setText(
+                f"{n} finding{'s' if n > 1 else ''}, {sum(f.ml for f in self.review.found):.1f} mL in all"
+            )
+
+    def _go(self, _index: Index) -> None:
+        finding = self.chosen()
+        if finding is not None:
+            self.gone_to.emit(finding)

@@ -1,0 +1,147 @@
+"""The worklist in a real viewer: to a finding by click and key, verdicts and notes by keys, undo."""
+
+import time
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
+
+from napari_vqad.findings import Finding, findings
+from napari_vqad.review import Review
+from napari_vqad.scores.findings import find
+from napari_vqad.ui.dock import NEXT_FINDING, PREVIOUS_FINDING
+from napari_vqad.ui.worklist import ACCEPT, COLUMNS, MANY, NOTE, REJECT, Worklist
+
+
+def canvas_of(dock) -> QWidget:
+    """The widget that hears the keys of the viewer."""
+    return next(w for w in dock.window().findChildren(QWidget) if "CanvasBackend" in type(w).__name__)
+
+
+@pytest.fixture
+def listed(explored, idle):
+    """The dock with its list of findings open, and more than one in it."""
+    explored.session.change(pooling="none", least_ml=0.0)
+    idle(explored)
+    explorer = explored.session.explorer
+    high = float(np.percentile(explorer.map("pixel_score")[explorer.grid.mask], 98))
+    explored.session.change(flag_voxels=high)
+    idle(explored)
+    explored.findings.setChecked(True)
+    assert len(explored.session.review.found) > 1
+    return explored
+
+
+def texts(worklist, column):
+    order = worklist.order
+    return [order.data(order.index(row, column)) for row in range(order.rowCount())]
+
+
+def test_the_list_is_what_is_flagged(listed):
+    worklist, session = listed.worklist, listed.session
+    assert worklist.isVisible()
+    assert texts(worklist, 0) == [str(n) for n in range(1, len(session.review.found) + 1)]
+    total = sum(f.piece.voxels for f in session.review.found)
+    assert total == session.explorer.map("flagged").sum()
+    assert f"{len(session.review.found)} finding" in worklist.words.text()
+
+
+def test_it_follows_the_threshold(listed, idle):
+    before = len(listed.session.review.found)
+    listed.session.change(least_ml=1.0)
+    idle(listed)
+    assert len(listed.session.review.found) < before
+    assert [f.top for f in listed.session.review.found] == [f.top for f in findings(listed.session.explorer)]
+
+
+def test_sorted_by_numbers_and_not_by_letters(listed):
+    worklist = listed.worklist
+    volume = next(i for i, c in enumerate(COLUMNS) if c[0] == "mL")
+    worklist.view.sortByColumn(volume, Qt.SortOrder.AscendingOrder)
+    sizes = [float(t) for t in texts(worklist, volume)]
+    assert sizes == sorted(sizes)
+
+
+def test_a_click_goes_there(listed, qtbot):
+    worklist, viewer = listed.worklist, listed.viewer
+    row = worklist.order.rowCount() - 1
+    index = worklist.order.index(row, 0)
+    worklist.view.scrollTo(index)
+    qtbot.mouseClick(worklist.view.viewport(), Qt.MouseButton.LeftButton, pos=worklist.view.visualRect(index).center())
+    finding = worklist.chosen()
+    assert finding is listed.session.review.found[row]
+    r, a, s = finding.centre
+    np.testing.assert_allclose(viewer.dims.point, (-s, -a, -r), atol=2.1)  # the slider stops at slices of 4 mm
+    np.testing.assert_allclose(viewer.scene.camera.center[1:], (-a, -r), atol=1e-3)
+
+
+def test_next_and_previous_by_keys_on_the_canvas(listed, qtbot):
+    worklist, canvas = listed.worklist, canvas_of(listed)
+    seen = []
+    worklist.gone_to.connect(lambda f: seen.append(f.number))
+    for key in (NEXT_FINDING, NEXT_FINDING, PREVIOUS_FINDING, PREVIOUS_FINDING):
+        qtbot.keyClick(canvas, key.lower())
+    assert seen == [1, 2, 1, len(listed.session.review.found)]
+
+
+def test_verdict_note_and_undo_by_keys(listed, qtbot):
+    worklist, review = listed.worklist, listed.session.review
+    first = review.found[0]
+    worklist.choose(first)
+    worklist.view.setFocus()
+    qtbot.keyClick(worklist.view, ACCEPT.lower())
+    assert review.word(first).verdict == "accepted"
+    assert texts(worklist, NOTE - 1)[0] == "accepted"
+    assert worklist.chosen() is first, "the row is lost after a verdict"
+    qtbot.keyClick(worklist.view, REJECT.lower())
+    assert review.word(first).verdict == "rejected"
+    worklist.order.setData(worklist.order.index(0, NOTE), "artefact")
+    assert review.word(first).note == "artefact"
+    for expected in (("rejected", ""), ("accepted", ""), ("open", "")):
+        qtbot.keyClick(worklist.view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        assert (review.word(first).verdict, review.word(first).note) == expected
+
+
+def test_a_verdict_outlives_another_threshold_and_ends_with_the_scan(listed, idle):
+    session = listed.session
+    first = session.review.found[0]
+    session.review.judge(first, "accepted")
+    session.change(flag_voxels=1.05 * session.settings.flag_voxels)
+    idle(listed)
+    same = next(f for f in session.review.found if f.top == first.top)
+    assert session.review.word(same).verdict == "accepted"
+    listed.start()
+    idle(listed)
+    assert session.review.word(same).verdict == "open"
+
+
+def test_put_away_and_taken_out_again(listed):
+    listed.findings.setChecked(False)
+    assert not listed.worklist.isVisible()
+    assert not listed.session.reviewing
+    listed.findings.setChecked(True)
+    assert listed.worklist.isVisible()
+
+
+def test_thousands_are_no_burden(qtbot):
+    """Three thousand rows in a moment, and a word on the threshold."""
+    score = np.zeros((40, 60, 60), np.float32)
+    score[::2, ::2, ::2] = np.random.default_rng(0).uniform(1, 2, (20, 30, 30))
+    started = time.monotonic()
+    found = [
+        Finding(n, "left", (1.0, 2.0, 3.0), (0, 0), 0.1, p.peak, p.mean, 1.0, p, (n, 0, 0))
+        for n, p in enumerate(find(score, 0.5, least=1)[:3000], start=1)
+    ]
+    review = Review()
+    worklist = Worklist(review)
+    qtbot.addWidget(worklist)
+    worklist.show()
+    shown = time.monotonic()
+    review.take(found)
+    worklist.view.sortByColumn(3, Qt.SortOrder.DescendingOrder)
+    qtbot.wait(1)
+    assert len(found) == 3000 > MANY
+    assert "threshold for voxels is low" in worklist.words.text()
+    assert time.monotonic() - shown < 3
+    assert shown - started < 20
