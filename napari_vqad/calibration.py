@@ -58,7 +58,8 @@ class Calibration(BaseModel):
         if not isinstance(threshold, str):
             return float(threshold)
         if "/" in threshold:
-            return self.threshold_of_findings(kind, 1 / float(threshold.split("/")[1]))
+            # No finer than the scans that were looked at can tell.
+            return self.threshold_of_findings(kind, 1 / min(int(threshold.split("/")[1]), self.n_scans))
         return float(np.interp(float(threshold[1:]), self.levels, self._table(score, kind, lambda_s)))
 
     def percentile(self, score: Score, value: float, *, kind: str = "", lambda_s: float = 0.0) -> float:
@@ -81,10 +82,16 @@ class Calibration(BaseModel):
         return self.value("pixel_score", "p50", kind=kind), self.value("pixel_score", "p84", kind=kind)
 
     def threshold_of_findings(self, kind: str, wanted: float = 1.0) -> float:
-        """The pixel score above which a healthy scan has `wanted` findings on average."""
+        """The pixel score above which a healthy scan has `wanted` findings on average.
+
+        Where it never has so many, the 90th percentile: what lies below it nobody would flag.
+        """
         counts, scores = np.array(self.findings[kind]), np.array(self.pixel_score[kind])
         # Findings first rise, then fall with the threshold: the last crossing is meant.
-        last = int(np.flatnonzero(counts > wanted).max(initial=0))
+        more = np.flatnonzero(counts > wanted)
+        if not len(more):
+            return float(np.interp(90.0, self.levels, scores))
+        last = int(more.max())
         if last + 1 == len(scores):
             return float(scores[-1])
         part = (counts[last] - wanted) / max(counts[last] - counts[last + 1], 1e-9)

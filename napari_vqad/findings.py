@@ -16,7 +16,7 @@ from napari_vqad.grid import Grid
 from napari_vqad.scores.findings import Piece, pieces_of
 from napari_vqad.volume import Volume
 
-Side = Literal["right", "left", "midline"]
+Side = Literal["right", "left", "midline", "both"]
 MIDLINE = 5.0  # mm; a finding whose middle is nearer to the midline is on neither side
 
 
@@ -26,13 +26,13 @@ class Finding:
 
     Attributes:
         number: from 1, the weightiest (sum of its scores) first.
-        side: the patient's.
+        side: the patient's, by where its middle is; "both" where it reaches out on either side.
         centre: scanner mm to the patient's Right, Anterior and Superior, of the voxel of the piece that is nearest to
             its centroid; so it lies within, whatever the shape.
         slices: first and last slice of the model's grid.
         ml: volume.
         peak, mean: pixel score, in the unit of its map.
-        nll: highest NLL of its voxels, nats.
+        nll: highest NLL within it as the map shows it, nats.
         piece: its voxels on the grid.
         top: grid index of the voxel with the peak score. At another threshold a piece grows or shrinks about it.
     """
@@ -90,8 +90,10 @@ class _Patient:
         centroid = indices.mean(0)
         nearest = indices[((indices - centroid) ** 2).sum(1).argmin()]
         r, a, s = (float(v) for v in scanner_mm(self.volume, grid, nearest))
-        off = (grid.axes_index(centroid)[0] - self.middle) * np.linalg.norm(grid.placement[:3, 0])
-        side: Side = "midline" if abs(off) < MIDLINE else "right" if off > 0 else "left"
+        right = (grid.axes_index(indices)[:, 0] - self.middle) * np.linalg.norm(grid.placement[:3, 0])
+        side: Side = "midline" if abs(right.mean()) < MIDLINE else "right" if right.mean() > 0 else "left"
+        if right.min() < -MIDLINE and right.max() > MIDLINE:
+            side = "both"
         x, y, z = (int(v) for v in indices[self.score[piece.box][piece.inside].argmax()])
         return Finding(
             number,
@@ -119,7 +121,19 @@ def _apply(affine: NDArray, index: NDArray) -> NDArray:
     return index @ affine[:3, :3].T + affine[:3, 3]
 
 
-COLUMNS = ("number", "side", "r_mm", "a_mm", "s_mm", "first_slice", "last_slice", "ml", "peak", "mean", "nll_peak_nats")
+COLUMNS = (
+    "number",
+    "side",
+    "r_mm",
+    "a_mm",
+    "s_mm",
+    "grid_first_slice",
+    "grid_last_slice",
+    "ml",
+    "peak",
+    "mean",
+    "nll_peak_nats",
+)
 
 
 def as_rows(found: list[Finding]) -> list[dict]:

@@ -82,6 +82,11 @@ class Maps:
             for i in (i for i in range(len(grid)) if restorations.shown(i) > j):
                 found[i] = grid.slices[i] - restorations.difference[i][j]
             return found
+        if name == "flagged":
+            return self._flagged(kept)
+        if name == "cleaned":
+            s = kept.settings
+            return clean(self.get("pixel_score", kept), grid.mask, s.median, s.erode / grid.spacing)
         made = self._consolidation
         if name == "restoration":
             difference = made.difference(restorations, kept.wanted, kept.settings).numpy()
@@ -89,7 +94,7 @@ class Maps:
         made.update(restorations, kept.wanted, kept.settings)
         if name == "residual":
             return made.residual.numpy().copy()
-        if name not in MAPS:
+        if name != "pixel_score":
             raise KeyError(name)
         score = made.pixel_score.numpy()
         if kept.scale != "plain":
@@ -99,14 +104,14 @@ class Maps:
             if kept.scale == "fused":
                 score = np.where(within, fuse(score, self.evidence(kept)), np.float32(0))
                 score = level(score, within, kept.healthy) if kept.healthy else score
-        return self._flagged(score, kept).astype(np.uint8) if name == "flagged" else score.copy()
+        return score.copy()
 
-    def _flagged(self, score: np.ndarray, kept: Kept) -> np.ndarray:
-        """bool (n, H, W): what exceeds the threshold after the clean-up that the settings ask for."""
-        grid, settings = self.grid, kept.settings
-        erode = round(settings.erode / grid.spacing)
-        cleaned = clean(score, grid.mask, settings.median, erode)
-        return large(cleaned > kept.flag_voxels, max(1, round(settings.least_ml / grid.voxel_ml)))
+    def _flagged(self, kept: Kept) -> np.ndarray:
+        """uint8 (n, H, W): 1 where the threshold is exceeded, after the clean-up that the settings ask for."""
+        if self.grid.kind == "clip":  # frames have no rim, and no millilitres
+            return (self.get("pixel_score", kept) > kept.flag_voxels).astype(np.uint8)
+        least = max(1, round(kept.settings.least_ml / self.grid.voxel_ml))
+        return large(self.get("cleaned", kept) > kept.flag_voxels, least).astype(np.uint8)
 
     def evidence(self, kept: Kept) -> dict[str, np.ndarray]:
         """The other evidence of a fused score, by place; made anew when NLL has been added."""
@@ -138,5 +143,7 @@ def _made_of(name: str, kept: Kept, j: int) -> Hashable:
     scored = weighed, s.pooling, kept.scale, kept.has_nll.tobytes() if kept.scale == "fused" else None
     if name == "pixel_score":
         return scored
-    cleaned = kept.flag_voxels, s.median, s.erode, s.least_ml
-    return (scored, cleaned) if name == "flagged" else weighed
+    cleaned = scored, s.median, s.erode
+    if name == "cleaned":
+        return cleaned
+    return (cleaned, kept.flag_voxels, s.least_ml) if name == "flagged" else weighed

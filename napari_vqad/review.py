@@ -25,29 +25,37 @@ class Review:
     """Verdicts by the place of a finding's peak, so that they stay when a threshold moves and pieces grow or shrink.
 
     Attributes:
-        found: the findings as they are now, the weightiest first.
+        found: the findings, the weightiest first.
+        note: why they are not those of what is shown, in a sentence; empty when they are.
     """
 
     changed = Signal()  # other findings, or another word on one
 
     def __init__(self) -> None:
         self.found: list[Finding] = []
+        self.note = "Not analysed yet."
         self._words: dict[Place, Word] = {}
         self._said: list[tuple[Place, Word]] = []  # place, and what stood there before
 
     def take(self, found: list[Finding]) -> None:
         """Other findings of the same scan; what was said of those that stay, stays."""
-        self.found = found
+        self.found, self.note = found, ""
+        self.changed.emit()
+
+    def wait(self, note: str) -> None:
+        """The findings are of a state before, for the reason given."""
+        self.note = note
         self.changed.emit()
 
     def clear(self) -> None:
         """Another scan: nothing was said of it yet."""
+        self.note = "Not analysed yet."
         self.found, self._words, self._said = [], {}, []
         self.changed.emit()
 
     def word(self, finding: Finding) -> Word:
         """What was said of it."""
-        return self._words.get(finding.top, Word())
+        return self._words.get(self._place(finding), Word())
 
     def judge(self, finding: Finding, verdict: Verdict) -> None:
         """Accept or reject; the same verdict again takes it back."""
@@ -68,7 +76,13 @@ class Review:
         self.changed.emit()
         return True
 
+    def _place(self, finding: Finding) -> Place:
+        """Where its word is kept: at its peak, or where a peak was that lies within it."""
+        within = [place for place in self._words if place != finding.top and finding.piece.holds(place)]
+        return finding.top if finding.top in self._words or not within else within[0]
+
     def _say(self, finding: Finding, word: Word) -> None:
-        self._said.append((finding.top, self.word(finding)))
-        self._words[finding.top] = word
+        place = self._place(finding)
+        self._said.append((place, self.word(finding)))
+        self._words[place] = word
         self.changed.emit()

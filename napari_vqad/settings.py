@@ -30,7 +30,7 @@ def _threshold(value: Any) -> float | str:
     except ValueError:
         number = -1.0
     if not 0 <= number < float("inf"):
-        raise ValueError("a threshold is a number ≥ 0, or a healthy percentile such as p90")
+        raise ValueError("a threshold is a number ≥ 0, or a healthy percentile such as p90, or, for voxels, 1/n")
     return number
 
 

@@ -78,6 +78,18 @@ def test_a_rate_of_false_findings_is_a_threshold(calibration):
     assert calibration.findings_per_scan(third, kind=kind) == pytest.approx(1 / 3, abs=0.05)
 
 
+def test_a_rate_is_no_finer_than_the_scans_can_tell(calibration):
+    kind = "light 3d plain"
+    third, far = (calibration.value("pixel_score", rate, kind=kind) for rate in ("1/3", "1/1000"))
+    assert third == far  # of three scans
+
+
+def test_where_there_are_never_so_many_the_threshold_is_the_90th_percentile(calibration):
+    kind = "light 3d plain"
+    quiet = calibration.model_copy(update={"findings": {kind: [0.8] * len(LEVELS)}})
+    assert quiet.threshold_of_findings(kind, 1.0) == pytest.approx(quiet.value("pixel_score", "p90", kind=kind))
+
+
 @pytest.mark.parametrize("name", ["lambda_s", "lambda_p", "flag_slices"])
 def test_a_rate_of_findings_is_no_threshold_of_codes(name):
     with pytest.raises(ValidationError, match="findings are of voxels"):

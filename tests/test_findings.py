@@ -72,9 +72,35 @@ def test_in_an_oblique_scan():
 def test_what_straddles_the_middle_is_on_neither_side():
     volume, brain, _ = scan_of(affine_of((0, 1, 2), (1, 1, 1)))
     middle = np.zeros(brain.shape, bool)
-    middle[8:12, 10:13, 8:10] = True
+    middle[9:11, 10:13, 8:10] = True
     (found,) = findings(explored(volume, brain, middle))
     assert found.side == "midline"
+
+
+def test_what_reaches_out_on_either_side_is_on_both():
+    volume, brain, _ = scan_of(affine_of((0, 1, 2), (1, 1, 1)))
+    bridge = np.zeros(brain.shape, bool)
+    bridge[5:15, 10:13, 8:10] = True
+    (found,) = findings(explored(volume, brain, bridge))
+    assert found.side == "both"
+
+
+def test_on_the_left():
+    volume, brain, block = scan_of(affine_of((0, 1, 2), (1, 1, 1)))
+    (found,) = findings(explored(volume, brain, block[::-1]))
+    assert found.side == "left"
+    assert found.centre[0] < 0
+
+
+@pytest.mark.parametrize("axis", ["sagittal", "coronal"])
+def test_in_other_stacks(axis):
+    volume, brain, block = scan_of(affine_of((0, 1, 2), (1, 1, 1)))
+    grid = to_grid(volume, brain, SPEC, axis)
+    flagged = grid.from_scan(block) > 0
+    maps = {"flagged": flagged.astype(np.uint8), "pixel_score": flagged * 2.0, "nll": flagged * 7.0}
+    (found,) = findings(SimpleNamespace(volume=volume, grid=grid, map=maps.__getitem__))
+    assert found.side == "right"
+    assert np.abs(found.centre - PLACE).max() <= 4.0
 
 
 def test_the_centre_of_a_ring_lies_on_the_ring():

@@ -22,7 +22,7 @@ class Scan:
         rng = np.random.default_rng(0)
         mask = rng.random((N, H, W)) > 0.2
         slices = rng.normal(size=(N, H, W)).astype(np.float32)
-        about = {"slices": slices, "mask": mask, "spacing": 2.0, "voxel_ml": 0.008}
+        about = {"slices": slices, "mask": mask, "spacing": 2.0, "voxel_ml": 0.008, "kind": "head"}
         self.grid = type("Grid", (), {**about, "__len__": lambda _self: N})()
         self.kept = Restorations(N, (2, 2), (H, W))
         self.difference = rng.normal(size=(N, S, H, W)).astype(np.float16)

@@ -69,6 +69,20 @@ def test_a_verdict_stays_when_the_threshold_moves(review, score):
     assert review.word(review.found[0]).verdict == "open"
 
 
+def test_a_word_on_a_part_holds_for_the_whole(review, score):
+    """A peak that lies within a larger piece of another score brings its word along."""
+    small = next(f for f in review.found if f.peak == 9.0)
+    review.judge(small, "accepted")
+    other = score.copy()
+    other[1, 4, 4] = 20.0  # the peak moves within the same piece
+    review.take(made(other, 1.0))
+    moved = next(f for f in review.found if f.peak == 20.0)
+    assert moved.top != small.top
+    assert review.word(moved).verdict == "accepted"
+    review.undo()
+    assert review.word(moved) == Word()
+
+
 def test_another_scan_has_no_verdicts(review, score):
     review.judge(review.found[0], "accepted")
     review.clear()

@@ -40,23 +40,30 @@ class Piece(NamedTuple):
         """Mean score."""
         return self.mass / self.voxels
 
+    def holds(self, place: tuple[int, int, int]) -> bool:
+        """Is a voxel of the grid one of its?"""
+        within = tuple(p - side.start for p, side in zip(place, self.box, strict=True))
+        fits = all(0 <= w < size for w, size in zip(within, self.inside.shape, strict=True))
+        return fits and bool(self.inside[within])
+
     @property
     def indices(self) -> NDArray[np.intp]:
         """(voxels, 3), where on the grid."""
         return np.argwhere(self.inside) + [side.start for side in self.box]
 
 
-def clean(score: NDArray, mask: NDArray, median: bool = False, erode: int = 0) -> NDArray:
+def clean(score: NDArray, mask: NDArray, median: bool = False, erode: float = 0.0) -> NDArray:
     """The score (n, H, W) without what is thin, or lies at the rim of bool mask (n, H, W), where it becomes zero.
 
     Args:
         median: replace each voxel by the median of the cube around it.
-        erode: voxels to take off the mask all around.
+        erode: how deep the mask's rim is taken off, in voxels; where the grid ends, and not the mask, there is no rim.
     """
     smooth = ndimage.median_filter(score, MEDIAN, mode="nearest") if median else score
     if not erode:
         return smooth
-    return np.where(ndimage.binary_erosion(mask, NEIGHBOURS, iterations=erode), smooth, 0).astype(score.dtype)
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1, 1:-1]
+    return np.where(depth > erode, smooth, 0).astype(score.dtype)
 
 
 def count(flagged: NDArray, least: int = LEAST) -> int:

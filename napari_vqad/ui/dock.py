@@ -30,7 +30,7 @@ from napari_vqad.ui.legend import Legend
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
 from napari_vqad.ui.session import Order, Session
-from napari_vqad.ui.worklist import Worklist
+from napari_vqad.ui.shelf import Shelf
 
 SECTIONS = {
     "Thresholds": ("lambda_s", "lambda_p", "flag_slices", "flag_voxels"),
@@ -42,7 +42,7 @@ OPEN_AT_FIRST = ("Thresholds", "Restoration")
 SCORES: dict[str, Score] = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
 # Letters that no layer type of napari takes for itself: its keys come before the viewer's.
 NEXT, PREVIOUS, ORIGINAL = ".", ",", "H"
-NEXT_FINDING, PREVIOUS_FINDING = "N", "B"
+NEXT_FINDING, PREVIOUS_FINDING = "N", "Shift-N"
 
 
 class ExplorerDock(QScrollArea):
@@ -78,7 +78,7 @@ class ExplorerDock(QScrollArea):
         column.addWidget(notice)
         column.addStretch(1)
 
-        self.worklist: Worklist | None = None
+        self.shelf = Shelf(self.viewer, self.session, self.findings)
         self._listen()
         self._list_layers()
         self._show_settings()
@@ -191,7 +191,6 @@ class ExplorerDock(QScrollArea):
         self.original.pressed.connect(lambda: self._hold(True))
         self.original.released.connect(lambda: self._hold(False))
         self.profile.chosen.connect(session.go_to)
-        self.findings.toggled.connect(self._on_findings)
         self.previous.clicked.connect(lambda: session.go_to_flagged(-1))
         self.next.clicked.connect(lambda: session.go_to_flagged(1))
         session.opened.connect(self._on_opened)
@@ -204,8 +203,8 @@ class ExplorerDock(QScrollArea):
         layers.events.removed.connect(self._list_layers)
         self.viewer.bind_key(NEXT, lambda _viewer: session.go_to_flagged(1), overwrite=True)
         self.viewer.bind_key(PREVIOUS, lambda _viewer: session.go_to_flagged(-1), overwrite=True)
-        self.viewer.bind_key(NEXT_FINDING, lambda _viewer: self._step_findings(1), overwrite=True)
-        self.viewer.bind_key(PREVIOUS_FINDING, lambda _viewer: self._step_findings(-1), overwrite=True)
+        self.viewer.bind_key(NEXT_FINDING, lambda _viewer: self.shelf.step(1), overwrite=True)
+        self.viewer.bind_key(PREVIOUS_FINDING, lambda _viewer: self.shelf.step(-1), overwrite=True)
         self.viewer.bind_key(ORIGINAL, self._while_held, overwrite=True)
 
     def _while_held(self, _viewer: Viewer):  # napari calls a generator at press and again at release
@@ -256,27 +255,6 @@ class ExplorerDock(QScrollArea):
             return
         self.legend.show_scale(board.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
 
-    def _on_findings(self, on: bool) -> None:
-        """Open the list below the canvas, or put it away; verdicts stay."""
-        self.session.reviewing = on
-        if on and self.worklist is None:
-            self.worklist = Worklist(self.session.review)
-            self.worklist.gone_to.connect(self.session.show_finding)
-            self._shelf = self.viewer.window.add_dock_widget(self.worklist, name="Findings", area="bottom")
-            self._shelf.visibilityChanged.connect(self._on_shelf)
-        if self.worklist is not None:
-            self._shelf.setVisible(on)
-        self.session.list_findings()
-
-    def _on_shelf(self, seen: bool) -> None:
-        if not seen and self.findings.isChecked() and self._shelf.isHidden():
-            self.findings.setChecked(False)
-
-    def _step_findings(self, step: int) -> None:
-        self.findings.setChecked(True)
-        if self.worklist is not None:
-            self.worklist.step(step)
-
     def _on_beside(self, on: bool) -> None:
         self.viewer.canvas.grid.enabled = on
         self.viewer.fit_to_view()  # a cell is narrower than the canvas: the head must not be cut
@@ -302,7 +280,12 @@ class ExplorerDock(QScrollArea):
         knob = self.knobs["slices"]
         if isinstance(knob, RangeKnob):
             knob.span(len(explorer.grid))
-        self.knobs["axis"].setVisible(explorer.grid.kind == "head")  # a clip has frames, and no other way to cut it
+        head = explorer.grid.kind == "head"
+        for name in ("axis", *SECTIONS["Findings"]):  # a clip has frames, and no other way to cut it, nor a brain
+            self.knobs[name].setVisible(head)
+        self.findings.setVisible(head)
+        if not head:
+            self.findings.setChecked(False)
         if self.views.checkedButton() is None or self.view_name() == "Scan":
             self.show_view("Score")
         else:
@@ -363,7 +346,9 @@ class ExplorerDock(QScrollArea):
         what, whole = "voxels", "scan"
         if explorer.grid.kind == "clip":
             what, whole = "pixels", f"{calibration.n_slices / calibration.n_scans:.0f} frames"
-        words = f"{limits.flag_voxels:.2f} · {share:.2f} % of healthy {what} · {false:.1f} false findings/{whole}"
+        rate = f"{false:.1f}" if false * calibration.n_scans >= 1 else f"< 1/{calibration.n_scans}"
+        cleaned = " before clean-up" if settings.median or settings.erode else ""
+        words = f"{limits.flag_voxels:.2f} · {share:.2f} % of healthy {what} · {rate} false findings/{whole}{cleaned}"
         self.knobs["flag_voxels"].explain(words)
         self._show_scores()
 

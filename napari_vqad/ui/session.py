@@ -72,6 +72,8 @@ class Session:
         self.board = Board(viewer)
         self.review = Review()
         self.reviewing = False  # is the list of findings to be seen?
+        self._reviewed: tuple = ()  # the scan that it is of
+        self._listed: list[np.ndarray] = []  # the maps that it was made of
         self._bundle: Bundle | None = None
         self._device = ""
         self._runner = Runner(self.advanced.emit)
@@ -161,16 +163,39 @@ class Session:
     def list_findings(self) -> None:
         """Bring the list of findings up to date, if it is seen; that of a scan whose maps are not all there waits."""
         explorer = self.explorer
-        if self.reviewing and explorer is not None and explorer.grid.kind == "head" and explorer.complete:
+        if not self.reviewing or explorer is None or explorer.grid.kind != "head":
+            return
+        if not explorer.complete:
+            later = "listed when all slices are done."
+            self.review.wait(f"Of the settings before; {later}" if self.review.found else later.capitalize())
+            return
+        shown = [explorer.map(name) for name in ("flagged", "pixel_score", "nll")]
+        alike = len(self._listed) == len(shown) and all(a is b for a, b in zip(shown, self._listed, strict=True))
+        if self.review.note or not alike:
+            self._listed = shown
             self.review.take(findings(explorer))
+
+    def _begin_review(self, explorer: Explorer) -> None:
+        """What was said stays when the same scan is analysed again on the same grid, as after a cancel."""
+        volume, grid = explorer.volume, explorer.grid
+        assert volume is not None
+        now = (volume.path, volume.name, volume.voxels.shape, grid.slices.shape, grid.placement.tobytes())
+        if now != self._reviewed:
+            self.review.clear()
+        self._reviewed, self._listed = now, []
+        self.list_findings()
 
     def show_finding(self, finding: Finding) -> None:
         """Bring its centre into view, in the middle of the canvas."""
         if self.explorer is None or self.explorer.volume is None:
             return
-        world = frame.world_of(self.explorer.volume, finding.centre)
-        self.viewer.dims.set_point(range(3), world)
-        self.viewer.scene.camera.center = world
+        dims, world = self.viewer.dims, frame.world_of(self.explorer.volume, finding.centre)
+        if dims.ndim < 3:  # its layers are gone
+            return
+        first = dims.ndim - 3
+        dims.set_point(range(first, dims.ndim), world)
+        seen = [world[d - first] for d in dims.displayed if d >= first]
+        self.viewer.scene.camera.center = (*([0.0] * (3 - len(seen))), *seen)
 
     def _on_point(self) -> None:
         if self.explorer is not None:
@@ -204,7 +229,7 @@ class Session:
         self.settings = news.explorer.bundle.known(self.settings)
         self.note = " ".join([news.note, *news.explorer.grid.remarks])
         self.board.open(news.explorer, news.mask)
-        self.review.clear()
+        self._begin_review(news.explorer)
         self._give_settings()
         self._on_point()
         self.opened.emit()

@@ -30,6 +30,7 @@ from napari_vqad.findings import Finding
 from napari_vqad.review import Review, Word
 
 ACCEPT, REJECT, UNDO = "A", "X", "Ctrl+Z"
+NEXT, PREVIOUS = "N", "Shift+N"
 MANY = 100  # findings, from which the threshold is too low to be of use
 COLOURS = {"accepted": QColor("#ff9f1c"), "rejected": QColor("#8a8a92")}
 Index = QModelIndex | QPersistentModelIndex
@@ -42,12 +43,12 @@ COLUMNS: tuple[tuple[str, Callable[[Finding, Word], Any], str, str], ...] = (
         "Centre",
         lambda f, w: f.where,
         "{}",
-        "Scanner coordinates of its middle: right or left, front or back, up or down.",
+        "Scanner coordinates of its middle, mm. Sorted from foot to head.",
     ),
     ("mL", lambda f, w: f.ml, "{:.2f}", "Volume."),
     ("Peak", lambda f, w: f.peak, "{:.1f}", "Highest pixel score."),
     ("Mean", lambda f, w: f.mean, "{:.1f}", "Mean pixel score."),
-    ("NLL peak (nats)", lambda f, w: f.nll, "{:.1f}", "NLL of its least likely code."),
+    ("NLL peak (nats)", lambda f, w: f.nll, "{:.1f}", "Highest NLL within it, as the map shows it."),
     (
         "Verdict",
         lambda f, w: w.verdict,
@@ -56,7 +57,7 @@ COLUMNS: tuple[tuple[str, Callable[[Finding, Word], Any], str, str], ...] = (
     ),
     ("Note", lambda f, w: w.note, "{}", "Yours: double-click to write."),
 )
-NOTE = len(COLUMNS) - 1
+NOTE, CENTRE = len(COLUMNS) - 1, 2
 SORTED_BY = Qt.ItemDataRole.UserRole
 
 
@@ -66,29 +67,31 @@ class Table(QAbstractTableModel):
     def __init__(self, review: Review, parent: QObject) -> None:
         super().__init__(parent)
         self.review = review
-        self._known: list[Finding] = []
+        self.known: list[Finding] = []
 
     def refresh(self) -> None:
         """Show the review as it is; the same findings keep their rows, and the choice among them."""
-        if self.review.found is not self._known:
+        if self.review.found is not self.known:  # others
             self.beginResetModel()
-            self._known = self.review.found
+            self.known = self.review.found
             self.endResetModel()
-        elif self._known:
-            self.dataChanged.emit(self.index(0, 0), self.index(len(self._known) - 1, NOTE))
+        elif self.known:
+            self.dataChanged.emit(self.index(0, 0), self.index(len(self.known) - 1, NOTE))
 
     def rowCount(self, parent: Index | None = None) -> int:  # noqa: N802, D102
-        return 0 if parent is not None and parent.isValid() else len(self._known)
+        return 0 if parent is not None and parent.isValid() else len(self.known)
 
     def columnCount(self, parent: Index | None = None) -> int:  # noqa: N802, D102
         return 0 if parent is not None and parent.isValid() else len(COLUMNS)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: D102
-        finding = self._known[index.row()]
+        finding = self.known[index.row()]
         word = self.review.word(finding)
         _, value, form, _ = COLUMNS[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
             return form.format(value(finding, word))
+        if role == SORTED_BY and index.column() == CENTRE:
+            return finding.centre[2]
         if role in (SORTED_BY, Qt.ItemDataRole.EditRole):
             return value(finding, word)
         if role == Qt.ItemDataRole.ForegroundRole:
@@ -100,7 +103,7 @@ class Table(QAbstractTableModel):
     def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:  # noqa: N802, D102
         if index.column() != NOTE or role != Qt.ItemDataRole.EditRole:
             return False
-        self.review.remark(self._known[index.row()], str(value).strip())
+        self.review.remark(self.known[index.row()], str(value).strip())
         return True
 
     def flags(self, index: Index) -> Qt.ItemFlag:  # noqa: D102
@@ -125,7 +128,7 @@ class Rows(QTableView):
         pressed = QKeySequence(event.keyCombination()).toString()
         if act := self.keys.get(pressed):
             act()
-        else:
+        elif not event.text().isprintable() or not event.text():
             super().keyPressEvent(event)
 
 
@@ -170,6 +173,7 @@ class Worklist(QWidget):
             button.clicked.connect(act)
             row.addWidget(button)
         self.view.keys = {ACCEPT: accept, REJECT: reject, UNDO: review.undo}
+        self.view.keys |= {NEXT: lambda: self.step(1), PREVIOUS: lambda: self.step(-1)}
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.addLayout(row)
@@ -181,8 +185,12 @@ class Worklist(QWidget):
 
     def chosen(self) -> Finding | None:
         """The finding whose row is chosen."""
+        return self.chosen_of(self.review.found)
+
+    def chosen_of(self, found: list[Finding]) -> Finding | None:
+        """The one of these findings whose row is chosen."""
         index = self.view.currentIndex()
-        return self.review.found[self.order.mapToSource(index).row()] if index.isValid() else None
+        return found[self.order.mapToSource(index).row()] if index.isValid() else None
 
     def choose(self, finding: Finding) -> None:
         """Choose its row."""
@@ -206,9 +214,15 @@ class Worklist(QWidget):
 
     def refresh(self) -> None:
         """Bring the table up to date."""
+        chosen = self.chosen_of(self.table.known)
         self.table.refresh()
+        again = next((f for f in self.review.found if chosen is not None and f.top == chosen.top), None)
+        if again is not None and again is not chosen:
+            self.choose(again)
         n = len(self.review.found)
-        if not n:
+        if self.review.note:
+            self.words.setText(self.review.note)
+        elif not n:
             self.words.setText("Nothing is flagged.")
         elif n > MANY:
             self.words.setText(f"{n} findings: the threshold for voxels is low.")

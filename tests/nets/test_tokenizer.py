@@ -5,9 +5,12 @@ import torch
 from pydantic import ValidationError
 
 from napari_vqad.nets.codebook import Codebook, perplexity
+from napari_vqad.nets.kinds import make_own
 from napari_vqad.nets.tokenizer import VQVAE, TokenizerConfig, reconstruct
+from napari_vqad.nets.vqvae2 import VQVAE2Config
 
 SMALL = TokenizerConfig(channels=(8, 8, 8), blocks=(1, 1, 1), n_codes=16, code_dim=4, condition=8)
+TWO_LEVELS = VQVAE2Config(**SMALL.model_dump(exclude={"kind"}), top_channels=8, top_blocks=1)
 
 
 @pytest.mark.parametrize(("patch", "levels", "stride"), [(1, 4, 8), (2, 3, 8), (2, 2, 4), (1, 5, 16)])
@@ -67,9 +70,10 @@ def test_perplexity_counts_codes_in_even_use():
     assert perplexity(torch.tensor([5, 5, 5]), 10) == pytest.approx(1)
 
 
-def test_fits_one_batch():
+@pytest.mark.parametrize("config", [SMALL, TWO_LEVELS], ids=lambda c: c.kind)
+def test_fits_one_batch(config):
     torch.manual_seed(0)
-    model, position = VQVAE(SMALL).train(), torch.tensor([-0.5, 0.5])
+    model, position = make_own(config).train(), torch.tensor([-0.5, 0.5])
     slices = torch.nn.functional.interpolate(torch.randn(2, 1, 4, 4), (32, 32), mode="bilinear")
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(150):

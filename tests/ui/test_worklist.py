@@ -1,6 +1,7 @@
 """The worklist in a real viewer: to a finding by click and key, verdicts and notes by keys, undo."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from qtpy.QtWidgets import QWidget
 from napari_vqad.findings import Finding, findings
 from napari_vqad.review import Review
 from napari_vqad.scores.findings import find
-from napari_vqad.ui.dock import NEXT_FINDING, PREVIOUS_FINDING
+from napari_vqad.ui.files import scan_layer
 from napari_vqad.ui.worklist import ACCEPT, COLUMNS, MANY, NOTE, REJECT, Worklist
 
 
@@ -39,7 +40,7 @@ def texts(worklist, column):
 
 
 def test_the_list_is_what_is_flagged(listed):
-    worklist, session = listed.worklist, listed.session
+    worklist, session = listed.shelf.worklist, listed.session
     assert worklist.isVisible()
     assert texts(worklist, 0) == [str(n) for n in range(1, len(session.review.found) + 1)]
     total = sum(f.piece.voxels for f in session.review.found)
@@ -56,7 +57,7 @@ def test_it_follows_the_threshold(listed, idle):
 
 
 def test_sorted_by_numbers_and_not_by_letters(listed):
-    worklist = listed.worklist
+    worklist = listed.shelf.worklist
     volume = next(i for i, c in enumerate(COLUMNS) if c[0] == "mL")
     worklist.view.sortByColumn(volume, Qt.SortOrder.AscendingOrder)
     sizes = [float(t) for t in texts(worklist, volume)]
@@ -64,7 +65,7 @@ def test_sorted_by_numbers_and_not_by_letters(listed):
 
 
 def test_a_click_goes_there(listed, qtbot):
-    worklist, viewer = listed.worklist, listed.viewer
+    worklist, viewer = listed.shelf.worklist, listed.viewer
     row = worklist.order.rowCount() - 1
     index = worklist.order.index(row, 0)
     worklist.view.scrollTo(index)
@@ -77,16 +78,19 @@ def test_a_click_goes_there(listed, qtbot):
 
 
 def test_next_and_previous_by_keys_on_the_canvas(listed, qtbot):
-    worklist, canvas = listed.worklist, canvas_of(listed)
+    worklist, canvas = listed.shelf.worklist, canvas_of(listed)
     seen = []
     worklist.gone_to.connect(lambda f: seen.append(f.number))
-    for key in (NEXT_FINDING, NEXT_FINDING, PREVIOUS_FINDING, PREVIOUS_FINDING):
-        qtbot.keyClick(canvas, key.lower())
+    back = Qt.KeyboardModifier.ShiftModifier
+    for shift in (Qt.KeyboardModifier.NoModifier,) * 2 + (back, back):
+        qtbot.keyClick(canvas, Qt.Key.Key_N, shift)
     assert seen == [1, 2, 1, len(listed.session.review.found)]
+    qtbot.keyClick(worklist.view, Qt.Key.Key_N)
+    assert seen[-1] == 1
 
 
 def test_verdict_note_and_undo_by_keys(listed, qtbot):
-    worklist, review = listed.worklist, listed.session.review
+    worklist, review = listed.shelf.worklist, listed.session.review
     first = review.found[0]
     worklist.choose(first)
     worklist.view.setFocus()
@@ -103,25 +107,74 @@ def test_verdict_note_and_undo_by_keys(listed, qtbot):
         assert (review.word(first).verdict, review.word(first).note) == expected
 
 
-def test_a_verdict_outlives_another_threshold_and_ends_with_the_scan(listed, idle):
+def test_a_verdict_outlives_another_threshold_and_another_analysis_of_the_scan(listed, idle):
     session = listed.session
     first = session.review.found[0]
     session.review.judge(first, "accepted")
     session.change(flag_voxels=1.05 * session.settings.flag_voxels)
     idle(listed)
-    same = next(f for f in session.review.found if f.top == first.top)
-    assert session.review.word(same).verdict == "accepted"
+    assert session.review.word(next(f for f in session.review.found if f.top == first.top)).verdict == "accepted"
     listed.start()
     idle(listed)
-    assert session.review.word(same).verdict == "open"
+    assert session.review.word(first).verdict == "accepted"
 
 
-def test_put_away_and_taken_out_again(listed):
+def test_another_scan_begins_without_verdicts(listed, idle, head):
+    session = listed.session
+    session.review.judge(session.review.found[0], "accepted")
+    volume, _ = head
+    other, about, _ = scan_layer(replace(volume, name="other"))
+    listed.viewer.add_image(other, **about)
+    listed.inputs.scan.pick(listed.viewer.layers["other"])
+    listed.start()
+    idle(listed)
+    assert session.review.found
+    assert {session.review.word(f).verdict for f in session.review.found} == {"open"}
+
+
+def test_it_says_what_it_waits_for(listed, idle):
+    session, worklist = listed.session, listed.shelf.worklist
+    session.change(seed=5)
+    assert "settings before" in worklist.words.text()
+    idle(listed)
+    assert "finding" in worklist.words.text()
+
+
+def test_the_choice_stays_when_the_list_is_made_anew(listed, idle):
+    session, worklist = listed.session, listed.shelf.worklist
+    last = session.review.found[-1]
+    worklist.choose(session.review.found[1])
+    second = worklist.chosen()
+    session.change(least_ml=0.99 * min(second.ml, last.ml))
+    idle(listed)
+    assert worklist.chosen().top == second.top
+    same = session.review.found
+    session.change(lambda_s=1.5)
+    idle(listed)
+    assert session.review.found is same, "λ_s has nothing to do with findings"
+
+
+def test_put_away_and_taken_out_again_by_button_and_cross(listed, qtbot):
+    worklist = listed.shelf.worklist
     listed.findings.setChecked(False)
-    assert not listed.worklist.isVisible()
+    assert not worklist.isVisible()
     assert not listed.session.reviewing
     listed.findings.setChecked(True)
-    assert listed.worklist.isVisible()
+    assert worklist.isVisible()
+    listed.session.review.judge(listed.session.review.found[0], "accepted")
+    listed.viewer.window.remove_dock_widget(worklist)  # what the cross does
+    qtbot.waitUntil(lambda: not listed.findings.isChecked())
+    listed.findings.setChecked(True)
+    assert worklist.isVisible()
+    assert texts(worklist, NOTE - 1)[0] == "accepted"
+
+
+def test_it_goes_there_in_other_planes_too(listed):
+    viewer, finding = listed.viewer, listed.session.review.found[0]
+    viewer.dims.order = (2, 0, 1)  # sagittal
+    listed.session.show_finding(finding)
+    _, a, s = finding.centre
+    np.testing.assert_allclose(viewer.scene.camera.center[1:], (-s, -a), atol=1e-3)
 
 
 def test_thousands_are_no_burden(qtbot):
