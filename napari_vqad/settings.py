@@ -106,14 +106,14 @@ class Settings(BaseModel):
     )
     median: bool = Field(
         False,
-        title="Median 5×5×5",
+        title="Median 5³",
         description="Smooth the pixel score by a median before voxels are flagged; thin findings go.",
     )
     erode: float = Field(
         0.0,
         ge=0.0,
         le=12.0,
-        title="Erode mask",
+        title="Erode (mm)",
         description="Leave out findings at the rim of the brain, so deep; what reaches deeper keeps its deeper part.",
         json_schema_extra={"unit": "mm"},
     )
@@ -121,7 +121,7 @@ class Settings(BaseModel):
         0.08,
         ge=0.0,
         le=5.0,
-        title="Smallest finding",
+        title="Least (mL)",
         description="Findings of less volume are left out.",
         json_schema_extra={"unit": "mL"},
     )
