@@ -14,16 +14,12 @@ from napari_vqad.bundle import Bundle
 from napari_vqad.cli import main
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
-from napari_vqad.grid import Grid, GridSpec
-from napari_vqad.nets.levels import Levels
-from napari_vqad.nets.pixelsnail import PixelSnailConfig
+from napari_vqad.grid import GridSpec
 from napari_vqad.paths import models_folder
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import limits
 from napari_vqad.template import Template
 from napari_vqad.train.data import Stack
-from napari_vqad.train.loop import Schedule
-from napari_vqad.train.prior import PriorTraining, train_prior
 from napari_vqad.train.recipe import FOLDER, Recipe
 
 RECIPE = """
@@ -264,42 +260,6 @@ def test_a_prior_that_has_no_place_for_the_codes_is_refused_before_it_is_trained
     assert run("train", "prior", "--config", recipe, "--data", data, "--out", out) == 2
     assert "does not fit the recipe" in capsys.readouterr().err
     assert (out / "config.json").read_bytes() == before
-
-
-def test_held_out_nats_are_of_codes_alone(tmp_path):
-    """A prior that finds every real code as likely as any other has ln K nats a code, whatever the empty places."""
-    levels = Levels((1, 2), (2, 4))
-
-    class Even(torch.nn.Module):
-        n_codes = K = 16
-
-        def __init__(self):
-            super().__init__()
-            self.bias = torch.nn.Parameter(torch.zeros(1))
-
-        def logits(self, codes, position):
-            even = torch.zeros(len(codes), self.K, *levels.shape) + 0 * self.bias
-            return torch.where(levels.real, even, -1e4 * (torch.arange(self.K) > 0)[:, None, None])
-
-    class Tokenizer:
-        n_codes = 16
-
-        def encode(self, slices, position):
-            return torch.randint(16, (len(slices), *levels.shape)) * levels.real
-
-    spec = GridSpec(shape=(16, 24), spacing=8.0)
-    mask = np.ones((5, 16, 24), bool)
-    grid = Grid.of_slices(np.zeros((5, 16, 24), np.float32), mask, np.linspace(-0.5, 0.5, 5, dtype=np.float32), 8.0)
-    stack = Stack.of([grid], spec)
-    training = PriorTraining(schedule=Schedule(steps=1, batch=2, validate_every=1), variants=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari_vqad.train.prior.make_prior", lambda *_: Even())
-        train_prior(
-            PixelSnailConfig(), training, Tokenizer(), stack, stack, -2.0, tmp_path, torch.device("cpu"), levels
-        )
-    history = json.loads((tmp_path / "state.json").read_text())["history"]
-    assert history["held_out"][0] == pytest.approx(np.log(16), rel=1e-4)
-    assert history["loss"][0] == pytest.approx(np.log(16), rel=1e-4)
 
 
 def test_sharing_a_tokenizer_of_other_sizes_is_refused(data, trained, tmp_path, capsys):
