@@ -71,7 +71,7 @@ class Table(QAbstractTableModel):
 
     def refresh(self) -> None:
         """Show the review as it is; the same findings keep their rows, and the choice among them."""
-        if self.review.found is not self.known:  # others
+        if self.review.found is not self.known:
             self.beginResetModel()
             self.known = self.review.found
             self.endResetModel()
