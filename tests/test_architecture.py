@@ -23,7 +23,7 @@ FLOORS = [
     {"detectors", "brainmask", "maps"},
     {"explorer"},
     {"findings", "review"},
-    {"sheet", "scoring", "train", "evaluate"},
+    {"sheet", "dicom_export", "scoring", "train", "evaluate"},
     {"ui"},
     {"cli", "__main__"},
 ]
