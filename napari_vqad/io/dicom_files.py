@@ -133,7 +133,7 @@ def series_in(folder: Path, deep: bool = True) -> list[Listed]:
         InputError: it holds no DICOM image, or one that does not say which series it belongs to.
     """
     files = _files(folder) if deep else (p for p in sorted(folder.iterdir()) if p.is_file())
-    return _listed(folder, (path for path in files if is_dicom(path)))
+    return _listed(folder, (path for path in files if is_dicom(path) or path.suffix.lower() == ".dcm"))
 
 
 def series_of(path: Path) -> Listed:
@@ -224,12 +224,16 @@ def _header(path: Path) -> Dataset | None:
         InputError: it is an image, and damaged.
     """
     damaged = InputError(f"{path} is cut short or damaged: its DICOM header cannot be read.")
+    if not is_dicom(path):  # and named so: passed over, it might be the last slice of a scan
+        raise damaged
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is odd and harmless is none of the person's business
             header = dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
             kind = UID(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
             if "Image Storage" not in kind.name:
+                if not header.file_meta.get("TransferSyntaxUID"):  # which comes after the kind: cut before it
+                    raise damaged
                 return None
             if not header.get("SeriesInstanceUID") or not header.get("Rows") or not header.get("Columns"):
                 raise damaged
