@@ -127,7 +127,7 @@ class Result:
         flagged, found = explorer.flagged_slices(), self.findings()
         first = f" The first: {found[0].side}, {found[0].where}, {found[0].ml:.1f} mL." if found else ""
         return (
-            f"{' '.join([self.mask_note, *grid.remarks])}\n"
+            f"{' '.join([*self.volume.notes, self.mask_note, *grid.remarks])}\n"
             f"{int(flagged.sum())} of {explorer.n_slices} slices are flagged; "
             f"volume score {explorer.volume_score():.0f} nats.\n"
             f"{len(found)} finding{'s' if len(found) != 1 else ''}, {sum(f.ml for f in found):.1f} mL in all.{first}"

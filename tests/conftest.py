@@ -222,7 +222,9 @@ def make_series():
     from pydicom import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-    def make(folder: Path, array: np.ndarray, affine: np.ndarray, number: int = 3, ending: str = ".dcm", **tags) -> Path:
+    def make(
+        folder: Path, array: np.ndarray, affine: np.ndarray, number: int = 3, ending: str = ".dcm", **tags
+    ) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
         spacing = np.linalg.norm(lps[:3, :3], axis=0)

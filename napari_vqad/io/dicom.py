@@ -113,16 +113,18 @@ def _image(path: Path) -> Dataset:
 
 def _pixels(one: Slice, image: Dataset) -> NDArray:
     """The stored values of a file, (frame, row, column)."""
-    syntax = image.file_meta.get("TransferSyntaxUID")
-    if syntax is not None and syntax.is_compressed and not _can_decode(syntax):
-        raise InputError(
-            f"{one.path} is compressed as {syntax.name}, for which no decoder is installed; install one that pydicom "
-            "knows (such as python-gdcm), or decompress the files."
-        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            syntax = image.file_meta.TransferSyntaxUID
+            if syntax.is_compressed and not _can_decode(syntax):
+                raise InputError(
+                    f"{one.path} is compressed as {syntax.name}, for which no decoder is installed; install one that "
+                    "pydicom knows (such as python-gdcm), or decompress the files."
+                )
             pixels = image.pixel_array
+    except InputError:
+        raise
     except BROKEN as error:
         raise InputError(f"{one.path} is cut short or damaged: its pixels cannot be read.") from error
     pixels = pixels.reshape(-1, *pixels.shape[-2:])

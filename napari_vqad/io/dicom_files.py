@@ -7,6 +7,7 @@ segmentations, maps of ours) is passed over.
 from __future__ import annotations
 
 import os
+import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
 from napari_vqad.errors import InputError
@@ -22,6 +23,8 @@ from napari_vqad.errors import InputError
 # What pydicom raises on files that are cut short or hold nonsense.
 BROKEN = (
     InvalidDicomError,
+    BytesLengthException,
+    struct.error,
     OSError,
     EOFError,
     ValueError,
@@ -235,7 +238,10 @@ def _header(path: Path) -> Dataset | None:
                 if not header.file_meta.get("TransferSyntaxUID"):  # which comes after the kind: cut before it
                     raise damaged
                 return None
-            if not header.get("SeriesInstanceUID") or not header.get("Rows") or not header.get("Columns"):
+            for _ in header.iterall():  # values are decoded when they are looked at: all of them here
+                pass
+            sides = header.get("Rows"), header.get("Columns")
+            if not header.get("SeriesInstanceUID") or not all(isinstance(n, int) and n > 0 for n in sides):
                 raise damaged
     except BROKEN as error:
         raise damaged from error

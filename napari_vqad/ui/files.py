@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 
 from napari_vqad.errors import InputError
 from napari_vqad.io.clips import Clip, is_clip, read_clip
@@ -39,6 +39,8 @@ def read(path: str | list[str]) -> list[LayerData]:
                 found += clip_layers(read_clip(one))
             elif Path(one) not in known and (volume := _scan(one)) is not None:
                 found.append(scan_layer(volume))
+                for note in volume.notes:
+                    show_info(f"{volume.name}: {note}")
                 known |= set(volume.header.files) if isinstance(volume.header, Series) else set()
         except InputError as error:
             show_error(str(error))

@@ -1,4 +1,4 @@
-"""DICOM in: every orientation on the right side of the patient, every series that is no scan refused with a sentence."""
+"""DICOM in: every orientation on the right side of the patient, what is no scan refused with a sentence."""
 
 from itertools import permutations, product
 
