@@ -95,7 +95,8 @@ class Listed:
     def words(self) -> str:
         """A line of a list: "3: t1_mprage, 176 slices"."""
         number = "?" if self.number is None else self.number
-        return f"{number}: {self.description or 'without a description'}, {self.n_slices} slices"
+        plural = "" if self.n_slices == 1 else "s"
+        return f"{number}: {self.description or 'without a description'}, {self.n_slices} slice{plural}"
 
 
 class SeveralSeriesError(InputError):

@@ -115,7 +115,7 @@ def test_localizers_and_single_images_are_not_asked_about(series, make_series):
     make_series(series / "b", noise((4, 4, 1)), affine_of(), number=9, SeriesDescription="screen shot")
     volume = read_series(series)
     assert volume.name == "t1 mprage"
-    assert "1: scout, 5 slices; 9: screen shot, 1 slices" in volume.notes[0]
+    assert volume.notes[0].endswith("1: scout, 5 slices; 9: screen shot, 1 slice.")
 
 
 def test_localizers_within_a_series_are_left_out(series):
