@@ -18,7 +18,7 @@ NAMES = {
     "nll": "NLL (nats)",
     "restoration": "Restoration (mean of S)",
     "restoration_j": "Restoration 1",
-    "disagreement": "Disagreement of restorations (SD)",
+    "disagreement": "Disagreement (SD)",
     "residual": "Residual (SD)",
     "pixel_score": "Pixel score",
     "flagged": "Flagged",

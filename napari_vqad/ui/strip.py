@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtGui import QIcon, QImage, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QLabel, QListView, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_vqad.explorer import Explorer
+from napari_vqad.maps import Restored
 from napari_vqad.sheet import WINDOW, heat, limits, upright
 from napari_vqad.ui.board import DISAGREEMENT, MEAN
 
-TALL = 104  # pixels of a thumbnail
+LOW, TALL, WORDS = 40, 180, 34  # pixels: a thumbnail's height at least and at most, and the line under it
 
 
 class Strip(QWidget):
@@ -35,23 +36,28 @@ class Strip(QWidget):
         column.setContentsMargins(6, 4, 6, 4)
         column.addWidget(self.words)
         column.addWidget(self.pictures, 1)
+        self.pictures.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._shown: tuple[Explorer | None, int] = (None, MEAN)
         self.pictures.currentItemChanged.connect(self._on_current)
 
     def show_slice(self, explorer: Explorer | None, which: int) -> None:
         """Show the restorations of the slice in focus; `which` of them is marked as the one in the canvas."""
+        self._shown = explorer, which
         found = explorer.restorations(explorer.focus) if explorer else None
         self.pictures.blockSignals(True)
         self.pictures.clear()
         if explorer is None or found is None:
             self.words.setText("The restorations of the slice in view appear here when they are drawn.")
         else:
-            self._fill(explorer, which)
+            self._fill(explorer, found, which)
         self.pictures.blockSignals(False)
 
-    def _fill(self, explorer: Explorer, which: int) -> None:
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802, D102
+        super().resizeEvent(event)
+        self.show_slice(*self._shown)  # as tall as there is room
+
+    def _fill(self, explorer: Explorer, found: Restored, which: int) -> None:
         grid, i = explorer.grid, explorer.focus
-        found = explorer.restorations(i)
-        assert found is not None
         self.words.setText(
             f"{grid.place_of(i)}: {len(found.weights)} restorations, with their weights w in the mean. "
             f"They differ by up to {found.disagreement[grid.mask[i]].max(initial=0):.1f} SD of healthy intensity."
@@ -74,7 +80,7 @@ class Strip(QWidget):
         self._add(MEAN, "mean of S", grey(found.mean))
         self._add(DISAGREEMENT, "SD of S", over)
         for j, (picture, weight) in enumerate(zip(found.pictures, found.weights, strict=True), start=1):
-            self._add(j, f"no. {j}  w {100 * weight:.1f} %", grey(picture))
+            self._add(j, f"{j}: w {100 * weight:.1f} %", grey(picture))
         for row in range(self.pictures.count()):
             if self.pictures.item(row).data(Qt.ItemDataRole.UserRole) == which:
                 self.pictures.setCurrentRow(row)
@@ -82,11 +88,15 @@ class Strip(QWidget):
     def _add(self, which: int, text: str, rgb: np.ndarray) -> None:
         data = np.ascontiguousarray((255 * rgb).astype(np.uint8))
         image = QImage(data.data, data.shape[1], data.shape[0], 3 * data.shape[1], QImage.Format.Format_RGB888)
-        picture = QPixmap.fromImage(image).scaledToHeight(TALL, Qt.TransformationMode.SmoothTransformation)
+        tall = min(max(self.pictures.viewport().height() - WORDS, LOW), TALL)
+        picture = QPixmap.fromImage(image).scaledToHeight(tall, Qt.TransformationMode.SmoothTransformation)
         if self.pictures.count() == 0:
             self.pictures.setIconSize(picture.size())
-            self.pictures.setGridSize(picture.size() + QSize(14, 26))
-        item = QListWidgetItem(QIcon(picture), text)
+            wide = self.fontMetrics().horizontalAdvance("30: w 100.0 %")
+            self.pictures.setGridSize(QSize(max(picture.width(), wide) + 14, tall + WORDS - 6))
+        icon = QIcon(picture)
+        icon.addPixmap(picture, QIcon.Mode.Selected)  # not tinted: its frame says that it is chosen
+        item = QListWidgetItem(icon, text)
         item.setData(Qt.ItemDataRole.UserRole, which)
         self.pictures.addItem(item)
 

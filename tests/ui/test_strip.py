@@ -21,7 +21,7 @@ def test_a_thumbnail_for_the_mean_the_disagreement_and_each_restoration_with_its
     shelf.tabs.setCurrentWidget(shelf.strip)
     explorer = explored.session.explorer
     weights = explorer.weights()[:, explorer.focus]
-    expected = [f"no. {j}  w {100 * w:.1f} %" for j, w in enumerate(weights, start=1)]
+    expected = [f"{j}: w {100 * w:.1f} %" for j, w in enumerate(weights, start=1)]
     assert texts(shelf.strip) == ["mean of S", "SD of S", *expected]
     explored.session.change(n_restorations=2)
     idle(explored)
@@ -60,9 +60,7 @@ def test_flagged_slices_by_rank_and_a_click_goes_there(explored, shelf, qtbot):
     assert table.rowCount() == len(flagged) > 1
     seen = [table.item(row, 2).data(Qt.ItemDataRole.DisplayRole) for row in range(table.rowCount())]
     assert seen == [round(float(s)) for s in sorted(scores[flagged], reverse=True)]
-    qtbot.mouseClick(
-        table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualItemRect(table.item(0, 0)).center()
-    )
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualItemRect(table.item(0, 0)).center())
     assert explored.session.current() == flagged[scores[flagged].argmax()]
     table.setCurrentCell(1, 0)
     table.setFocus()
