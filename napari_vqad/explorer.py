@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,7 +25,8 @@ from napari_vqad.calibration import Thresholds, resolve
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.errors import InputError
 from napari_vqad.grid import Grid, to_grid
-from napari_vqad.maps import MAPS, Kept, Maps
+from napari_vqad.maps import MAPS, Kept, Maps, Restored
+from napari_vqad.progress import Progress
 from napari_vqad.scores.nll import sample_score
 from napari_vqad.settings import Settings
 from napari_vqad.volume import Volume
@@ -40,27 +40,6 @@ NLL_AT_ONCE = 16
 
 class SupersededError(Exception):
     """What is being worked on is no longer wanted."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a stage has come.
-
-    Attributes:
-        slices: those just done.
-        note: what the person should know of how it is done.
-    """
-
-    stage: str
-    done: int
-    total: int
-    seconds_left: float | None = None
-    slices: tuple[int, ...] = ()
-    note: str = ""
-
-    def __str__(self) -> str:
-        left = "" if self.seconds_left is None else f" · {self.seconds_left:.0f} s left"
-        return f"{self.stage}: {self.done} of {self.total} slices{left}{self.note and f' · {self.note}'}"
 
 
 class Explorer:
@@ -306,7 +285,8 @@ class Explorer:
         The pixel score of a slice whose neighbours are not ready yet is pooled without them.
 
         Args:
-            name: "nll" (nats); "restoration" (the weighted mean), "restoration_j" (the j-th) and "residual" (SD);
+            name: "nll" (nats); "restoration" (the weighted mean), "restoration_j" (the j-th), "disagreement" (the SD of
+                all, weighted) and "residual" (SD);
                 "pixel_score" (SD of intensity, or of healthy scores at the place);
                 "flagged" (uint8, 1 where the pixel score exceeds its threshold).
             j: which restoration, for "restoration_j".
@@ -334,6 +314,11 @@ class Explorer:
         """w_j, (S, n)."""
         with self._lock:
             return self._maps.weights(self._kept())
+
+    def restorations(self, i: int) -> Restored | None:
+        """The restorations of one slice with their weights; None while they are not all there."""
+        with self._lock:
+            return self._maps.of_slice(self._kept(), i)
 
     def slice_scores(self) -> np.ndarray:
         """AS_sample of each slice, (n,) in nats; NaN where it is not ready."""
