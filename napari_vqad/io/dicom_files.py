@@ -167,11 +167,13 @@ def series_of(path: Path) -> Listed:
         return next(s for s in _listed(folder, _candidates(_flat(folder))) if s.uid == own.uid)
 
     whole = within(path.parent)
+    if any(frames_of(header) > 1 for _, header in whole.images):  # which is all of it
+        return whole
     for folder in _near(path.parent):
         if any(series_uid(file) == own.uid for file in _ends(folder)):
             places = {_place(header) for _, header in whole.images}
             near = within(folder)
-            new = tuple((p, header) for p, header in near.images if _place(header) not in places)
+            new = tuple((p, h) for p, h in near.images if _place(h) not in places and frames_of(h) == 1)
             copies = whole.copies + near.copies + len(near.images) - len(new)
             whole = replace(whole, images=whole.images + new, copies=copies)
     return whole
