@@ -6,14 +6,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
-from napari_vqad.findings import Finding, findings
-from napari_vqad.io.dicom_out import Maker, Segment, source_of, write_score, write_segments
+from napari_vqad.findings import Finding, findings, scanner_mm
+from napari_vqad.io.dicom_out import Maker, Segment, check_source, write_score, write_segments
 
 SEGMENTS, SCORE = "findings.dcm", "score.dcm"
 MEANING = {
@@ -23,7 +24,29 @@ MEANING = {
 }
 
 
-def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding] | None = None) -> list[Path]:
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        files: the paths.
+        without: numbers of the findings that have no segment, since no voxel of the scan was free for them.
+    """
+
+    files: tuple[Path, ...]
+    without: tuple[int, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is missing, in sentences."""
+        if not self.without:
+            return ()
+        numbers = ", ".join(map(str, self.without))
+        what = f"finding {numbers} has" if len(self.without) == 1 else f"findings {numbers} have"
+        return (f"In {SEGMENTS} {what} no segment, since no voxel of the scan was free there.",)
+
+
+def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding] | None = None) -> Exported:
     """Write findings.dcm, a binary SEG with a segment for each finding, and score.dcm, a Parametric Map.
 
     Both or none. Without a finding there is no findings.dcm, and one that is there from before is removed.
@@ -33,16 +56,12 @@ def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding
         explorer: holds the analysis of a scan that was read from DICOM.
         found: the findings that are written, such as the accepted ones; all that are flagged when not given.
 
-    Returns:
-        What was written.
-
     Raises:
-        InputError: the scan is not from DICOM, its files have gone, highdicom is not installed, or the folder cannot
-            be written to.
+        InputError: as `check_source`, or the folder cannot be written to.
     """
     folder, volume = Path(folder), explorer.volume
     assert volume is not None  # a bare grid came from nowhere
-    source_of(volume)
+    check_source(volume)
     found = findings(explorer) if found is None else found
     maker = _maker(explorer)
     try:
@@ -54,37 +73,51 @@ def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding
         write_score(
             work / SCORE, volume, explorer.grid.to_scan(explorer.map("pixel_score")), MEANING[explorer.scale()], maker
         )
-        labels, segments = _segments(explorer, found)
-        if segments:
-            write_segments(work / SEGMENTS, volume, labels, segments, maker)
-        else:
-            (folder / SEGMENTS).unlink(missing_ok=True)
+        labels = _labels(explorer, found)
+        kept = [int(i) for i in np.unique(labels) if i]
+        if kept:
+            number = np.zeros(len(found) + 1, np.int32)
+            number[kept] = np.arange(1, len(kept) + 1)
+            segments = [_segment(found[i - 1]) for i in kept]
+            write_segments(work / SEGMENTS, volume, number[labels], segments, maker)
         names = sorted(file.name for file in work.iterdir())
         for name in names:
             os.replace(work / name, folder / name)
+        if not kept:  # one from before would be taken for this scan's
+            (folder / SEGMENTS).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{folder} cannot be written to: {error.strerror}.") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return [folder / name for name in names]
+    without = tuple(found[i - 1].number for i in sorted(set(range(1, len(found) + 1)) - set(kept)))
+    return Exported(tuple(folder / name for name in names), without)
 
 
-def _segments(explorer: Explorer, found: Sequence[Finding]) -> tuple[np.ndarray, list[Segment]]:
-    """Labels on the scan's voxels, 1 to n, and what each is; a piece that falls between coarse voxels has none."""
-    grid = explorer.grid
+def _labels(explorer: Explorer, found: Sequence[Finding]) -> np.ndarray:
+    """Places in `found`, from 1, on the scan's voxels, (R, A, S).
+
+    A piece that falls between coarse voxels gets that which is nearest to its peak, or to its centre, if it is free.
+    """
+    grid, volume = explorer.grid, explorer.volume
+    assert volume is not None
     stack = np.zeros(grid.slices.shape, np.int32)
     for place, finding in enumerate(found, start=1):
         stack[finding.piece.box][finding.piece.inside] = place
-    on_scan = grid.to_scan(stack, order=0)
-    kept = [i for i in np.unique(on_scan) if i]
-    number = np.zeros(len(found) + 1, np.int32)
-    number[kept] = np.arange(1, len(kept) + 1)
-    return number[on_scan], [_segment(found[i - 1]) for i in kept]
+    labels = grid.to_scan(stack, order=0)
+    to_voxel = np.linalg.inv(volume.affine)
+    for place in sorted(set(range(1, len(found) + 1)) - set(np.unique(labels).tolist())):
+        finding = found[place - 1]
+        for mm in (scanner_mm(volume, grid, np.array(finding.top)), finding.centre):
+            voxel = tuple(np.rint(to_voxel @ [*mm, 1.0])[:3].astype(int))
+            if all(0 <= i < n for i, n in zip(voxel, labels.shape, strict=True)) and not labels[voxel]:
+                labels[voxel] = place
+                break
+    return labels
 
 
 def _segment(f: Finding) -> Segment:
     return Segment(
-        f"Finding {f.number}, {f.side}, {f.where}",
+        f"Finding {f.number}, {'both sides' if f.side == 'both' else f.side}, {f.where}",
         f"{f.ml:.2f} mL, peak score {f.peak:.1f}, mean {f.mean:.1f}, NLL peak {f.nll:.1f} nats",
     )
 

@@ -20,13 +20,13 @@ from matplotlib.figure import Figure
 import napari_vqad
 from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle
-from napari_vqad.dicom_export import SEGMENTS, export_dicom
+from napari_vqad.dicom_export import SCORE, SEGMENTS, export_dicom
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, as_csv, as_rows, findings
-from napari_vqad.io.dicom_out import source_of
+from napari_vqad.io.dicom_out import check_source
 from napari_vqad.io.nifti import read_mask, write_map
-from napari_vqad.io.scans import open_scan
+from napari_vqad.io.scans import open_scan, origin_of
 from napari_vqad.paths import samples_folder
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import draw_sheet
@@ -78,8 +78,10 @@ class Result:
         grid, settings, limits = explorer.grid, explorer.settings, explorer.thresholds()
         calibration, scores = bundle.calibration, explorer.slice_scores()
         mm = [grid.mm_of(i) for i in range(len(grid))]
+        path, series = origin_of(self.volume)
         return {
-            "scan": str(self.volume.path or self.volume.name),
+            "scan": str(path or self.volume.name),
+            "series": series,
             "notes": list(self.volume.notes),
             "mask": self.mask_note,
             "alignment": grid.note or None,
@@ -137,12 +139,16 @@ class Result:
         """The contact sheet, as a matplotlib figure."""
         return draw_sheet(self.explorer, self.volume.name)
 
-    def save(self, out: str | Path, dicom: bool = False) -> None:
+    def save(self, out: str | Path, dicom: bool = False) -> tuple[str, ...]:
         """Write maps, contact sheet and numbers into a folder: all of them, or none.
 
         Args:
             out: the folder.
-            dicom: write findings and pixel score as DICOM, too: see `export_dicom`.
+            dicom: write findings and pixel score as DICOM, too: see `export_dicom`. What is there from before, of
+                another scan maybe, is removed otherwise.
+
+        Returns:
+            What is missing in the DICOM files, in sentences.
 
         Raises:
             InputError: the folder cannot be written to, or the scan cannot be written out as DICOM.
@@ -161,14 +167,17 @@ class Result:
             (work / "result.json").write_text(
                 json.dumps(self.numbers(), indent=1, ensure_ascii=False), encoding="utf-8"
             )
-            if dicom and work / SEGMENTS not in export_dicom(work, self.explorer):
-                (out / SEGMENTS).unlink(missing_ok=True)  # one from before would be taken for this scan's
-            for file in work.iterdir():
-                os.replace(file, out / file.name)
+            missing = export_dicom(work, self.explorer).notes if dicom else ()
+            names = [file.name for file in work.iterdir()]
+            for name in names:
+                os.replace(work / name, out / name)
+            for name in {SEGMENTS, SCORE}.difference(names):
+                (out / name).unlink(missing_ok=True)  # one from before would be taken for this scan's
         except OSError as error:
             raise InputError(f"{out} cannot be written to: {error.strerror}.") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
+        return missing
 
 
 def score(
@@ -206,7 +215,7 @@ def score(
     if volume.kind != "head":
         raise InputError(f"{volume.name} is a {volume.kind}; look at it in the viewer, where its frames are analysed.")
     if dicom:
-        source_of(volume)  # what cannot be written is told before the work
+        check_source(volume)  # what cannot be written is told before the work
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, device)
     started = time.monotonic()
     if isinstance(mask, (str, Path)):
@@ -225,7 +234,8 @@ def score(
     result = Result(explorer, volume, brain, note)
     if out is not None:
         tell("Writing …")
-        result.save(out, dicom)
+        for line in result.save(out, dicom):
+            tell(line)
     return result
 
 

@@ -27,6 +27,7 @@ class Series:
         files: of each slice of the file's array, in its order; a file of many frames stands there once for each.
         frames: number of the frame in its file, from 0, of each slice.
         instances: SOPInstanceUID of each slice's file.
+        opened: folder or file that was opened: `read_series(opened, uid)` reads the same again.
     """
 
     uid: str
@@ -34,18 +35,20 @@ class Series:
     files: tuple[Path, ...]
     frames: tuple[int, ...]
     instances: tuple[str, ...]
+    opened: Path
 
 
 def read_series(path: str | Path, series: str | int | None = None) -> Volume:
     """Read one series.
 
     The file's array is (column, row, slice), slices sorted along their normal; spacing comes from their positions.
-    `Volume.header` is a `Series`, and `Volume.path` its first file, from which the same series is read again. Of the
+    `Volume.header` is a `Series`, which says how the same is read again, and `Volume.path` its first file. Of the
     patient the volume knows no more than the series' description, which is its name.
 
     Args:
-        path: a folder, searched with those within, or one file of a series whose others are in the same folder.
-        series: SeriesNumber or SeriesInstanceUID, for a folder that holds several.
+        path: a folder, searched with those within, or one file of a series whose others are in the same folder or in
+            those near it: see `dicom_files.series_of`.
+        series: SeriesNumber or SeriesInstanceUID, for a folder that holds several; of a file, what it has to be of.
 
     Raises:
         SeveralSeriesError: the folder holds several series and `series` does not say which.
@@ -59,10 +62,16 @@ def read_series(path: str | Path, series: str | int | None = None) -> Volume:
         chosen, notes = pick(path, series_in(path), series)
     elif not is_dicom(path):
         raise InputError(f"{path} is not a DICOM file: it does not bear that mark.")
-    elif series is not None:
-        raise InputError(f"{path} is one file of one series; a series is chosen of a folder.")
     else:
         chosen, notes = series_of(path), ()
+        if series is not None and str(series).strip() not in (chosen.uid, str(chosen.number)):
+            raise InputError(f"{path} is one file of one series, {chosen.words}, and not of {series}.")
+        folders = dict.fromkeys(p.parent for p, _ in chosen.images)
+        if len(folders) > 1:
+            notes += (f"Its slices were found in {len(folders)} folders: {', '.join(p.name for p in folders)}.",)
+    if chosen.copies:
+        files = "1 file was" if chosen.copies == 1 else f"{chosen.copies} files were"
+        notes += (f"{files} passed over as a copy of an image that was read.",)
     where = f"{path} ({chosen.words})" if path.is_dir() else f"The series of {path}"
     stack, left_out = stack_of(chosen, where)
     array, inverted = _grey(stack)
@@ -71,16 +80,15 @@ def read_series(path: str | Path, series: str | int | None = None) -> Volume:
     notes += left_out
     if inverted:
         notes += ("Grey values were turned round: in the files, bright is stored as dark (MONOCHROME1).",)
-    header = _about(chosen, stack)
+    header = _about(chosen, stack, path)
     return Volume.from_array(array, stack.affine, name=chosen.name, path=header.files[0], header=header, notes=notes)
 
 
-def _about(chosen: Listed, stack: Stack) -> Series:
+def _about(chosen: Listed, stack: Stack, opened: Path) -> Series:
     instances = {path: str(header.get("SOPInstanceUID", "")) for path, header in chosen.images}
     files = tuple(s.path for s in stack.slices)
-    return Series(
-        chosen.uid, chosen.number, files, tuple(s.frame for s in stack.slices), tuple(instances[p] for p in files)
-    )
+    frames = tuple(s.frame for s in stack.slices)
+    return Series(chosen.uid, chosen.number, files, frames, tuple(instances[p] for p in files), opened)
 
 
 def _grey(stack: Stack) -> tuple[NDArray[np.float32], bool]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import struct
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -36,7 +37,8 @@ BROKEN = (
     OverflowError,
     MemoryError,
 )
-LOOK = 100  # files of a folder that are looked at to tell whether it is one of DICOM
+LOOK = 100  # files of a folder that are looked at to tell whether it is one of DICOM; folders near a file's own
+ENDS = 3  # first and last files of a folder that are asked for their series
 TAGS = [
     "SOPClassUID",
     "SOPInstanceUID",
@@ -69,12 +71,14 @@ class Listed:
         number: SeriesNumber, None where it is not given.
         description: SeriesDescription; the only words of the patient's that are taken from the files.
         images: path and header of each, in the order of the paths.
+        copies: further files of the series, each of which is one of these images once more.
     """
 
     uid: str
     number: int | None
     description: str
     images: tuple[tuple[Path, Dataset], ...]
+    copies: int = 0
 
     @property
     def n_slices(self) -> int:
@@ -121,33 +125,58 @@ def is_dicom(path: str | Path) -> bool:
         return False
 
 
+def series_uid(path: str | Path) -> str | None:
+    """SeriesInstanceUID of one DICOM file; None where there is none to be read."""
+    if not is_dicom(path):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+            return str(header.get("SeriesInstanceUID") or "") or None
+    except BROKEN:
+        return None
+
+
 def holds_dicom(folder: str | Path) -> bool:
     """Is there DICOM among the first files of a folder? Quick; a folder that does not say so soon is none."""
     return any(is_dicom(path) for path in islice(_files(Path(folder)), LOOK))
 
 
-def series_in(folder: Path, deep: bool = True) -> list[Listed]:
-    """The series of images in a folder, by number.
-
-    Args:
-        folder: searched for DICOM files.
-        deep: search the folders within, too.
+def series_in(folder: Path) -> list[Listed]:
+    """The series of images in a folder and the folders within, by number.
 
     Raises:
         InputError: it holds no DICOM image, or one that does not say which series it belongs to.
     """
-    files = _files(folder) if deep else (p for p in sorted(folder.iterdir()) if p.is_file())
-    return _listed(folder, (path for path in files if is_dicom(path) or path.suffix.lower() == ".dcm"))
+    return _listed(folder, _candidates(_files(folder)))
 
 
 def series_of(path: Path) -> Listed:
-    """The series that an image file belongs to: those of its folder with the same SeriesInstanceUID.
+    """The series that an image file belongs to: what has its SeriesInstanceUID in its folder, and near that.
+
+    Exports on CD split a series over folders. One beside the file's own, or within it, is read where one of its first
+    or last files is of the series; images that lie where those of the own folder do are taken for copies.
 
     Raises:
         InputError: the file is no DICOM image, or is damaged.
     """
     (own,) = _listed(path, [path])
-    return next(s for s in series_in(path.parent, deep=False) if s.uid == own.uid)
+
+    def within(folder: Path) -> Listed:
+        return next(s for s in _listed(folder, _candidates(_flat(folder))) if s.uid == own.uid)
+
+    whole = within(path.parent)
+    if any(frames_of(header) > 1 for _, header in whole.images):  # which is all of it
+        return whole
+    for folder in _near(path.parent):
+        if any(series_uid(file) == own.uid for file in _ends(folder)):
+            places = {_place(header) for _, header in whole.images}
+            near = within(folder)
+            new = tuple((p, h) for p, h in near.images if _place(h) not in places and frames_of(h) == 1)
+            copies = whole.copies + near.copies + len(near.images) - len(new)
+            whole = replace(whole, images=whole.images + new, copies=copies)
+    return whole
 
 
 def pick(folder: Path, listed: list[Listed], series: str | int | None = None) -> tuple[Listed, tuple[str, ...]]:
@@ -202,23 +231,69 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(place) / name for name in sorted(names) if not name.startswith("."))
 
 
+def _flat(folder: Path) -> list[Path]:
+    """The files in a folder, by name; none where it cannot be looked into."""
+    try:
+        return [p for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _candidates(files: Iterable[Path]) -> Iterator[Path]:
+    return (path for path in files if is_dicom(path) or path.suffix.lower() == ".dcm")
+
+
+def _ends(folder: Path) -> list[Path]:
+    files = _flat(folder)
+    return files[:ENDS] + files[ENDS:][-ENDS:]
+
+
+def _near(folder: Path) -> list[Path]:
+    """The folders within a folder and those beside it, of very many those that are next to it by name."""
+    folder = Path(os.path.abspath(folder))
+
+    def within(place: Path) -> list[Path]:
+        try:
+            return [p for p in sorted(place.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+        except OSError:
+            return []
+
+    above = folder.parent
+    beside = within(above) if above != above.parent else []  # what lies at the root is none of a scan's
+    at = beside.index(folder) if folder in beside else 0
+    return within(folder)[:LOOK] + [p for p in beside[max(at - LOOK // 2, 0) : at + LOOK // 2] if p != folder]
+
+
 def _listed(where: Path, files: Iterable[Path]) -> list[Listed]:
     series: dict[str, list[tuple[Path, Dataset]]] = {}
+    known: set[tuple[str, ...]] = set()
+    copies: Counter[str] = Counter()
     others = 0
     for path in files:
         header = _header(path)
         if header is None:
             others += 1
+            continue
+        uid, instance = str(header.SeriesInstanceUID), str(header.get("SOPInstanceUID") or "")
+        # With the place: some anonymisers give all images the same name.
+        image = uid, instance, _place(header)
+        if instance and image in known:
+            copies[uid] += 1
         else:
-            series.setdefault(str(header.SeriesInstanceUID), []).append((path, header))
+            known.add(image)
+            series.setdefault(uid, []).append((path, header))
     if not series:
         without = "no DICOM image" if others else "no DICOM file"
         raise InputError(f"{where} holds {without}." if where.is_dir() else f"{where} is {without}.")
     found = [
-        Listed(uid, _number(images[0][1]), _text(images[0][1].get("SeriesDescription")), tuple(images))
+        Listed(uid, _number(images[0][1]), _text(images[0][1].get("SeriesDescription")), tuple(images), copies[uid])
         for uid, images in series.items()
     ]
     return sorted(found, key=lambda s: (s.number is None, s.number or 0, s.uid))
+
+
+def _place(header: Dataset) -> str:
+    return str(header.get("ImagePositionPatient"))
 
 
 def _header(path: Path) -> Dataset | None:

@@ -26,6 +26,7 @@ from napari_vqad.io.dicom_files import BROKEN
 from napari_vqad.volume import Volume
 
 NAME = "napari-vqad"
+LIMITS = "research use only"
 # What the patient and study modules demand, empty where the source, as after some anonymisation, has none.
 MAY_BE_EMPTY = (
     "PatientID",
@@ -67,16 +68,16 @@ class Segment:
     description: str
 
 
-def source_of(volume: Volume) -> Series:
-    """The series that a scan came from, once it is known that it can be written out as DICOM.
+def check_source(volume: Volume) -> None:
+    """Can what is found in a scan be written out as DICOM? A segment of one voxel is made, and not written.
 
     Raises:
-        InputError: it did not come from DICOM, or highdicom is not installed.
+        InputError: the scan did not come from DICOM; highdicom is not installed; the source's files have gone or
+            changed, or lack what is needed to refer to them.
     """
-    if not isinstance(volume.header, Series):
-        raise InputError(f"{volume.name} was not read from DICOM; only what was can be written out as DICOM.")
-    _highdicom()
-    return volume.header
+    labels = np.zeros(volume.voxels.shape, np.uint8)
+    labels[0, 0, 0] = 1
+    _segmentation(volume, labels, [Segment("Check", "A voxel")], Maker(NAME, napari_vqad.__version__))
 
 
 def write_segments(path: Path, volume: Volume, labels: NDArray, segments: Sequence[Segment], maker: Maker) -> None:
@@ -85,14 +86,18 @@ def write_segments(path: Path, volume: Volume, labels: NDArray, segments: Sequen
     Args:
         path: the file; what is there is written over.
         volume: the scan, read from DICOM.
-        labels: integers (R, A, S); i + 1 where segments[i] is, each of which has a voxel, 0 elsewhere.
+        labels: integers (R, A, S), up to 65535; i + 1 where segments[i] is, each of which has a voxel, 0 elsewhere.
         segments: one or more.
         maker: model and settings.
 
     Raises:
-        InputError: as `source_of`; the source's files have gone or changed; or the file cannot be written.
+        InputError: as `check_source`; or the file cannot be written.
     """
-    hd, images = _highdicom(), _source(volume)
+    _write(path, _segmentation(volume, labels, segments, maker))
+
+
+def _segmentation(volume: Volume, labels: NDArray, segments: Sequence[Segment], maker: Maker) -> Dataset:
+    images, hd = _source(volume), _highdicom()
     algorithm = hd.AlgorithmIdentificationSequence(
         name=NAME,
         family=codes.DCM.ArtificialIntelligence,
@@ -104,8 +109,9 @@ def write_segments(path: Path, volume: Volume, labels: NDArray, segments: Sequen
         about = hd.seg.SegmentDescription(
             segment_number=number,
             segment_label=segment.label[:64],
-            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-            segmented_property_type=codes.SCT.Lesion,
+            # Where something is, and not what: that it is a lesion is for the reader to say.
+            segmented_property_category=codes.SCT.SpatialAndRelationalConcept,
+            segmented_property_type=hd.sr.CodedConcept("flagged-region", "99VQAD", "Flagged region"),
             algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=algorithm,
         )
@@ -120,12 +126,12 @@ def write_segments(path: Path, volume: Volume, labels: NDArray, segments: Sequen
             segment_descriptions=described,
             pixel_measures=_measures(volume),
             content_label="FINDINGS",
-            content_description="Flagged by a model; research use only",
-            series_description=f"{NAME} findings",
+            content_description=f"Flagged by a model; {LIMITS}",
+            series_description=f"{NAME} findings, {LIMITS}",
             **_common(images[0], maker, 1),
         )
 
-    _write(path, make, volume)
+    return _made(make, volume)
 
 
 def write_score(path: Path, volume: Volume, score: NDArray, meaning: str, maker: Maker) -> None:
@@ -141,7 +147,7 @@ def write_score(path: Path, volume: Volume, score: NDArray, meaning: str, maker:
     Raises:
         InputError: as `write_segments`.
     """
-    hd, images = _highdicom(), _source(volume)
+    images, hd = _source(volume), _highdicom()
     stored = _in_source_order(score.astype(np.float32), volume)
     low, high = float(min(stored.min(), 0.0)), float(max(stored.max(), 1e-3))
     mapping = hd.pm.RealWorldValueMapping(
@@ -163,12 +169,12 @@ def write_score(path: Path, volume: Volume, score: NDArray, meaning: str, maker:
             voi_lut_transformations=[hd.VOILUTTransformation(window_center=(low + high) / 2, window_width=high - low)],
             pixel_measures=_measures(volume),
             content_label="PIXEL_SCORE",
-            content_description="Score of a model; research use only",
-            series_description=f"{NAME} pixel score",
+            content_description=f"Score of a model; {LIMITS}",
+            series_description=f"{NAME} pixel score, {LIMITS}",
             **_common(images[0], maker, 2),
         )
 
-    _write(path, make, volume)
+    _write(path, _made(make, volume))
 
 
 def _highdicom() -> Any:
@@ -181,7 +187,9 @@ def _highdicom() -> Any:
 
 def _source(volume: Volume) -> list[Dataset]:
     """The source's images without their pixels: one a slice, in the array's order, or the one that has all frames."""
-    series = source_of(volume)
+    if not isinstance(volume.header, Series):
+        raise InputError(f"{volume.name} was not read from DICOM; only what was can be written out as DICOM.")
+    series = volume.header
     known = dict(zip(series.files, series.instances, strict=True))
     images: list[Dataset] = []
     for file, instance in known.items():
@@ -238,16 +246,21 @@ def _common(image: Dataset, maker: Maker, which: int) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, make: Callable[[], Dataset], volume: Volume) -> None:
+def _made(make: Callable[[], Dataset], volume: Volume) -> Dataset:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd words in the source's header
+            return make()
+    except (AttributeError, ValueError, TypeError) as error:
+        raise InputError(f"{volume.name} cannot be referred to in DICOM: {error}") from error
+
+
+def _write(path: Path, made: Dataset) -> None:
     """Whole or not at all: the last step is one rename in the same folder."""
     temporary = path.with_name(f".{path.name}.part")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd words in the source's header
-            try:
-                made = make()
-            except (AttributeError, ValueError, TypeError) as error:
-                raise InputError(f"{volume.name} cannot be referred to in DICOM: {error}") from error
+            warnings.simplefilter("ignore")
             made.save_as(temporary)
         os.replace(temporary, path)
     except OSError as error:

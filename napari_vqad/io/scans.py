@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_vqad.errors import InputError
-from napari_vqad.io.dicom import read_series
+from napari_vqad.io.dicom import Series, read_series
 from napari_vqad.io.dicom_files import is_dicom
 from napari_vqad.io.nifti import is_nifti, read_scan
 from napari_vqad.volume import Volume
@@ -16,7 +16,7 @@ def open_scan(path: str | Path, series: str | int | None = None) -> Volume:
 
     Args:
         path: a NIfTI file, a folder with DICOM, or one DICOM file of a series.
-        series: number or UID, for a folder with several series.
+        series: number or UID, for a folder with several series; as of `read_series`.
 
     Raises:
         InputError: as `read_scan` and `read_series`; or a series is asked of a NIfTI file.
@@ -29,3 +29,13 @@ def open_scan(path: str | Path, series: str | int | None = None) -> Volume:
     if path.is_file() and not is_nifti(path):
         raise InputError(f"{path} is neither a NIfTI file (.nii, .nii.gz) nor DICOM.")
     return read_scan(path)
+
+
+def origin_of(volume: Volume) -> tuple[Path | None, str | None]:
+    """The arguments with which `open_scan` reads the same scan again: path, and of DICOM the series' UID.
+
+    The path is what was opened, which of DICOM may be a folder; None for what is of an array.
+    """
+    if isinstance(volume.header, Series):
+        return volume.header.opened, volume.header.uid
+    return volume.path, None

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari import current_viewer
+from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 
 from napari_vqad.errors import InputError
 from napari_vqad.io.clips import Clip, is_clip, read_clip
-from napari_vqad.io.dicom import Series
 from napari_vqad.io.dicom_files import SeveralSeriesError, holds_dicom, is_dicom
 from napari_vqad.io.nifti import is_nifti, read_scan, write_map
 from napari_vqad.io.scans import open_scan
 from napari_vqad.paths import samples_folder
 from napari_vqad.ui import frame
+from napari_vqad.ui.once import Lately, SeriesKey, key_of, keys_in
 from napari_vqad.ui.series import ask_series
 from napari_vqad.volume import Volume
 
@@ -30,21 +32,58 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
 
 
 def read(path: str | list[str]) -> list[LayerData]:
-    """Scans and clips as layers; one that cannot be used is named in a notification and leaves no layer."""
+    """Scans and clips as layers; one that cannot be used is named in a notification and leaves no layer.
+
+    Files of a series that is open are passed over; a folder is always read.
+    """
     found: list[LayerData] = []
-    known: set[Path] = set()  # of the series that are open: many files of one are one scan
+    _lately.begin()
     for one in [path] if isinstance(path, str) else path:
-        try:
-            if is_clip(one):
-                found += clip_layers(read_clip(one))
-            elif Path(one) not in known and (volume := _scan(one)) is not None:
-                found.append(scan_layer(volume))
-                for note in volume.notes:
-                    show_info(f"{volume.name}: {note}")
-                known |= set(volume.header.files) if isinstance(volume.header, Series) else set()
-        except InputError as error:
-            show_error(str(error))
+        found += _layers(one, found)
+    _lately.end()
     return found or [(None,)]  # type: ignore[list-item]  # napari's word for "read, and nothing to show"
+
+
+_lately = Lately()
+
+
+def _layers(path: str, before: list[LayerData]) -> list[LayerData]:
+    """The layers of one file or folder, where `before` are read and not yet in the viewer."""
+    series = key_of(path)
+    if series is not None and _is_known(path, series, before):
+        return []
+    try:
+        if is_clip(path):
+            return clip_layers(read_clip(path))
+        volume = _scan(path)
+    except InputError as error:
+        if series is not None:
+            _lately.add(("refused", series))
+        if _lately.add(str(error)) or not is_dicom(path):
+            show_error(str(error))
+        return []
+    if volume is None:
+        return []
+    _lately.add(("read", series))
+    for note in volume.notes:
+        show_info(f"{volume.name}: {note}")
+    return [scan_layer(volume)]
+
+
+def _is_known(path: str, series: SeriesKey, before: list[LayerData]) -> bool:
+    """Is a file of a series that is open, or was refused a moment ago?"""
+    if ("refused", series) in _lately:
+        return True
+    viewer = current_viewer()
+    images = [layer for layer in (viewer.layers if viewer else ()) if isinstance(layer, Image)]
+    metadata = [m.metadata for m in images if "napari_vqad_grid" not in m.metadata]  # maps outlive their scan
+    metadata += [attributes["metadata"] for _, attributes, _ in before]
+    volumes = (known.get("napari_vqad") for known in metadata)
+    if series not in keys_in(v for v in volumes if isinstance(v, Volume)):
+        return False
+    if _lately.add(("read", series)):  # by a person who may wonder why nothing happens
+        show_info(f"The series of {Path(path).name} is open already; open its folder to have it twice.")
+    return True
 
 
 def _is_ours(path: str) -> bool:

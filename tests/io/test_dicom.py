@@ -12,7 +12,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.io.dicom import Series, read_series
 from napari_vqad.io.dicom_files import SeveralSeriesError, holds_dicom, is_dicom
 from napari_vqad.io.nifti import write_map
-from napari_vqad.io.scans import open_scan
+from napari_vqad.io.scans import open_scan, origin_of
 
 SPACING = (1.5, 2.0, 3.0)
 TURN = np.array([[0.96, -0.28, 0], [0.28, 0.96, 0], [0, 0, 1.0]]) @ [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
@@ -98,6 +98,32 @@ def test_one_file_brings_its_siblings_and_nothing_of_other_series(make_series, s
     np.testing.assert_array_equal(open_scan(volume.path).voxels, volume.voxels)
 
 
+@pytest.mark.parametrize("start", ["a", "b", ""])
+def test_a_series_in_two_folders_is_whole_and_is_read_again(series, tmp_path, start):
+    """As on a CD; from the folder above, or from a file of either. Of a copy nothing is taken."""
+    for number, path in enumerate(files_of(series)):
+        for folder in ["a"] * (number < 3) + ["b"] * (number > 2) + ["copy of b"] * (number > 3):
+            (tmp_path / "cd" / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "cd" / folder / path.name).write_bytes(path.read_bytes())
+    opened = files_of(tmp_path / "cd" / start)[-1] if start else tmp_path / "cd"
+    volume = open_scan(opened)
+    np.testing.assert_array_equal(volume.voxels, open_scan(series).voxels)
+    assert ("Its slices were found in 2 folders" in " ".join(volume.notes)) == bool(start)
+    assert "passed over as a copy" in volume.notes[-1]
+    path, uid = origin_of(volume)
+    assert (path, uid) == (opened, volume.header.uid)
+    np.testing.assert_array_equal(open_scan(path, uid).voxels, volume.voxels)
+
+
+def test_a_changed_copy_beside_it_is_not_mixed_in(series, make_series):
+    uid = read_series(series).header.uid
+    other = make_series(series.parent / "defaced", noise()[::-1], affine_of(), SeriesInstanceUID=uid)
+    for folder in (series, other):
+        volume = open_scan(files_of(folder)[0])
+        assert {p.parent for p in volume.header.files} == {folder}
+        assert volume.notes == ("5 files were passed over as a copy of an image that was read.",)
+
+
 def test_what_is_no_image_is_passed_over(series, make_series):
     (series / "notes.txt").write_text("the patient's notes")
     (series / ".hidden").write_bytes(bytes(128) + b"DICM")
@@ -168,7 +194,8 @@ def test_several_series_are_named_and_picked(series, make_series):
     refused(series, "no series 7, but 3: t1 mprage", 7)
     make_series(series / "again", noise((4, 4, 4)), affine_of(), number=5)
     refused(series, "2 series of the number 5; give the UID", 5)
-    refused(files_of(series)[0], "one file of one series", 5)
+    refused(files_of(series)[0], "one file of one series, 3: t1 mprage, 5 slices, and not of 5", 5)
+    assert read_series(files_of(series)[0], 3).name == "t1 mprage"
 
 
 def refused(path, reason, series=None):

@@ -10,7 +10,7 @@ from pydicom import dcmread
 
 from napari_vqad.errors import InputError
 from napari_vqad.io.dicom import read_series
-from napari_vqad.io.dicom_out import Maker, Segment, source_of, write_score, write_segments
+from napari_vqad.io.dicom_out import Maker, Segment, check_source, write_score, write_segments
 from napari_vqad.volume import Volume
 
 SPACING = (1.5, 2.0, 3.0)
@@ -110,6 +110,10 @@ def test_segments_say_what_and_who(scan, tmp_path):
         algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
         assert (segment.SegmentAlgorithmType, segment.SegmentAlgorithmName) == ("AUTOMATIC", "napari-vqad")
         assert algorithm.AlgorithmParameters == "model=tiny,method=light"
+        (kind,) = segment.SegmentedPropertyTypeCodeSequence
+        assert (kind.CodeMeaning, kind.CodingSchemeDesignator) == ("Flagged region", "99VQAD")
+        assert "bnormal" not in segment.SegmentedPropertyCategoryCodeSequence[0].CodeMeaning
+    assert "research use only" in written.SeriesDescription
     assert written.ReferencedSeriesSequence[0].SeriesInstanceUID == scan.header.uid
     found = hd.seg.segread(tmp_path / "seg.dcm").get_volume(combine_segments=True, allow_missing_positions=True)
     assert (found.array == 1).sum() == 2
@@ -129,7 +133,7 @@ def test_what_is_missing_in_an_anonymised_source_stays_empty(make_series, tmp_pa
 
 def test_only_what_came_from_dicom_goes_out_as_dicom(scan):
     with pytest.raises(InputError, match="mine was not read from DICOM"):
-        source_of(Volume(scan.voxels, scan.affine, scan.affine, name="mine"))
+        check_source(Volume(scan.voxels, scan.affine, scan.affine, name="mine"))
 
 
 def test_without_highdicom_it_is_said_how_to_get_it(scan, monkeypatch):
@@ -142,11 +146,12 @@ def test_without_highdicom_it_is_said_how_to_get_it(scan, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=r'pip install "napari-vqad\[dicom\]"'):
-        source_of(scan)
+        check_source(scan)
 
 
 def test_sources_that_went_or_changed_are_named(scan, make_series, tmp_path):
     score = scan.voxels
+    check_source(scan)
     path = scan.header.files[2]
     whole = path.read_bytes()
     path.unlink()
@@ -154,7 +159,7 @@ def test_sources_that_went_or_changed_are_named(scan, make_series, tmp_path):
         write_score(tmp_path / "score.dcm", scan, score, "Pixel score", MAKER)
     path.write_bytes(scan.header.files[1].read_bytes())
     with pytest.raises(InputError, match="no longer the image"):
-        write_score(tmp_path / "score.dcm", scan, score, "Pixel score", MAKER)
+        check_source(scan)
     path.write_bytes(whole)
     for file in scan.header.files:
         image = dcmread(file)

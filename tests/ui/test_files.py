@@ -3,6 +3,9 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from napari.layers import Image
+from pydicom import dcmread
+from pydicom.uid import generate_uid
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QInputDialog, QListView
 
@@ -166,6 +169,43 @@ def test_many_files_of_a_series_are_one_scan(dicom_folder, notices):
     assert [layer[1]["name"] for layer in found] == ["t1 mprage", "flair"]
     (written,) = files.write_image(str(dicom_folder.parent / "again.nii.gz"), found[0][0], found[0][1])
     np.testing.assert_allclose(read_scan(written).spacing, (3, 1, 2), atol=1e-5)
+
+
+def test_many_files_handed_on_one_by_one_are_one_scan(dicom_folder, make_napari_viewer, notices, monkeypatch):
+    """As File → Open Files and a drop hand them on."""
+    first = dcmread(dicom_folder / "IM030000.dcm")  # a localizer within the series
+    first.SOPInstanceUID = first.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    first.ImageType, first.ImagePositionPatient = ["ORIGINAL", "PRIMARY", "LOCALIZER"], [500, 0, 0]
+    first.save_as(dicom_folder / "ZZ.dcm")
+    viewer = make_napari_viewer()
+    paths = sorted(dicom_folder.iterdir())
+    viewer.open(paths, plugin="napari-vqad")
+    assert [layer.name for layer in viewer.layers] == ["t1 mprage", "flair"]
+    assert len(notices) == 1  # of the localizer
+
+    flair = viewer.layers.pop()
+    map_of_it = Image(flair.data, metadata=flair.metadata | {"napari_vqad_grid": None}, name="map of it")
+    map_of_it.units, map_of_it.axis_labels = flair.units, flair.axis_labels
+    viewer.add_layer(map_of_it)
+    viewer.open(paths[-2], plugin="napari-vqad")  # closed, and opened again
+    assert [layer.name for layer in viewer.layers] == ["t1 mprage", "map of it", "flair"]
+    monkeypatch.setattr(files, "_lately", files.Lately())  # another day
+    viewer.open(paths[:3], plugin="napari-vqad")
+    assert len(viewer.layers) == 3
+    assert notices[1:] == ["The series of IM030000.dcm is open already; open its folder to have it twice."]
+
+    answer(1, [])
+    viewer.open(dicom_folder, plugin="napari-vqad")
+    assert [layer.name for layer in viewer.layers] == ["t1 mprage", "map of it", "flair", "flair [1]"]
+
+
+def test_many_files_of_a_refused_series_are_one_sentence(dicom_folder, make_napari_viewer, notices):
+    (dicom_folder / "IM030002.dcm").unlink()
+    viewer = make_napari_viewer()
+    viewer.open(sorted(dicom_folder.iterdir()), plugin="napari-vqad")
+    assert [layer.name for layer in viewer.layers] == ["flair"]
+    (notice,) = notices
+    assert "1 slice is missing" in notice
 
 
 def test_a_folder_of_dicom_that_is_no_scan_is_one_sentence(dicom_folder, notices):
