@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,11 +22,14 @@ from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
-from napari_vqad.findings import Finding, as_csv, as_rows, findings
+from napari_vqad.findings import Finding, findings
 from napari_vqad.io.nifti import read_mask, read_scan, write_map
 from napari_vqad.paths import samples_folder
+from napari_vqad.report import report_html
+from napari_vqad.review import Review
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import draw_sheet
+from napari_vqad.tables import as_csv, as_rows
 from napari_vqad.volume import Volume
 
 DEFAULT_BUNDLE = "ixi-aligned"
@@ -38,7 +41,7 @@ FILES = {
     "flagged": "pixel score above its threshold",
 }
 
-TABLE = "findings.csv"
+TABLE, REPORT = "findings.csv", "report.html"
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,14 @@ class Result:
         explorer: holds every map on the model's grid, and still answers to other settings.
         volume, mask: the scan and its brain mask, canonical (R, A, S).
         mask_note: where the mask came from.
+        review: what a reader said of the findings.
     """
 
     explorer: Explorer
     volume: Volume
     mask: np.ndarray
     mask_note: str
+    review: Review = field(default_factory=Review)
 
     def map(self, name: str) -> np.ndarray:
         """A map on the scan's canonical voxels, (R, A, S); names as in `FILES`.
@@ -103,7 +108,7 @@ class Result:
             "slice_scores": [None if np.isnan(s) else round(float(s), 3) for s in scores],
             "slice_flagged": explorer.flagged_slices().tolist(),
             "volume_score": round(explorer.volume_score(), 3),
-            "findings": as_rows(self.findings()),
+            "findings": as_rows(self.findings(), self.review),
             "units": {"slice_scores": "nats", "volume_score": "nats", "residual": "SD", "pixel_score": "SD"},
             "seconds": {stage: round(s, 3) for stage, s in explorer.seconds.items()},
             "device": str(bundle.device),
@@ -135,7 +140,7 @@ class Result:
         return draw_sheet(self.explorer, self.volume.name)
 
     def save(self, out: str | Path) -> None:
-        """Write maps, contact sheet and numbers into a folder: all of them, or none.
+        """Write maps, contact sheet, numbers and report into a folder: all of them, or none.
 
         Raises:
             InputError: the folder cannot be written to.
@@ -149,11 +154,11 @@ class Result:
         try:
             for name, description in FILES.items():
                 write_map(work / f"{name}.nii.gz", self.map(name), self.volume, description)
-            (work / TABLE).write_text(as_csv(self.findings()), encoding="utf-8")
+            (work / TABLE).write_text(as_csv(self.findings(), self.review), encoding="utf-8")
             self.sheet().savefig(work / "sheet.png", dpi=110)
-            (work / "result.json").write_text(
-                json.dumps(self.numbers(), indent=1, ensure_ascii=False), encoding="utf-8"
-            )
+            numbers = self.numbers()
+            (work / "result.json").write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
+            (work / REPORT).write_text(report_html(self.explorer, numbers, self.review), encoding="utf-8")
             for file in work.iterdir():
                 os.replace(file, out / file.name)
         except OSError as error:

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SCREEN = {"napari", "qtpy", "PySide6", "PySide2", "PyQt5", "PyQt6", "superqt", "magicgui", "vispy"}
 # Arrows point down this list: a module may import from its own floor and those below.
 FLOORS = [
-    {"errors", "paths", "settings", "device", "resample"},
+    {"errors", "paths", "settings", "device", "resample", "progress"},
     {"volume", "template", "alignment", "harmonise", "grid", "calibration", "nets", "cache"},
     {"scores", "io"},
     {"consolidation", "places"},
@@ -22,8 +22,8 @@ FLOORS = [
     {"bundle"},
     {"detectors", "brainmask", "maps"},
     {"explorer"},
-    {"findings", "review"},
-    {"sheet", "scoring", "train", "evaluate"},
+    {"findings", "review", "tables"},
+    {"sheet", "thumbnails", "report", "studyfile", "study", "scoring", "train", "evaluate"},
     {"ui"},
     {"cli", "__main__"},
 ]
