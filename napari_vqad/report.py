@@ -32,9 +32,6 @@ STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #16161a; --faint: #5b5b64; --line: #c9c9d0; --mark: #8a4b00; }
 @media (prefers-color-scheme: dark) {
   :root { --paper: #17171b; --ink: #e8e8ea; --faint: #a2a2ab; --line: #3d3d45; --mark: #ffb454; } }
-@media print {
-  :root { color-scheme: light; --paper: #fff; --ink: #000; --faint: #55555e; --line: #b5b5bd; --mark: #6b3a00; }
-  body { font-size: 9pt; max-width: none; padding: 0; } h2 { break-after: avoid; } }
 @page { size: A4; margin: 14mm; }
 body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
   margin: 0 auto; padding: 1.2rem; }
@@ -42,11 +39,17 @@ h1 { font-size: 1.5em; margin: 0; } h2 { font-size: 1.15em; margin: 1.6em 0 .5em
 .notice { color: var(--mark); font-weight: 600; } .faint { color: var(--faint); }
 table { border-collapse: collapse; width: 100%; font-size: .88em; }
 th, td { text-align: left; vertical-align: top; padding: .25em .5em; border-bottom: 1px solid var(--line); }
-td { overflow-wrap: anywhere; } .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td { overflow-wrap: anywhere; } .findings td { white-space: nowrap; }
+.findings td:last-child { white-space: normal; min-width: 9em; }
+.n { text-align: right; font-variant-numeric: tabular-nums; }
 tr { break-inside: avoid; } tr.rejected td { color: var(--faint); } tr.accepted .verdict { font-weight: 700; }
 figure { margin: .9em 0; break-inside: avoid; } figure img { width: 100%; max-width: 792px; height: auto;
   print-color-adjust: exact; } figcaption { font-size: .9em; } figure.rejected img { opacity: .55; }
 th[scope=row] { font-weight: 400; color: var(--faint); width: 32%; }
+@media print {
+  :root { color-scheme: light; --paper: #fff; --ink: #000; --faint: #55555e; --line: #b5b5bd; --mark: #6b3a00; }
+  body { font-size: 9pt; max-width: none; padding: 0; } h2 { break-after: avoid; }
+  td, th { padding: .2em .3em; } .findings { font-size: 7.5pt; } }
 """
 
 
@@ -134,27 +137,29 @@ def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
         return "<p>Nothing is flagged.</p>"
     unit, limit, volume = score_unit(explorer), explorer.thresholds().flag_voxels, explorer.volume
     assert volume is not None
-    heads = ("No.", "Side", "Centre", "Slices", "mL", "Peak", "Mean", "NLL peak, nats", "Verdict", "Note")
-    numbers = {"No.", "mL", "Peak", "Mean", "NLL peak, nats"}
+    heads = ("No.", "Side", "Centre", "Slices", "Reach", "mL", "Peak", "Mean", "NLL, nats", "Verdict", "Note")
+    numbers = {"No.", "mL", "Peak", "Mean", "NLL, nats"}  # one below the other
     head = "".join(f'<th scope="col"{_n(h in numbers)}>{h}</th>' for h in heads)
     rows = []
     for f in found[:ROWS]:
         word = review.word(f)
         height = scanner_mm(volume, explorer.grid, f.piece.indices)[:, 2]
         reach = " to ".join(f"{'SI'[mm < 0]} {abs(mm):.0f}" for mm in (float(height.min()), float(height.max())))
-        place = f"{f.slices[0]} to {f.slices[1]} ({reach} mm)"
-        cells = (f.number, f.side, f.where, place, f"{f.ml:.2f}", f"{f.peak:.1f}", f"{f.mean:.1f}", f"{f.nll:.1f}")
+        place = f"{f.slices[0]} to {f.slices[1]}"
+        sizes = (f"{f.ml:.2f}", f"{f.peak:.1f}", f"{f.mean:.1f}", f"{f.nll:.1f}")
+        cells = (f.number, f.side, f.where, place, f"{reach} mm", *sizes)
         row = "".join(f"<td{_n(h in numbers)}>{escape(str(c))}</td>" for h, c in zip(heads, cells, strict=False))
         row += f'<td class="verdict">{TICKS[word.verdict]}</td><td>{escape(word.note)}</td>'
         rows.append(f'<tr class="{word.verdict}">{row}</tr>')
     words = [
         f"Pieces of the brain whose pixel score exceeds {limit:.2f} ({unit}); numbered by the sum of their scores.",
         "Accepted ones come first, rejected last. Scanner coordinates, R and L the patient's right and left; "
-        "slices of the model's grid.",
+        "slices of the model's grid; reach from its lowest to its highest voxel.",
     ]
     if len(found) > ROWS:
         words.append(f"{len(found) - ROWS} more are left out here: the threshold for voxels is low.")
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>\n{chr(10).join(rows)}\n</tbody></table>"
+    body = "\n".join(rows)
+    table = f'<table class="findings"><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>'
     return f'<p class="faint">{escape(" ".join(words))}</p>\n{table}\n{_pictures(explorer, found, review)}'
 
 

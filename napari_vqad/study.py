@@ -90,20 +90,22 @@ def save_study(
     studyfile.write(path, Contents(header, np.asarray(mask, bool), grid, explorer.stages()))
 
 
-def places_of_scan(path: str | Path) -> list[Path]:
-    """Where the scan of a study may lie, as far as there is a file: as seen from the study, then where it lay.
+def find_scan(path: str | Path, at_hand: Iterable[Volume] = ()) -> Volume | Path | None:
+    """The scan of a study: one of those at hand, or else a file where it may lie; None when it has to be asked for.
 
     Raises:
         InputError: the file is no study.
     """
-    return _candidates(Path(path), studyfile.read_header(Path(path)))
+    path = Path(path)
+    header = studyfile.read_header(path)
+    fitting = next((v for v in at_hand if header.scan.fits(v)), None)
+    return fitting or next(iter(_candidates(path, header)), None)
 
 
 def open_study(
     path: str | Path,
     scan: str | Path | Volume | None = None,
     *,
-    scans: Iterable[Volume] = (),
     bundle: str | Path | Bundle | None = None,
     bundles: Iterable[Path] = (),
     device: str = "auto",
@@ -114,7 +116,6 @@ def open_study(
     Args:
         path: of the study.
         scan: the scan, where it has moved; a NIfTI file or a `Volume`.
-        scans: scans at hand, one of which may be it; then no file is read.
         bundle: the model, where it has moved; name, folder, or loaded.
         bundles: further folders where it may be, beside those that come with the package.
         device: for a bundle that is not loaded yet.
@@ -127,8 +128,7 @@ def open_study(
     path = Path(path)
     contents = studyfile.read(path)
     header = contents.header
-    volume = next((v for v in scans if header.scan.fits(v)), None) if scan is None else None
-    volume = volume or _scan(path, header, scan)
+    volume = _scan(path, header, scan)
     loaded = _bundle(path, header.bundle, bundle, bundles, device)
     explorer = Explorer(loaded, header.settings, cache_bytes)
     wanted, given = loaded.levels.shape, contents.stages.codes.shape[1:]
@@ -149,7 +149,7 @@ def _relative(scan: Path | None, study: Path) -> str | None:
 
 def _candidates(path: Path, header: Header) -> list[Path]:
     saved = header.scan
-    near = path.parent / saved.relative if saved.relative else None
+    near = Path(os.path.normpath(path.parent / saved.relative)) if saved.relative else None
     far = Path(saved.path) if saved.path else None
     return list(dict.fromkeys(p for p in (near, far) if p is not None and p.exists()))
 

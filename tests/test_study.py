@@ -18,7 +18,7 @@ from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.maps import MAPS
 from napari_vqad.review import Review, Word
 from napari_vqad.settings import Settings
-from napari_vqad.study import open_study, places_of_scan, save_study
+from napari_vqad.study import find_scan, open_study, save_study
 
 QUICK = Settings(n_restorations=3, lambda_p="p20", lambda_s=2.0, pooling="none", least_ml=0.0)
 
@@ -157,6 +157,7 @@ def test_a_grid_in_the_brains_own_grey_values(explored, head, bundle, tmp_path):
 
 
 def test_moved_together_with_its_scan(saved, scan, bundle, tmp_path):
+    assert find_scan(saved) == scan
     elsewhere = tmp_path / "usb"
     shutil.copytree(scan.parent, elsewhere / "scans")
     shutil.move(saved, elsewhere / saved.name)
@@ -166,12 +167,14 @@ def test_moved_together_with_its_scan(saved, scan, bundle, tmp_path):
 
 def test_a_scan_that_moved_is_asked_for(saved, scan, bundle, tmp_path):
     moved = scan.rename(tmp_path / "renamed.nii.gz")
-    assert places_of_scan(saved) == []
+    assert find_scan(saved) is None
     with pytest.raises(InputError, match=r"reading\.vqad, .*head\.nii\.gz, is not there"):
         open_study(saved, bundle=bundle)
     assert open_study(saved, moved, bundle=bundle).volume.path == moved
     at_hand = read_scan(moved)
-    assert open_study(saved, scans=[at_hand], bundle=bundle).volume is at_hand
+    louder = replace(at_hand, voxels=at_hand.voxels + 1)
+    assert find_scan(saved, [louder, at_hand]) is at_hand
+    assert open_study(saved, at_hand, bundle=bundle).volume is at_hand
 
 
 def test_another_scan_is_refused(saved, scan, head, bundle, tmp_path):

@@ -25,6 +25,7 @@ from napari_vqad.sheet import unit_and_healthy
 from napari_vqad.ui.board import VIEWS
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.controls import BoxKnob, Knob, RangeKnob, SliderKnob, make_knob
+from napari_vqad.ui.handover import HandOver
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.legend import Legend
 from napari_vqad.ui.preferences import read_preferences
@@ -160,6 +161,8 @@ class ExplorerDock(QScrollArea):
             f"(keys {NEXT_FINDING} and {PREVIOUS_FINDING}: next and previous)."
         )
         row.addWidget(self.findings)
+        self.handover = HandOver(self)
+        row.addWidget(self.handover)
         column.addWidget(self.profile)
         column.addLayout(row)
 
