@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QSpinBox,
     QToolButton,
     QVBoxLayout,
@@ -160,11 +161,14 @@ class ExplorerDock(QScrollArea):
             "List what is flagged, piece by piece, to go there and to accept or reject it "
             f"(keys {NEXT_FINDING} and {PREVIOUS_FINDING}: next and previous)."
         )
-        row.addWidget(self.findings)
         self.handover = HandOver(self)
-        row.addWidget(self.handover)
+        reading = QHBoxLayout()
+        for button in (self.findings, self.handover):
+            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            reading.addWidget(button, 1)
         column.addWidget(self.profile)
         column.addLayout(row)
+        column.addLayout(reading)
 
     def _make_section(self, column: QVBoxLayout, title: str, names: tuple[str, ...]) -> None:
         section = QCollapsible(title)

@@ -106,9 +106,9 @@ class Session:
         self._start(steps(), self._on_prepared)
 
     def scans(self) -> list[Volume]:
-        """The scans that are open in the viewer, as far as their files are known."""
-        known = [layer.metadata for layer in self.viewer.layers if isinstance(layer, Image)]
-        return [m["napari_vqad"] for m in known if "napari_vqad" in m and "napari_vqad_grid" not in m]
+        """The scans that are open in the viewer."""
+        images = [m for m in self.viewer.layers if isinstance(m, Image) and m.ndim == 3 and not m.rgb]
+        return [frame.volume_of(m) for m in images if "napari_vqad_grid" not in m.metadata]
 
     def change(self, **updates: Any) -> None:
         """Take new settings; what is cheap shows at once, the rest is worked on.
@@ -251,7 +251,8 @@ class Session:
         self.explorer, self.prepared = news.explorer, news
         self.settings = news.explorer.settings if study else news.explorer.bundle.known(self.settings)
         self.note = " ".join([news.note, *news.explorer.grid.remarks])
-        if study and not any(study.volume is v for v in self.scans()):
+        # Without a path it is of another reader's layer, which is there: else it could not have been found.
+        if study and study.volume.path and not any(study.volume is v for v in self.scans()):
             data, attributes, _kind = scan_layer(study.volume)
             self.viewer.add_image(data, **attributes)
         self.board.open(news.explorer, news.mask)

@@ -90,6 +90,8 @@ def test_greyed_until_there_is_something_to_hand_over(dock, idle, qtbot, dialogs
     assert not hand.report.isEnabled()
     for action in (hand.report, hand.save, hand.open, hand.maps):
         assert action.toolTip().endswith(".")
+    beside_its_bar = dock.minimumWidth() - dock.verticalScrollBar().sizeHint().width()
+    assert dock.widget().minimumSizeHint().width() <= beside_its_bar, "something is cut"
 
 
 def test_report_by_its_key(read, qtbot, dialogs, tmp_path):
