@@ -46,9 +46,11 @@ def build_parser(words: set[str]) -> argparse.ArgumentParser:
     demo.set_defaults(func=run_demo)
 
     score = commands.add_parser("score", help="score one scan and write its maps")
-    score.add_argument("scan", type=Path, help="NIfTI file, 3D")
+    score.add_argument("scan", type=Path, help="NIfTI file, 3D; or a folder with DICOM, or a file of a series")
     score.add_argument("-o", "--out", type=Path, required=True, help="folder for the maps")
     score.add_argument("--mask", type=Path, help="NIfTI file of the brain; made when not given")
+    score.add_argument("--series", metavar="N", help="number or UID, where a folder holds several DICOM series")
+    score.add_argument("--dicom", action="store_true", help="for DICOM: write findings.dcm and score.dcm, too")
     _model_options(score)
     _settings_options(score)
     score.set_defaults(func=run_score)
@@ -109,6 +111,8 @@ def run_score(args: argparse.Namespace) -> int:
         bundle=args.bundle or DEFAULT_BUNDLE,
         device=args.device,
         settings=settings,
+        series=args.series,
+        dicom=args.dicom,
         report=_show,
     )
     print(f"\n{result.summary()}\nMaps, contact sheet and numbers are in {args.out}.")

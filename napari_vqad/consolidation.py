@@ -19,6 +19,8 @@ from napari_vqad.scores import consolidate as cs
 from napari_vqad.scores.pool import REACH, pool
 from napari_vqad.settings import Settings
 
+COMBINED = {"mean": cs.consolidate, "disagreement": cs.disagreement}
+
 
 class Consolidation:
     """What the restorations of one scan amount to.
@@ -32,27 +34,34 @@ class Consolidation:
     def __init__(self, grid: Grid) -> None:
         n = len(grid)
         self.mask, self.ready = torch.from_numpy(grid.mask), torch.zeros(n, dtype=torch.bool)
-        self.residual, self.pixel_score, self._difference = (torch.zeros(grid.slices.shape) for _ in range(3))
+        self.residual, self.pixel_score = (torch.zeros(grid.slices.shape) for _ in range(2))
+        self._combined = {name: torch.zeros(grid.slices.shape) for name in COMBINED}
         self._distances, self._weights = [torch.zeros(0)] * n, torch.zeros(n, 0)
-        # What each slice's distances, residual, pixel score and mean difference were made of.
+        # What each slice's distances, residual, pixel score and combined differences were made of.
         self._measured: list[Hashable] = [None] * n
-        self._weighed, self._pooled, self._averaged = (self._measured.copy() for _ in range(3))
+        self._weighed, self._pooled = (self._measured.copy() for _ in range(2))
+        self._combined_of = {name: self._measured.copy() for name in COMBINED}
 
     def weights(self, kept: Restorations, wanted: int, settings: Settings) -> Tensor:
         """w_j, (n, S); zero where a slice is not ready."""
         self.update(kept, wanted, settings)
         return torch.where(self.ready[:, None], self._weights, 0.0)
 
-    def difference(self, kept: Restorations, wanted: int, settings: Settings) -> Tensor:
-        """Σ_j w_j (Y − X_j), SD, float32 (n, H, W): what the mean restoration takes off the scan."""
+    def combined(self, how: str, kept: Restorations, wanted: int, settings: Settings) -> Tensor:
+        """The differences Y − X_j of each slice in one map (`COMBINED`), SD, float32 (n, H, W).
+
+        Args:
+            how: "mean", what the mean restoration takes off the scan; "disagreement", the SD of the restorations.
+        """
         self.update(kept, wanted, settings)
-        for i in _old(self._averaged, self._weighed):
-            self._difference[i] = 0.0
+        found = self._combined[how]
+        for i in _old(self._combined_of[how], self._weighed):
+            found[i] = 0.0
             if self.ready[i]:
                 signed = torch.from_numpy(kept.difference[i][:wanted]).float()
-                self._difference[i] = cs.consolidate(self._weights[i : i + 1], signed[None])[0]
-        self._averaged = self._weighed
-        return self._difference
+                found[i] = COMBINED[how](self._weights[i : i + 1], signed[None])[0]
+        self._combined_of[how] = self._weighed
+        return found
 
     def update(self, kept: Restorations, wanted: int, settings: Settings) -> None:
         """Bring weights, residual and pixel score up to date: the first `wanted` restorations count."""

@@ -25,7 +25,7 @@ from napari_vqad.calibration import Thresholds, resolve
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.errors import InputError
 from napari_vqad.grid import Grid, to_grid
-from napari_vqad.maps import MAPS, Kept, Maps
+from napari_vqad.maps import MAPS, Kept, Maps, Restored
 from napari_vqad.progress import Progress, SupersededError
 from napari_vqad.scores.nll import sample_score
 from napari_vqad.settings import Settings
@@ -292,7 +292,8 @@ class Explorer:
         The pixel score of a slice whose neighbours are not ready yet is pooled without them.
 
         Args:
-            name: "nll" (nats); "restoration" (the weighted mean), "restoration_j" (the j-th) and "residual" (SD);
+            name: "nll" (nats); "restoration" (the weighted mean), "restoration_j" (the j-th), "disagreement" (the SD of
+                all, weighted) and "residual" (SD);
                 "pixel_score" (SD of intensity, or of healthy scores at the place);
                 "flagged" (uint8, 1 where the pixel score exceeds its threshold).
             j: which restoration, for "restoration_j".
@@ -327,6 +328,11 @@ class Explorer:
         """w_j, (S, n)."""
         with self._lock:
             return self._maps.weights(self._kept())
+
+    def restorations(self, i: int) -> Restored | None:
+        """The restorations of one slice with their weights; None while they are not all there."""
+        with self._lock:
+            return self._maps.of_slice(self._kept(), i)
 
     def slice_scores(self) -> np.ndarray:
         """AS_sample of each slice, (n,) in nats; NaN where it is not ready."""

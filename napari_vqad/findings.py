@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,11 @@ def findings(explorer: Explorer) -> list[Finding]:
     volume, grid = explorer.volume, explorer.grid
     assert volume is not None  # a bare grid belongs to no patient
     pieces = pieces_of(explorer.map("flagged") > 0, explorer.map("pixel_score"), least=1)
-    make = _Patient(volume, grid, explorer.map("pixel_score"), explorer.map("nll"), _midline(grid)).finding
+    # Both maps are affine, and with thousands of pieces asked for once.
+    to_mm = _Affine.of(lambda index: scanner_mm(volume, grid, index))
+    mm = np.linalg.norm(grid.placement[:3, 0])
+    to_right = _Affine.of(lambda index: (grid.axes_index(index)[:, :1] - _midline(grid)) * mm)
+    make = _Patient(explorer.map("pixel_score"), explorer.map("nll"), grid.voxel_ml, to_mm, to_right).finding
     return [make(number, piece) for number, piece in enumerate(pieces, start=1)]
 
 
@@ -73,20 +77,35 @@ def scanner_mm(volume: Volume, grid: Grid, index: NDArray) -> NDArray:
     return _apply(volume.affine @ to_voxel, grid.axes_index(index))
 
 
+class _Affine(NamedTuple):
+    """An affine map of grid indices, as what it makes of the first voxel and of a step along each axis."""
+
+    origin: NDArray
+    steps: NDArray
+
+    @classmethod
+    def of(cls, made: Callable[[NDArray], NDArray]) -> _Affine:
+        origin = made(np.zeros((1, 3)))
+        return cls(origin[0], made(np.eye(3)) - origin)
+
+    def __call__(self, index: NDArray) -> NDArray:
+        return self.origin + index @ self.steps
+
+
 @dataclass(frozen=True)
 class _Patient:
-    """What a piece of the grid is measured in."""
+    """What a piece of the grid is measured in: `to_right` is mm from the midline, to the patient's right."""
 
-    volume: Volume
-    grid: Grid
     score: NDArray
     nll: NDArray
-    middle: float
+    voxel_ml: float
+    to_mm: _Affine
+    to_right: _Affine
 
     def finding(self, number: int, piece: Piece) -> Finding:
-        grid, indices, slices = self.grid, piece.indices, piece.box[0]
-        r, a, s = (float(v) for v in scanner_mm(self.volume, grid, piece.middle))
-        right = (grid.axes_index(indices)[:, 0] - self.middle) * np.linalg.norm(grid.placement[:3, 0])
+        indices, slices = piece.indices, piece.box[0]
+        r, a, s = (float(v) for v in self.to_mm(piece.middle))
+        right = self.to_right(indices)
         side: Side = "midline" if abs(right.mean()) < MIDLINE else "right" if right.mean() > 0 else "left"
         if right.min() < -MIDLINE and right.max() > MIDLINE:
             side = "both"
@@ -96,7 +115,7 @@ class _Patient:
             side,
             (r, a, s),
             (slices.start, slices.stop - 1),
-            piece.voxels * grid.voxel_ml,
+            piece.voxels * self.voxel_ml,
             piece.peak,
             piece.mean,
             float(self.nll[piece.box][piece.inside].max()),

@@ -17,11 +17,12 @@ from napari_vqad.grid import Grid
 from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.pca import PCA
 from napari_vqad.places import Places
+from napari_vqad.scores.consolidate import consolidate, disagreement
 from napari_vqad.scores.findings import clean, large
 from napari_vqad.scores.nll import on_pixels
 from napari_vqad.settings import Settings
 
-MAPS = ("nll", "restoration", "restoration_j", "residual", "pixel_score", "flagged")
+MAPS = ("nll", "restoration", "restoration_j", "disagreement", "residual", "pixel_score", "flagged")
 
 
 class Kept(NamedTuple):
@@ -43,6 +44,22 @@ class Kept(NamedTuple):
     flag_voxels: float
     scale: str = "plain"
     healthy: tuple[float, float] | None = None
+
+
+class Restored(NamedTuple):
+    """The restorations of one slice, float32.
+
+    Attributes:
+        pictures: X_j, SD, (S, H, W).
+        weights: w_j, (S,).
+        mean: Σ_j w_j X_j, SD, (H, W).
+        disagreement: their weighted SD, in SD of healthy intensity, (H, W).
+    """
+
+    pictures: np.ndarray
+    weights: np.ndarray
+    mean: np.ndarray
+    disagreement: np.ndarray
 
 
 class Maps:
@@ -73,6 +90,15 @@ class Maps:
         """w_j, (S, n)."""
         return self._consolidation.weights(kept.restorations, kept.wanted, kept.settings).numpy().T
 
+    def of_slice(self, kept: Kept, i: int) -> Restored | None:
+        """The restorations of one slice; None while they are not all there."""
+        w = self._consolidation.weights(kept.restorations, kept.wanted, kept.settings)[i : i + 1]
+        if not w.any():
+            return None
+        pictures = torch.from_numpy(self.grid.slices[i] - kept.restorations.difference[i][: kept.wanted])[None]
+        mean, apart = consolidate(w, pictures), disagreement(w, pictures)
+        return Restored(*(t[0].numpy() for t in (pictures, w, mean, apart)))
+
     def _make(self, name: str, kept: Kept, j: int) -> np.ndarray:
         grid, restorations = self.grid, kept.restorations
         if name == "nll":
@@ -89,8 +115,10 @@ class Maps:
             return clean(self.get("pixel_score", kept), grid.mask, s.median, s.erode / grid.spacing)
         made = self._consolidation
         if name == "restoration":
-            difference = made.difference(restorations, kept.wanted, kept.settings).numpy()
+            difference = made.combined("mean", restorations, kept.wanted, kept.settings).numpy()
             return np.where(made.ready.numpy()[:, None, None], grid.slices - difference, np.float32(0))
+        if name == "disagreement":
+            return made.combined(name, restorations, kept.wanted, kept.settings).numpy() * grid.mask
         made.update(restorations, kept.wanted, kept.settings)
         if name == "residual":
             return made.residual.numpy().copy()

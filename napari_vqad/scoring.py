@@ -20,10 +20,13 @@ from matplotlib.figure import Figure
 import napari_vqad
 from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle
+from napari_vqad.dicom_export import SEGMENTS, export_dicom
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, findings
-from napari_vqad.io.nifti import read_mask, read_scan, write_map
+from napari_vqad.io.dicom_out import source_of
+from napari_vqad.io.nifti import read_mask, write_map
+from napari_vqad.io.scans import open_scan
 from napari_vqad.paths import samples_folder
 from napari_vqad.report import report_html
 from napari_vqad.review import Review
@@ -129,7 +132,7 @@ class Result:
         flagged, found = explorer.flagged_slices(), self.findings()
         first = f" The first: {found[0].side}, {found[0].where}, {found[0].ml:.1f} mL." if found else ""
         return (
-            f"{' '.join([self.mask_note, *grid.remarks])}\n"
+            f"{' '.join([*self.volume.notes, self.mask_note, *grid.remarks])}\n"
             f"{int(flagged.sum())} of {explorer.n_slices} slices are flagged; "
             f"volume score {explorer.volume_score():.0f} nats.\n"
             f"{len(found)} finding{'s' if len(found) != 1 else ''}, {sum(f.ml for f in found):.1f} mL in all.{first}"
@@ -139,11 +142,15 @@ class Result:
         """The contact sheet, as a matplotlib figure."""
         return draw_sheet(self.explorer, self.volume.name)
 
-    def save(self, out: str | Path) -> None:
+    def save(self, out: str | Path, dicom: bool = False) -> None:
         """Write maps, contact sheet, numbers and report into a folder: all of them, or none.
 
+        Args:
+            out: the folder.
+            dicom: write findings and pixel score as DICOM, too: see `export_dicom`.
+
         Raises:
-            InputError: the folder cannot be written to.
+            InputError: the folder cannot be written to, or the scan cannot be written out as DICOM.
         """
         out = Path(out)
         try:
@@ -159,6 +166,8 @@ class Result:
             numbers = self.numbers()
             (work / "result.json").write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
             (work / REPORT).write_text(report_html(self.explorer, numbers, self.review), encoding="utf-8")
+            if dicom and work / SEGMENTS not in export_dicom(work, self.explorer):
+                (out / SEGMENTS).unlink(missing_ok=True)  # one from before would be taken for this scan's
             for file in work.iterdir():
                 os.replace(file, out / file.name)
         except OSError as error:
@@ -175,17 +184,21 @@ def score(
     bundle: str | Path | Bundle = DEFAULT_BUNDLE,
     device: str = "auto",
     settings: Settings | None = None,
+    series: str | int | None = None,
+    dicom: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> Result:
     """Analyse one scan.
 
     Args:
-        scan: a NIfTI file, or a `Volume`.
+        scan: a NIfTI file, a folder with DICOM or one of its files, or a `Volume`.
         out: folder for maps, contact sheet and numbers; nothing is written without it.
         mask: a NIfTI file, or bool (R, A, S); made when not given.
         bundle: name, folder, or a loaded `Bundle`.
         device: "auto", "cuda", "mps", "cpu"; for a bundle that is not loaded yet.
         settings: thresholds, method and so on.
+        series: number or UID, for a folder with several DICOM series.
+        dicom: write findings and pixel score as DICOM, too, which takes a scan that came from DICOM.
         report: told how far it has come.
 
     Raises:
@@ -194,9 +207,11 @@ def score(
     tell = report or (lambda _line: None)
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise InputError(f"{out} is a file; give a folder for the maps.")
-    volume = scan if isinstance(scan, Volume) else read_scan(scan)
+    volume = scan if isinstance(scan, Volume) else open_scan(scan, series)
     if volume.kind != "head":
         raise InputError(f"{volume.name} is a {volume.kind}; look at it in the viewer, where its frames are analysed.")
+    if dicom:
+        source_of(volume)  # what cannot be written is told before the work
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, device)
     started = time.monotonic()
     if isinstance(mask, (str, Path)):
@@ -215,7 +230,7 @@ def score(
     result = Result(explorer, volume, brain, note)
     if out is not None:
         tell("Writing …")
-        result.save(out)
+        result.save(out, dicom)
     return result
 
 

@@ -11,14 +11,13 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from napari_vqad.calibration import Score
 from napari_vqad.explorer import Explorer
 
 ROWS = 8
 INK, FAINT, PAPER, ALERT = "#e8e8ea", "#8a8a92", "#101014", "#ff9f1c"
 WINDOW = (-2.5, 2.5)  # SD
 COLUMNS = ("Scan", "NLL", "Restoration", "Residual", "Pixel score", "Flagged")
-HEAT: dict[str, Score] = {"NLL": "nll", "Residual": "residual", "Pixel score": "pixel_score"}  # columns with a scale
+HEAT = {"NLL": "nll", "Residual": "residual", "Pixel score": "pixel_score"}  # columns with a scale
 
 
 def limits(explorer: Explorer) -> dict[str, tuple[float, float]]:
@@ -32,6 +31,7 @@ def limits(explorer: Explorer) -> dict[str, tuple[float, float]]:
             1.1 * calibration.value("nll_map", "p99.9", kind=level),
         ),
         "residual": (0.0, 1.5 * calibration.value("residual", "p99.9", kind=method)),
+        "disagreement": (0.0, 0.5 * calibration.value("residual", "p99.9", kind=method)),
         "pixel_score": (0.0, 2.0 * calibration.value("pixel_score", "p99.9", kind=kind)),
     }
 
@@ -53,14 +53,15 @@ def score_unit(explorer: Explorer) -> str:
     return {"place": "healthy SDs here", "fused": "healthy SDs here, summed"}.get(scale, "SD of healthy intensity")
 
 
-def unit_and_healthy(explorer: Explorer, name: Score) -> tuple[str, float]:
-    """The unit of a map, and its healthy 99th percentile."""
+def unit_and_healthy(explorer: Explorer, name: str) -> tuple[str, float | None]:
+    """The unit of a map, and its healthy 99th percentile where calibration has measured it."""
     calibration, settings = explorer.bundle.calibration, explorer.settings
     if name == "nll":
         return "nats", calibration.value("nll_map", "p99", kind=settings.level)
-    kind = calibration.pixel_kind(settings) if name == "pixel_score" else settings.method
-    unit = "SD of healthy intensity" if name == "residual" else score_unit(explorer)
-    return unit, calibration.value(name, "p99", kind=kind)
+    if name == "pixel_score":
+        return score_unit(explorer), calibration.value("pixel_score", "p99", kind=calibration.pixel_kind(settings))
+    known = calibration.value("residual", "p99", kind=settings.method) if name == "residual" else None
+    return "SD of healthy intensity", known
 
 
 def draw_sheet(explorer: Explorer, name: str) -> Figure:

@@ -17,7 +17,7 @@ from napari_vqad.bundle import Bundle, find, list_bundles
 from napari_vqad.bundle import fingerprint as hash_of
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
-from napari_vqad.io.nifti import read_scan
+from napari_vqad.io.scans import open_scan
 from napari_vqad.review import Place, Word
 from napari_vqad.studyfile import Contents, Header, SavedBundle, SavedScan
 from napari_vqad.volume import Volume
@@ -115,7 +115,7 @@ def open_study(
 
     Args:
         path: of the study.
-        scan: the scan, where it has moved; a NIfTI file or a `Volume`.
+        scan: the scan, where it has moved; a file, as of `open_scan`, or a `Volume`.
         bundle: the model, where it has moved; name, folder, or loaded.
         bundles: further folders where it may be, beside those that come with the package.
         device: for a bundle that is not loaded yet.
@@ -166,7 +166,7 @@ def _scan(path: Path, header: Header, given: str | Path | Volume | None) -> Volu
             f"The scan of {path}, {header.scan.path or header.scan.name}, is not there; give its new place."
         )
     for file in files:
-        volume = read_scan(file)
+        volume = open_scan(file)
         if header.scan.fits(volume):
             return volume
     raise InputError(_other(path, header, files[0]))

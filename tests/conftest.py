@@ -214,3 +214,43 @@ def case_folder(head, tmp_path):
     with (tmp_path / "cases.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["case", "kind"], ["case00", "normal"], ["case01", "cube"]])
     return tmp_path
+
+
+@pytest.fixture
+def make_series():
+    """folder, array (column, row, slice), affine to R, A, S → the folder with a file a slice, in the array's order."""
+    from pydicom import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+    def make(
+        folder: Path, array: np.ndarray, affine: np.ndarray, number: int = 3, ending: str = ".dcm", **tags
+    ) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+        spacing = np.linalg.norm(lps[:3, :3], axis=0)
+        common = {name: generate_uid() for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")}
+        for k in range(array.shape[2]):
+            image = Dataset()
+            image.file_meta = FileMetaDataset()
+            image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = MRImageStorage
+            image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            image.PatientName, image.PatientID, image.PatientSex, image.PatientBirthDate = "Doe^Jane", "P17", "F", None
+            image.Modality, image.SeriesDescription, image.ImageType = "MR", "t1 mprage", ["ORIGINAL", "PRIMARY", "M"]
+            image.SeriesNumber, image.InstanceNumber = number, k + 1
+            image.StudyID = image.StudyDate = image.StudyTime = image.AccessionNumber = None
+            image.Rows, image.Columns = array.shape[1], array.shape[0]
+            image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+            image.BitsAllocated = image.BitsStored = 16
+            image.HighBit, image.PixelRepresentation = 15, 0
+            image.SliceThickness = 1.23  # not the step: that comes from positions
+            image.PixelSpacing = [float(spacing[1]), float(spacing[0])]
+            image.ImageOrientationPatient = [round(float(v), 7) for v in (lps[:3, :2] / spacing[:2]).T.ravel()]
+            image.ImagePositionPatient = [round(float(v), 6) for v in lps[:3] @ [0, 0, k, 1]]
+            image.PixelData = array[..., k].T.astype("<u2").tobytes()
+            for name, value in (common | tags).items():
+                setattr(image, name, value(k) if callable(value) else value)
+            image.save_as(folder / f"IM{number:02}{k:04}{ending}", enforce_file_format=True)
+        return folder
+
+    return make

@@ -23,7 +23,7 @@ FLOORS = [
     {"detectors", "brainmask", "maps"},
     {"explorer"},
     {"findings", "review", "tables"},
-    {"sheet", "thumbnails", "report", "studyfile", "study", "scoring", "train", "evaluate"},
+    {"sheet", "thumbnails", "report", "studyfile", "study", "dicom_export", "scoring", "train", "evaluate"},
     {"ui"},
     {"cli", "__main__"},
 ]

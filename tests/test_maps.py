@@ -72,6 +72,13 @@ def test_whatever_slider_moved_the_maps_are_those_of_the_equations(change):
     np.testing.assert_allclose(scan.maps.weights(kept), weights.numpy().T, rtol=1e-4)
     mean = cs.consolidate(weights, torch.from_numpy(scan.difference[:, :s])).numpy()
     np.testing.assert_allclose(scan.get("restoration", **change), scan.grid.slices - mean, rtol=1e-4, atol=1e-5)
+    apart = cs.disagreement(weights, torch.from_numpy(scan.difference[:, :s])).numpy() * scan.grid.mask
+    np.testing.assert_allclose(scan.get("disagreement", **change), apart, rtol=1e-4, atol=1e-5)
+    of_slice = scan.maps.of_slice(kept, 3)
+    np.testing.assert_allclose(of_slice.weights, weights[3].numpy(), rtol=1e-4)
+    np.testing.assert_allclose(of_slice.pictures, scan.grid.slices[3] - scan.difference[3, :s], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(of_slice.mean, scan.grid.slices[3] - mean[3], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(of_slice.disagreement * scan.grid.mask[3], apart[3], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -105,8 +112,9 @@ def test_slices_that_come_one_by_one_give_the_whole_in_the_end(pooling):
 def test_more_restorations_wanted_than_there_are_leave_nothing():
     scan = Scan()
     assert scan.get("pixel_score").any()
-    for name in ("pixel_score", "residual", "restoration", "flagged"):
+    for name in ("pixel_score", "residual", "restoration", "disagreement", "flagged"):
         assert not scan.get(name, s=S + 1).any()
+    assert scan.maps.of_slice(Kept(scan.nll, scan.has, scan.kept, S + 1, Settings(), 0.0), 3) is None
     np.testing.assert_allclose(scan.get("pixel_score"), scan.expected()[1], rtol=1e-4, atol=1e-5)
 
 

@@ -35,3 +35,12 @@ def weights(distances: Tensor, k: float, paper_faithful: bool = False) -> Tensor
 def consolidate(weights: Tensor, maps: Tensor) -> Tensor:
     """Σ_j w_j M_j: (B, S) and (B, S, H, W) → (B, H, W), float32; M_j is a residual, or a restoration."""
     return torch.bmm(weights[:, None].float(), maps.float().flatten(2)).view(maps.shape[0], *maps.shape[2:])
+
+
+def disagreement(weights: Tensor, maps: Tensor) -> Tensor:
+    """√(Σ_j w_j (M_j − Σ_i w_i M_i)²): (B, S) and (B, S, H, W) → (B, H, W), in the unit of the maps.
+
+    The same of restorations and of their differences to the scan, which is one number in all of them.
+    """
+    apart = maps.float() - consolidate(weights, maps)[:, None]
+    return consolidate(weights, apart.square()).sqrt()

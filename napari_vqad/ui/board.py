@@ -18,6 +18,7 @@ NAMES = {
     "nll": "NLL (nats)",
     "restoration": "Restoration (mean of S)",
     "restoration_j": "Restoration 1",
+    "disagreement": "Disagreement (SD)",
     "residual": "Residual (SD)",
     "pixel_score": "Pixel score",
     "flagged": "Flagged",
@@ -31,6 +32,7 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "Score": ("pixel_score",),
     "Flagged": ("flagged",),
 }
+MEAN, DISAGREEMENT = 0, -1  # of the restorations, where one of them has a number from 1
 FLAG = (1.0, 0.62, 0.11, 1.0)
 MASK = (0.35, 0.75, 1.0, 1.0)
 
@@ -105,7 +107,7 @@ class Board:
                 blending="translucent",
                 **on_grid,
             )
-        for name in ("nll", "residual", "pixel_score"):
+        for name in ("nll", "disagreement", "residual", "pixel_score"):
             self.layers[name] = self.viewer.add_image(
                 nothing(),
                 name=NAMES[name],
@@ -139,13 +141,15 @@ class Board:
         self._drawn.clear()
         self._explorer = None
 
-    def show(self, view: str, which: int = 0) -> None:
+    def show(self, view: str, which: int = MEAN) -> None:
         """Show the layers of one question, and hide the others of the analysis.
 
-        `which` is the restoration to show, counted from 1; 0 for their weighted mean.
+        `which` is the restoration to show, counted from 1; `MEAN` and `DISAGREEMENT` are of all.
         """
         self.view, self.j = view, max(0, which - 1)
-        wanted = ("restoration_j",) if view == "Restoration" and which else VIEWS[view]
+        wanted = VIEWS[view]
+        if view == "Restoration" and which != MEAN:
+            wanted = ("disagreement",) if which == DISAGREEMENT else ("restoration_j",)
         for name, layer in self.layers.items():
             if name != "mask":
                 layer.visible = name in wanted

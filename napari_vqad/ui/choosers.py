@@ -1,11 +1,13 @@
-"""A drop-down list that keeps what was picked when its items change."""
+"""A drop-down list that keeps what was picked when its items change, and a number that may be a word."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtWidgets import QComboBox, QSpinBox
+
+from napari_vqad.ui.board import DISAGREEMENT, MEAN
 
 
 class Chooser:
@@ -41,3 +43,25 @@ class Chooser:
         for i, (_, v) in enumerate(self.items()):
             if v is value or (isinstance(v, (str, Path)) and v == value):
                 self.box.setCurrentIndex(i)
+
+
+WORDS = {MEAN: "mean of S", DISAGREEMENT: "SD of S"}
+
+
+class Which(QSpinBox):
+    """Which restoration to show: one by its number, or all of them as mean or disagreement."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setRange(min(WORDS), 30)
+        self.setValue(MEAN)
+        self.lineEdit().setReadOnly(True)
+        self.setToolTip(
+            "Which restoration the Restoration view shows: their weighted mean, the SD among them, or one of them."
+        )
+
+    def textFromValue(self, value: int) -> str:  # noqa: N802, D102
+        return WORDS.get(value, f"no. {value}")
+
+    def valueFromText(self, text: str) -> int:  # noqa: N802, D102
+        return next((v for v, word in WORDS.items() if word == text), int(text.rpartition(" ")[2] or 0))

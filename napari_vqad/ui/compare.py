@@ -28,7 +28,8 @@ from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle, read_config
 from napari_vqad.calibration import Score
 from napari_vqad.errors import InputError
-from napari_vqad.explorer import Explorer, Progress
+from napari_vqad.explorer import Explorer
+from napari_vqad.progress import Progress
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import limits, unit_and_healthy
 from napari_vqad.ui import frame

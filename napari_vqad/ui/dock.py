@@ -14,16 +14,16 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
-    QSpinBox,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
 
-from napari_vqad.calibration import Score, resolve
+from napari_vqad.calibration import resolve
 from napari_vqad.sheet import unit_and_healthy
-from napari_vqad.ui.board import VIEWS
+from napari_vqad.ui.board import DISAGREEMENT, VIEWS
+from napari_vqad.ui.choosers import Which
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.controls import BoxKnob, Knob, RangeKnob, SliderKnob, make_knob
 from napari_vqad.ui.handover import HandOver
@@ -41,7 +41,7 @@ SECTIONS = {
     "More": ("score", "pooling", "level", "distance", "paper_faithful", "axis", "slices"),
 }
 OPEN_AT_FIRST = ("Thresholds", "Restoration")
-SCORES: dict[str, Score] = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
+SCORES = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
 # Letters that no layer type of napari takes for itself: its keys come before the viewer's.
 NEXT, PREVIOUS, ORIGINAL = ".", ",", "H"
 NEXT_FINDING, PREVIOUS_FINDING = "N", "Shift-N"
@@ -80,7 +80,7 @@ class ExplorerDock(QScrollArea):
         column.addWidget(notice)
         column.addStretch(1)
 
-        self.shelf = Shelf(self.viewer, self.session, self.findings)
+        self.shelf = Shelf(self.viewer, self.session, self.findings, self.which)
         self._listen()
         self._list_layers()
         self._show_settings()
@@ -129,11 +129,7 @@ class ExplorerDock(QScrollArea):
         self.original = QToolButton()
         self.original.setText(f"Scan (hold {ORIGINAL})")
         self.original.setToolTip(f"While held, or while the key {ORIGINAL} is held, the scan alone is shown.")
-        self.which = QSpinBox()
-        self.which.setPrefix("no. ")
-        self.which.setRange(0, 30)
-        self.which.setSpecialValueText("mean of S")
-        self.which.setToolTip("Which restoration the Restoration view shows: their weighted mean, or one of them.")
+        self.which = Which()
         second = QHBoxLayout()
         for widget in (self.beside, self.original, self.which):
             second.addWidget(widget)
@@ -159,7 +155,7 @@ class ExplorerDock(QScrollArea):
         self.findings.setCheckable(True)
         self.findings.setToolTip(
             "List what is flagged, piece by piece, to go there and to accept or reject it "
-            f"(keys {NEXT_FINDING} and {PREVIOUS_FINDING}: next and previous)."
+            f"(keys {NEXT_FINDING} and {PREVIOUS_FINDING}: next and previous); and flagged slices and restorations."
         )
         self.handover = HandOver(self)
         reading = QHBoxLayout()
@@ -193,7 +189,7 @@ class ExplorerDock(QScrollArea):
         self.analyse.clicked.connect(self.start)
         self.cancel.clicked.connect(session.cancel)
         self.views.buttonClicked.connect(lambda _button: self._show_view())
-        self.which.valueChanged.connect(lambda _value: self._show_view())
+        self.which.valueChanged.connect(lambda _value: self.show_view("Restoration"))
         self.beside.toggled.connect(self._on_beside)
         self.original.pressed.connect(lambda: self._hold(True))
         self.original.released.connect(lambda: self._hold(False))
@@ -257,8 +253,10 @@ class ExplorerDock(QScrollArea):
         board.show(self.view_name(), self.which.value())
         explorer = self.session.explorer
         key = SCORES.get(self.view_name())
+        if self.view_name() == "Restoration" and self.which.value() == DISAGREEMENT:
+            key = "disagreement"
         if explorer is None or key is None:
-            self.legend.show_scale((0.0, 0.0), "", 0.0)
+            self.legend.show_scale((0.0, 0.0), "", None)
             return
         self.legend.show_scale(board.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
 

@@ -7,33 +7,58 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 
 from napari_vqad.errors import InputError
 from napari_vqad.io.clips import Clip, is_clip, read_clip
+from napari_vqad.io.dicom import Series
+from napari_vqad.io.dicom_files import SeveralSeriesError, holds_dicom, is_dicom
 from napari_vqad.io.nifti import is_nifti, read_scan, write_map
+from napari_vqad.io.scans import open_scan
 from napari_vqad.paths import samples_folder
 from napari_vqad.ui import frame
+from napari_vqad.ui.series import ask_series
 from napari_vqad.volume import Volume
 
 LayerData = tuple[Any, dict, str]
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
-    """The reader for NIfTI files and clips; a list of them opens one after the other."""
+    """The reader for NIfTI, DICOM (folders, too) and clips; a list of them opens one after the other."""
     paths = [path] if isinstance(path, str) else path
-    return read if all(is_nifti(p) or is_clip(p) for p in paths) else None
+    return read if all(map(_is_ours, paths)) else None
 
 
 def read(path: str | list[str]) -> list[LayerData]:
-    """NIfTI files and clips as layers; one that cannot be used is named in a notification and leaves no layer."""
+    """Scans and clips as layers; one that cannot be used is named in a notification and leaves no layer."""
     found: list[LayerData] = []
+    known: set[Path] = set()  # of the series that are open: many files of one are one scan
     for one in [path] if isinstance(path, str) else path:
         try:
-            found += clip_layers(read_clip(one)) if is_clip(one) else [scan_layer(read_scan(one))]
+            if is_clip(one):
+                found += clip_layers(read_clip(one))
+            elif Path(one) not in known and (volume := _scan(one)) is not None:
+                found.append(scan_layer(volume))
+                for note in volume.notes:
+                    show_info(f"{volume.name}: {note}")
+                known |= set(volume.header.files) if isinstance(volume.header, Series) else set()
         except InputError as error:
             show_error(str(error))
     return found or [(None,)]  # type: ignore[list-item]  # napari's word for "read, and nothing to show"
+
+
+def _is_ours(path: str) -> bool:
+    """Can it be read here? Of a folder a few files are looked at."""
+    return is_nifti(path) or is_clip(path) or (holds_dicom(path) if Path(path).is_dir() else is_dicom(path))
+
+
+def _scan(path: str) -> Volume | None:
+    """A scan; the person is asked for the series where a folder holds several, and may want none."""
+    try:
+        return open_scan(path)
+    except SeveralSeriesError as several:
+        uid = ask_series(several)
+        return None if uid is None else open_scan(path, uid)
 
 
 def scan_layer(volume: Volume, name: str | None = None) -> LayerData:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from napari.utils.notifications import show_error
 from qtpy.QtGui import QAction, QKeySequence
-from qtpy.QtWidgets import QFileDialog, QMenu, QSpinBox, QToolButton
+from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton
 
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
@@ -18,6 +18,7 @@ from napari_vqad.review import Review
 from napari_vqad.scoring import Result
 from napari_vqad.study import SUFFIX, Study, find_scan, save_study
 from napari_vqad.ui.board import VIEWS
+from napari_vqad.ui.choosers import Which
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.runner import Runner
@@ -34,7 +35,7 @@ class Shown(Protocol):
 
     session: Session
     inputs: Inputs
-    which: QSpinBox
+    which: Which
 
     def view_name(self) -> str:
         """The question that is shown."""
@@ -128,7 +129,7 @@ class HandOver(QToolButton):
         # A file is not passed on: it may be another scan in the same place, and then the next place is tried.
         scan: Volume | Path | None = found if isinstance(found, Volume) else None
         if found is None:
-            kind, title = "NIfTI (*.nii *.nii.gz)", "The scan has moved: where is it?"
+            kind, title = "Scans (*.nii *.nii.gz *.dcm);;All files (*)", "The scan has moved: where is it?"
             chosen, _ = QFileDialog.getOpenFileName(self, title, str(path.parent), kind)
             if not chosen:
                 return

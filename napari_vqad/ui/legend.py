@@ -14,20 +14,20 @@ class Legend(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.low, self.high, self.unit, self.healthy = 0.0, 0.0, "", 0.0
+        self.low, self.high, self.unit = 0.0, 0.0, ""
+        self.healthy: float | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:  # noqa: N802, D102
         return QSize(300, 34)
 
-    def show_scale(self, ends: tuple[float, float], unit: str, healthy: float) -> None:
-        """Both `ends` in `unit`; `healthy` is the 99th percentile of healthy values."""
+    def show_scale(self, ends: tuple[float, float], unit: str, healthy: float | None) -> None:
+        """Both `ends` in `unit`; `healthy` is the 99th percentile of healthy values, None where it is not known."""
         (low, high), self.unit, self.healthy = ends, unit, healthy
         self.low, self.high = low, high
         self.setVisible(bool(unit))
-        self.setToolTip(
-            f"{low:.2f} to {high:.2f} {unit}, the same for every scan. 99 % of healthy values lie left of the mark."
-        )
+        known = "" if healthy is None else " 99 % of healthy values lie left of the mark."
+        self.setToolTip(f"{low:.2f} to {high:.2f} {unit}, the same for every scan.{known}")
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802, D102
@@ -52,12 +52,13 @@ class Legend(QWidget):
         painter.fillRect(bar, gradient)
         ink = self.palette().text().color()
         painter.setPen(ink)
-        mark = bar.left() + bar.width() * min((self.healthy - self.low) / (self.high - self.low), 1.0)
-        painter.drawLine(QPointF(mark, bar.top() - 2), QPointF(mark, bar.bottom() + 4))
         base = bar.bottom() + metrics.ascent() + 5
         painter.drawText(QPointF(2, base), f"{self.low:.1f}" if self.low else "0")
-        text = "99 % of healthy"
-        start = min(max(mark - metrics.horizontalAdvance(text) / 2, 24), self.width() * 0.55)
-        painter.drawText(QPointF(start, base), text)
+        if self.healthy is not None:
+            mark = bar.left() + bar.width() * min((self.healthy - self.low) / (self.high - self.low), 1.0)
+            painter.drawLine(QPointF(mark, bar.top() - 2), QPointF(mark, bar.bottom() + 4))
+            text = "99 % of healthy"
+            start = min(max(mark - metrics.horizontalAdvance(text) / 2, 24), self.width() * 0.55)
+            painter.drawText(QPointF(start, base), text)
         right = QRectF(2, base - metrics.ascent(), self.width() - 4, metrics.height())
         painter.drawText(right, Qt.AlignmentFlag.AlignRight, f"{self.high:.1f} {self.unit}")

@@ -19,10 +19,11 @@ from psygnal import Signal
 from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle
 from napari_vqad.errors import InputError
-from napari_vqad.explorer import Explorer, Progress
+from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, findings
 from napari_vqad.grid import check_kind
 from napari_vqad.io.nifti import read_mask
+from napari_vqad.progress import Progress
 from napari_vqad.review import Review
 from napari_vqad.settings import Settings
 from napari_vqad.study import Study, open_study
@@ -66,6 +67,7 @@ class Session:
     busy = Signal(bool)
     moved = Signal()  # the slice in view changed
     reopened = Signal(Study)  # after `opened`, when it comes of a saved study
+    drawn = Signal()  # the layers were brought up to date
 
     def __init__(self, viewer: Viewer, settings: Settings, cache_bytes: int) -> None:
         self.viewer = viewer
@@ -289,6 +291,7 @@ class Session:
             return
         self.board.refresh()
         self._drawn = time.monotonic()
+        self.drawn.emit()
 
     def _start(self, steps: Iterator, on_step: Callable) -> None:
         """Run a generator; what comes next depends on how it ends."""

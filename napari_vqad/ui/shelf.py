@@ -1,4 +1,4 @@
-"""Where the worklist stands: below the canvas, taken out by a button and put away by it or by its own cross."""
+"""Where the lists stand: below the canvas, taken out by a button and put away by it or by its own cross."""
 
 from __future__ import annotations
 
@@ -6,36 +6,62 @@ from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QToolButton
+from qtpy.QtWidgets import QSpinBox, QTabWidget, QToolButton
+from superqt.utils import qthrottled
 
 from napari_vqad.ui.session import Session
+from napari_vqad.ui.slicelist import SliceList
+from napari_vqad.ui.strip import Strip
 from napari_vqad.ui.worklist import Worklist
+
+PAUSE = 100  # ms between two refreshes of the strip and of the slices
 
 
 class Shelf(QObject):
-    """Shows the worklist of a session while its button is down. Verdicts are the session's and stay."""
+    """Shows the lists of a session while its button is down. Verdicts are the session's and stay."""
 
-    def __init__(self, viewer: Viewer, session: Session, button: QToolButton) -> None:
+    def __init__(self, viewer: Viewer, session: Session, button: QToolButton, which: QSpinBox) -> None:
+        """`which` is the restoration that the canvas shows."""
         super().__init__(button)
-        self.viewer, self.session, self.button = viewer, session, button
-        self.worklist = Worklist(session.review)
+        self.viewer, self.session, self.button, self.which = viewer, session, button, which
+        self.worklist, self.slices, self.strip = Worklist(session.review), SliceList(), Strip()
+        self.tabs = QTabWidget()
+        for title, widget in (("Findings", self.worklist), ("Slices", self.slices), ("Restorations", self.strip)):
+            self.tabs.addTab(widget, title)
         self.worklist.gone_to.connect(session.show_finding)
+        self.slices.gone_to.connect(session.go_to)
+        self.strip.chosen.connect(which.setValue)
         self._dock: Any = None
         button.toggled.connect(self.show)
+        soon = qthrottled(self.refresh, timeout=PAUSE)
+        for signal in (session.moved, session.settled, session.opened, session.advanced, session.drawn):
+            signal.connect(lambda *_: soon())
+        session.review.changed.connect(lambda: soon())
+        which.valueChanged.connect(lambda _value: soon())
+        self.tabs.currentChanged.connect(lambda _tab: self.refresh())
 
     def show(self, on: bool) -> None:
-        """Take the list out, or put it away."""
+        """Take the lists out, or put them away."""
         self.session.reviewing = on
         if on and self._dock is None:
-            self._dock = self.viewer.window.add_dock_widget(self.worklist, name="Findings", area="bottom")
+            self._dock = self.viewer.window.add_dock_widget(self.tabs, name="Worklist", area="bottom")
             self._dock.destroyed.connect(self._on_gone)  # napari's cross does not hide a dock but ends it
         if self._dock is not None:
             self._dock.setVisible(on)
         self.session.list_findings()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring the tab that is seen up to date; the worklist does so by itself."""
+        if self.slices.isVisible():
+            self.slices.show_slices(self.session.explorer, self.session.review.found)
+        if self.strip.isVisible():
+            self.strip.show_slice(self.session.explorer, self.which.value())
 
     def step(self, by: int) -> None:
         """Go to the next (1) or previous (−1) finding."""
         self.button.setChecked(True)
+        self.tabs.setCurrentWidget(self.worklist)
         self.worklist.step(by)
 
     def _on_gone(self) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_vqad.scores.consolidate import consolidate, distance, residual, weights
+from napari_vqad.scores.consolidate import consolidate, disagreement, distance, residual, weights
 
 
 @pytest.fixture
@@ -49,3 +49,14 @@ def test_a_perfect_restoration_takes_the_weight_and_paper_faithful_gives_nan():
 def test_larger_k_favours_the_closest():
     d = torch.tensor([[0.2, 0.3]])
     assert weights(d, 1.0)[0, 0] < weights(d, 3.0)[0, 0]
+
+
+def test_disagreement_is_the_weighted_sd(maps):
+    difference, _ = maps
+    w = np.array([[0.2, 0.5, 0.3], [0.0, 1.0, 0.0]], np.float32)
+    m = difference.astype(np.float64)
+    mean = np.einsum("bs,bshw->bhw", w, m)
+    expected = np.sqrt(np.einsum("bs,bshw->bhw", w, (m - mean[:, None]) ** 2))
+    got = disagreement(torch.tensor(w), torch.tensor(difference)).numpy()
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+    assert not got[1].any()  # a single one disagrees with nobody

@@ -3,11 +3,15 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QInputDialog, QListView
 
 from napari_vqad.grid import GridSpec, to_grid
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.ui import files, frame
 from napari_vqad.volume import Volume
+
+SAGITTAL = np.array([[0, 0, -3.0, 9], [-1.0, 0, 0, 5], [0, -2.0, 0, 7], [0, 0, 0, 1]])
 
 
 @pytest.fixture
@@ -105,3 +109,68 @@ def test_samples_bring_their_answer_hidden(head, tmp_path, monkeypatch):
     assert (image[2], labels[2]) == ("image", "labels")
     assert labels[1]["visible"] is False
     assert labels[0].sum() == mask.sum()
+
+
+@pytest.fixture
+def dicom_folder(make_series, tmp_path):
+    """Two series."""
+    array = np.random.default_rng(0).integers(0, 200, (7, 6, 5)).astype(np.uint16)
+    make_series(tmp_path / "study", array, SAGITTAL)
+    return make_series(tmp_path / "study", array[..., :4], SAGITTAL, number=5, SeriesDescription="flair")
+
+
+def answer(row, asked):
+    """Stand in for the person before the dialog: choose a row of its list, or close it."""
+
+    def look():
+        dialog = next(w for w in QApplication.topLevelWidgets() if isinstance(w, QInputDialog) and w.isVisible())
+        asked.append([*dialog.comboBoxItems(), dialog.labelText()])
+        if row is None:
+            dialog.reject()
+            return
+        view = dialog.findChild(QListView)
+        if row:  # the first is chosen as it opens
+            view.setCurrentIndex(view.model().index(row, 0))
+        dialog.accept()
+
+    QTimer.singleShot(200, look)
+
+
+def test_folders_of_dicom_are_ours_and_others_are_not(dicom_folder, tmp_path):
+    assert files.get_reader(str(dicom_folder)) is not None
+    assert files.get_reader([str(p) for p in dicom_folder.iterdir()]) is not None
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "a.tif").write_text("none")
+    assert files.get_reader(str(tmp_path / "others")) is None
+
+
+@pytest.mark.parametrize(("row", "name"), [(0, "t1 mprage"), (1, "flair"), (None, None)])
+def test_the_person_is_asked_which_series(dicom_folder, make_napari_viewer, notices, row, name):
+    viewer, asked = make_napari_viewer(), []
+    answer(row, asked)
+    viewer.open(dicom_folder, plugin="napari-vqad")
+    ((first, second, text),) = asked
+    assert (first, second) == ("1.  Series 3: t1 mprage, 5 slices", "2.  Series 5: flair, 4 slices")
+    assert "study holds 2 series" in text
+    assert [layer.name for layer in viewer.layers] == ([name] if name else [])
+    assert not notices
+    if row == 0:  # columns ran to the back, rows to the feet, slices to the left
+        layer = viewer.layers[0]
+        assert layer.data.shape == (6, 7, 5)
+        np.testing.assert_allclose(np.abs(layer.scale), (2, 1, 3))
+
+
+def test_many_files_of_a_series_are_one_scan(dicom_folder, notices):
+    paths = [str(p) for p in sorted(dicom_folder.iterdir())]
+    found = files.read(paths)
+    assert [layer[1]["name"] for layer in found] == ["t1 mprage", "flair"]
+    (written,) = files.write_image(str(dicom_folder.parent / "again.nii.gz"), found[0][0], found[0][1])
+    np.testing.assert_allclose(read_scan(written).spacing, (3, 1, 2), atol=1e-5)
+
+
+def test_a_folder_of_dicom_that_is_no_scan_is_one_sentence(dicom_folder, notices):
+    path = dicom_folder / "IM030002.dcm"
+    path.write_bytes(path.read_bytes()[:-40])
+    assert files.read(str(dicom_folder / "IM030000.dcm")) == [(None,)]
+    assert len(notices) == 1
+    assert "IM030002.dcm is cut short" in notices[0]

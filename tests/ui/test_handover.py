@@ -128,8 +128,8 @@ def test_maps_by_their_key_beside_those_of_others(read, qtbot, dialogs, tmp_path
 def test_a_study_is_the_same_next_week(read, idle, qtbot, dialogs, tmp_path, monkeypatch):
     answers, shown = dialogs
     session, path = read.session, tmp_path / "head.vqad"
-    read.show_view("NLL")
     read.which.setValue(2)
+    read.show_view("NLL")
     session.go_to(9)
     answers.append(path)
     assert SAVE.endswith("S")

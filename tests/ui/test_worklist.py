@@ -162,7 +162,7 @@ def test_put_away_and_taken_out_again_by_button_and_cross(listed, qtbot):
     listed.findings.setChecked(True)
     assert worklist.isVisible()
     listed.session.review.judge(listed.session.review.found[0], "accepted")
-    listed.viewer.window.remove_dock_widget(worklist)  # what the cross does
+    listed.viewer.window.remove_dock_widget(listed.shelf.tabs)  # what the cross does
     qtbot.waitUntil(lambda: not listed.findings.isChecked())
     listed.findings.setChecked(True)
     assert worklist.isVisible()

@@ -1,0 +1,140 @@
+"""A DICOM series as a scan: one image a slice, or one enhanced image of many frames."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.pixels import get_decoder
+
+from napari_vqad.errors import InputError
+from napari_vqad.io.dicom_files import BROKEN, Listed, is_dicom, pick, series_in, series_of
+from napari_vqad.io.dicom_slices import Slice, Stack, stack_of
+from napari_vqad.volume import Volume
+
+
+@dataclass(frozen=True)
+class Series:
+    """Where a scan came from; `Volume.header` of one that was read from DICOM. Nothing of the patient is in it.
+
+    Attributes:
+        uid: SeriesInstanceUID.
+        number: SeriesNumber, None where it is not given.
+        files: of each slice of the file's array, in its order; a file of many frames stands there once for each.
+        frames: number of the frame in its file, from 0, of each slice.
+        instances: SOPInstanceUID of each slice's file.
+    """
+
+    uid: str
+    number: int | None
+    files: tuple[Path, ...]
+    frames: tuple[int, ...]
+    instances: tuple[str, ...]
+
+
+def read_series(path: str | Path, series: str | int | None = None) -> Volume:
+    """Read one series.
+
+    The file's array is (column, row, slice), slices sorted along their normal; spacing comes from their positions.
+    `Volume.header` is a `Series`, and `Volume.path` its first file, from which the same series is read again. Of the
+    patient the volume knows no more than the series' description, which is its name.
+
+    Args:
+        path: a folder, searched with those within, or one file of a series whose others are in the same folder.
+        series: SeriesNumber or SeriesInstanceUID, for a folder that holds several.
+
+    Raises:
+        SeveralSeriesError: the folder holds several series and `series` does not say which.
+        InputError: there is no such series, or it cannot be a scan: see `dicom_slices.stack_of`; or its pixels are in
+            colour, damaged, of one single value, or compressed in a way that nothing here can undo.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist.")
+    if path.is_dir():
+        chosen, notes = pick(path, series_in(path), series)
+    elif not is_dicom(path):
+        raise InputError(f"{path} is not a DICOM file: it does not bear that mark.")
+    elif series is not None:
+        raise InputError(f"{path} is one file of one series; a series is chosen of a folder.")
+    else:
+        chosen, notes = series_of(path), ()
+    where = f"{path} ({chosen.words})" if path.is_dir() else f"The series of {path}"
+    stack, left_out = stack_of(chosen, where)
+    array, inverted = _grey(stack)
+    if array.min() == array.max():
+        raise InputError(f"{where} is constant: every voxel is {array.flat[0]:g}.")
+    notes += left_out
+    if inverted:
+        notes += ("Grey values were turned round: in the files, bright is stored as dark (MONOCHROME1).",)
+    header = _about(chosen, stack)
+    return Volume.from_array(array, stack.affine, name=chosen.name, path=header.files[0], header=header, notes=notes)
+
+
+def _about(chosen: Listed, stack: Stack) -> Series:
+    instances = {path: str(header.get("SOPInstanceUID", "")) for path, header in chosen.images}
+    files = tuple(s.path for s in stack.slices)
+    return Series(
+        chosen.uid, chosen.number, files, tuple(s.frame for s in stack.slices), tuple(instances[p] for p in files)
+    )
+
+
+def _grey(stack: Stack) -> tuple[NDArray[np.float32], bool]:
+    """Grey values, float32 (column, row, slice), rescaled and bright where it is bright; and were they turned round?"""
+    rows, columns = stack.slices[0].size
+    array = np.empty((columns, rows, len(stack.slices)), np.float32)
+    inverted: set[bool] = set()
+    known: tuple[Path | None, NDArray] = (None, np.empty(0))
+    for k, one in enumerate(stack.slices):
+        if one.path != known[0]:  # a file of many frames is read once
+            image = _image(one.path)
+            known = one.path, _pixels(one, image)
+            inverted.add(image.get("PhotometricInterpretation") == "MONOCHROME1")
+        array[..., k] = known[1][one.frame].T * np.float32(one.slope) + np.float32(one.intercept)
+    if len(inverted) > 1:
+        raise InputError(
+            f"The series of {stack.slices[0].path} stores bright as dark in some slices, and as bright in others."
+        )
+    return (array.max() + array.min() - array, True) if True in inverted else (array, False)
+
+
+def _image(path: Path) -> Dataset:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dcmread(path)
+    except BROKEN as error:
+        raise InputError(f"{path} is cut short or damaged: it cannot be read.") from error
+
+
+def _pixels(one: Slice, image: Dataset) -> NDArray:
+    """The stored values of a file, (frame, row, column)."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            syntax = image.file_meta.TransferSyntaxUID
+            if syntax.is_compressed and not _can_decode(syntax):
+                raise InputError(
+                    f"{one.path} is compressed as {syntax.name}, for which no decoder is installed; install one that "
+                    "pydicom knows (such as python-gdcm), or decompress the files."
+                )
+            pixels = image.pixel_array
+    except InputError:
+        raise
+    except BROKEN as error:
+        raise InputError(f"{one.path} is cut short or damaged: its pixels cannot be read.") from error
+    pixels = pixels.reshape(-1, *pixels.shape[-2:])
+    if pixels.shape[1:] != one.size or len(pixels) <= one.frame:
+        raise InputError(f"{one.path} is damaged: it has not the pixels that its header promises.")
+    return pixels
+
+
+def _can_decode(syntax: str) -> bool:
+    try:
+        return bool(get_decoder(syntax).is_available)
+    except NotImplementedError:
+        return False

@@ -1,0 +1,268 @@
+"""Which DICOM images lie in a folder, series by series; nothing of their pixels is read here.
+
+A DICOM file is known by its mark, `DICM` after 128 bytes, not by its name. What is no image (DICOMDIR, reports,
+segmentations, maps of ours) is passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import UID
+
+from napari_vqad.errors import InputError
+
+# What pydicom raises on files that are cut short or hold nonsense.
+BROKEN = (
+    InvalidDicomError,
+    BytesLengthException,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+)
+LOOK = 100  # files of a folder that are looked at to tell whether it is one of DICOM
+TAGS = [
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "ImageType",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PixelSpacing",
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The images of a series.
+
+    Attributes:
+        uid: SeriesInstanceUID.
+        number: SeriesNumber, None where it is not given.
+        description: SeriesDescription; the only words of the patient's that are taken from the files.
+        images: path and header of each, in the order of the paths.
+    """
+
+    uid: str
+    number: int | None
+    description: str
+    images: tuple[tuple[Path, Dataset], ...]
+
+    @property
+    def n_slices(self) -> int:
+        """Images, and frames of those that have many."""
+        return sum(frames_of(header) for _, header in self.images)
+
+    @property
+    def is_localizer(self) -> bool:
+        """Does every image say that it is one?"""
+        return all(is_localizer(header) for _, header in self.images)
+
+    @property
+    def name(self) -> str:
+        """The description, or the number where there is none."""
+        return self.description or (f"Series {self.number}" if self.number is not None else "DICOM series")
+
+    @property
+    def words(self) -> str:
+        """A line of a list: "3: t1_mprage, 176 slices"."""
+        number = "?" if self.number is None else self.number
+        plural = "" if self.n_slices == 1 else "s"
+        return f"{number}: {self.description or 'without a description'}, {self.n_slices} slice{plural}"
+
+
+class SeveralSeriesError(InputError):
+    """Which series of a folder is meant has not been said.
+
+    Attributes:
+        folder: where they are.
+        series: those that can be scans.
+    """
+
+    def __init__(self, folder: Path, series: list[Listed]) -> None:
+        self.folder, self.series = folder, series
+        super().__init__(f"{folder} holds {len(series)} series; choose one with --series: {_list(series)}.")
+
+
+def is_dicom(path: str | Path) -> bool:
+    """Does a file bear the mark of DICOM?"""
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def holds_dicom(folder: str | Path) -> bool:
+    """Is there DICOM among the first files of a folder? Quick; a folder that does not say so soon is none."""
+    return any(is_dicom(path) for path in islice(_files(Path(folder)), LOOK))
+
+
+def series_in(folder: Path, deep: bool = True) -> list[Listed]:
+    """The series of images in a folder, by number.
+
+    Args:
+        folder: searched for DICOM files.
+        deep: search the folders within, too.
+
+    Raises:
+        InputError: it holds no DICOM image, or one that does not say which series it belongs to.
+    """
+    files = _files(folder) if deep else (p for p in sorted(folder.iterdir()) if p.is_file())
+    return _listed(folder, (path for path in files if is_dicom(path) or path.suffix.lower() == ".dcm"))
+
+
+def series_of(path: Path) -> Listed:
+    """The series that an image file belongs to: those of its folder with the same SeriesInstanceUID.
+
+    Raises:
+        InputError: the file is no DICOM image, or is damaged.
+    """
+    (own,) = _listed(path, [path])
+    return next(s for s in series_in(path.parent, deep=False) if s.uid == own.uid)
+
+
+def pick(folder: Path, listed: list[Listed], series: str | int | None = None) -> tuple[Listed, tuple[str, ...]]:
+    """The series that is meant, and what was passed over for it, in sentences.
+
+    Without a choice it is the only one that can be a scan: localizers and single images are not asked about.
+
+    Args:
+        folder: where they are, for the messages.
+        listed: what it holds.
+        series: SeriesNumber or SeriesInstanceUID.
+
+    Raises:
+        SeveralSeriesError: there is a choice and none was made.
+        InputError: there is no such series, or more than one of that number.
+    """
+    if series is not None:
+        wanted = str(series).strip()
+        found = [s for s in listed if wanted in (s.uid, str(s.number))]
+        if not found:
+            raise InputError(f"{folder} holds no series {wanted}, but {_list(listed)}.")
+        if len(found) > 1:
+            uids = " or ".join(s.uid for s in found)
+            raise InputError(f"{folder} holds {len(found)} series of the number {wanted}; give the UID: {uids}.")
+        return found[0], ()
+    scans = [s for s in listed if s.n_slices > 1 and not s.is_localizer] or listed
+    if len(scans) > 1:
+        raise SeveralSeriesError(folder, scans)
+    left = [s for s in listed if s is not scans[0]]
+    note = f"Passed over in the folder, as localizers or single images: {_list(left)}."
+    return scans[0], (note,) if left else ()
+
+
+def frames_of(header: Dataset) -> int:
+    """Frames of an image, one where it does not say."""
+    try:
+        return int(header.get("NumberOfFrames") or 1)
+    except (ValueError, TypeError):
+        return 1
+
+
+def is_localizer(header: Dataset) -> bool:
+    """Does an image say that it is a localizer, or scout?"""
+    kinds = header.get("ImageType") or ()
+    return "LOCALIZER" in [str(kind).upper() for kind in ([kinds] if isinstance(kinds, str) else kinds)]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files in a folder and the folders within, by name; what is hidden stays so."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        yield from (Path(place) / name for name in sorted(names) if not name.startswith("."))
+
+
+def _listed(where: Path, files: Iterable[Path]) -> list[Listed]:
+    series: dict[str, list[tuple[Path, Dataset]]] = {}
+    others = 0
+    for path in files:
+        header = _header(path)
+        if header is None:
+            others += 1
+        else:
+            series.setdefault(str(header.SeriesInstanceUID), []).append((path, header))
+    if not series:
+        without = "no DICOM image" if others else "no DICOM file"
+        raise InputError(f"{where} holds {without}." if where.is_dir() else f"{where} is {without}.")
+    found = [
+        Listed(uid, _number(images[0][1]), _text(images[0][1].get("SeriesDescription")), tuple(images))
+        for uid, images in series.items()
+    ]
+    return sorted(found, key=lambda s: (s.number is None, s.number or 0, s.uid))
+
+
+def _header(path: Path) -> Dataset | None:
+    """What is asked of an image, without its pixels; None for what is no image.
+
+    Raises:
+        InputError: it is an image, and damaged.
+    """
+    damaged = InputError(f"{path} is cut short or damaged: its DICOM header cannot be read.")
+    if not is_dicom(path):  # and named so: passed over, it might be the last slice of a scan
+        raise damaged
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is odd and harmless is none of the person's business
+            header = dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
+            kind = UID(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
+            if "Image Storage" not in kind.name:
+                if not header.file_meta.get("TransferSyntaxUID"):  # which comes after the kind: cut before it
+                    raise damaged
+                return None
+            for _ in header.iterall():  # values are decoded when they are looked at: all of them here
+                pass
+            sides = header.get("Rows"), header.get("Columns")
+            if not header.get("SeriesInstanceUID") or not all(isinstance(n, int) and n > 0 for n in sides):
+                raise damaged
+    except BROKEN as error:
+        raise damaged from error
+    return header
+
+
+def _number(header: Dataset) -> int | None:
+    try:
+        return int(header.SeriesNumber)
+    except (AttributeError, TypeError, ValueError):
+        return None
+
+
+def _text(value: object) -> str:
+    """One line of at most 64 characters, as the standard has it."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(value or "")).split())[:64]
+
+
+def _list(series: list[Listed]) -> str:
+    """In words; with the UID where the number does not tell them apart."""
+    numbers = [s.number for s in series]
+    alone = [s.number is not None and numbers.count(s.number) == 1 for s in series]
+    return "; ".join(s.words if known else f"{s.words} ({s.uid})" for s, known in zip(series, alone, strict=True))

@@ -1,0 +1,249 @@
+"""DICOM out, for a scan that came from DICOM: a binary segmentation and a parametric map that refer to its series.
+
+highdicom (the extra `dicom`) writes them. Their frames take plane position and orientation from the source's own, so
+that they lie where it lies to the bit. As the standard wants it, they carry the patient and study of the source.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.sr.codedict import codes
+from pydicom.uid import generate_uid
+
+import napari_vqad
+from napari_vqad.errors import InputError
+from napari_vqad.io.dicom import Series
+from napari_vqad.io.dicom_files import BROKEN
+from napari_vqad.io.whole import whole
+from napari_vqad.volume import Volume
+
+NAME = "napari-vqad"
+# What the patient and study modules demand, empty where the source, as after some anonymisation, has none.
+MAY_BE_EMPTY = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+)
+
+
+@dataclass(frozen=True)
+class Maker:
+    """What made the files.
+
+    Attributes:
+        model: name of the bundle.
+        serial: its hash.
+        parameters: the settings, as text.
+    """
+
+    model: str
+    serial: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What a segment is called.
+
+    Attributes:
+        label: up to 64 characters.
+        description: a sentence.
+    """
+
+    label: str
+    description: str
+
+
+def source_of(volume: Volume) -> Series:
+    """The series that a scan came from, once it is known that it can be written out as DICOM.
+
+    Raises:
+        InputError: it did not come from DICOM, or highdicom is not installed.
+    """
+    if not isinstance(volume.header, Series):
+        raise InputError(f"{volume.name} was not read from DICOM; only what was can be written out as DICOM.")
+    _highdicom()
+    return volume.header
+
+
+def write_segments(path: Path, volume: Volume, labels: NDArray, segments: Sequence[Segment], maker: Maker) -> None:
+    """A binary DICOM SEG.
+
+    Args:
+        path: the file; what is there is written over.
+        volume: the scan, read from DICOM.
+        labels: integers (R, A, S); i + 1 where segments[i] is, each of which has a voxel, 0 elsewhere.
+        segments: one or more.
+        maker: model and settings.
+
+    Raises:
+        InputError: as `source_of`; the source's files have gone or changed; or the file cannot be written.
+    """
+    hd, images = _highdicom(), _source(volume)
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name=NAME,
+        family=codes.DCM.ArtificialIntelligence,
+        version=napari_vqad.__version__,
+        parameters={"model": maker.model, **maker.parameters},
+    )
+    described = []
+    for number, segment in enumerate(segments, start=1):
+        about = hd.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=segment.label[:64],
+            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+            segmented_property_type=codes.SCT.Lesion,
+            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+        )
+        about.SegmentDescription = segment.description
+        described.append(about)
+
+    def make() -> Dataset:
+        return hd.seg.Segmentation(
+            source_images=images,
+            pixel_array=_in_source_order(labels.astype(np.uint16), volume),
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=described,
+            pixel_measures=_measures(volume),
+            content_label="FINDINGS",
+            content_description="Flagged by a model; research use only",
+            series_description=f"{NAME} findings",
+            **_common(images[0], maker, 1),
+        )
+
+    _write(path, make, volume)
+
+
+def write_score(path: Path, volume: Volume, score: NDArray, meaning: str, maker: Maker) -> None:
+    """A DICOM Parametric Map in 32-bit floats, a number without a unit a voxel.
+
+    Args:
+        path: the file; what is there is written over.
+        volume: the scan, read from DICOM.
+        score: (R, A, S).
+        meaning: what the numbers are, up to 64 characters.
+        maker: model and settings.
+
+    Raises:
+        InputError: as `write_segments`.
+    """
+    hd, images = _highdicom(), _source(volume)
+    stored = _in_source_order(score.astype(np.float32), volume)
+    low, high = float(min(stored.min(), 0.0)), float(max(stored.max(), 1e-3))
+    mapping = hd.pm.RealWorldValueMapping(
+        lut_label="PIXEL_SCORE",
+        lut_explanation=meaning[:64],
+        unit=codes.UCUM.NoUnits,  # SD of healthy intensity or of healthy scores: a ratio
+        value_range=(low, high),
+        slope=1.0,
+        intercept=0.0,
+        quantity_definition=hd.sr.CodedConcept("pixel-score", "99VQAD", "Pixel score"),
+    )
+
+    def make() -> Dataset:
+        return hd.pm.ParametricMap(
+            source_images=images,
+            pixel_array=stored,
+            contains_recognizable_visual_features=False,
+            real_world_value_mappings=[mapping],
+            voi_lut_transformations=[hd.VOILUTTransformation(window_center=(low + high) / 2, window_width=high - low)],
+            pixel_measures=_measures(volume),
+            content_label="PIXEL_SCORE",
+            content_description="Score of a model; research use only",
+            series_description=f"{NAME} pixel score",
+            **_common(images[0], maker, 2),
+        )
+
+    _write(path, make, volume)
+
+
+def _highdicom() -> Any:
+    try:
+        import highdicom
+    except ImportError as error:
+        raise InputError(f'Writing DICOM needs highdicom: pip install "{NAME}[dicom]".') from error
+    return highdicom
+
+
+def _source(volume: Volume) -> list[Dataset]:
+    """The source's images without their pixels: one a slice, in the array's order, or the one that has all frames."""
+    series = source_of(volume)
+    known = dict(zip(series.files, series.instances, strict=True))
+    images: list[Dataset] = []
+    for file, instance in known.items():
+        try:
+            image = dcmread(file, stop_before_pixels=True)
+            same = image.SOPInstanceUID == instance
+        except BROKEN as error:
+            raise InputError(f"{file}, which the scan was read from, cannot be read any more.") from error
+        if not same:
+            raise InputError(f"{file} is no longer the image that the scan was read from.")
+        for keyword in MAY_BE_EMPTY:
+            if keyword not in image:
+                setattr(image, keyword, None)
+        images.append(image)
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
+        if not images[0].get(keyword):
+            raise InputError(f"{volume.name} cannot be referred to in DICOM: its files have no {keyword}.")
+    return images
+
+
+def _in_source_order(array: NDArray, volume: Volume) -> NDArray:
+    """A canonical array as (slice, row, column); slices in the order of the source's images or frames."""
+    stack = np.ascontiguousarray(volume.to_file(array).transpose(2, 1, 0))
+    series: Series = volume.header
+    if len(set(series.files)) > 1:  # a file a slice
+        return stack
+    ordered = np.empty_like(stack)
+    ordered[list(series.frames)] = stack
+    return ordered
+
+
+def _measures(volume: Volume) -> Any:
+    """Spacing, that of slices from their positions."""
+    column, row, slices = np.linalg.norm(volume.file_affine[:3, :3], axis=0)
+    return _highdicom().PixelMeasuresSequence(
+        pixel_spacing=(float(row), float(column)), slice_thickness=float(slices), spacing_between_slices=float(slices)
+    )
+
+
+def _common(image: Dataset, maker: Maker, which: int) -> dict[str, Any]:
+    try:
+        number = int(image.get("SeriesNumber") or 0)
+    except (TypeError, ValueError):
+        number = 0
+    return {
+        "series_instance_uid": generate_uid(),
+        "series_number": 100 * max(number, 0) + which,  # as scanners number what they derive
+        "sop_instance_uid": generate_uid(),
+        "instance_number": 1,
+        "manufacturer": NAME,
+        "manufacturer_model_name": maker.model[:64],
+        "software_versions": napari_vqad.__version__,
+        "device_serial_number": maker.serial[:64],
+    }
+
+
+def _write(path: Path, make: Callable[[], Dataset], volume: Volume) -> None:
+    """Whole or not at all: the last step is one rename in the same folder."""
+    with whole(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd words in the source's header
+        try:
+            made = make()
+        except (AttributeError, ValueError, TypeError) as error:
+            raise InputError(f"{volume.name} cannot be referred to in DICOM: {error}") from error
+        made.save_as(file)

@@ -1,0 +1,95 @@
+"""The flagged slices as a list, the highest sample-wise score first; a click or Enter goes there."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+
+from napari_vqad.explorer import Explorer
+from napari_vqad.findings import Finding
+
+COLUMNS = {
+    "Rank": "By the sample-wise score, the highest first.",
+    "Place": "Where it lies: scanner mm, or the number of the frame.",
+    "Score (nats)": "Sample-wise score: the sum of all NLL above λ_s.",
+    "Healthy percentile": "So many per cent of healthy slices have a lower score.",
+    "Peak": "Highest pixel score in the slice.",
+    "Findings": "Numbers of the findings that it cuts.",
+}
+PLACE = Qt.ItemDataRole.UserRole
+
+
+class SliceList(QWidget):
+    """A table of the flagged slices."""
+
+    gone_to = Signal(int)  # the slice that the person wants to see
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = QLabel("")
+        self.table = QTableWidget(0, len(COLUMNS))
+        for at, (title, tip) in enumerate(COLUMNS.items()):
+            self._head(at, title, tip)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(22)
+        self.table.horizontalHeader().setStretchLastSection(True)
+        for at, width in enumerate((50, 90, 110, 140, 70)):
+            self.table.setColumnWidth(at, width)
+        self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 4, 6, 4)
+        column.addWidget(self.words)
+        column.addWidget(self.table, 1)
+        self.table.cellClicked.connect(lambda row, _column: self.gone_to.emit(self._slice(row)))
+        self.table.cellActivated.connect(lambda row, _column: self.gone_to.emit(self._slice(row)))
+
+    def show_slices(self, explorer: Explorer | None, found: list[Finding]) -> None:
+        """List the slices that are flagged now, and mark the one in view."""
+        if explorer is None:
+            return
+        scores, limit = np.nan_to_num(explorer.slice_scores()), explorer.thresholds()
+        flagged = np.flatnonzero(explorer.flagged_slices())
+        ranked = flagged[np.argsort(-scores[flagged], kind="stable")]
+        calibration, grid, pixels = explorer.bundle.calibration, explorer.grid, explorer.map("pixel_score")
+        self.table.setSortingEnabled(False)  # else each cell that is set moves its row
+        self.table.setRowCount(len(ranked))
+        for row, i in enumerate(ranked):
+            share = calibration.percentile("slice_score", float(scores[i]), lambda_s=limit.lambda_s)
+            cut = ", ".join(str(f.number) for f in found if f.slices[0] <= i <= f.slices[1])
+            peak = round(float(pixels[i].max()), 1)
+            cells = (row + 1, round(grid.mm_of(int(i))), round(float(scores[i])), round(share, 1), peak, cut)
+            for at, value in enumerate(cells):
+                item = QTableWidgetItem()
+                item.setData(Qt.ItemDataRole.DisplayRole, value)  # numbers stay numbers, and are sorted as such
+                item.setData(PLACE, int(i))
+                if not isinstance(value, str):
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self.table.setItem(row, at, item)
+        self.table.setSortingEnabled(True)
+        self.mark(explorer.focus)
+        self._head(1, "Slice (mm)" if grid.kind == "head" else "Frame", COLUMNS["Place"])
+        kind = "slices" if grid.kind == "head" else "frames"
+        words = f"{len(ranked)} of {explorer.n_slices} {kind} flagged: "
+        words += f"their sample-wise score is above {limit.flag_slices:.0f} nats."
+        if not len(ranked):
+            words = f"No {kind[:-1]} is flagged; lower λ_s or the threshold for {kind}."
+        self.words.setText(words)
+
+    def mark(self, index: int) -> None:
+        """Choose the row of a slice, if it is listed."""
+        self.table.clearSelection()
+        for row in range(self.table.rowCount()):
+            if self._slice(row) == index:
+                self.table.selectRow(row)
+
+    def _head(self, at: int, title: str, tip: str) -> None:
+        item = QTableWidgetItem(title)
+        item.setToolTip(tip)
+        self.table.setHorizontalHeaderItem(at, item)
+
+    def _slice(self, row: int) -> int:
+        return self.table.model().index(row, 0).data(PLACE)

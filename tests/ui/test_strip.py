@@ -1,0 +1,72 @@
+"""Restorations of the slice in view and the flagged slices, in a real viewer."""
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_vqad.ui.board import DISAGREEMENT, MEAN
+
+
+@pytest.fixture
+def shelf(explored):
+    explored.findings.setChecked(True)
+    return explored.shelf
+
+
+def texts(strip):
+    return [strip.pictures.item(row).text() for row in range(strip.pictures.count())]
+
+
+def test_a_thumbnail_for_the_mean_the_disagreement_and_each_restoration_with_its_weight(explored, shelf, qtbot, idle):
+    shelf.tabs.setCurrentWidget(shelf.strip)
+    explorer = explored.session.explorer
+    weights = explorer.weights()[:, explorer.focus]
+    expected = [f"{j}: w {100 * w:.1f} %" for j, w in enumerate(weights, start=1)]
+    assert texts(shelf.strip) == ["mean of S", "SD of S", *expected]
+    explored.session.change(n_restorations=2)
+    idle(explored)
+    qtbot.waitUntil(lambda: len(texts(shelf.strip)) == 4)
+    other = int(np.flatnonzero(explorer.grid.mask.any((1, 2)))[0])
+    explored.session.go_to(other)
+    qtbot.waitUntil(lambda: explorer.grid.place_of(other) in shelf.strip.words.text())
+
+
+def test_by_click_and_arrow_key_a_restoration_is_shown(explored, shelf, qtbot):
+    shelf.tabs.setCurrentWidget(shelf.strip)
+    explored.show_view("Score")
+    pictures, layers = shelf.strip.pictures, explored.session.board.layers
+    second = pictures.visualItemRect(pictures.item(3)).center()
+    qtbot.mouseClick(pictures.viewport(), Qt.MouseButton.LeftButton, pos=second)
+    assert explored.view_name() == "Restoration"
+    assert layers["restoration_j"].visible
+    assert layers["restoration_j"].name == "Restoration 2"
+    for _ in range(2):
+        qtbot.keyClick(pictures, Qt.Key.Key_Left)
+    assert explored.which.value() == DISAGREEMENT
+    assert layers["disagreement"].visible
+    assert not layers["restoration_j"].visible
+    assert explored.legend.unit == "SD of healthy intensity"
+    assert explored.legend.healthy is None  # nobody has measured it
+    assert explored.which.text() == "SD of S"
+    explored.which.setValue(MEAN)
+    qtbot.waitUntil(lambda: pictures.currentItem() is not None and pictures.currentItem().text() == "mean of S")
+
+
+def test_flagged_slices_by_rank_and_a_click_goes_there(explored, shelf, qtbot):
+    explored.session.change(flag_slices=0.0)
+    shelf.tabs.setCurrentWidget(shelf.slices)
+    explorer, table = explored.session.explorer, shelf.slices.table
+    scores, flagged = explorer.slice_scores(), np.flatnonzero(explorer.flagged_slices())
+    assert table.rowCount() == len(flagged) > 1
+    seen = [table.item(row, 2).data(Qt.ItemDataRole.DisplayRole) for row in range(table.rowCount())]
+    assert seen == [round(float(s)) for s in sorted(scores[flagged], reverse=True)]
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualItemRect(table.item(0, 0)).center())
+    assert explored.session.current() == flagged[scores[flagged].argmax()]
+    table.setCurrentCell(1, 0)
+    table.setFocus()
+    qtbot.keyClick(table, Qt.Key.Key_Return)
+    assert scores[explored.session.current()] == sorted(scores[flagged])[-2]
+    highest = float(np.nanmax(scores))
+    explored.session.change(flag_slices=highest)
+    qtbot.waitUntil(lambda: table.rowCount() == 0)
+    assert "No slice is flagged" in shelf.slices.words.text()
