@@ -15,6 +15,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import findings
 from napari_vqad.io.nifti import read_scan, write_map
+from napari_vqad.io.scans import open_scan
 from napari_vqad.maps import MAPS
 from napari_vqad.review import Review, Word
 from napari_vqad.settings import Settings
@@ -163,6 +164,21 @@ def test_moved_together_with_its_scan(saved, scan, bundle, tmp_path):
     shutil.move(saved, elsewhere / saved.name)
     scan.unlink()
     assert open_study(elsewhere / saved.name, bundle=bundle).volume.path == elsewhere / "scans" / "head.nii.gz"
+
+
+def test_a_series_of_dicom_comes_back_and_its_patient_is_not_in_the_file(make_series, head, bundle, tmp_path):
+    volume, mask = head
+    folder = make_series(tmp_path / "series", volume.voxels.clip(0).astype(np.uint16), volume.affine)
+    explorer = Explorer(bundle, QUICK)
+    explorer.open(open_scan(folder), mask)
+    save_study(tmp_path / "series.vqad", explorer, mask)
+    again = open_study(tmp_path / "series.vqad", bundle=bundle)
+    np.testing.assert_array_equal(again.volume.voxels, explorer.volume.voxels)
+    with zipfile.ZipFile(tmp_path / "series.vqad") as archive:
+        content = b"".join(archive.read(name) for name in archive.namelist())
+    assert b"t1 mprage" in content
+    assert b"Doe" not in content
+    assert b"P17" not in content
 
 
 def test_a_scan_that_moved_is_asked_for(saved, scan, bundle, tmp_path):
