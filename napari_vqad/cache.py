@@ -19,6 +19,23 @@ class Rule(NamedTuple):
     seed: int
 
 
+class Stages(NamedTuple):
+    """What the networks made of a scan of n slices for one choice of settings.
+
+    Attributes:
+        codes: int16 (n, h, w), zero where there are none.
+        nll: float32 (n, h, w), nats, and `has_nll`, bool (n,), where it is there.
+        restored: of each slice, int16 (s, h, w), its restored codes.
+        difference: of each slice, float16 (s, H, W), as in `Restorations`.
+    """
+
+    codes: np.ndarray
+    nll: np.ndarray
+    has_nll: np.ndarray
+    restored: list[np.ndarray]
+    difference: list[np.ndarray]
+
+
 class Restorations:
     """The restorations of a scan for one method, λ_p and seed, slice by slice, as far as they are done.
 

@@ -20,13 +20,13 @@ import torch
 from psygnal import Signal
 
 from napari_vqad.bundle import Bundle
-from napari_vqad.cache import Budget, Restorations, Rule, guess_from
+from napari_vqad.cache import Budget, Restorations, Rule, Stages, guess_from
 from napari_vqad.calibration import Thresholds, resolve
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.errors import InputError
 from napari_vqad.grid import Grid, to_grid
 from napari_vqad.maps import MAPS, Kept, Maps, Restored
-from napari_vqad.progress import Progress
+from napari_vqad.progress import Progress, SupersededError
 from napari_vqad.scores.nll import sample_score
 from napari_vqad.settings import Settings
 from napari_vqad.volume import Volume
@@ -36,10 +36,6 @@ STAGES = ("nll", "restoration")
 # GPUs it is what fits easily, and less if it does not.
 AT_ONCE = {"cpu": 30, "mps": 120, "cuda": 480}
 NLL_AT_ONCE = 16
-
-
-class SupersededError(Exception):
-    """What is being worked on is no longer wanted."""
 
 
 class Explorer:
@@ -96,6 +92,17 @@ class Explorer:
             self.focus = self._brain[len(self._brain) // 2]
             self.seconds = {}
         self.changed.emit(set(MAPS))
+
+    def resume(self, volume: Volume, grid: Grid, stages: Stages) -> None:
+        """Take a scan with what the networks made of it before, for settings as they are now (see `stages`)."""
+        self.take(grid)
+        with self._lock:
+            self.volume = volume
+            self._codes, self._nll, self._has_nll = (a.copy() for a in stages[:3])
+            kept = self._restorations()
+            for i, (codes, difference) in enumerate(zip(stages.restored, stages.difference, strict=True)):
+                kept.add_codes(i, codes)
+                kept.add_pictures(i, difference)
 
     def change(self, settings: Settings) -> bool:
         """Take new settings; True when `work` has something to do.
@@ -295,6 +302,13 @@ class Explorer:
             # A bundle in training has no threshold for voxels yet, and needs none for the other maps.
             limit = self.thresholds().flag_voxels if name == "flagged" else np.inf
             return self._maps.get(name, self._kept(limit), j)
+
+    def stages(self) -> Stages:
+        """All that the networks have made of the scan for the settings in force; every map comes of it."""
+        with self._lock:
+            kept, n = self._restorations(), self._wanted()
+            restored, difference = [c[:n] for c in kept.codes], [d[:n] for d in kept.difference]
+            return Stages(self._codes.copy(), self._nll.copy(), self._has_nll.copy(), restored, difference)
 
     def codes(self, name: str = "codes", j: int = 0) -> np.ndarray:
         """int16 (n, h, w): the scan's codes, or those of restoration j ("restored"), zero where it is not there yet."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -106,9 +104,7 @@ class _Patient:
 
     def finding(self, number: int, piece: Piece) -> Finding:
         indices, slices = piece.indices, piece.box[0]
-        centroid = indices.mean(0)
-        nearest = indices[((indices - centroid) ** 2).sum(1).argmin()]
-        r, a, s = (float(v) for v in self.to_mm(nearest))
+        r, a, s = (float(v) for v in self.to_mm(piece.middle))
         right = self.to_right(indices)
         side: Side = "midline" if abs(right.mean()) < MIDLINE else "right" if right.mean() > 0 else "left"
         if right.min() < -MIDLINE and right.max() > MIDLINE:
@@ -138,45 +134,3 @@ def _midline(grid: Grid) -> float:
 
 def _apply(affine: NDArray, index: NDArray) -> NDArray:
     return index @ affine[:3, :3].T + affine[:3, 3]
-
-
-COLUMNS = (
-    "number",
-    "side",
-    "r_mm",
-    "a_mm",
-    "s_mm",
-    "grid_first_slice",
-    "grid_last_slice",
-    "ml",
-    "peak",
-    "mean",
-    "nll_peak_nats",
-)
-
-
-def as_rows(found: list[Finding]) -> list[dict]:
-    """Plain data, for JSON and CSV; keys as in `COLUMNS`."""
-    return [
-        dict(
-            zip(
-                COLUMNS,
-                (f.number, f.side, *(round(v, 1) for v in f.centre), *f.slices, *(round(v, 3) for v in _sizes(f))),
-                strict=True,
-            )
-        )
-        for f in found
-    ]
-
-
-def as_csv(found: list[Finding]) -> str:
-    """A table with a header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(as_rows(found))
-    return text.getvalue()
-
-
-def _sizes(f: Finding) -> tuple[float, float, float, float]:
-    return f.ml, f.peak, f.mean, f.nll

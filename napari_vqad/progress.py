@@ -1,8 +1,12 @@
-"""How far work has come, for status lines and progress bars."""
+"""How far work has come, and how it is told that it is no longer wanted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+class SupersededError(Exception):
+    """What is being worked on is no longer wanted."""
 
 
 @dataclass(frozen=True)

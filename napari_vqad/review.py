@@ -53,6 +53,16 @@ class Review:
         self.found, self._words, self._said = [], {}, []
         self.changed.emit()
 
+    @property
+    def words(self) -> dict[Place, Word]:
+        """All that was said, by place."""
+        return {place: word for place, word in self._words.items() if word != Word()}
+
+    def recall(self, words: dict[Place, Word]) -> None:
+        """What was said before, instead of what was said now; nothing of it can be undone."""
+        self._words, self._said = dict(words), []
+        self.changed.emit()
+
     def word(self, finding: Finding) -> Word:
         """What was said of it."""
         return self._words.get(self._place(finding), Word())

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,13 +23,16 @@ from napari_vqad.bundle import Bundle
 from napari_vqad.dicom_export import SCORE, SEGMENTS, export_dicom
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
-from napari_vqad.findings import Finding, as_csv, as_rows, findings
+from napari_vqad.findings import Finding, findings
 from napari_vqad.io.dicom_out import check_source
 from napari_vqad.io.nifti import read_mask, write_map
 from napari_vqad.io.scans import open_scan, origin_of
 from napari_vqad.paths import samples_folder
+from napari_vqad.report import report_html
+from napari_vqad.review import Review
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import draw_sheet
+from napari_vqad.tables import as_csv, as_rows
 from napari_vqad.volume import Volume
 
 DEFAULT_BUNDLE = "ixi-aligned"
@@ -41,7 +44,7 @@ FILES = {
     "flagged": "pixel score above its threshold",
 }
 
-TABLE = "findings.csv"
+TABLE, REPORT = "findings.csv", "report.html"
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,14 @@ class Result:
         explorer: holds every map on the model's grid, and still answers to other settings.
         volume, mask: the scan and its brain mask, canonical (R, A, S).
         mask_note: where the mask came from.
+        review: what a reader said of the findings.
     """
 
     explorer: Explorer
     volume: Volume
     mask: np.ndarray
     mask_note: str
+    review: Review = field(default_factory=Review)
 
     def map(self, name: str) -> np.ndarray:
         """A map on the scan's canonical voxels, (R, A, S); names as in `FILES`.
@@ -108,7 +113,7 @@ class Result:
             "slice_scores": [None if np.isnan(s) else round(float(s), 3) for s in scores],
             "slice_flagged": explorer.flagged_slices().tolist(),
             "volume_score": round(explorer.volume_score(), 3),
-            "findings": as_rows(self.findings()),
+            "findings": as_rows(self.findings(), self.review),
             "units": {"slice_scores": "nats", "volume_score": "nats", "residual": "SD", "pixel_score": "SD"},
             "seconds": {stage: round(s, 3) for stage, s in explorer.seconds.items()},
             "device": str(bundle.device),
@@ -140,7 +145,7 @@ class Result:
         return draw_sheet(self.explorer, self.volume.name)
 
     def save(self, out: str | Path, dicom: bool = False) -> tuple[str, ...]:
-        """Write maps, contact sheet and numbers into a folder: all of them, or none.
+        """Write maps, contact sheet, numbers and report into a folder: all of them, or none.
 
         Args:
             out: the folder.
@@ -162,11 +167,11 @@ class Result:
         try:
             for name, description in FILES.items():
                 write_map(work / f"{name}.nii.gz", self.map(name), self.volume, description)
-            (work / TABLE).write_text(as_csv(self.findings()), encoding="utf-8")
+            (work / TABLE).write_text(as_csv(self.findings(), self.review), encoding="utf-8")
             self.sheet().savefig(work / "sheet.png", dpi=110)
-            (work / "result.json").write_text(
-                json.dumps(self.numbers(), indent=1, ensure_ascii=False), encoding="utf-8"
-            )
+            numbers = self.numbers()
+            (work / "result.json").write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
+            (work / REPORT).write_text(report_html(self.explorer, numbers, self.review), encoding="utf-8")
             missing = export_dicom(work, self.explorer).notes if dicom else ()
             names = [file.name for file in work.iterdir()]
             for name in names:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -15,6 +16,8 @@ from napari_vqad.explorer import Explorer
 ROWS = 8
 INK, FAINT, PAPER, ALERT = "#e8e8ea", "#8a8a92", "#101014", "#ff9f1c"
 WINDOW = (-2.5, 2.5)  # SD
+COLUMNS = ("Scan", "NLL", "Restoration", "Residual", "Pixel score", "Flagged")
+HEAT = {"NLL": "nll", "Residual": "residual", "Pixel score": "pixel_score"}  # columns with a scale
 
 
 def limits(explorer: Explorer) -> dict[str, tuple[float, float]]:
@@ -64,15 +67,12 @@ def unit_and_healthy(explorer: Explorer, name: str) -> tuple[str, float | None]:
 def draw_sheet(explorer: Explorer, name: str) -> Figure:
     """Rows are slices from the top of the head down, columns scan, NLL, restoration, residual, pixel score, flagged."""
     grid, chosen = explorer.grid, choose_slices(explorer)
-    maps = {n: explorer.map(n) for n in ("nll", "restoration", "residual", "pixel_score", "flagged")}
     scores, flagged = explorer.slice_scores(), explorer.flagged_slices()
-    scale, colours = limits(explorer), heat()
-    columns = ("Scan", "NLL", "Restoration", "Residual", "Pixel score", "Flagged")
 
     tall, wide = upright(grid.slices[0]).shape
     height = 1.75 * len(chosen) + 2.0
-    figure = Figure(figsize=(1.15 + 1.78 * len(columns) * wide / tall, height), facecolor=PAPER)
-    axes = figure.subplots(len(chosen), len(columns), squeeze=False)
+    figure = Figure(figsize=(1.15 + 1.78 * len(COLUMNS) * wide / tall, height), facecolor=PAPER)
+    axes = figure.subplots(len(chosen), len(COLUMNS), squeeze=False)
     figure.subplots_adjust(
         left=1.1 / figure.get_figwidth(),
         right=0.995,
@@ -83,19 +83,10 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
     )
     shown: dict[str, AxesImage] = {}
     for row, i in zip(axes, chosen, strict=True):
-        scan = upright(grid.slices[i])
-        for ax, column in zip(row, columns, strict=True):
-            ax.set_axis_off()
-            under = upright(maps["restoration"][i]) if column == "Restoration" else scan
-            ax.imshow(np.where(upright(grid.mask[i]), under, WINDOW[0]), cmap="gray", vmin=WINDOW[0], vmax=WINDOW[1])
-            key = {"NLL": "nll", "Residual": "residual", "Pixel score": "pixel_score"}.get(column)
-            if key:
-                low, high = scale[key]
-                shown[key] = ax.imshow(
-                    upright(maps[key][i]), cmap=colours, vmin=low, vmax=high, interpolation="bilinear"
-                )
-            if column == "Flagged" and maps["flagged"][i].any():
-                ax.contour(upright(maps["flagged"][i]), levels=[0.5], colors=[ALERT], linewidths=1.2)
+        for ax, column in zip(row, COLUMNS, strict=True):
+            image = paint(ax, explorer, i, column)
+            if image is not None:
+                shown[HEAT[column]] = image
         mm = grid.mm_of(i)
         row[0].text(
             -0.06,
@@ -117,8 +108,8 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
             ha="right",
             transform=row[0].transAxes,
         )
-        _letters(row[0], grid.axis)
-    for ax, column in zip(axes[0], columns, strict=True):
+        letters(row[0], grid.axis)
+    for ax, column in zip(axes[0], COLUMNS, strict=True):
         ax.set_title(column, color=INK, fontsize=11, pad=5)
     _headline(figure, explorer, name)
     bars = {
@@ -129,12 +120,41 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
     for key, (place, unit) in bars.items():
         box = axes[-1, place].get_position()
         bar = figure.add_axes((box.x0 + 0.012, 0.5 / height, box.width - 0.024, 0.09 / height))
-        bar.set_facecolor("#3a3a40")
-        colourbar = figure.colorbar(shown[key], cax=bar, orientation="horizontal")
-        colourbar.set_label(unit, color=FAINT, fontsize=8, labelpad=2)
-        colourbar.ax.tick_params(colors=INK, labelsize=8, length=2)
-        colourbar.outline.set_visible(False)
+        colour_bar(figure, shown[key], bar, unit)
     return figure
+
+
+def paint(ax: Axes, explorer: Explorer, index: int, column: str) -> AxesImage | None:
+    """One slice as one of `COLUMNS`, the scan under each map; returns what has a scale, for a colour bar."""
+    grid, key = explorer.grid, HEAT.get(column)
+    ax.set_axis_off()
+    under = explorer.map("restoration")[index] if column == "Restoration" else grid.slices[index]
+    dark, bright = WINDOW
+    ax.imshow(upright(np.where(grid.mask[index], under, dark)), cmap="gray", vmin=dark, vmax=bright)
+    if key:
+        low, high = limits(explorer)[key]
+        seen = upright(explorer.map(key)[index])
+        return ax.imshow(seen, cmap=heat(), vmin=low, vmax=high, interpolation="bilinear")
+    flagged = explorer.map("flagged")[index]
+    if column == "Flagged" and flagged.any():
+        ax.contour(upright(flagged), levels=[0.5], colors=[ALERT], linewidths=1.2)
+    return None
+
+
+def letters(ax: Axes, axis: int) -> None:
+    """The patient's sides at the edges of a slice along a canonical axis."""
+    left, right, top = {0: ("A", "P", "S"), 1: ("R", "L", "S"), 2: ("R", "L", "A")}[axis]
+    for x, y, letter in ((0.03, 0.5, left), (0.97, 0.5, right), (0.5, 0.95, top)):
+        ax.text(x, y, letter, color=FAINT, fontsize=7, ha="center", va="center", transform=ax.transAxes)
+
+
+def colour_bar(figure: Figure, image: ScalarMappable, ax: Axes, unit: str) -> None:
+    """The scale of a map, lying in `ax`."""
+    ax.set_facecolor("#3a3a40")
+    bar = figure.colorbar(image, cax=ax, orientation="horizontal")
+    bar.set_label(unit, color=FAINT, fontsize=8, labelpad=2)
+    bar.ax.tick_params(colors=INK, labelsize=8, length=2)
+    bar.outline.set_visible(False)
 
 
 def choose_slices(explorer: Explorer) -> list[int]:
@@ -155,12 +175,6 @@ def choose_slices(explorer: Explorer) -> list[int]:
 def upright(slice_: np.ndarray) -> np.ndarray:
     """A grid slice in radiological convention: anterior (or superior) up, the patient's right on the left."""
     return np.asarray(slice_).T[::-1, ::-1]
-
-
-def _letters(ax: Axes, axis: int) -> None:
-    left, right, top = {0: ("A", "P", "S"), 1: ("R", "L", "S"), 2: ("R", "L", "A")}[axis]
-    for x, y, letter in ((0.03, 0.5, left), (0.97, 0.5, right), (0.5, 0.95, top)):
-        ax.text(x, y, letter, color=FAINT, fontsize=7, ha="center", va="center", transform=ax.transAxes)
 
 
 def _headline(figure: Figure, explorer: Explorer, name: str) -> None:

@@ -22,8 +22,8 @@ FLOORS = [
     {"bundle"},
     {"detectors", "brainmask", "maps"},
     {"explorer"},
-    {"findings", "review"},
-    {"sheet", "dicom_export", "scoring", "train", "evaluate"},
+    {"findings", "review", "tables"},
+    {"sheet", "thumbnails", "report", "studyfile", "study", "dicom_export", "scoring", "train", "evaluate"},
     {"ui"},
     {"cli", "__main__"},
 ]

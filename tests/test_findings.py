@@ -10,9 +10,11 @@ import pytest
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.explorer import Explorer
-from napari_vqad.findings import COLUMNS, as_csv, as_rows, findings, in_words
+from napari_vqad.findings import findings, in_words
 from napari_vqad.grid import GridSpec, to_grid
+from napari_vqad.review import Review
 from napari_vqad.settings import Settings
+from napari_vqad.tables import COLUMNS, as_csv, as_rows
 from napari_vqad.volume import Volume
 
 SPEC = GridSpec(shape=(24, 28), spacing=4.0)
@@ -116,12 +118,16 @@ def test_the_centre_of_a_ring_lies_on_the_ring():
 
 def test_rows_and_table_hold_the_same():
     found = findings(explored(*scan_of(affine_of((0, 1, 2), (1, 1, 1)))))
-    (row,) = as_rows(found)
-    (read,) = csv.DictReader(io.StringIO(as_csv(found)))
+    review = Review()
+    review.judge(found[0], "rejected")
+    review.remark(found[0], 'vessel, "cut"; see scan 2')
+    (row,) = as_rows(found, review)
+    (read,) = csv.DictReader(io.StringIO(as_csv(found, review)))
     assert tuple(read) == COLUMNS
     assert {k: str(v) for k, v in row.items()} == read
     assert (row["side"], row["number"]) == ("right", 1)
-    assert as_csv([]).strip() == ",".join(COLUMNS)
+    assert (row["verdict"], row["note"]) == ("rejected", 'vessel, "cut"; see scan 2')
+    assert as_csv([], review).strip() == ",".join(COLUMNS)
 
 
 def test_words():

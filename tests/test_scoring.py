@@ -10,7 +10,7 @@ from scipy import ndimage
 import napari_vqad
 from napari_vqad.errors import InputError
 from napari_vqad.io.nifti import read_scan
-from napari_vqad.scoring import FILES, TABLE, has_screen, score
+from napari_vqad.scoring import FILES, REPORT, TABLE, has_screen, score
 from napari_vqad.settings import Settings
 
 QUICK = Settings(n_restorations=2, method="light")
@@ -50,7 +50,7 @@ def result(oblique, tiny_bundle, tmp_path_factory):
 
 def test_writes_all_its_files_and_leaves_others(result):
     _, out = result
-    names = {f"{name}.nii.gz" for name in FILES} | {"sheet.png", "result.json", TABLE, "mine.txt"}
+    names = {f"{name}.nii.gz" for name in FILES} | {"sheet.png", "result.json", TABLE, REPORT, "mine.txt"}
     assert {f.name for f in out.iterdir()} == names
     assert (out / "mine.txt").read_text() == "keep me"
 
@@ -164,7 +164,8 @@ def test_a_model_of_two_levels_scores_a_scan(oblique, tiny_two, tmp_path):
     other = done.explorer.map("nll").copy()
     done.explorer.change(settings.model_copy(update={"level": "all"}))
     assert (done.explorer.map("nll") != other).any()
-    assert {p.name for p in tmp_path.iterdir()} == {*(f"{n}.nii.gz" for n in FILES), "sheet.png", "result.json", TABLE}
+    names = {*(f"{n}.nii.gz" for n in FILES), "sheet.png", "result.json", TABLE, REPORT}
+    assert {p.name for p in tmp_path.iterdir()} == names
 
 
 def test_findings_in_numbers_and_table_agree(result):

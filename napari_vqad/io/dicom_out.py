@@ -6,7 +6,6 @@ that they lie where it lies to the bit. As the standard wants it, they carry the
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ import napari_vqad
 from napari_vqad.errors import InputError
 from napari_vqad.io.dicom import Series
 from napari_vqad.io.dicom_files import BROKEN
+from napari_vqad.io.whole import whole
 from napari_vqad.volume import Volume
 
 NAME = "napari-vqad"
@@ -257,13 +257,6 @@ def _made(make: Callable[[], Dataset], volume: Volume) -> Dataset:
 
 def _write(path: Path, made: Dataset) -> None:
     """Whole or not at all: the last step is one rename in the same folder."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            made.save_as(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made.save_as(file)

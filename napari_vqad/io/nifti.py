@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
-import os
 import re
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 from nibabel.wrapstruct import WrapStructError
 
 from napari_vqad.errors import InputError
+from napari_vqad.io.whole import whole
 from napari_vqad.volume import Volume
 
 ENDINGS = (".nii", ".nii.gz")
@@ -94,19 +93,8 @@ def write_map(path: str | Path, array: np.ndarray, like: Volume, description: st
     data = np.ascontiguousarray(like.to_file(array))
     image = _image(data.astype(_stored(data.dtype)), like)
     image.header["descrip"] = description.encode("ascii", "replace")[:79]
-    temporary = None
-    try:
-        # In the same folder, so that the last step is one rename; a reader sees the old file or the whole new one.
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=_ending(path))
-        os.close(handle)
-        nib.save(image, temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}.") from error
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+    with whole(path) as file:
+        nib.save(image, file)
 
 
 def is_nifti(path: str | Path) -> bool:
@@ -234,19 +222,9 @@ def _stored(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float32 if dtype.kind == "f" else np.int32) if dtype.itemsize > 4 or dtype.kind == "f" else dtype
 
 
-def _ending(path: Path) -> str:
-    return ".nii.gz" if path.name.lower().endswith(".gz") else ".nii"
-
-
 def _stem(path: Path) -> str:
     return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
 def _size(shape: tuple[int, ...]) -> str:
     return "×".join(str(n) for n in shape)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

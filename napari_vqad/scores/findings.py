@@ -51,6 +51,12 @@ class Piece(NamedTuple):
         """(voxels, 3), where on the grid."""
         return np.argwhere(self.inside) + [side.start for side in self.box]
 
+    @property
+    def middle(self) -> NDArray[np.intp]:
+        """Where on the grid that of its voxels is that lies nearest to its centroid."""
+        indices = self.indices
+        return indices[((indices - indices.mean(0)) ** 2).sum(1).argmin()]
+
 
 def clean(score: NDArray, mask: NDArray, median: bool = False, erode: float = 0.0) -> NDArray:
     """The score (n, H, W) without what is thin, or lies at the rim of bool mask (n, H, W), where it becomes zero.

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -25,6 +26,7 @@ from napari_vqad.ui.board import DISAGREEMENT, VIEWS
 from napari_vqad.ui.choosers import Which
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.controls import BoxKnob, Knob, RangeKnob, SliderKnob, make_knob
+from napari_vqad.ui.handover import HandOver
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.legend import Legend
 from napari_vqad.ui.preferences import read_preferences
@@ -155,9 +157,14 @@ class ExplorerDock(QScrollArea):
             "List what is flagged, piece by piece, to go there and to accept or reject it "
             f"(keys {NEXT_FINDING} and {PREVIOUS_FINDING}: next and previous); and flagged slices and restorations."
         )
-        row.addWidget(self.findings)
+        self.handover = HandOver(self)
+        reading = QHBoxLayout()
+        for button in (self.findings, self.handover):
+            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            reading.addWidget(button, 1)
         column.addWidget(self.profile)
         column.addLayout(row)
+        column.addLayout(reading)
 
     def _make_section(self, column: QVBoxLayout, title: str, names: tuple[str, ...]) -> None:
         section = QCollapsible(title)

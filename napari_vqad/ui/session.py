@@ -26,8 +26,10 @@ from napari_vqad.io.nifti import read_mask
 from napari_vqad.progress import Progress
 from napari_vqad.review import Review
 from napari_vqad.settings import Settings
+from napari_vqad.study import Study, open_study
 from napari_vqad.ui import frame
 from napari_vqad.ui.board import Board
+from napari_vqad.ui.files import scan_layer
 from napari_vqad.ui.runner import Runner
 from napari_vqad.volume import Volume
 
@@ -47,11 +49,12 @@ class Order:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A scan that is ready to be worked on."""
+    """A scan that is ready to be worked on; `study`, where it comes of a saved one."""
 
     explorer: Explorer
     mask: np.ndarray
     note: str
+    study: Study | None = None
 
 
 class Session:
@@ -63,6 +66,7 @@ class Session:
     progressed = Signal(int, int)  # slices done, and of how many
     busy = Signal(bool)
     moved = Signal()  # the slice in view changed
+    reopened = Signal(Study)  # after `opened`, when it comes of a saved study
     drawn = Signal()  # the layers were brought up to date
 
     def __init__(self, viewer: Viewer, settings: Settings, cache_bytes: int) -> None:
@@ -70,6 +74,7 @@ class Session:
         self.settings = settings
         self.cache_bytes = cache_bytes
         self.explorer: Explorer | None = None
+        self.prepared: Prepared | None = None
         self.note = ""
         self.board = Board(viewer)
         self.review = Review()
@@ -89,6 +94,23 @@ class Session:
         """Load what is needed off the main thread, then work. What was explored before stays until that is ready."""
         self.cancel()
         self._start(self._prepare(order), self._on_prepared)
+
+    def reopen(self, path: Path, scan: Volume | Path | None, bundles: list[Path], device: str) -> None:
+        """Open a saved study; what was explored before stays until that is ready. Arguments as of `open_study`."""
+
+        def steps() -> Iterator[str | Prepared]:
+            yield "Opening the study …"
+            study = open_study(path, scan, bundles=bundles, device=device, cache_bytes=self.cache_bytes)
+            self._bundle, self._device = study.explorer.bundle, device
+            yield Prepared(study.explorer, study.mask, study.mask_note, study)
+
+        self.cancel()
+        self._start(steps(), self._on_prepared)
+
+    def scans(self) -> list[Volume]:
+        """The scans that are open in the viewer."""
+        images = [m for m in self.viewer.layers if isinstance(m, Image) and m.ndim == 3 and not m.rgb]
+        return [frame.volume_of(m) for m in images if "napari_vqad_grid" not in m.metadata]
 
     def change(self, **updates: Any) -> None:
         """Take new settings; what is cheap shows at once, the rest is worked on.
@@ -227,14 +249,24 @@ class Session:
         if isinstance(news, str):
             self.advanced.emit(news)
             return
-        self.explorer = news.explorer
-        self.settings = news.explorer.bundle.known(self.settings)
+        study = news.study
+        self.explorer, self.prepared = news.explorer, news
+        self.settings = news.explorer.settings if study else news.explorer.bundle.known(self.settings)
         self.note = " ".join([news.note, *news.explorer.grid.remarks])
+        # Without a path it is of another reader's layer, which is there: else it could not have been found.
+        if study and study.volume.path and not any(study.volume is v for v in self.scans()):
+            data, attributes, _kind = scan_layer(study.volume)
+            self.viewer.add_image(data, **attributes)
         self.board.open(news.explorer, news.mask)
         self._begin_review(news.explorer)
+        if study:
+            self.review.recall(study.words)
         self._give_settings()
         self._on_point()
         self.opened.emit()
+        if study:
+            self.go_to(study.slice)
+            self.reopened.emit(study)
 
     def _work(self) -> None:
         """Work on what is missing, unless that goes on already: it looks at the newest settings by itself."""

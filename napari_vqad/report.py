@@ -1,0 +1,247 @@
+"""The report: what was found in a scan and how, as one HTML file that opens offline and prints on A4.
+
+Plain HTML: no script, nothing fetched, pictures within. All text that came from outside is escaped.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_vqad.explorer import Explorer
+from napari_vqad.findings import Finding, findings, scanner_mm
+from napari_vqad.io.whole import whole
+from napari_vqad.review import Review, Verdict
+from napari_vqad.settings import Settings
+from napari_vqad.sheet import score_unit
+from napari_vqad.thumbnails import draw_finding, draw_profile, draw_scales
+
+PICTURES = 12  # findings with a picture
+ROWS = 200  # findings in the table; of more, the threshold is too low to be of use
+NOTICE = "Research use only, not a medical device."
+ORDER: tuple[Verdict, ...] = ("accepted", "open", "rejected")  # what a reader stands by comes first
+TICKS = {"accepted": "✓ accepted", "open": "open", "rejected": "✗ rejected"}
+
+STYLE = """
+:root { color-scheme: light dark; --paper: #fff; --ink: #16161a; --faint: #5b5b64; --line: #c9c9d0; --mark: #8a4b00; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #17171b; --ink: #e8e8ea; --faint: #a2a2ab; --line: #3d3d45; --mark: #ffb454; } }
+@page { size: A4; margin: 14mm; }
+body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
+  margin: 0 auto; padding: 1.2rem; }
+h1 { font-size: 1.5em; margin: 0; } h2 { font-size: 1.15em; margin: 1.6em 0 .5em; }
+.notice { color: var(--mark); font-weight: 600; } .faint { color: var(--faint); }
+table { border-collapse: collapse; width: 100%; font-size: .88em; }
+th, td { text-align: left; vertical-align: top; padding: .25em .5em; border-bottom: 1px solid var(--line); }
+td { overflow-wrap: anywhere; } .findings td { white-space: nowrap; }
+.findings td:last-child { white-space: normal; min-width: 9em; }
+.n { text-align: right; font-variant-numeric: tabular-nums; }
+tr { break-inside: avoid; } tr.rejected td { color: var(--faint); } tr.accepted .verdict { font-weight: 700; }
+figure { margin: .9em 0; break-inside: avoid; } figure img { width: 100%; max-width: 792px; height: auto;
+  print-color-adjust: exact; } figcaption { font-size: .9em; } figure.rejected img { opacity: .55; }
+th[scope=row] { font-weight: 400; color: var(--faint); width: 32%; }
+@media print {
+  :root { color-scheme: light; --paper: #fff; --ink: #000; --faint: #55555e; --line: #b5b5bd; --mark: #6b3a00; }
+  body { font-size: 9pt; max-width: none; padding: 0; } h2 { break-after: avoid; }
+  td, th { padding: .2em .3em; } .findings { font-size: 7.5pt; } }
+"""
+
+
+def write_report(
+    path: str | Path, explorer: Explorer, numbers: dict, review: Review, when: datetime | None = None
+) -> None:
+    """Write the report, whole or not at all.
+
+    Args:
+        path: of the HTML file.
+        explorer: holds the maps of a head.
+        numbers: what result.json holds of it (`scoring.Result.numbers`).
+        review: the reader's verdicts and notes.
+        when: date and time that it bears; now, if not given.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    page = report_html(explorer, numbers, review, when)
+    with whole(Path(path)) as file:
+        file.write_text(page, encoding="utf-8")
+
+
+def report_html(explorer: Explorer, numbers: dict, review: Review, when: datetime | None = None) -> str:
+    """The report as a page; arguments as of `write_report`."""
+    volume = explorer.volume
+    assert volume is not None  # a bare grid belongs to no patient
+    when = when or datetime.now().astimezone()
+    found = sorted(findings(explorer), key=lambda f: (ORDER.index(review.word(f).verdict), f.number))
+    title = f"Anomaly report: {volume.name}"
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<header>
+<h1>{escape(title)}</h1>
+<p class="faint"><time datetime="{when.isoformat()}">{when:%d %B %Y, %H:%M %Z}</time> · {escape(numbers["scan"])}</p>
+<p class="notice">{NOTICE}</p>
+</header>
+<main>
+<h2>Summary</h2>
+{_summary(explorer, found, review)}
+<h2>Findings</h2>
+{_findings(explorer, found, review)}
+<h2>Slices</h2>
+{_slices(explorer)}
+<h2>Settings</h2>
+{_pairs(_settings(explorer, numbers))}
+<h2>Model</h2>
+{_pairs(_model(explorer))}
+<h2>How it was made</h2>
+{_pairs(_made(explorer, numbers))}
+</main>
+<footer><p class="notice">{NOTICE}</p></footer>
+</body>
+</html>
+"""
+
+
+# ---- what was found -------------------------------------------------------------------------------------------------
+
+
+def _summary(explorer: Explorer, found: list[Finding], review: Review) -> str:
+    verdicts = [review.word(f).verdict for f in found]
+    said = ", ".join(f"{verdicts.count(v)} {v}" for v in ORDER)
+    lines = [
+        f"{int(explorer.flagged_slices().sum())} of {explorer.n_slices} slices are flagged; "
+        f"the volume score is {explorer.volume_score():.0f} nats.",
+        f"{len(found)} {'finding' if len(found) == 1 else 'findings'}, {sum(f.ml for f in found):.1f} mL in all"
+        + (f": {said}." if found else "."),
+    ]
+    if not explorer.complete:
+        lines.append("Not all slices are analysed yet; what is missing is not counted.")
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
+    if not found:
+        return "<p>Nothing is flagged.</p>"
+    unit, limit, volume = score_unit(explorer), explorer.thresholds().flag_voxels, explorer.volume
+    assert volume is not None
+    heads = ("No.", "Side", "Centre", "Slices", "Reach", "mL", "Peak", "Mean", "NLL, nats", "Verdict", "Note")
+    numbers = {"No.", "mL", "Peak", "Mean", "NLL, nats"}  # one below the other
+    head = "".join(f'<th scope="col"{_n(h in numbers)}>{h}</th>' for h in heads)
+    rows = []
+    for f in found[:ROWS]:
+        word = review.word(f)
+        height = scanner_mm(volume, explorer.grid, f.piece.indices)[:, 2]
+        reach = " to ".join(f"{'SI'[mm < 0]} {abs(mm):.0f}" for mm in (float(height.min()), float(height.max())))
+        place = f"{f.slices[0]} to {f.slices[1]}"
+        sizes = (f"{f.ml:.2f}", f"{f.peak:.1f}", f"{f.mean:.1f}", f"{f.nll:.1f}")
+        cells = (f.number, f.side, f.where, place, f"{reach} mm", *sizes)
+        row = "".join(f"<td{_n(h in numbers)}>{escape(str(c))}</td>" for h, c in zip(heads, cells, strict=False))
+        row += f'<td class="verdict">{TICKS[word.verdict]}</td><td>{escape(word.note)}</td>'
+        rows.append(f'<tr class="{word.verdict}">{row}</tr>')
+    words = [
+        f"Pieces of the brain whose pixel score exceeds {limit:.2f} ({unit}); numbered by the sum of their scores.",
+        "Accepted ones come first, rejected last. Scanner coordinates, R and L the patient's right and left; "
+        "slices of the model's grid; reach from its lowest to its highest voxel.",
+    ]
+    if len(found) > ROWS:
+        words.append(f"{len(found) - ROWS} more are left out here: the threshold for voxels is low.")
+    body = "\n".join(rows)
+    table = f'<table class="findings"><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>'
+    return f'<p class="faint">{escape(" ".join(words))}</p>\n{table}\n{_pictures(explorer, found, review)}'
+
+
+def _pictures(explorer: Explorer, found: list[Finding], review: Review) -> str:
+    unit = score_unit(explorer)
+    scales = _image(draw_scales(explorer), f"Colours of pixel score ({unit}) and NLL (nats): low dark, high yellow.")
+    more = f" The first {PICTURES} of {len(found)} are shown." if len(found) > PICTURES else ""
+    note = (
+        f"Each in the slice through its centre, in radiological convention: the patient's right on the left.{more} "
+        "Outlined: the finding; dotted: others in that slice. NLL is clear where three of four healthy codes lie."
+    )
+    figures = [f'<figure>{scales}<figcaption class="faint">{escape(note)}</figcaption></figure>']
+    for f in found[:PICTURES]:
+        word = review.word(f)
+        index = int(f.piece.middle[0])
+        alt = f"Finding {f.number}, {f.side}, {f.where}: scan with its outline, pixel score, NLL, restoration."
+        text = f"{f.side}, {f.where}, {f.ml:.2f} mL, peak {f.peak:.1f}; slice {index}; {TICKS[word.verdict]}"
+        note = f" <q>{escape(word.note)}</q>" if word.note else ""
+        caption = f"<strong>{f.number}</strong> {escape(text)}{note}"
+        picture = _image(draw_finding(explorer, f), alt)
+        figures.append(f'<figure class="{word.verdict}"><figcaption>{caption}</figcaption>{picture}</figure>')
+    return "\n".join(figures)
+
+
+def _slices(explorer: Explorer) -> str:
+    grid, scores, limit = explorer.grid, explorer.slice_scores(), explorer.thresholds()
+    flagged = explorer.flagged_slices()
+    ranked = np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable")[: min(5, int(flagged.sum()))]
+    highest = "; ".join(f"{grid.place_of(i)}: {scores[i]:.0f} nats" for i in ranked)
+    words = (
+        f"AS_sample of each slice: the sum of the NLL of its codes above λ_s, {limit.lambda_s:.2f} nats. "
+        f"Flagged above {limit.flag_slices:.0f} nats (hatched)" + (f"; the highest, {highest}." if highest else ".")
+    )
+    alt = f"Bars: AS_sample by slice, {int(flagged.sum())} of {explorer.n_slices} above the threshold (dashed line)."
+    return f"<figure>{_image(draw_profile(explorer), alt)}<figcaption>{escape(words)}</figcaption></figure>"
+
+
+# ---- how ------------------------------------------------------------------------------------------------------------
+
+
+def _settings(explorer: Explorer, numbers: dict) -> Iterable[tuple[str, str]]:
+    """Each setting by its label; thresholds in their unit and as a healthy percentile."""
+    for name, field in Settings.model_fields.items():
+        value: Any = getattr(explorer.settings, name)
+        text = "yes" if value is True else "no" if value is False else "all" if value is None else str(value)
+        if isinstance(value, tuple):
+            text = f"{value[0]} to {value[1]}"
+        if name in numbers["thresholds"]:
+            limit = numbers["thresholds"][name]
+            unit = score_unit(explorer) if name == "flag_voxels" else limit["unit"]
+            chosen = f" (chosen as {value})" if isinstance(value, str) else ""
+            text = f"{limit['value']:.2f} {unit} · {limit['healthy_percentile']:.2f} % of healthy are lower{chosen}"
+        yield field.title or name, text
+
+
+def _model(explorer: Explorer) -> Iterable[tuple[str, str]]:
+    bundle = explorer.bundle
+    yield "Model", bundle.title
+    yield "Folder", bundle.name
+    yield "SHA-256 of its files", bundle.hash
+    yield "Calibrated on", f"{bundle.calibration.n_scans} healthy scans, {bundle.calibration.n_slices} slices"
+
+
+def _made(explorer: Explorer, numbers: dict) -> Iterable[tuple[str, str]]:
+    yield "Scan", numbers["scan"]
+    yield "Brain mask", numbers["mask"]
+    yield "Remarks", " ".join([*numbers["notes"], *explorer.grid.remarks]) or "none"
+    yield "Device", numbers["device"]
+    yield "Versions", ", ".join(f"{name} {v}" for name, v in numbers["versions"].items())
+
+
+# ---- HTML -----------------------------------------------------------------------------------------------------------
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    rows = "\n".join(f'<tr><th scope="row">{escape(k)}</th><td>{escape(v)}</td></tr>' for k, v in pairs)
+    return f"<table><tbody>\n{rows}\n</tbody></table>"
+
+
+def _image(png: bytes, alt: str) -> str:
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{b64encode(png).decode("ascii")}">'
+
+
+def _n(number: bool) -> str:
+    return ' class="n"' if number else ""

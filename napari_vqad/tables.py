@@ -1,0 +1,45 @@
+"""Findings as rows, with what a reader said of them: for JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from napari_vqad.findings import Finding
+from napari_vqad.review import Review
+
+COLUMNS = (
+    "number",
+    "side",
+    "r_mm",
+    "a_mm",
+    "s_mm",
+    "grid_first_slice",
+    "grid_last_slice",
+    "ml",
+    "peak",
+    "mean",
+    "nll_peak_nats",
+    "verdict",
+    "note",
+)
+
+
+def as_rows(found: list[Finding], review: Review) -> list[dict]:
+    """Plain data; keys as in `COLUMNS`."""
+    return [dict(zip(COLUMNS, _values(f, review), strict=True)) for f in found]
+
+
+def as_csv(found: list[Finding], review: Review) -> str:
+    """A table with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(as_rows(found, review))
+    return text.getvalue()
+
+
+def _values(f: Finding, review: Review) -> tuple:
+    word = review.word(f)
+    sizes = (round(v, 3) for v in (f.ml, f.peak, f.mean, f.nll))
+    return (f.number, f.side, *(round(v, 1) for v in f.centre), *f.slices, *sizes, word.verdict, word.note)

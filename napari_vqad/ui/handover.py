@@ -1,0 +1,216 @@
+"""What a reading leaves behind: a button with a menu for report, saved study and maps, each written in a worker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from napari.utils.notifications import show_error
+from qtpy.QtGui import QAction, QKeySequence
+from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton
+
+from napari_vqad.errors import InputError
+from napari_vqad.explorer import Explorer
+from napari_vqad.report import write_report
+from napari_vqad.review import Review
+from napari_vqad.scoring import Result
+from napari_vqad.study import SUFFIX, Study, find_scan, save_study
+from napari_vqad.ui.board import VIEWS
+from napari_vqad.ui.choosers import Which
+from napari_vqad.ui.closing import Closing
+from napari_vqad.ui.inputs import Inputs
+from napari_vqad.ui.runner import Runner
+from napari_vqad.ui.session import Session
+from napari_vqad.volume import Volume
+
+# None of napari's own, and heard wherever the focus is in the viewer's window.
+REPORT, SAVE, MAPS = "Ctrl+Shift+R", "Ctrl+Shift+S", "Ctrl+Shift+M"
+STUDIES = f"Saved studies (*{SUFFIX})"
+
+
+class Shown(Protocol):
+    """The dock, as far as it is known here."""
+
+    session: Session
+    inputs: Inputs
+    which: Which
+
+    def view_name(self) -> str:
+        """The question that is shown."""
+
+    def show_view(self, name: str) -> None:
+        """Show one question."""
+
+
+class HandOver(QToolButton):
+    """The button; what is written and what went wrong is said in the dock's status line."""
+
+    def __init__(self, dock: Shown) -> None:
+        super().__init__()
+        self.dock, self.session = dock, dock.session
+        self.folder: Path | None = None  # where something was put last
+        self._runner = Runner(self.session.advanced.emit)
+        self._busy = False
+        self.setText("Hand over")
+        self.setToolTip("Write a report, save or open a study, or write the maps as files.")
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        self.setMenu(menu)
+        report = "Write findings, verdicts and pictures as one HTML file, once all is analysed."
+        save = "Save all of this, to see the same pictures and numbers another day."
+        open_ = "Open what was saved; its scan must be at hand."
+        maps = "Write maps, table and numbers into a folder, once all is analysed."
+        self.report = self._action("Report …", REPORT, self.write_report, report)
+        self.save = self._action("Save study …", SAVE, self.save_study, save)
+        self.open = self._action("Open study …", "", self.open_study, open_)
+        self.maps = self._action("Maps …", MAPS, self.write_maps, maps)
+        self.session.opened.connect(self.refresh)
+        self.session.settled.connect(self.refresh)
+        self.session.busy.connect(self._on_busy)
+        self.session.reopened.connect(self._on_reopened)
+        menu.aboutToShow.connect(self.refresh)
+        Closing(self).gone.connect(self._on_gone)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Grey what cannot be done yet."""
+        explorer = self.session.explorer
+        head = explorer is not None and explorer.grid.kind == "head"
+        done = head and not self._busy and explorer is not None and explorer.complete
+        self.save.setEnabled(head)
+        self.report.setEnabled(done)
+        self.maps.setEnabled(done)
+
+    # ---- what the person does -------------------------------------------------------------------------------------
+
+    def write_report(self) -> None:
+        """Ask where to, and write the report."""
+        if path := self._ask("Report", "_report.html", "HTML (*.html)"):
+
+            def write(result: Result) -> None:
+                write_report(path, result.explorer, result.numbers(), result.review)
+
+            self._start("Report", path, write)
+
+    def save_study(self) -> None:
+        """Ask where to, and save the study; an analysis that goes on is saved as far as it has come."""
+        if path := self._ask("Save study", SUFFIX, STUDIES):
+            view, which = self.dock.view_name(), self.dock.which.value()
+
+            def write(result: Result) -> None:
+                words = result.review.words
+                save_study(path, result.explorer, result.mask, result.mask_note, words, view, which)
+
+            self._start("Study", path, write)
+
+    def write_maps(self) -> None:
+        """Ask for a folder, and write the maps into one of their own in it, so that those of another scan stay."""
+        chosen = QFileDialog.getExistingDirectory(self, "Folder for the maps", str(self._home()))
+        if chosen:
+            self.folder = Path(chosen)
+            path = self.folder / f"{self._stem()}_vqad"
+            self._start("Maps", path, lambda result: result.save(path))
+
+    def open_study(self) -> None:
+        """Ask for a study, and for its scan where that is neither open nor where it was."""
+        chosen, _ = QFileDialog.getOpenFileName(self, "Open study", str(self._home()), STUDIES)
+        if not chosen:
+            return
+        path = Path(chosen)
+        self.folder = path.parent
+        try:
+            found = find_scan(path, self.session.scans())
+        except InputError as error:
+            self._refuse(str(error))
+            return
+        # A file is not passed on: it may be another scan in the same place, and then the next place is tried.
+        scan: Volume | Path | None = found if isinstance(found, Volume) else None
+        if found is None:
+            kind, title = "Scans (*.nii *.nii.gz *.dcm);;All files (*)", "The scan has moved: where is it?"
+            chosen, _ = QFileDialog.getOpenFileName(self, title, str(path.parent), kind)
+            if not chosen:
+                return
+            scan = Path(chosen)
+        bundles = [v for _, v in self.dock.inputs.bundle.items() if isinstance(v, Path)]
+        self.session.reopen(path, scan, bundles, self.dock.inputs.device.value)
+
+    # ---- how ------------------------------------------------------------------------------------------------------
+
+    def _action(self, text: str, keys: str, do: Callable[[], None], tip: str) -> QAction:
+        action = QAction(text, self)
+        action.setToolTip(tip)
+        action.setShortcut(QKeySequence(keys))
+        action.triggered.connect(do)
+        self.addAction(action)  # else its keys are heard only while the menu is open
+        if (menu := self.menu()) is not None:
+            menu.addAction(action)
+        return action
+
+    def _start(self, what: str, path: Path, write: Callable[[Result], None]) -> None:
+        """Write in a worker, of the analysis as it is now, whatever is moved meanwhile."""
+        session = self.session
+        explorer, prepared = session.explorer, session.prepared
+        if explorer is None or explorer.volume is None or prepared is None:
+            return
+        still = Explorer(explorer.bundle, explorer.settings, session.cache_bytes)
+        volume, grid, stages, focus = explorer.volume, explorer.grid, explorer.stages(), explorer.focus
+        seconds, review = dict(explorer.seconds), Review()
+        review.recall(session.review.words)
+
+        def steps() -> Iterator[str]:
+            yield f"Writing {path.name} …"
+            still.resume(volume, grid, stages)
+            still.focus, still.seconds = focus, seconds
+            write(Result(still, volume, prepared.mask, prepared.note, review))
+            yield f"{what} written: {path}"
+
+        self._runner.start(steps(), session.advanced.emit)
+
+    def _ask(self, title: str, ending: str, kind: str) -> Path | None:
+        """Where to write, by a dialog."""
+        suffix = ending[ending.index(".") :]
+        start = self._home() / f"{self._stem()}{ending}"
+        chosen, _ = QFileDialog.getSaveFileName(self, title, str(start), kind)
+        if not chosen:
+            return None
+        path = Path(chosen)
+        self.folder = path.parent
+        if path.suffix.lower() != suffix:
+            path = path.with_name(path.name + suffix)
+            if path.exists():  # the dialog has asked of another name
+                self._refuse(f"{path} exists already; choose it by this name to replace it.")
+                return None
+        return path
+
+    def _home(self) -> Path:
+        """Where a dialog begins: where the last one ended, or beside the scan."""
+        volume = self.session.explorer.volume if self.session.explorer else None
+        beside = volume.path.parent if volume is not None and volume.path is not None else Path.home()
+        return self.folder or beside
+
+    def _stem(self) -> str:
+        volume = self.session.explorer.volume if self.session.explorer else None
+        return re.sub(r"[^\w.-]+", "_", volume.name) if volume is not None else "scan"
+
+    def _refuse(self, sentence: str) -> None:
+        show_error(sentence)
+        self.session.advanced.emit(sentence)
+
+    def _on_busy(self, busy: bool) -> None:
+        self._busy = busy
+        self.refresh()
+
+    def _on_reopened(self, study: Study) -> None:
+        """Show what was shown, and choose scan and model in the lists, so that Analyse would take these."""
+        inputs, dock = self.dock.inputs, self.dock
+        inputs.bundle.pick(study.explorer.bundle.folder)
+        inputs.scan.pick(self.session.board.scan)
+        dock.which.setValue(study.which)
+        if study.view in VIEWS:
+            dock.show_view(study.view)
+
+    def _on_gone(self, gone: bool) -> None:
+        self._runner.deaf = gone

@@ -1,0 +1,273 @@
+"""A study saved and opened again: the same maps and findings without any network, and nothing that is not its own."""
+
+import json
+import os
+import shutil
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_vqad.bundle import Bundle
+from napari_vqad.detectors.vq import VQDetector
+from napari_vqad.errors import InputError
+from napari_vqad.explorer import Explorer
+from napari_vqad.findings import findings
+from napari_vqad.io.nifti import read_scan, write_map
+from napari_vqad.io.scans import open_scan
+from napari_vqad.maps import MAPS
+from napari_vqad.review import Review, Word
+from napari_vqad.settings import Settings
+from napari_vqad.study import find_scan, open_study, save_study
+
+QUICK = Settings(n_restorations=3, lambda_p="p20", lambda_s=2.0, pooling="none", least_ml=0.0)
+
+
+@pytest.fixture
+def scan(head, tmp_path):
+    """The small head as a file in a folder of its own."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    write_map(folder / "head.nii.gz", head[0].voxels, head[0])
+    return folder / "head.nii.gz"
+
+
+@pytest.fixture
+def bundle(tiny_bundle):
+    return Bundle.load(tiny_bundle, "cpu")
+
+
+@pytest.fixture
+def explored(bundle, scan, head):
+    explorer = Explorer(bundle, QUICK)
+    explorer.open(read_scan(scan), head[1])
+    for _ in explorer.work():
+        pass
+    high = float(np.percentile(explorer.map("pixel_score")[explorer.grid.mask], 98))  # so that several are found
+    explorer.change(QUICK.model_copy(update={"flag_voxels": high}))
+    return explorer
+
+
+@pytest.fixture
+def review(explored):
+    """A reader's words on the findings."""
+    review = Review()
+    review.take(findings(explored))
+    review.judge(review.found[0], "accepted")
+    review.remark(review.found[1], "vessel")
+    return review
+
+
+@pytest.fixture
+def saved(explored, review, head, tmp_path):
+    path = tmp_path / "reading.vqad"
+    explored.focus = 7
+    save_study(path, explored, head[1], "Brain mask from ball.nii.gz.", review.words, "NLL", 2)
+    return path
+
+
+@pytest.fixture
+def no_networks(monkeypatch):
+    """Nothing may be computed anew: on another machine it would come out otherwise in the last bit."""
+
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("a network was asked")
+
+    for stage in ("encode", "nll", "restore", "difference"):
+        monkeypatch.setattr(VQDetector, stage, refuse)
+    monkeypatch.setattr("napari_vqad.explorer.to_grid", refuse)
+
+
+def edit(path, **changes):
+    """Change the header of a study."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    header = json.loads(parts["study.json"])
+    for name, value in changes.items():
+        part, _, key = name.partition("__")
+        if key:
+            header[part][key] = value
+        else:
+            header[part] = value
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("study.json", json.dumps(header))
+        archive.writestr("arrays.safetensors", parts["arrays.safetensors"])
+
+
+def test_the_same_pictures_and_numbers_without_a_network(saved, explored, review, head, bundle, no_networks):
+    study = open_study(saved, bundle=bundle)
+    again = study.explorer
+    assert again.complete
+    assert list(again.work()) == []
+    for name in MAPS:
+        for j in range(3 if name == "restoration_j" else 1):
+            np.testing.assert_array_equal(again.map(name, j), explored.map(name, j), err_msg=name)
+    np.testing.assert_array_equal(again.slice_scores(), explored.slice_scores())
+    np.testing.assert_array_equal(again.weights(), explored.weights())
+    assert [(f.centre, f.ml, f.peak, f.nll) for f in findings(again)] == [
+        (f.centre, f.ml, f.peak, f.nll) for f in findings(explored)
+    ]
+    assert again.settings == explored.settings
+    np.testing.assert_array_equal(study.mask, head[1])
+    assert (study.mask_note, study.slice, study.view, study.which) == ("Brain mask from ball.nii.gz.", 7, "NLL", 2)
+    back = Review()
+    back.take(findings(again))
+    back.recall(study.words)
+    assert [back.word(f) for f in back.found[:3]] == [Word("accepted"), Word("open", "vessel"), Word()]
+    assert not back.undo(), "what was said before is no step of today"
+
+
+def test_it_goes_on_from_there(saved, explored, bundle):
+    again = open_study(saved, bundle=bundle).explorer
+    for explorer in (again, explored):
+        explorer.change(QUICK.model_copy(update={"n_restorations": 5}))
+        for _ in explorer.work():
+            pass
+    for j in range(5):
+        np.testing.assert_array_equal(again.codes("restored", j), explored.codes("restored", j))
+
+
+def test_an_analysis_that_was_stopped_goes_on(bundle, scan, head, explored, tmp_path):
+    explorer = Explorer(bundle, QUICK)
+    explorer.open(read_scan(scan), head[1])
+    for _ in explorer.work():
+        if explorer.ready("restoration").sum() > 3:
+            explorer.cancel()
+    save_study(tmp_path / "part.vqad", explorer, head[1])
+    again = open_study(tmp_path / "part.vqad", bundle=bundle).explorer
+    assert again.ready("restoration").sum() == explorer.ready("restoration").sum() < len(explorer.grid)
+    for _ in again.work():
+        pass
+    np.testing.assert_array_equal(again.codes("restored", 2), explored.codes("restored", 2))
+
+
+def test_a_grid_in_the_brains_own_grey_values(explored, head, bundle, tmp_path):
+    """Gain by place, as an aligned scan has it, comes back, too."""
+    grid = explored.grid
+    gain = np.linspace(0.8, 1.2, grid.slices.size, dtype=np.float32).reshape(grid.to_axes(grid.slices).shape)
+    other = replace(grid, intensity=replace(grid.intensity, gain=gain), note="Aligned.", outside=0.25)
+    explored.resume(explored.volume, other, explored.stages())
+    save_study(tmp_path / "gain.vqad", explored, head[1])
+    again = open_study(tmp_path / "gain.vqad", bundle=bundle).explorer.grid
+    z = grid.to_axes(grid.slices)
+    np.testing.assert_array_equal(again.intensity.grey(z), other.intensity.grey(z))
+    np.testing.assert_array_equal(again.to_scan(grid.slices), other.to_scan(grid.slices))
+    np.testing.assert_array_equal(again.on_view(grid.slices), other.on_view(grid.slices))
+    assert again.remarks == other.remarks
+
+
+def test_moved_together_with_its_scan(saved, scan, bundle, tmp_path):
+    assert find_scan(saved) == scan
+    elsewhere = tmp_path / "usb"
+    shutil.copytree(scan.parent, elsewhere / "scans")
+    shutil.move(saved, elsewhere / saved.name)
+    scan.unlink()
+    assert open_study(elsewhere / saved.name, bundle=bundle).volume.path == elsewhere / "scans" / "head.nii.gz"
+
+
+def test_a_series_of_dicom_comes_back_and_its_patient_is_not_in_the_file(make_series, head, bundle, tmp_path):
+    volume, mask = head
+    folder = make_series(tmp_path / "series", volume.voxels.clip(0).astype(np.uint16), volume.affine)
+    explorer = Explorer(bundle, QUICK)
+    explorer.open(open_scan(folder), mask)
+    save_study(tmp_path / "series.vqad", explorer, mask)
+    again = open_study(tmp_path / "series.vqad", bundle=bundle)
+    np.testing.assert_array_equal(again.volume.voxels, explorer.volume.voxels)
+    with zipfile.ZipFile(tmp_path / "series.vqad") as archive:
+        content = b"".join(archive.read(name) for name in archive.namelist())
+    assert b"t1 mprage" in content
+    assert b"Doe" not in content
+    assert b"P17" not in content
+
+
+def test_a_scan_that_moved_is_asked_for(saved, scan, bundle, tmp_path):
+    moved = scan.rename(tmp_path / "renamed.nii.gz")
+    assert find_scan(saved) is None
+    with pytest.raises(InputError, match=r"reading\.vqad, .*head\.nii\.gz, is not there"):
+        open_study(saved, bundle=bundle)
+    assert open_study(saved, moved, bundle=bundle).volume.path == moved
+    at_hand = read_scan(moved)
+    louder = replace(at_hand, voxels=at_hand.voxels + 1)
+    assert find_scan(saved, [louder, at_hand]) is at_hand
+    assert open_study(saved, at_hand, bundle=bundle).volume is at_hand
+
+
+def test_another_scan_is_refused(saved, scan, head, bundle, tmp_path):
+    volume, _ = head
+    voxels = volume.voxels.copy()
+    voxels[15, 15, 15] += 1
+    write_map(tmp_path / "other.nii.gz", voxels, volume)
+    shifted = replace(volume, affine=volume.affine + np.eye(4, k=3) * 2, file_affine=volume.affine + np.eye(4, k=3) * 2)
+    write_map(tmp_path / "shifted.nii.gz", volume.voxels, replace(shifted, header=None))
+    for name in ("other.nii.gz", "shifted.nii.gz"):
+        with pytest.raises(InputError, match=rf"{name} is not the scan of .*reading\.vqad"):
+            open_study(saved, tmp_path / name, bundle=bundle)
+    with pytest.raises(InputError, match="loud is not the scan of"):
+        open_study(saved, replace(volume, voxels=voxels, name="loud"), bundle=bundle)
+    (tmp_path / "other.nii.gz").replace(scan)
+    with pytest.raises(InputError, match=r"head\.nii\.gz is not the scan of"):
+        open_study(saved, bundle=bundle)
+
+
+def test_the_model_by_its_weights_and_not_by_its_name(saved, tiny_bundle, tiny_masked, tmp_path):
+    edit(saved, bundle__folder="/gone/tiny")
+    renamed = tmp_path / "renamed"
+    shutil.copytree(tiny_bundle, renamed)
+    assert open_study(saved, bundles=[tiny_masked, renamed]).explorer.bundle.folder == renamed
+    assert open_study(saved, bundle=renamed).explorer.bundle.folder == renamed
+    with pytest.raises(InputError, match=r"the model Tiny \(tiny\), which is not here"):
+        open_study(saved)
+    for other in (tiny_masked, Bundle.load(tiny_masked, "cpu")):
+        with pytest.raises(InputError, match=r"other weights than those of .*tiny-masked"):
+            open_study(saved, bundle=other)
+
+
+def test_a_broken_file_is_refused_whatever_is_missing(saved, bundle):
+    whole = saved.read_bytes()
+    middle = len(whole) // 2
+    for content in (b"", b"no study", whole[:-30], whole[:middle], whole[:middle] + b"\0\1\2\3" + whole[middle + 4 :]):
+        saved.write_bytes(content)
+        with pytest.raises(InputError, match=r"reading\.vqad is (cut short or )?damaged"):
+            open_study(saved, bundle=bundle)
+    with pytest.raises(InputError, match=r"nowhere\.vqad does not exist"):
+        open_study(saved.parent / "nowhere.vqad", bundle=bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"format": 7}, "is a study of format 7; this version of napari-vqad reads format 1"),
+        ({"which": "x"}, "damaged: it does not fit at 'which'"),
+        ({"settings__surprise": 1}, "damaged: it does not fit at 'settings.surprise'"),
+        ({"scan__shape": [400, 400, 400]}, "damaged: its arrays"),
+    ],
+)
+def test_another_version_and_what_does_not_fit(saved, bundle, change, sentence):
+    edit(saved, **change)
+    with pytest.raises(InputError, match=sentence):
+        open_study(saved, bundle=bundle)
+
+
+def test_a_full_disk_leaves_the_study_of_before(saved, explored, head, monkeypatch):
+    before = saved.read_bytes()
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(InputError, match=r"reading\.vqad cannot be written: no space left on device"):
+        save_study(saved, explored, head[1])
+    assert saved.read_bytes() == before
+    assert not [f for f in os.listdir(saved.parent) if f.startswith(".vqad")]
+
+
+def test_a_clip_is_no_study(tiny_clips, tmp_path):
+    from napari_vqad.io.clips import Clip
+
+    explorer = Explorer(Bundle.load(tiny_clips, "cpu"))
+    frames = np.random.default_rng(0).integers(0, 255, (3, 32, 40), dtype=np.uint8)
+    volume = Clip("walk", frames).volume()
+    explorer.open(volume, np.ones(volume.voxels.shape, bool))
+    with pytest.raises(InputError, match="clips are not saved"):
+        save_study(tmp_path / "walk.vqad", explorer, np.ones(volume.voxels.shape, bool))
