@@ -205,6 +205,7 @@ class ExplorerDock(QScrollArea):
         self.cancel.clicked.connect(session.cancel)
         self.views.buttonClicked.connect(lambda _button: self._show_view())
         self.which.valueChanged.connect(lambda _value: self.show_view("Restoration"))
+        self.shelf.strip.chosen.connect(self.show_restoration)
         self.beside.toggled.connect(self._on_beside)
         self.original.pressed.connect(lambda: self._hold(True))
         self.original.released.connect(lambda: self._hold(False))
@@ -267,6 +268,11 @@ class ExplorerDock(QScrollArea):
         for button in self.views.buttons():
             button.setChecked(button.text() == name)
         self._show_view()
+
+    def show_restoration(self, which: int) -> None:
+        """Show one restoration by its number, or all of them: `MEAN` or `DISAGREEMENT`."""
+        self.which.setValue(which)
+        self.show_view("Restoration")  # also when it was chosen before, and another view is shown
 
     def _show_view(self) -> None:
         board = self.session.board
@@ -346,6 +352,7 @@ class ExplorerDock(QScrollArea):
     def _show_settings(self) -> None:
         """Knobs as the settings are, each threshold in its unit and as a healthy percentile."""
         settings, explorer = self.session.settings, self.session.explorer
+        self.which.limit(1 if settings.method == "regenerative" else settings.n_restorations)
         for name, knob in self.knobs.items():
             if name not in SECTIONS["Thresholds"] or not isinstance(getattr(settings, name), str):
                 knob.set(getattr(settings, name))
