@@ -96,6 +96,7 @@ def test_flagged_slices_by_rank_and_a_click_goes_there(explored, shelf, qtbot):
     table.setFocus()
     qtbot.keyClick(table, Qt.Key.Key_Return)
     assert scores[explored.session.current()] == sorted(scores[flagged])[-2]
+    qtbot.wait(250)  # longer than the pause between two refreshes
     table.setCurrentCell(len(flagged) - 1, 0)
     explored.session.drawn.emit()  # as while slices are being done
     qtbot.wait(250)
