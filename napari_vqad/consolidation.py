@@ -19,7 +19,7 @@ from napari_vqad.scores import consolidate as cs
 from napari_vqad.scores.pool import REACH, pool
 from napari_vqad.settings import Settings
 
-COMBINED = {"mean": cs.consolidate, "disagreement": cs.disagreement}
+COMBINED = {"mean": cs.consolidate, "disagreement": lambda _weights, maps: cs.disagreement(maps)}
 
 
 class Consolidation:

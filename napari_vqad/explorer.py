@@ -292,8 +292,8 @@ class Explorer:
         The pixel score of a slice whose neighbours are not ready yet is pooled without them.
 
         Args:
-            name: "nll" (nats); "restoration" (the weighted mean), "restoration_j" (the j-th), "disagreement" (the SD of
-                all, weighted) and "residual" (SD);
+            name: "nll" (nats); "restoration" (the weighted mean), "restoration_j" (the j-th), "disagreement" (the SD
+                among all) and "residual" (SD);
                 "pixel_score" (SD of intensity, or of healthy scores at the place);
                 "flagged" (uint8, 1 where the pixel score exceeds its threshold).
             j: which restoration, for "restoration_j".

@@ -53,7 +53,7 @@ class Restored(NamedTuple):
         pictures: X_j, SD, (S, H, W).
         weights: w_j, (S,).
         mean: Σ_j w_j X_j, SD, (H, W).
-        disagreement: their weighted SD, in SD of healthy intensity, (H, W).
+        disagreement: the SD among them, each counting alike, in SD of healthy intensity, (H, W).
     """
 
     pictures: np.ndarray
@@ -96,7 +96,7 @@ class Maps:
         if not w.any():
             return None
         pictures = torch.from_numpy(self.grid.slices[i] - kept.restorations.difference[i][: kept.wanted])[None]
-        mean, apart = consolidate(w, pictures), disagreement(w, pictures)
+        mean, apart = consolidate(w, pictures), disagreement(pictures)
         return Restored(*(t[0].numpy() for t in (pictures, w, mean, apart)))
 
     def _make(self, name: str, kept: Kept, j: int) -> np.ndarray:

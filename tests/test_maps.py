@@ -72,7 +72,7 @@ def test_whatever_slider_moved_the_maps_are_those_of_the_equations(change):
     np.testing.assert_allclose(scan.maps.weights(kept), weights.numpy().T, rtol=1e-4)
     mean = cs.consolidate(weights, torch.from_numpy(scan.difference[:, :s])).numpy()
     np.testing.assert_allclose(scan.get("restoration", **change), scan.grid.slices - mean, rtol=1e-4, atol=1e-5)
-    apart = cs.disagreement(weights, torch.from_numpy(scan.difference[:, :s])).numpy() * scan.grid.mask
+    apart = cs.disagreement(torch.from_numpy(scan.difference[:, :s])).numpy() * scan.grid.mask
     np.testing.assert_allclose(scan.get("disagreement", **change), apart, rtol=1e-4, atol=1e-5)
     of_slice = scan.maps.of_slice(kept, 3)
     np.testing.assert_allclose(of_slice.weights, weights[3].numpy(), rtol=1e-4)

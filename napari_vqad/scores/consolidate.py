@@ -37,10 +37,10 @@ def consolidate(weights: Tensor, maps: Tensor) -> Tensor:
     return torch.bmm(weights[:, None].float(), maps.float().flatten(2)).view(maps.shape[0], *maps.shape[2:])
 
 
-def disagreement(weights: Tensor, maps: Tensor) -> Tensor:
-    """√(Σ_j w_j (M_j − Σ_i w_i M_i)²): (B, S) and (B, S, H, W) → (B, H, W), in the unit of the maps.
+def disagreement(maps: Tensor) -> Tensor:
+    """√(Σ_j (M_j − M̄)² / S), M̄ = Σ_j M_j / S: (B, S, H, W) → (B, H, W), in the unit of the maps.
 
-    The same of restorations and of their differences to the scan, which is one number in all of them.
+    The same of restorations and of their differences to the scan, which is one number in all of them. Not weighted: a
+    large k gives one restoration all the weight, and what the others say would be lost.
     """
-    apart = maps.float() - consolidate(weights, maps)[:, None]
-    return consolidate(weights, apart.square()).sqrt()
+    return maps.float().std(1, correction=0)

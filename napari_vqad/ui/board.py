@@ -178,7 +178,8 @@ class Board:
             self._drawn[name] = stack
             if name.startswith("restoration"):  # beyond mask and grid as dark as the background
                 dark = np.float32(WINDOW[0])
-                shown = grid.on_view(np.where(grid.mask, stack, dark), beyond=float(dark))
+                there = grid.mask & stack.any((1, 2), keepdims=True)  # zero, a grey, would look like a picture
+                shown = grid.on_view(np.where(there, stack, dark), beyond=float(dark))
             else:
                 shown = grid.on_view(stack, order=0 if name == "flagged" else 1)
             # Into the layer's own memory: new data would make napari measure all layers anew, and that takes longer.

@@ -60,8 +60,15 @@ class Which(QSpinBox):
             "Which restoration the Restoration view shows: their weighted mean, the SD among them, or one of them."
         )
 
+    def limit(self, n: int) -> None:
+        """There are n restorations; what is beyond becomes the last, without a signal."""
+        self.blockSignals(True)
+        self.setMaximum(n)
+        self.blockSignals(False)
+
     def textFromValue(self, value: int) -> str:  # noqa: N802, D102
         return WORDS.get(value, f"no. {value}")
 
     def valueFromText(self, text: str) -> int:  # noqa: N802, D102
-        return next((v for v, word in WORDS.items() if word == text), int(text.rpartition(" ")[2] or 0))
+        known = {word: value for value, word in WORDS.items()}
+        return known[text] if text in known else int(text.rpartition(" ")[2])

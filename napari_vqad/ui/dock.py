@@ -33,6 +33,8 @@ from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
 from napari_vqad.ui.session import Order, Session
 from napari_vqad.ui.shelf import Shelf
+from napari_vqad.ui.tour import Tour
+from napari_vqad.ui.welcome import SAMPLE, Welcome, stops_of
 
 SECTIONS = {
     "Thresholds": ("lambda_s", "lambda_p", "flag_slices", "flag_voxels"),
@@ -67,17 +69,18 @@ class ExplorerDock(QScrollArea):
         column.setSpacing(5)
         self.setWidget(body)
 
+        self.welcome = Welcome()
+        column.addWidget(self.welcome)
         self.inputs = Inputs(preferences.bundles, preferences.device)
         column.addWidget(self.inputs)
         self._make_run(column)
         self._make_views(column)
         self._make_slices(column)
         self.knobs: dict[str, Knob] = {}
+        self.sections: list[QCollapsible] = []
         for title, names in SECTIONS.items():
             self._make_section(column, title, names)
-        notice = QLabel("Research use only, not a medical device.")
-        notice.setStyleSheet("font-size: 11px;")
-        column.addWidget(notice)
+        self._make_foot(column)
         column.addStretch(1)
 
         self.shelf = Shelf(self.viewer, self.session, self.findings, self.which)
@@ -99,14 +102,16 @@ class ExplorerDock(QScrollArea):
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(5)
-        self.status = QLabel("Open a T1 head with File → Open Sample, then press Analyse.")
+        self.status = QLabel("Open a T1 head, then press Analyse.")
         self.status.setWordWrap(True)
         column.addLayout(row)
         column.addWidget(self.progress)
         column.addWidget(self.status)
 
     def _make_views(self, column: QVBoxLayout) -> None:
-        row = QHBoxLayout()
+        self.views_row = QWidget()
+        row = QHBoxLayout(self.views_row)
+        row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(2)
         self.views = QButtonGroup(self)
         tips: tuple[str, ...] = ("the scan alone", "how unlikely each code is", "the weighted mean of the restorations")
@@ -133,7 +138,7 @@ class ExplorerDock(QScrollArea):
         second = QHBoxLayout()
         for widget in (self.beside, self.original, self.which):
             second.addWidget(widget)
-        column.addLayout(row)
+        column.addWidget(self.views_row)
         column.addWidget(self.legend)
         column.addLayout(second)
 
@@ -178,7 +183,21 @@ class ExplorerDock(QScrollArea):
             section.addWidget(knob)
         if title in OPEN_AT_FIRST:
             section.expand(animate=False)
+        self.sections.append(section)
         column.addWidget(section)
+
+    def _make_foot(self, column: QVBoxLayout) -> None:
+        self.notice = QLabel("Research use only, not a medical device.")
+        self.notice.setStyleSheet("font-size: 11px;")
+        self.tour = Tour(self, lambda: stops_of(self))
+        begin = QToolButton()
+        begin.setText("Tour")
+        begin.setToolTip("What everything here is for, in a minute.")
+        begin.clicked.connect(self.tour.start)
+        row = QHBoxLayout()
+        row.addWidget(self.notice, 1)
+        row.addWidget(begin)
+        column.addLayout(row)
 
     # ---- wires ----------------------------------------------------------------------------------------------------
 
@@ -187,9 +206,13 @@ class ExplorerDock(QScrollArea):
         closing.leaving.connect(session.cancel)
         closing.gone.connect(session.close)
         self.analyse.clicked.connect(self.start)
+        self.welcome.sample.connect(self._open_sample)
+        self.welcome.tour.connect(self.tour.start)
+        self.welcome.file.connect(lambda path: self.viewer.open(path, plugin="napari-vqad"))
         self.cancel.clicked.connect(session.cancel)
         self.views.buttonClicked.connect(lambda _button: self._show_view())
         self.which.valueChanged.connect(lambda _value: self.show_view("Restoration"))
+        self.shelf.strip.chosen.connect(self.show_restoration)
         self.beside.toggled.connect(self._on_beside)
         self.original.pressed.connect(lambda: self._hold(True))
         self.original.released.connect(lambda: self._hold(False))
@@ -228,6 +251,11 @@ class ExplorerDock(QScrollArea):
         self.progress.setRange(0, 0)
         self.session.analyse(Order(scan, mask, bundle, device))
 
+    def _open_sample(self) -> None:
+        """The sample head, analysed: everything in place."""
+        self.viewer.open_sample(*SAMPLE)
+        self.start()
+
     def _on_turned(self, name: str, value: object) -> None:
         try:
             self.session.change(**{name: value})
@@ -247,6 +275,11 @@ class ExplorerDock(QScrollArea):
         for button in self.views.buttons():
             button.setChecked(button.text() == name)
         self._show_view()
+
+    def show_restoration(self, which: int) -> None:
+        """Show one restoration by its number, or all of them: `MEAN` or `DISAGREEMENT`."""
+        self.which.setValue(which)
+        self.show_view("Restoration")  # also when it was chosen before, and another view is shown
 
     def _show_view(self) -> None:
         board = self.session.board
@@ -271,6 +304,7 @@ class ExplorerDock(QScrollArea):
 
     def _list_layers(self) -> None:
         self.inputs.list_layers(self.viewer.layers, self.session.board.layers.values())
+        self.welcome.setVisible(self.inputs.scan.value is None)
 
     def _on_opened(self) -> None:
         self._list_layers()
@@ -325,6 +359,7 @@ class ExplorerDock(QScrollArea):
     def _show_settings(self) -> None:
         """Knobs as the settings are, each threshold in its unit and as a healthy percentile."""
         settings, explorer = self.session.settings, self.session.explorer
+        self.which.limit(1 if settings.method == "regenerative" else settings.n_restorations)
         for name, knob in self.knobs.items():
             if name not in SECTIONS["Thresholds"] or not isinstance(getattr(settings, name), str):
                 knob.set(getattr(settings, name))

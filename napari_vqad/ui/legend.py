@@ -16,6 +16,7 @@ class Legend(QWidget):
         super().__init__()
         self.low, self.high, self.unit = 0.0, 0.0, ""
         self.healthy: float | None = None
+        self.setVisible(False)  # there is nothing to tell yet
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:  # noqa: N802, D102

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from napari.viewer import Viewer
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSpinBox, QTabWidget, QToolButton
 from superqt.utils import qthrottled
 
@@ -17,6 +18,16 @@ from napari_vqad.ui.worklist import Worklist
 PAUSE = 100  # ms between two refreshes of the strip and of the slices
 
 
+class Tabs(QTabWidget):
+    """Says when it comes to be seen: what happened meanwhile was not shown."""
+
+    shown = Signal()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802, D102
+        super().showEvent(event)
+        self.shown.emit()
+
+
 class Shelf(QObject):
     """Shows the lists of a session while its button is down. Verdicts are the session's and stay."""
 
@@ -25,20 +36,20 @@ class Shelf(QObject):
         super().__init__(button)
         self.viewer, self.session, self.button, self.which = viewer, session, button, which
         self.worklist, self.slices, self.strip = Worklist(session.review), SliceList(), Strip()
-        self.tabs = QTabWidget()
+        self.tabs = Tabs()
         for title, widget in (("Findings", self.worklist), ("Slices", self.slices), ("Restorations", self.strip)):
             self.tabs.addTab(widget, title)
         self.worklist.gone_to.connect(session.show_finding)
         self.slices.gone_to.connect(session.go_to)
-        self.strip.chosen.connect(which.setValue)
         self._dock: Any = None
         button.toggled.connect(self.show)
-        soon = qthrottled(self.refresh, timeout=PAUSE)
-        for signal in (session.moved, session.settled, session.opened, session.advanced, session.drawn):
-            signal.connect(lambda *_: soon())
+        soon = qthrottled(self.refresh, timeout=PAUSE, parent=self)
+        for signal in (session.moved, session.settled, session.opened, session.drawn):
+            signal.connect(lambda: soon())
         session.review.changed.connect(lambda: soon())
         which.valueChanged.connect(lambda _value: soon())
         self.tabs.currentChanged.connect(lambda _tab: self.refresh())
+        self.tabs.shown.connect(self.refresh)
 
     def show(self, on: bool) -> None:
         """Take the lists out, or put them away."""
@@ -54,7 +65,8 @@ class Shelf(QObject):
     def refresh(self) -> None:
         """Bring the tab that is seen up to date; the worklist does so by itself."""
         if self.slices.isVisible():
-            self.slices.show_slices(self.session.explorer, self.session.review.found)
+            review = self.session.review
+            self.slices.show_slices(self.session.explorer, [] if review.note else review.found)
         if self.strip.isVisible():
             self.strip.show_slice(self.session.explorer, self.which.value())
 

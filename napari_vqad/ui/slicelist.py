@@ -11,13 +11,14 @@ from napari_vqad.findings import Finding
 
 COLUMNS = {
     "Rank": "By the sample-wise score, the highest first.",
-    "Place": "Where it lies: scanner mm, or the number of the frame.",
+    "Place": "Where it lies along the axis of the stack, as in the canvas; an oblique scan's axes are its own.",
     "Score (nats)": "Sample-wise score: the sum of all NLL above λ_s.",
     "Healthy percentile": "So many per cent of healthy slices have a lower score.",
     "Peak": "Highest pixel score in the slice.",
     "Findings": "Numbers of the findings that it cuts.",
 }
 PLACE = Qt.ItemDataRole.UserRole
+Row = tuple[int, int, int, int, float, float | str, str]  # slice of the grid, and a cell a column
 
 
 class SliceList(QWidget):
@@ -27,6 +28,8 @@ class SliceList(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self._rows: list[Row] = []
+        self._focus = -1
         self.words = QLabel("")
         self.table = QTableWidget(0, len(COLUMNS))
         for at, (title, tip) in enumerate(COLUMNS.items()):
@@ -48,38 +51,44 @@ class SliceList(QWidget):
         self.table.cellActivated.connect(lambda row, _column: self.gone_to.emit(self._slice(row)))
 
     def show_slices(self, explorer: Explorer | None, found: list[Finding]) -> None:
-        """List the slices that are flagged now, and mark the one in view."""
+        """List the slices that are flagged now; the row of the slice in view is chosen when that changes.
+
+        `found` are the findings of what is shown; none while they are of the settings before.
+        """
         if explorer is None:
             return
-        scores, limit = np.nan_to_num(explorer.slice_scores()), explorer.thresholds()
-        flagged = np.flatnonzero(explorer.flagged_slices())
-        ranked = flagged[np.argsort(-scores[flagged], kind="stable")]
-        calibration, grid, pixels = explorer.bundle.calibration, explorer.grid, explorer.map("pixel_score")
-        self.table.setSortingEnabled(False)  # else each cell that is set moves its row
-        self.table.setRowCount(len(ranked))
-        for row, i in enumerate(ranked):
-            share = calibration.percentile("slice_score", float(scores[i]), lambda_s=limit.lambda_s)
-            cut = ", ".join(str(f.number) for f in found if f.slices[0] <= i <= f.slices[1])
-            peak = round(float(pixels[i].max()), 1)
-            cells = (row + 1, round(grid.mm_of(int(i))), round(float(scores[i])), round(share, 1), peak, cut)
-            for at, value in enumerate(cells):
-                item = QTableWidgetItem()
-                item.setData(Qt.ItemDataRole.DisplayRole, value)  # numbers stay numbers, and are sorted as such
-                item.setData(PLACE, int(i))
-                if not isinstance(value, str):
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                self.table.setItem(row, at, item)
-        self.table.setSortingEnabled(True)
-        self.mark(explorer.focus)
+        rows, grid = _rows(explorer, found), explorer.grid
+        if rows != self._rows:
+            self._fill(rows)
+        if explorer.focus != self._focus:
+            self._mark(explorer.focus)
+        self._rows, self._focus = rows, explorer.focus
         self._head(1, "Slice (mm)" if grid.kind == "head" else "Frame", COLUMNS["Place"])
         kind = "slices" if grid.kind == "head" else "frames"
-        words = f"{len(ranked)} of {explorer.n_slices} {kind} flagged: "
-        words += f"their sample-wise score is above {limit.flag_slices:.0f} nats."
-        if not len(ranked):
+        words = f"{len(rows)} of {explorer.n_slices} {kind} flagged: "
+        words += f"their sample-wise score is above {explorer.thresholds().flag_slices:.0f} nats."
+        if not rows:
             words = f"No {kind[:-1]} is flagged; lower λ_s or the threshold for {kind}."
         self.words.setText(words)
 
-    def mark(self, index: int) -> None:
+    def _fill(self, rows: list[Row]) -> None:
+        chosen = self._slice(self.table.currentRow()) if self.table.currentRow() >= 0 else None
+        scrolled = self.table.verticalScrollBar().value()
+        self.table.setSortingEnabled(False)  # else each cell that is set moves its row
+        self.table.setRowCount(len(rows))
+        for at_row, (place, *cells) in enumerate(rows):
+            for at, value in enumerate(cells):
+                item = QTableWidgetItem()
+                item.setData(Qt.ItemDataRole.DisplayRole, value)  # numbers stay numbers, and are sorted as such
+                item.setData(PLACE, place)
+                if not isinstance(value, str):
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self.table.setItem(at_row, at, item)
+        self.table.setSortingEnabled(True)
+        self._mark(chosen)
+        self.table.verticalScrollBar().setValue(scrolled)
+
+    def _mark(self, index: int | None) -> None:
         """Choose the row of a slice, if it is listed."""
         self.table.clearSelection()
         for row in range(self.table.rowCount()):
@@ -93,3 +102,18 @@ class SliceList(QWidget):
 
     def _slice(self, row: int) -> int:
         return self.table.model().index(row, 0).data(PLACE)
+
+
+def _rows(explorer: Explorer, found: list[Finding]) -> list[Row]:
+    """The flagged slices, the highest score first; without a peak where the pixel score is not there yet."""
+    scores, limits, grid = np.nan_to_num(explorer.slice_scores()), explorer.thresholds(), explorer.grid
+    flagged = np.flatnonzero(explorer.flagged_slices())
+    ranked = [int(i) for i in flagged[np.argsort(-scores[flagged], kind="stable")]]
+    calibration, pixels, ready = explorer.bundle.calibration, explorer.map("pixel_score"), explorer.ready("pixel_score")
+    rows: list[Row] = []
+    for rank, i in enumerate(ranked, start=1):
+        share = calibration.percentile("slice_score", float(scores[i]), lambda_s=limits.lambda_s)
+        cut = ", ".join(str(f.number) for f in found if f.slices[0] <= i <= f.slices[1])
+        peak = round(float(pixels[i].max()), 1) if ready[i] else ""
+        rows.append((i, rank, round(grid.mm_of(i)), round(float(scores[i])), round(share, 1), peak, cut))
+    return rows

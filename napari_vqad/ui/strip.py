@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap, QResizeEvent
@@ -14,6 +16,16 @@ from napari_vqad.ui.board import DISAGREEMENT, MEAN
 
 LOW, TALL, WORDS = 40, 180, 34  # pixels: a thumbnail's height at least and at most, and the line under it
 
+WAITING = "The restorations of the slice in view appear here when they are drawn."
+
+
+class Thumbnail(NamedTuple):
+    """A picture (H, W, 3), 0 to 1, what is under it, and which restoration it is."""
+
+    which: int
+    words: str
+    rgb: np.ndarray
+
 
 class Strip(QWidget):
     """Thumbnails of the restorations; the chosen one is what the Restoration view shows."""
@@ -22,7 +34,7 @@ class Strip(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words = QLabel("")
+        self.words = QLabel(WAITING)
         self.words.setWordWrap(True)
         self.pictures = QListWidget()
         self.pictures.setViewMode(QListView.ViewMode.IconMode)
@@ -31,75 +43,116 @@ class Strip(QWidget):
         self.pictures.setMovement(QListView.Movement.Static)
         self.pictures.setResizeMode(QListView.ResizeMode.Adjust)
         self.pictures.setUniformItemSizes(True)
+        self.pictures.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.pictures.setToolTip("Click, or the arrow keys: show this restoration in the canvas.")
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.addWidget(self.words)
         column.addWidget(self.pictures, 1)
-        self.pictures.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._shown: tuple[Explorer | None, int] = (None, MEAN)
-        self.pictures.currentItemChanged.connect(self._on_current)
+        self._of = (0, -1)  # explorer and slice
+        self._thumbnails: list[Thumbnail] = []
+        self.pictures.currentItemChanged.connect(lambda item, _before: self._choose(item))
+        self.pictures.itemClicked.connect(self._choose)  # the current one, too: another view may be shown
 
     def show_slice(self, explorer: Explorer | None, which: int) -> None:
-        """Show the restorations of the slice in focus; `which` of them is marked as the one in the canvas."""
-        self._shown = explorer, which
-        found = explorer.restorations(explorer.focus) if explorer else None
-        self.pictures.blockSignals(True)
-        self.pictures.clear()
-        if explorer is None or found is None:
-            self.words.setText("The restorations of the slice in view appear here when they are drawn.")
-        else:
-            self._fill(explorer, found, which)
-        self.pictures.blockSignals(False)
+        """Show the restorations of the slice in focus; `which` of them is marked as the one in the canvas.
+
+        While they are drawn anew those before stay, as they do in the canvas; those of another slice do not.
+        """
+        if explorer is None:
+            return
+        found, of = explorer.restorations(explorer.focus), (id(explorer), explorer.focus)
+        if found is None and of != self._of:
+            self._thumbnails = []
+            self._fill()
+            self.words.setText(WAITING)
+        elif found is not None:
+            fresh = thumbnails_of(explorer, found)
+            if not _alike(fresh, self._thumbnails):
+                self._thumbnails = fresh
+                self._fill()
+            n, apart = len(found.weights), found.disagreement[explorer.grid.mask[explorer.focus]].max(initial=0)
+            words = f"{n} restorations, with their weights w in the mean. The largest SD among them is {apart:.1f}, "
+            words = words + "in SD of healthy intensity." if n > 1 else "one restoration."
+            self.words.setText(f"{explorer.grid.place_of(explorer.focus)}: {words}")
+        self._of = of
+        self._mark(which)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802, D102
         super().resizeEvent(event)
-        self.show_slice(*self._shown)  # as tall as there is room
+        which = self._which(self.pictures.currentItem())
+        self._fill()  # as tall as there is room
+        self._mark(which)
 
-    def _fill(self, explorer: Explorer, found: Restored, which: int) -> None:
-        grid, i = explorer.grid, explorer.focus
-        self.words.setText(
-            f"{grid.place_of(i)}: {len(found.weights)} restorations, with their weights w in the mean. "
-            f"They differ by up to {found.disagreement[grid.mask[i]].max(initial=0):.1f} SD of healthy intensity."
-        )
-        inside = np.flatnonzero(grid.mask.any((0, 2))), np.flatnonzero(grid.mask.any((0, 1)))
-        box = tuple(slice(max(int(at[0]) - 2, 0), int(at[-1]) + 3) for at in inside)
+    def _fill(self) -> None:
+        scrolled = self.pictures.horizontalScrollBar().value()
+        self.pictures.blockSignals(True)
+        self.pictures.clear()
+        tall = min(max(self.pictures.viewport().height() - WORDS, LOW), TALL)
+        wide = self.fontMetrics().horizontalAdvance("30: w 100.0 %")
+        for which, words, rgb in self._thumbnails:
+            picture = _pixmap(rgb).scaledToHeight(tall, Qt.TransformationMode.SmoothTransformation)
+            self.pictures.setIconSize(picture.size())
+            self.pictures.setGridSize(QSize(max(picture.width(), wide) + 14, tall + WORDS - 6))
+            icon = QIcon(picture)
+            icon.addPixmap(picture, QIcon.Mode.Selected)  # not tinted: its frame says that it is chosen
+            item = QListWidgetItem(icon, words)
+            item.setData(Qt.ItemDataRole.UserRole, which)
+            self.pictures.addItem(item)
+        self.pictures.blockSignals(False)
+        self.pictures.horizontalScrollBar().setValue(scrolled)
 
-        def turned(picture: np.ndarray) -> np.ndarray:
-            return upright(picture[box]) if grid.kind == "head" else picture[box].T
+    def _mark(self, which: int | None) -> None:
+        """Choose a thumbnail without telling anybody."""
+        self.pictures.blockSignals(True)
+        for row in range(self.pictures.count()):
+            if self._which(self.pictures.item(row)) == which:
+                self.pictures.setCurrentRow(row)
+        self.pictures.blockSignals(False)
 
-        def grey(picture: np.ndarray) -> np.ndarray:
-            """(H, W, 3) in the window of the canvas, dark beyond the mask."""
-            low, high = WINDOW
-            shown = np.clip((picture - low) / (high - low), 0, 1) * grid.mask[i]
-            return np.repeat(turned(shown)[..., None], 3, 2)
+    def _choose(self, item: QListWidgetItem | None) -> None:
+        which = self._which(item)
+        if which is not None:
+            self.chosen.emit(which)
 
+    def _which(self, item: QListWidgetItem | None) -> int | None:
+        return None if item is None else item.data(Qt.ItemDataRole.UserRole)
+
+
+def thumbnails_of(explorer: Explorer, found: Restored) -> list[Thumbnail]:
+    """The restorations of the slice in focus: their mean, their SD over the scan where there are more, each of them."""
+    grid, i = explorer.grid, explorer.focus
+    inside = np.flatnonzero(grid.mask.any((0, 2))), np.flatnonzero(grid.mask.any((0, 1)))
+    box = tuple(slice(max(int(at[0]) - 2, 0), int(at[-1]) + 3) for at in inside)
+
+    def turned(picture: np.ndarray) -> np.ndarray:
+        return upright(picture[box]) if grid.kind == "head" else picture[box].T
+
+    def grey(picture: np.ndarray) -> np.ndarray:
+        """In the window of the canvas, dark beyond the mask."""
+        low, high = WINDOW
+        shown = np.clip((picture - low) / (high - low), 0, 1) * grid.mask[i]
+        return np.repeat(turned(shown)[..., None], 3, 2)
+
+    thumbnails = [Thumbnail(MEAN, "mean of S", grey(found.mean))]
+    if len(found.weights) > 1:
         low, high = limits(explorer)["disagreement"]
         colour = heat()(np.clip((turned(found.disagreement * grid.mask[i]) - low) / (high - low), 0, 1))
         over = grey(grid.slices[i]) * (1 - colour[..., 3:]) + colour[..., :3] * colour[..., 3:]
-        self._add(MEAN, "mean of S", grey(found.mean))
-        self._add(DISAGREEMENT, "SD of S", over)
-        for j, (picture, weight) in enumerate(zip(found.pictures, found.weights, strict=True), start=1):
-            self._add(j, f"{j}: w {100 * weight:.1f} %", grey(picture))
-        for row in range(self.pictures.count()):
-            if self.pictures.item(row).data(Qt.ItemDataRole.UserRole) == which:
-                self.pictures.setCurrentRow(row)
+        thumbnails.append(Thumbnail(DISAGREEMENT, "SD of S", over))
+    for j, (picture, weight) in enumerate(zip(found.pictures, found.weights, strict=True), start=1):
+        thumbnails.append(Thumbnail(j, f"{j}: w {100 * weight:.1f} %", grey(picture)))
+    return thumbnails
 
-    def _add(self, which: int, text: str, rgb: np.ndarray) -> None:
-        data = np.ascontiguousarray((255 * rgb).astype(np.uint8))
-        image = QImage(data.data, data.shape[1], data.shape[0], 3 * data.shape[1], QImage.Format.Format_RGB888)
-        tall = min(max(self.pictures.viewport().height() - WORDS, LOW), TALL)
-        picture = QPixmap.fromImage(image).scaledToHeight(tall, Qt.TransformationMode.SmoothTransformation)
-        if self.pictures.count() == 0:
-            self.pictures.setIconSize(picture.size())
-            wide = self.fontMetrics().horizontalAdvance("30: w 100.0 %")
-            self.pictures.setGridSize(QSize(max(picture.width(), wide) + 14, tall + WORDS - 6))
-        icon = QIcon(picture)
-        icon.addPixmap(picture, QIcon.Mode.Selected)  # not tinted: its frame says that it is chosen
-        item = QListWidgetItem(icon, text)
-        item.setData(Qt.ItemDataRole.UserRole, which)
-        self.pictures.addItem(item)
 
-    def _on_current(self, item: QListWidgetItem | None, _before: object) -> None:
-        if item is not None:
-            self.chosen.emit(item.data(Qt.ItemDataRole.UserRole))
+def _alike(some: list[Thumbnail], others: list[Thumbnail]) -> bool:
+    return len(some) == len(others) and all(
+        a.words == b.words and np.array_equal(a.rgb, b.rgb) for a, b in zip(some, others, strict=True)
+    )
+
+
+def _pixmap(rgb: np.ndarray) -> QPixmap:
+    data = np.ascontiguousarray((255 * rgb).astype(np.uint8))
+    return QPixmap.fromImage(
+        QImage(data.data, data.shape[1], data.shape[0], 3 * data.shape[1], QImage.Format.Format_RGB888)
+    )

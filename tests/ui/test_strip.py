@@ -17,6 +17,11 @@ def texts(strip):
     return [strip.pictures.item(row).text() for row in range(strip.pictures.count())]
 
 
+def click(qtbot, pictures, row):
+    place = pictures.visualItemRect(pictures.item(row)).center()
+    qtbot.mouseClick(pictures.viewport(), Qt.MouseButton.LeftButton, pos=place)
+
+
 def test_a_thumbnail_for_the_mean_the_disagreement_and_each_restoration_with_its_weight(explored, shelf, qtbot, idle):
     shelf.tabs.setCurrentWidget(shelf.strip)
     explorer = explored.session.explorer
@@ -35,8 +40,9 @@ def test_by_click_and_arrow_key_a_restoration_is_shown(explored, shelf, qtbot):
     shelf.tabs.setCurrentWidget(shelf.strip)
     explored.show_view("Score")
     pictures, layers = shelf.strip.pictures, explored.session.board.layers
-    second = pictures.visualItemRect(pictures.item(3)).center()
-    qtbot.mouseClick(pictures.viewport(), Qt.MouseButton.LeftButton, pos=second)
+    click(qtbot, pictures, 0)  # marked already, and not what is seen
+    assert layers["restoration"].visible
+    click(qtbot, pictures, 3)
     assert explored.view_name() == "Restoration"
     assert layers["restoration_j"].visible
     assert layers["restoration_j"].name == "Restoration 2"
@@ -49,7 +55,31 @@ def test_by_click_and_arrow_key_a_restoration_is_shown(explored, shelf, qtbot):
     assert explored.legend.healthy is None  # nobody has measured it
     assert explored.which.text() == "SD of S"
     explored.which.setValue(MEAN)
-    qtbot.waitUntil(lambda: pictures.currentItem() is not None and pictures.currentItem().text() == "mean of S")
+    qtbot.waitUntil(lambda: pictures.currentItem().text() == "mean of S")
+
+
+def test_the_one_that_was_clicked_is_marked_in_a_long_strip(explored, shelf, qtbot, idle):
+    explored.session.change(n_restorations=30)
+    idle(explored)
+    shelf.tabs.setCurrentWidget(shelf.strip)
+    pictures = shelf.strip.pictures
+    qtbot.waitUntil(lambda: pictures.count() == 32)
+    pictures.scrollToItem(pictures.item(31))
+    scrolled = pictures.horizontalScrollBar().value()
+    click(qtbot, pictures, 29)
+    qtbot.wait(250)  # longer than the pause between two refreshes
+    assert [item.text().split(":")[0] for item in pictures.selectedItems()] == ["28"]
+    assert explored.which.value() == 28
+    assert pictures.horizontalScrollBar().value() == pytest.approx(scrolled, abs=pictures.gridSize().width())
+
+
+def test_a_single_one_has_no_sd_and_no_others_to_choose(explored, shelf, qtbot, idle):
+    explored.which.setValue(3)
+    explored.session.change(method="regenerative")
+    idle(explored)
+    shelf.tabs.setCurrentWidget(shelf.strip)
+    qtbot.waitUntil(lambda: texts(shelf.strip) == ["mean of S", "1: w 100.0 %"])
+    assert explored.which.value() == explored.which.maximum() == 1
 
 
 def test_flagged_slices_by_rank_and_a_click_goes_there(explored, shelf, qtbot):
@@ -66,6 +96,11 @@ def test_flagged_slices_by_rank_and_a_click_goes_there(explored, shelf, qtbot):
     table.setFocus()
     qtbot.keyClick(table, Qt.Key.Key_Return)
     assert scores[explored.session.current()] == sorted(scores[flagged])[-2]
+    qtbot.wait(250)  # longer than the pause between two refreshes
+    table.setCurrentCell(len(flagged) - 1, 0)
+    explored.session.drawn.emit()  # as while slices are being done
+    qtbot.wait(250)
+    assert table.currentRow() == len(flagged) - 1
     highest = float(np.nanmax(scores))
     explored.session.change(flag_slices=highest)
     qtbot.waitUntil(lambda: table.rowCount() == 0)
