@@ -23,6 +23,7 @@ FLOORS = [
     {"detectors", "brainmask", "maps"},
     {"explorer"},
     {"findings", "review"},
+    {"readout"},
     {"sheet", "scoring", "train", "evaluate"},
     {"ui"},
     {"cli", "__main__"},

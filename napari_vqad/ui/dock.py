@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from napari.viewer import Viewer
 from pydantic import ValidationError
 from qtpy.QtCore import Qt
@@ -25,7 +27,9 @@ from napari_vqad.sheet import unit_and_healthy
 from napari_vqad.ui.board import VIEWS
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.controls import BoxKnob, Knob, RangeKnob, SliderKnob, make_knob
+from napari_vqad.ui.display import Display
 from napari_vqad.ui.inputs import Inputs
+from napari_vqad.ui.keys import NEXT, NEXT_FINDING, ORIGINAL, PREVIOUS, PREVIOUS_FINDING, bind
 from napari_vqad.ui.legend import Legend
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
@@ -40,9 +44,6 @@ SECTIONS = {
 }
 OPEN_AT_FIRST = ("Thresholds", "Restoration")
 SCORES: dict[str, Score] = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
-# Letters that no layer type of napari takes for itself: its keys come before the viewer's.
-NEXT, PREVIOUS, ORIGINAL = ".", ",", "H"
-NEXT_FINDING, PREVIOUS_FINDING = "N", "Shift-N"
 
 
 class ExplorerDock(QScrollArea):
@@ -69,6 +70,8 @@ class ExplorerDock(QScrollArea):
         column.addWidget(self.inputs)
         self._make_run(column)
         self._make_views(column)
+        self.display = Display(self.viewer, self.session)
+        column.addWidget(self.display)
         self._make_slices(column)
         self.knobs: dict[str, Knob] = {}
         for title, names in SECTIONS.items():
@@ -201,10 +204,14 @@ class ExplorerDock(QScrollArea):
         session.moved.connect(lambda: self.profile.show_here(session.current()))
         layers.events.inserted.connect(self._list_layers)
         layers.events.removed.connect(self._list_layers)
-        self.viewer.bind_key(NEXT, lambda _viewer: session.go_to_flagged(1), overwrite=True)
-        self.viewer.bind_key(PREVIOUS, lambda _viewer: session.go_to_flagged(-1), overwrite=True)
-        self.viewer.bind_key(NEXT_FINDING, lambda _viewer: self.shelf.step(1), overwrite=True)
-        self.viewer.bind_key(PREVIOUS_FINDING, lambda _viewer: self.shelf.step(-1), overwrite=True)
+        self.display.wanted.connect(self.show_view)
+        for key, act, by in (
+            (NEXT, session.go_to_flagged, 1),
+            (PREVIOUS, session.go_to_flagged, -1),
+            (NEXT_FINDING, self.shelf.step, 1),
+            (PREVIOUS_FINDING, self.shelf.step, -1),
+        ):
+            bind(self.viewer, key, partial(act, by))
         self.viewer.bind_key(ORIGINAL, self._while_held, overwrite=True)
 
     def _while_held(self, _viewer: Viewer):  # napari calls a generator at press and again at release
@@ -260,6 +267,7 @@ class ExplorerDock(QScrollArea):
         self.viewer.fit_to_view()  # a cell is narrower than the canvas: the head must not be cut
 
     def _hold(self, on: bool) -> None:
+        self.display.flickering.stop()
         self.session.board.hide(on)
 
     # ---- what the session tells -----------------------------------------------------------------------------------

@@ -1,0 +1,62 @@
+"""A slice of a layer as a picture, and where in the world it lies; any plane, true in mm."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from napari.layers import Image, Labels
+from qtpy.QtCore import QRectF
+from qtpy.QtGui import QImage
+from scipy.ndimage import binary_erosion
+
+from napari_vqad.ui.board import FLAG
+
+
+class Cut(NamedTuple):
+    """A picture whose pixels grow with the world's axes, and its world rectangle: across and down, mm."""
+
+    image: QImage
+    world: QRectF
+
+
+def cut(layer: Image | Labels, axis: int, at: float) -> Cut | None:
+    """The slice of a 3D layer with a diagonal affine across a world axis, as the canvas colours it.
+
+    None where the layer does not reach. Labels are drawn as outlines in the colour of what is flagged.
+    """
+    scale, first, data = np.asarray(layer.scale)[-3:], np.asarray(layer.translate)[-3:], np.asarray(layer.data)
+    index = round(float((at - first[axis]) / scale[axis]))
+    if data.ndim != 3 or not 0 <= index < data.shape[axis]:
+        return None
+    rows, columns = (a for a in range(3) if a != axis)
+    plane = np.take(data, index, axis)
+    low = [first[a] + min(0.0, scale[a] * (data.shape[a] - 1)) - abs(scale[a]) / 2 for a in (rows, columns)]
+    size = [abs(scale[a]) * data.shape[a] for a in (rows, columns)]
+    plane = plane[:: 1 if scale[rows] > 0 else -1, :: 1 if scale[columns] > 0 else -1]
+    world = QRectF(low[1], low[0], size[1], size[0])
+    return Cut(_outlined(plane) if isinstance(layer, Labels) else _coloured(plane, layer), world)
+
+
+def _coloured(plane: np.ndarray, layer: Image) -> QImage:
+    low, high = layer.contrast_limits
+    level = np.clip((plane - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
+    table = layer.colormap.map(np.linspace(0, 1, 256))
+    return _image((255 * np.asarray(table)).astype(np.uint8)[level], layer.opacity)
+
+
+def _outlined(plane: np.ndarray) -> QImage:
+    inside = plane > 0
+    rim = inside & ~binary_erosion(inside)
+    pixels = np.zeros((*plane.shape, 4), np.uint8)
+    pixels[rim] = [int(255 * v) for v in FLAG]
+    return _image(pixels)
+
+
+def _image(pixels: np.ndarray, opacity: float = 1.0) -> QImage:
+    if opacity < 1:
+        pixels[..., 3] = (pixels[..., 3] * opacity).astype(np.uint8)
+    pixels = np.ascontiguousarray(pixels)
+    height, width = pixels.shape[:2]
+    # A copy: Qt keeps no reference to the array's memory.
+    return QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGBA8888).copy()
