@@ -12,8 +12,10 @@ from superqt.utils import qthrottled
 
 from napari_vqad.readout import place, read_out
 from napari_vqad.ui import frame, keys
+from napari_vqad.ui.boxes import Boxes
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.convention import Convention
+from napari_vqad.ui.crosshair import CrossHair
 from napari_vqad.ui.drawer import Drawer
 from napari_vqad.ui.flicker import Flicker
 from napari_vqad.ui.letters import Letters
@@ -22,6 +24,10 @@ from napari_vqad.ui.session import Session
 from napari_vqad.ui.window import PRESETS, Windowing
 from napari_vqad.volume import Volume
 
+SIDES = (
+    "Radiological: the patient's right is on the left of the picture; pressed, neurological: it is on the right "
+    f"({keys.TURN})."
+)
 LOOKS = 80  # ms between two read-outs at most
 
 
@@ -38,18 +44,21 @@ class Display(QWidget):
         self.letters = Letters(viewer, self.head)
         self.windowing = Windowing(viewer, session.board, self.letters.say)
         self.flickering = Flicker(session.board, self)
+        self.boxes = Boxes(viewer, session)
         self.planes = Planes(viewer, self.convention, self.head, self.shown)
 
-        self.sides = _button(
-            "Radiological", f"Turn the picture over, radiological or neurological ({keys.TURN})."
-        )
+        self.sides = _button("Radiological", SIDES)
         self.sides.setCheckable(True)
-        self.window_menu = _button("Window", "What is black and what is white, for scan and restorations alike; or ")
+        self.window_menu = _button("Window ▾", "What is black and what is white, for scan and restorations alike; or ")
         self.window_menu.setToolTip(self.window_menu.toolTip() + f"{keys.WINDOW_DRAG} on the picture.")
         self.flicker = _button("Flicker", f"Show scan and restoration in turn, twice a second ({keys.FLICKER}).")
         self.flicker.setCheckable(True)
         self.other = _button("Planes", f"Show the other two planes with a common cross-hair ({keys.PLANES}).")
         self.other.setCheckable(True)
+        self.box = _button(
+            "Boxes", f"Draw a box about every finding; the view Flagged has their outlines ({keys.BOXES})."
+        )
+        self.box.setCheckable(True)
         self.help = _button("Keys", f"All keys ({keys.HELP}).")
         self.words = QLabel("")
         self.words.setToolTip("What there is under the mouse: NLL, pixel score, and the place in the scanner's mm.")
@@ -65,13 +74,15 @@ class Display(QWidget):
         self.window_menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         row = QHBoxLayout()
         row.setSpacing(2)
-        for button in (self.sides, self.window_menu, self.flicker, self.other, self.help):
+        for button in (self.sides, self.window_menu, self.flicker, self.other, self.box, self.help):
             row.addWidget(button, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
         column.addLayout(row)
         column.addWidget(self.words)
+        self.crosshair = CrossHair(viewer, self.head)
+        self.other.toggled.connect(self.crosshair.show)
         self.drawer = Drawer(viewer, self.other, self.planes, "Planes")
         self._listen()
 
@@ -79,6 +90,7 @@ class Display(QWidget):
         viewer, look = self.viewer, qthrottled(self.look, timeout=LOOKS)
         self.sides.toggled.connect(self._on_sides)
         self.flicker.toggled.connect(self._on_flicker)
+        self.box.toggled.connect(self.boxes.show)
         self.help.clicked.connect(lambda: keys.show_sheet(self))
         self.flickering.stopped.connect(lambda: self.flicker.setChecked(False))
         Closing(self).gone.connect(lambda _closed: self.flickering.stop())
@@ -87,8 +99,9 @@ class Display(QWidget):
         viewer.layers.events.inserted.connect(self.refresh)
         viewer.layers.events.removed.connect(self.refresh)
         self.session.opened.connect(self.refresh)
-        for key, button in ((keys.TURN, self.sides), (keys.FLICKER, self.flicker), (keys.PLANES, self.other)):
-            keys.bind(viewer, key, button.toggle)
+        buttons = {keys.TURN: self.sides, keys.FLICKER: self.flicker, keys.PLANES: self.other, keys.BOXES: self.box}
+        for key, button in buttons.items():
+            keys.bind(viewer, key, _pressed(button))
         for name, (key, _window, _use) in PRESETS.items():
             keys.bind(viewer, key, _call(self.windowing.preset, name))
         keys.bind(viewer, keys.HELP, self.help.click)
@@ -115,15 +128,17 @@ class Display(QWidget):
         else:
             yield from (layer for layer in self.viewer.layers if layer.metadata.get("napari_vqad") is volume)
         yield from (layer for layer in board.layers.values() if layer.visible)
+        if self.boxes.layer is not None:
+            yield self.boxes.layer
 
     def refresh(self) -> None:
         """Another scan may be there: conventions, letters and scale bar as it needs them."""
         head = self.head() is not None
-        self.setEnabled(bool(len(self.viewer.layers)))
         self.sides.setEnabled(head)
-        self.other.setEnabled(head)
-        if not head:
-            self.other.setChecked(False)
+        for button in (self.other, self.box):
+            button.setEnabled(head)
+            if not head:
+                button.setChecked(False)
         bar = self.viewer.canvas.overlays["scale_bar"]
         if head != self._had_head:
             bar.visible = self._had_head = head
@@ -167,8 +182,16 @@ def _button(text: str, tip: str) -> QToolButton:
     button = QToolButton()
     button.setText(text)
     button.setToolTip(tip)
-    button.setStyleSheet("QToolButton { padding: 3px 1px; } QToolButton:checked { background: #2f6f9f; color: white; }")
+    button.setStyleSheet(
+        "QToolButton { padding: 3px 1px; } QToolButton:checked { background: #2f6f9f; color: white; }"
+        "QToolButton::menu-indicator { image: none; }"
+    )
     return button
+
+
+def _pressed(button: QToolButton) -> Callable[[], None]:
+    """As a click: nothing where the button is off."""
+    return lambda: button.click()
 
 
 def _call(act: Callable[[str], None], name: str) -> Callable[[], None]:

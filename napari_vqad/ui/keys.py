@@ -24,7 +24,7 @@ SHEET: dict[str, tuple[tuple[str, str], ...]] = {
     "Where": (
         (f"{NEXT}  {PREVIOUS}", "next, previous flagged slice"),
         (f"{NEXT_FINDING}  {PREVIOUS_FINDING}", "next, previous finding"),
-        (PLANES, "the other two planes with a cross-hair; a click goes there"),
+        (PLANES, "the other two planes; a click in any plane goes there"),
         (BOXES, "boxes about the findings"),
     ),
     "Picture": (
@@ -64,7 +64,9 @@ def as_html() -> str:
     rows = []
     for group, keys in SHEET.items():
         rows.append(f"<tr><td colspan=2><b>{group}</b></td></tr>")
-        rows += [f"<tr><td style='padding-right: 18px'>{key}</td><td>{does}</td></tr>" for key, does in keys]
+        for key, does in keys:
+            spaced = key.replace("  ", "&nbsp;&nbsp;&nbsp;")
+            rows.append(f"<tr><td style='padding-right: 18px'><code><b>{spaced}</b></code></td><td>{does}</td></tr>")
     return f"<table cellspacing=3>{''.join(rows)}</table>"
 
 

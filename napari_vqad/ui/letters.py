@@ -52,13 +52,9 @@ def edges(affine: np.ndarray, rows: int, columns: int, orientation: tuple[str, s
 
 
 def in_words(plane: str, at: Edges) -> str:
-    """The plane and its convention: "Axial, radiological: the patient's right is on the left"."""
-    side = next((name for name, letter in at._asdict().items() if letter[0] == "R"), None)
-    if side is None:
-        return plane.capitalize()
-    known = {"left": ", radiological", "right": ", neurological"}.get(side, "")
-    where = {"left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom"}[side]
-    return f"{plane.capitalize()}{known}: the patient's right is {where}"
+    """The plane and its convention: "Axial, radiological", the patient's right being on the left."""
+    known = {at.left[0]: "radiological", at.right[0]: "neurological"}.get("R")
+    return f"{plane.capitalize()}, {known}" if known else plane.capitalize()
 
 
 class Letters:

@@ -31,11 +31,11 @@ class Plane(QWidget):
         self.axis, self.orientation, self.cross = 0, ("down", "right"), (0.0, 0.0)
         self.affine = np.eye(4)
         self.setCursor(Qt.CursorShape.CrossCursor)
-        self.setMinimumSize(120, 110)
+        self.setMinimumSize(120, 150)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
     def sizeHint(self) -> QSize:  # noqa: N802, D102
-        return QSize(260, 220)
+        return QSize(260, 230)
 
     def show_cuts(
         self, axis: int, cuts: list[Cut], cross: tuple[float, float], orientation: tuple[str, str], affine: np.ndarray

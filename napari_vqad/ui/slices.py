@@ -30,7 +30,7 @@ def cut(layer: Image | Labels, axis: int, at: float) -> Cut | None:
     if data.ndim != 3 or not 0 <= index < data.shape[axis]:
         return None
     rows, columns = (a for a in range(3) if a != axis)
-    plane = np.take(data, index, axis)
+    plane = data[tuple(index if a == axis else slice(None) for a in range(3))]  # a view: `take` would copy all of it
     low = [first[a] + min(0.0, scale[a] * (data.shape[a] - 1)) - abs(scale[a]) / 2 for a in (rows, columns)]
     size = [abs(scale[a]) * data.shape[a] for a in (rows, columns)]
     plane = plane[:: 1 if scale[rows] > 0 else -1, :: 1 if scale[columns] > 0 else -1]

@@ -117,13 +117,12 @@ def test_right_and_left_alone_are_turned():
         for roll, plane in zip(ROLLS[:3], ("axial", "coronal", "sagittal"), strict=True):
             viewer.dims.order = roll
             found[plane, neurological] = (*shown.at(), viewer.canvas.overlays["vqad_words"].text)
-    words = "{}, {}: the patient's right is on the {}"
     assert found == {
-        ("axial", False): ("R", "L", "A", "P", words.format("Axial", "radiological", "left")),
-        ("coronal", False): ("R", "L", "S", "I", words.format("Coronal", "radiological", "left")),
+        ("axial", False): ("R", "L", "A", "P", "Axial, radiological"),
+        ("coronal", False): ("R", "L", "S", "I", "Coronal, radiological"),
         ("sagittal", False): ("A", "P", "S", "I", "Sagittal"),
-        ("axial", True): ("L", "R", "A", "P", words.format("Axial", "neurological", "right")),
-        ("coronal", True): ("L", "R", "S", "I", words.format("Coronal", "neurological", "right")),
+        ("axial", True): ("L", "R", "A", "P", "Axial, neurological"),
+        ("coronal", True): ("L", "R", "S", "I", "Coronal, neurological"),
         ("sagittal", True): ("A", "P", "S", "I", "Sagittal"),
     }
 
