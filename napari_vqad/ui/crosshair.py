@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from napari.layers import Points
 from napari.viewer import Viewer
 
@@ -12,8 +13,8 @@ from napari_vqad.ui import frame
 from napari_vqad.volume import Volume
 
 NAME = "Cross-hair"
-SIZE = 24  # pixels of the canvas, at any zoom
-COLOUR = (0.35, 0.75, 1.0, 0.8)  # as in the other planes
+ACROSS = 12.0  # mm of the ring about the point; what lies at the point stays to be seen
+COLOUR = "#59bfff"  # as in the other planes
 
 
 class CrossHair:
@@ -23,7 +24,10 @@ class CrossHair:
         self.viewer, self.head = viewer, head
         self.on = False
         self._layer: Points | None = None
+        self._order: tuple[int, ...] = ()  # of the axes, when the layer was made
+        self._place: tuple[float, ...] = ()  # in the plane
         viewer.dims.events.point.connect(self.refresh)
+        viewer.dims.events.order.connect(self.refresh)
         viewer.canvas.grid.events.enabled.connect(self.refresh)
         viewer.mouse_drag_callbacks.append(self._click)
 
@@ -34,25 +38,46 @@ class CrossHair:
 
     def refresh(self) -> None:
         """Bring it to the point."""
-        viewer, volume, layer = self.viewer, self.head(), self._layer
-        if layer is not None and layer not in viewer.layers:
-            layer = self._layer = None
-        if volume is None or not self.on or viewer.canvas.grid.enabled or viewer.dims.ndim != 3:
-            if layer is not None:
-                self._layer = None
-                viewer.layers.remove(layer)
+        viewer, volume, dims = self.viewer, self.head(), self.viewer.dims
+        wanted = self.on and volume is not None and dims.ndim == 3 and dims.ndisplay == 2
+        wanted = wanted and not viewer.canvas.grid.enabled
+        if self._layer is not None and self._layer not in viewer.layers:  # taken out by the person
+            self._layer = None
+        if self._layer is not None and (not wanted or dims.order != self._order):
+            layer, self._layer = self._layer, None
+            viewer.layers.remove(layer)
+        if volume is None or not wanted:
             return
-        if layer is None:
-            active = viewer.layers.selection.active
-            # On the scan's own steps: with other ones the slider would stop between its slices.
-            layer = self._layer = viewer.add_points(
-                ndim=3, name=NAME, symbol="cross", size=1, face_color=[COLOUR], border_width=0, **_placed(volume)
-            )
-            layer.canvas_size_limits = (SIZE, SIZE)
-            viewer.layers.selection.active = active
-        at = layer.world_to_data(viewer.dims.point)
-        if not len(layer.data) or any(abs(a - b) > 1e-6 for a, b in zip(layer.data[0], at, strict=True)):
-            layer.data = [at]
+        place = tuple(dims.point[d] for d in dims.displayed)
+        if self._layer is None:
+            self._add(volume)
+        elif place != self._place:
+            self._layer.data = self._points(volume)
+        self._place = place
+
+    def _add(self, volume: Volume) -> None:
+        active, points, self._order = self.viewer.layers.selection.active, self._points(volume), self.viewer.dims.order
+        # On the scan's own steps: with other ones the slider would stop between its slices.
+        self._layer = self.viewer.add_points(
+            points,
+            name=NAME,
+            symbol="disc",
+            size=ACROSS / float(volume.spacing.mean()),
+            face_color="transparent",
+            border_color=COLOUR,
+            border_width=0.08,
+            **frame.placed_as(volume),
+        )
+        self.viewer.layers.selection.active = active
+
+    def _points(self, volume: Volume) -> np.ndarray:
+        """The point in every slice, (n, 3) of the scan's voxels: moving it with each takes as long as the slice."""
+        placed, shape = frame.placed_as(volume), volume.voxels.shape[::-1]
+        at = (np.array(self.viewer.dims.point) - placed["translate"]) / placed["scale"]
+        stacked = self.viewer.dims.not_displayed[0]
+        found = np.tile(np.clip(at, 0, np.array(shape) - 1), (shape[stacked], 1))
+        found[:, stacked] = np.arange(len(found))
+        return found
 
     def _click(self, viewer: Viewer, event: Any) -> Iterator[None]:
         """A click without a drag; a drag pans, as ever."""
@@ -68,7 +93,3 @@ class CrossHair:
         axes = list(viewer.dims.displayed)
         if len(axes) == 2:
             viewer.dims.set_point(axes, [event.position[d] for d in axes])
-
-
-def _placed(volume: Volume) -> dict[str, Any]:
-    return {**frame.placed_as(volume), "metadata": {"napari_vqad": volume}}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from napari.layers import Image, Layer
 from napari.viewer import Viewer
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
 from superqt.utils import qthrottled
 
@@ -64,6 +64,7 @@ class Display(QWidget):
         self.words.setToolTip("What there is under the mouse: NLL, pixel score, and the place in the scanner's mm.")
         self.words.setStyleSheet("font-size: 11px;")
         self.words.setWordWrap(True)
+        self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.words.setMinimumHeight(2 * self.words.fontMetrics().lineSpacing())
 
         menu = QMenu(self.window_menu)
@@ -151,7 +152,8 @@ class Display(QWidget):
         explorer, volume = self.session.explorer, self.head()
         point = self._under_mouse()
         if explorer is not None and explorer.volume is not None and self.session.board.scan is not None:
-            self.words.setText(read_out(explorer, frame.frame_mm(explorer.volume.kind, point)))
+            words = read_out(explorer, frame.frame_mm(explorer.volume.kind, point))
+            self.words.setText("\n".join(words.rsplit("; ", 1)))  # the place on a line of its own
         else:
             self.words.setText("" if volume is None else place(volume, frame.frame_mm("head", point)))
 

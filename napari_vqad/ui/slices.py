@@ -8,9 +8,6 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QRectF
 from qtpy.QtGui import QImage
-from scipy.ndimage import binary_erosion
-
-from napari_vqad.ui.board import FLAG
 
 
 class Cut(NamedTuple):
@@ -23,7 +20,7 @@ class Cut(NamedTuple):
 def cut(layer: Image | Labels, axis: int, at: float) -> Cut | None:
     """The slice of a 3D layer with a diagonal affine across a world axis, as the canvas colours it.
 
-    None where the layer does not reach. Labels are drawn as outlines in the colour of what is flagged.
+    None where the layer does not reach. Labels are drawn as outlines, as those of an analysis are on the canvas.
     """
     scale, first, data = np.asarray(layer.scale)[-3:], np.asarray(layer.translate)[-3:], np.asarray(layer.data)
     index = round(float((at - first[axis]) / scale[axis]))
@@ -35,7 +32,7 @@ def cut(layer: Image | Labels, axis: int, at: float) -> Cut | None:
     size = [abs(scale[a]) * data.shape[a] for a in (rows, columns)]
     plane = plane[:: 1 if scale[rows] > 0 else -1, :: 1 if scale[columns] > 0 else -1]
     world = QRectF(low[1], low[0], size[1], size[0])
-    return Cut(_outlined(plane) if isinstance(layer, Labels) else _coloured(plane, layer), world)
+    return Cut(_outlined(plane, layer) if isinstance(layer, Labels) else _coloured(plane, layer), world)
 
 
 def _coloured(plane: np.ndarray, layer: Image) -> QImage:
@@ -45,12 +42,15 @@ def _coloured(plane: np.ndarray, layer: Image) -> QImage:
     return _image((255 * np.asarray(table)).astype(np.uint8)[level], layer.opacity)
 
 
-def _outlined(plane: np.ndarray) -> QImage:
-    inside = plane > 0
-    rim = inside & ~binary_erosion(inside)
+def _outlined(plane: np.ndarray, layer: Labels) -> QImage:
+    around = np.pad(plane, 1)
+    beside = (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
+    rim = (plane > 0) & np.any([n != plane for n in beside], axis=0)
     pixels = np.zeros((*plane.shape, 4), np.uint8)
-    pixels[rim] = [int(255 * v) for v in FLAG]
-    return _image(pixels)
+    if rim.any():
+        colour = layer.get_color(int(plane.max()))
+        pixels[rim] = (255 * np.asarray(colour)).astype(np.uint8)
+    return _image(pixels, layer.opacity)
 
 
 def _image(pixels: np.ndarray, opacity: float = 1.0) -> QImage:

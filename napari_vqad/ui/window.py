@@ -15,7 +15,7 @@ from napari_vqad.ui.keys import BRAIN, NARROW, WIDE
 PRESETS: dict[str, tuple[str, tuple[float, float], str]] = {
     "Narrow": (NARROW, (-1.0, 1.5), "grey against white matter"),
     "Brain": (BRAIN, WINDOW, "the whole brain"),
-    "Wide": (WIDE, (-4.0, 6.0), "what is brighter or darker than brain, too"),
+    "Wide": (WIDE, (-2.5, 6.0), "what is brighter than brain, too"),
 }
 PER_PIXEL = 1 / 200  # of a doubling of the width, and of the width for the level
 NARROWEST, WIDEST = 0.2, 10.0  # SD

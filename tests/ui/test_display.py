@@ -169,7 +169,7 @@ def test_it_says_what_is_under_the_mouse_in_every_plane(explored, qtbot):
         viewer.dims.set_point(order[0], viewer.dims.point[order[0]] + 8)  # another slice, the mouse at rest
         qtbot.wait(250)
         point = [p if d == order[0] else viewer.cursor.position[d] for d, p in enumerate(viewer.dims.point)]
-        assert words.text() == read_out(explorer, -np.array(point)[::-1])
+        assert words.text().replace("\n", "; ") == read_out(explorer, -np.array(point)[::-1])
         assert words.text().endswith(" mm")
         words.setText("")
 
@@ -195,6 +195,40 @@ def test_planes_show_the_other_two_and_go_where_one_presses(explored, qtbot):
         np.testing.assert_allclose(np.array(viewer.dims.point)[[0, 2]], (s, r), atol=4.0)
     viewer.dims.order = (2, 0, 1)
     assert [p.axis for p in planes.pictures] == [0, 1]
+
+
+def test_a_click_on_the_canvas_goes_there_and_the_cross_follows(explored, qtbot):
+    viewer, canvas = explored.viewer, canvas_of(explored)
+    steps, active = viewer.dims.range, viewer.layers.selection.active
+    explored.display.other.setChecked(True)
+    assert viewer.dims.range == steps  # the slider stops where it did
+    assert viewer.layers.selection.active is active
+    viewer.fit_to_view()
+    qtbot.wait(100)
+    for order in ((0, 1, 2), (2, 0, 1)):
+        viewer.dims.order = order
+        viewer.fit_to_view()
+        stack = viewer.dims.point[order[0]]
+        qtbot.mouseClick(
+            canvas, Qt.MouseButton.LeftButton, pos=QPoint(canvas.width() // 2 + 31, canvas.height() // 2 - 17)
+        )
+        pressed, point = np.array(viewer.cursor.position), np.array(viewer.dims.point)
+        displayed = list(viewer.dims.displayed)
+        np.testing.assert_allclose(point[displayed], pressed[displayed], atol=2.1)  # slices of 4 mm
+        assert point[order[0]] == stack
+        assert np.ptp(point[displayed] - np.array(viewer.scene.camera.center)[-2:]) > 4
+        for at in (stack, stack + 8):  # in every slice
+            viewer.dims.set_point(order[0], at)
+            cross = viewer.layers["Cross-hair"]
+            seen = cross.data[np.abs(cross.data[:, order[0]] - cross.world_to_data(viewer.dims.point)[order[0]]) < 0.1]
+            np.testing.assert_allclose(cross.data_to_world(seen[0])[displayed[0]], point[displayed[0]], atol=0.1)
+            np.testing.assert_allclose(cross.data_to_world(seen[0])[displayed[1]], point[displayed[1]], atol=0.1)
+    explored.beside.setChecked(True)  # it would take a cell
+    assert "Cross-hair" not in viewer.layers
+    explored.beside.setChecked(False)
+    assert "Cross-hair" in viewer.layers
+    explored.display.other.setChecked(False)
+    assert "Cross-hair" not in viewer.layers
 
 
 def test_a_plane_is_true_in_mm_and_shows_the_voxel_at_its_place(explored):
