@@ -17,6 +17,7 @@ from napari_vqad.ui.slices import Cut, cut
 from napari_vqad.volume import Volume
 
 CROSS = QColor(89, 191, 255, 200)
+WIDEST = 640  # pixels, so that the list of findings has its place beside them
 CHANGES = ("visible", "set_data", "refresh", "contrast_limits", "colormap", "opacity")  # of a layer, to be drawn
 
 
@@ -120,6 +121,7 @@ class Planes(QWidget):
         super().__init__()
         self.viewer, self.convention, self.head, self.shown = viewer, convention, head, shown
         self.pictures = (Plane(), Plane())
+        self.setMaximumWidth(WIDEST)
         row = QHBoxLayout(self)
         row.setContentsMargins(2, 2, 2, 2)
         row.setSpacing(4)
