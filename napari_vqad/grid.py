@@ -138,6 +138,16 @@ class Grid:
             return index[..., ::-1]
         return np.insert(index[..., 1:], self.axis, index[..., 0], axis=-1)
 
+    def index_at(self, mm: np.ndarray) -> tuple[int, int, int] | None:
+        """The voxel (slice, row, column) at a point, mm (R, A, S) of the diagonal frame; None beyond the grid."""
+        on_axes = np.rint((np.linalg.inv(self.placement) @ [*mm, 1.0])[:3]).astype(int)
+        if self.kind == "clip":
+            i, j, k = (int(v) for v in on_axes[::-1])
+        else:
+            i, j, k = (int(v) for v in (on_axes[self.axis], *np.delete(on_axes, self.axis)))
+        inside = all(0 <= v < n for v, n in zip((i, j, k), self.mask.shape, strict=True))
+        return (i, j, k) if inside else None
+
     def from_axes(self, array: np.ndarray) -> np.ndarray:
         """The way back: canonical axes of the grid as a view (n, H, W)."""
         return array.transpose(2, 1, 0) if self.kind == "clip" else np.moveaxis(array, self.axis, 0)

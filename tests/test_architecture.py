@@ -23,6 +23,7 @@ FLOORS = [
     {"detectors", "brainmask", "maps"},
     {"explorer"},
     {"findings", "review", "tables"},
+    {"readout"},
     {"sheet", "thumbnails", "report", "studyfile", "study", "dicom_export", "scoring", "train", "evaluate"},
     {"ui"},
     {"cli", "__main__"},

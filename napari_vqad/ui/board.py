@@ -33,6 +33,7 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "Flagged": ("flagged",),
 }
 MEAN, DISAGREEMENT = 0, -1  # of the restorations, where one of them has a number from 1
+DARK = -6.0  # SD, below every window: restorations are clear there, so that the scan is seen around the brain
 FLAG = (1.0, 0.62, 0.11, 1.0)
 MASK = (0.35, 0.75, 1.0, 1.0)
 
@@ -50,6 +51,8 @@ class Board:
         self.layers: dict[str, Layer] = {}
         self.j = 0
         self.view = "Scan"
+        self.window: tuple[float, float] = WINDOW  # SD of the brain's intensity, for scan and restorations alike
+        self._grey = (0.0, 1.0)  # mean and SD of the scan's grey values within the mask
         self._explorer: Explorer | None = None
         self._scan: Layer | None = None
         self._held: list[Layer] = []
@@ -73,9 +76,9 @@ class Board:
         inside = volume.voxels[mask]
         if self._scan is not None:
             frame.with_units(self._scan)
-            # The same window for scan and restoration, in SD within the mask, so that flicker shows differences alone.
             mean, sd = explorer.bundle.config.grid.grey or (inside.mean(), inside.std())
-            self._scan.contrast_limits = [float(mean + w * sd) for w in WINDOW]
+            self._grey = float(mean), float(sd)
+            self._scan.events.contrast_limits.connect(self._follow_window)
         known: dict[str, Any] = {"napari_vqad": volume, "napari_vqad_grid": grid}
         on_grid = {"metadata": known, "visible": False, **frame.placed_on(grid)}
         colours, scale = heat_colours(), limits(explorer)
@@ -102,7 +105,7 @@ class Board:
                 colormap=Colormap(
                     [[0, 0, 0, 0], [0, 0, 0, 1], [1, 1, 1, 1]], controls=[0, 1 / 256, 1], name="vqad brain"
                 ),
-                contrast_limits=WINDOW,
+                contrast_limits=self.window,
                 interpolation2d="linear",
                 blending="translucent",
                 **on_grid,
@@ -127,17 +130,22 @@ class Board:
         self.layers["flagged"].contour = 1
         for layer in self.layers.values():
             layer.events.visible.connect(self.refresh)
+        self.set_window(self.window)
         if self._scan is not None:
             self.viewer.layers.selection.active = self._scan
         self.show(self.view)
 
     def clear(self) -> None:
         """Take the layers out of the viewer."""
+        if self._scan is not None:
+            self._scan.events.contrast_limits.disconnect(self._follow_window)
+            self._scan = None
         for layer in self.layers.values():
             layer.events.visible.disconnect(self.refresh)
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
         self.layers.clear()
+        self._held.clear()
         self._drawn.clear()
         self._explorer = None
 
@@ -146,6 +154,7 @@ class Board:
 
         `which` is the restoration to show, counted from 1; `MEAN` and `DISAGREEMENT` are of all.
         """
+        self._held.clear()  # what was hidden for a while is not what is asked for now
         self.view, self.j = view, max(0, which - 1)
         wanted = VIEWS[view]
         if view == "Restoration" and which != MEAN:
@@ -159,10 +168,34 @@ class Board:
 
     def hide(self, on: bool) -> None:
         """Show the scan alone for a while, without forgetting what was shown."""
-        if on:
+        if on and not self._held:
             self._held = [layer for layer in self.layers.values() if layer.visible]
         for layer in self._held:
             layer.visible = not on
+        if not on:
+            self._held.clear()
+
+    def set_window(self, window: tuple[float, float]) -> None:
+        """What is black and what is white, in SD of the brain's intensity; of scan and restorations alike.
+
+        One window, so that flicker shows differences alone. It follows napari's own slider of the scan, too.
+        """
+        self.window = window
+        if self.scan is not None:
+            mean, sd = self._grey
+            self.scan.contrast_limits = [mean + w * sd for w in window]
+        self._window_restorations()
+
+    def _follow_window(self) -> None:
+        if self.scan is not None:
+            (mean, sd), (low, high) = self._grey, self.scan.contrast_limits
+            self.window = (low - mean) / sd, (high - mean) / sd
+            self._window_restorations()
+
+    def _window_restorations(self) -> None:
+        for name in ("restoration", "restoration_j"):
+            if name in self.layers:
+                self.layers[name].contrast_limits = self.window
 
     def refresh(self) -> None:
         """Bring what is seen up to date."""
@@ -176,10 +209,8 @@ class Board:
             if stack is self._drawn.get(name):
                 continue
             self._drawn[name] = stack
-            if name.startswith("restoration"):  # beyond mask and grid as dark as the background
-                dark = np.float32(WINDOW[0])
-                there = grid.mask & stack.any((1, 2), keepdims=True)  # zero, a grey, would look like a picture
-                shown = grid.on_view(np.where(there, stack, dark), beyond=float(dark))
+            if name.startswith("restoration"):  # beyond mask and grid clear; a flat grey where there is none yet
+                shown = grid.on_view(np.where(grid.mask, stack, np.float32(DARK)), beyond=DARK)
             else:
                 shown = grid.on_view(stack, order=0 if name == "flagged" else 1)
             # Into the layer's own memory: new data would make napari measure all layers anew, and that takes longer.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from napari.viewer import Viewer
 from pydantic import ValidationError
 from qtpy.QtCore import Qt
@@ -26,8 +28,11 @@ from napari_vqad.ui.board import DISAGREEMENT, VIEWS
 from napari_vqad.ui.choosers import Which
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.controls import BoxKnob, Knob, RangeKnob, SliderKnob, make_knob
+from napari_vqad.ui.display import Display
+from napari_vqad.ui.explain import explain
 from napari_vqad.ui.handover import HandOver
 from napari_vqad.ui.inputs import Inputs
+from napari_vqad.ui.keys import NEXT, NEXT_FINDING, ORIGINAL, PREVIOUS, PREVIOUS_FINDING, bind
 from napari_vqad.ui.legend import Legend
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
@@ -44,9 +49,6 @@ SECTIONS = {
 }
 OPEN_AT_FIRST = ("Thresholds", "Restoration")
 SCORES = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
-# Letters that no layer type of napari takes for itself: its keys come before the viewer's.
-NEXT, PREVIOUS, ORIGINAL = ".", ",", "H"
-NEXT_FINDING, PREVIOUS_FINDING = "N", "Shift-N"
 
 
 class ExplorerDock(QScrollArea):
@@ -75,6 +77,8 @@ class ExplorerDock(QScrollArea):
         column.addWidget(self.inputs)
         self._make_run(column)
         self._make_views(column)
+        self.display = Display(self.viewer, self.session)
+        column.addWidget(self.display)
         self._make_slices(column)
         self.knobs: dict[str, Knob] = {}
         self.sections: list[QCollapsible] = []
@@ -227,10 +231,14 @@ class ExplorerDock(QScrollArea):
         session.moved.connect(lambda: self.profile.show_here(session.current()))
         layers.events.inserted.connect(self._list_layers)
         layers.events.removed.connect(self._list_layers)
-        self.viewer.bind_key(NEXT, lambda _viewer: session.go_to_flagged(1), overwrite=True)
-        self.viewer.bind_key(PREVIOUS, lambda _viewer: session.go_to_flagged(-1), overwrite=True)
-        self.viewer.bind_key(NEXT_FINDING, lambda _viewer: self.shelf.step(1), overwrite=True)
-        self.viewer.bind_key(PREVIOUS_FINDING, lambda _viewer: self.shelf.step(-1), overwrite=True)
+        self.display.wanted.connect(self.show_view)
+        for key, act, by in (
+            (NEXT, session.go_to_flagged, 1),
+            (PREVIOUS, session.go_to_flagged, -1),
+            (NEXT_FINDING, self.shelf.step, 1),
+            (PREVIOUS_FINDING, self.shelf.step, -1),
+        ):
+            bind(self.viewer, key, partial(act, by))
         self.viewer.bind_key(ORIGINAL, self._while_held, overwrite=True)
 
     def _while_held(self, _viewer: Viewer):  # napari calls a generator at press and again at release
@@ -298,6 +306,7 @@ class ExplorerDock(QScrollArea):
         self.viewer.fit_to_view()  # a cell is narrower than the canvas: the head must not be cut
 
     def _hold(self, on: bool) -> None:
+        self.display.flickering.stop()
         self.session.board.hide(on)
 
     # ---- what the session tells -----------------------------------------------------------------------------------
@@ -367,29 +376,14 @@ class ExplorerDock(QScrollArea):
             for name in SECTIONS["Thresholds"]:
                 self.knobs[name].explain("")
             return
-        calibration = explorer.bundle.calibration
-        kind = calibration.pixel_kind(settings)
-        limits = resolve(settings, calibration)  # the person's, which the explorer may get a moment later
-        percentile = calibration.percentile
-        self._slider("flag_voxels").span(0.0, 2 * calibration.value("pixel_score", "p99.9", kind=kind))
-        highest = calibration.value("slice_score", "p100", lambda_s=limits.lambda_s)
-        self._slider("flag_slices").span(0.0, max(1.0, 1.5 * highest))
+        # The person's, which the explorer may get a moment later.
+        limits = resolve(settings, explorer.bundle.calibration)
+        explained = explain(explorer, settings, limits)
         for name in SECTIONS["Thresholds"]:
+            if name in explained.highest:
+                self._slider(name).span(0.0, explained.highest[name])
             self.knobs[name].set(getattr(limits, name))
-        codes = "{:.2f} nats · {:.1f} % of healthy codes"
-        self.knobs["lambda_s"].explain(codes.format(limits.lambda_s, percentile("nll", limits.lambda_s)))
-        self.knobs["lambda_p"].explain(codes.format(limits.lambda_p, percentile("nll", limits.lambda_p)))
-        share = percentile("slice_score", limits.flag_slices, lambda_s=limits.lambda_s)
-        self.knobs["flag_slices"].explain(f"{limits.flag_slices:.0f} nats · {share:.1f} % of healthy slices")
-        share = percentile("pixel_score", limits.flag_voxels, kind=kind)
-        false = calibration.findings_per_scan(limits.flag_voxels, kind=kind)
-        what, whole = "voxels", "scan"
-        if explorer.grid.kind == "clip":
-            what, whole = "pixels", f"{calibration.n_slices / calibration.n_scans:.0f} frames"
-        rate = f"{false:.1f}" if false * calibration.n_scans >= 1 else f"< 1/{calibration.n_scans}"
-        cleaned = " before clean-up" if settings.median or settings.erode else ""
-        words = f"{limits.flag_voxels:.2f} · {share:.2f} % of healthy {what} · {rate} false findings/{whole}{cleaned}"
-        self.knobs["flag_voxels"].explain(words)
+            self.knobs[name].explain(explained.words[name])
         self._show_scores()
 
     def _show_scores(self) -> None:

@@ -77,6 +77,11 @@ def world_of(volume: Volume, mm: tuple[float, float, float]) -> tuple[float, flo
     return s, a, r
 
 
+def frame_mm(kind: Kind, point: tuple[float, ...]) -> np.ndarray:
+    """A point of the world → mm (R, A, S) in the scan's diagonal frame, the last three of its axes."""
+    return SIGN[kind] * np.asarray(point[-3:], float)[::-1]
+
+
 def with_units(layer: Any) -> None:
     """Give a scan's layer the units of all others: one without, as other readers leave it, takes them from all."""
     layer.units, layer.axis_labels = UNITS[kind_of(layer)], AXES[kind_of(layer)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,8 +11,10 @@ from napari.utils.notifications import show_error
 from qtpy.QtGui import QAction, QKeySequence
 from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton
 
+from napari_vqad.dicom_export import export_dicom
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
+from napari_vqad.io.dicom import Series
 from napari_vqad.report import write_report
 from napari_vqad.review import Review
 from napari_vqad.scoring import Result
@@ -21,12 +23,11 @@ from napari_vqad.ui.board import VIEWS
 from napari_vqad.ui.choosers import Which
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.inputs import Inputs
+from napari_vqad.ui.keys import MAPS, REPORT, SAVE
 from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.session import Session
 from napari_vqad.volume import Volume
 
-# None of napari's own, and heard wherever the focus is in the viewer's window.
-REPORT, SAVE, MAPS = "Ctrl+Shift+R", "Ctrl+Shift+S", "Ctrl+Shift+M"
 STUDIES = f"Saved studies (*{SUFFIX})"
 
 
@@ -67,6 +68,8 @@ class HandOver(QToolButton):
         self.save = self._action("Save study …", SAVE, self.save_study, save)
         self.open = self._action("Open study …", "", self.open_study, open_)
         self.maps = self._action("Maps …", MAPS, self.write_maps, maps)
+        named = "Write findings and score as DICOM. They bear the patient's name, as the series does."
+        self.dicom = self._action("DICOM …", "", self.write_dicom, named)
         self.session.opened.connect(self.refresh)
         self.session.settled.connect(self.refresh)
         self.session.busy.connect(self._on_busy)
@@ -83,6 +86,8 @@ class HandOver(QToolButton):
         self.save.setEnabled(head)
         self.report.setEnabled(done)
         self.maps.setEnabled(done)
+        volume = explorer.volume if explorer is not None else None
+        self.dicom.setEnabled(done and volume is not None and isinstance(volume.header, Series))
 
     # ---- what the person does -------------------------------------------------------------------------------------
 
@@ -113,6 +118,19 @@ class HandOver(QToolButton):
             self.folder = Path(chosen)
             path = self.folder / f"{self._stem()}_vqad"
             self._start("Maps", path, lambda result: result.save(path))
+
+    def write_dicom(self) -> None:
+        """Ask for a folder, and write what is not rejected as a segmentation, and the score as a map."""
+        chosen = QFileDialog.getExistingDirectory(self, "Folder for the DICOM files", str(self._home()))
+        if chosen:
+            path = self.folder = Path(chosen)
+
+            def write(result: Result) -> tuple[str, ...]:
+                review = result.review
+                found = [f for f in result.findings() if review.word(f).verdict != "rejected"]
+                return export_dicom(path, result.explorer, found).notes
+
+            self._start("DICOM", path, write)
 
     def open_study(self) -> None:
         """Ask for a study, and for its scan where that is neither open nor where it was."""
@@ -149,8 +167,8 @@ class HandOver(QToolButton):
             menu.addAction(action)
         return action
 
-    def _start(self, what: str, path: Path, write: Callable[[Result], None]) -> None:
-        """Write in a worker, of the analysis as it is now, whatever is moved meanwhile."""
+    def _start(self, what: str, path: Path, write: Callable[[Result], Sequence[str] | None]) -> None:
+        """Write in a worker, of the analysis as it is now, whatever is moved meanwhile; `write` may have remarks."""
         session = self.session
         explorer, prepared = session.explorer, session.prepared
         if explorer is None or explorer.volume is None or prepared is None:
@@ -164,8 +182,8 @@ class HandOver(QToolButton):
             yield f"Writing {path.name} …"
             still.resume(volume, grid, stages)
             still.focus, still.seconds = focus, seconds
-            write(Result(still, volume, prepared.mask, prepared.note, review))
-            yield f"{what} written: {path}"
+            remarks = write(Result(still, volume, prepared.mask, prepared.note, review)) or ()
+            yield " ".join([f"{what} written: {path}", *remarks])
 
         self._runner.start(steps(), session.advanced.emit)
 

@@ -79,6 +79,7 @@ class Session:
         self.board = Board(viewer)
         self.review = Review()
         self.reviewing = False  # is the list of findings to be seen?
+        self.boxed = False  # are their boxes?
         self._reviewed: tuple = ()  # the scan that it is of
         self._listed: list[np.ndarray] = []  # the maps that it was made of
         self._bundle: Bundle | None = None
@@ -187,7 +188,7 @@ class Session:
     def list_findings(self) -> None:
         """Bring the list of findings up to date, if it is seen; that of a scan whose maps are not all there waits."""
         explorer = self.explorer
-        if not self.reviewing or explorer is None or explorer.grid.kind != "head":
+        if not (self.reviewing or self.boxed) or explorer is None or explorer.grid.kind != "head":
             return
         if not explorer.complete:
             later = "listed when all slices are done."

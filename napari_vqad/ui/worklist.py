@@ -28,9 +28,8 @@ from qtpy.QtWidgets import (
 
 from napari_vqad.findings import Finding
 from napari_vqad.review import Review, Word
+from napari_vqad.ui.keys import ACCEPT, NEXT_FINDING, PREVIOUS_FINDING, REJECT, UNDO
 
-ACCEPT, REJECT, UNDO = "A", "X", "Ctrl+Z"
-NEXT, PREVIOUS = "N", "Shift+N"
 MANY = 100  # findings, from which the threshold is too low to be of use
 COLOURS = {"accepted": QColor("#ff9f1c"), "rejected": QColor("#8a8a92")}
 Index = QModelIndex | QPersistentModelIndex
@@ -173,7 +172,7 @@ class Worklist(QWidget):
             button.clicked.connect(act)
             row.addWidget(button)
         self.view.keys = {ACCEPT: accept, REJECT: reject, UNDO: review.undo}
-        self.view.keys |= {NEXT: lambda: self.step(1), PREVIOUS: lambda: self.step(-1)}
+        self.view.keys |= {NEXT_FINDING: lambda: self.step(1), PREVIOUS_FINDING: lambda: self.step(-1)}
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.addLayout(row)

@@ -12,7 +12,8 @@ from napari_vqad.findings import Finding, findings
 from napari_vqad.review import Review
 from napari_vqad.scores.findings import find
 from napari_vqad.ui.files import scan_layer
-from napari_vqad.ui.worklist import ACCEPT, COLUMNS, MANY, NOTE, REJECT, Worklist
+from napari_vqad.ui.keys import ACCEPT, REJECT
+from napari_vqad.ui.worklist import COLUMNS, MANY, NOTE, Worklist
 
 
 def canvas_of(dock) -> QWidget:

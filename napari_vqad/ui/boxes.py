@@ -1,0 +1,94 @@
+"""Boxes about the findings, as a layer of outlines: right in every plane, and as quick with thousands as with ten."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+from napari.viewer import Viewer
+
+from napari_vqad.findings import Finding
+from napari_vqad.grid import Grid
+from napari_vqad.ui import frame
+from napari_vqad.ui.session import Session
+
+NAME = "Finding boxes"
+COLOUR = (0.35, 0.75, 1.0, 1.0)  # not that of what is flagged, and told from it by the colour-blind
+MARGIN = 1  # voxels, so that a box does not hide the rim of what it holds
+NUMBERS = 65_535
+
+
+def box_stack(found: list[Finding], grid: Grid) -> np.ndarray:
+    """uint16 (R, A, S) on the view's voxels: in each finding's box its number, the weightiest on top.
+
+    The view's axes are the scan's, so that the boxes of an aligned grid, which may be turned, are upright, too.
+    """
+    stack = np.zeros(grid.view.shape, np.uint16)
+    if not found:
+        return stack
+    indices = [f.piece.indices for f in found]
+    starts = np.cumsum([0, *(len(i) for i in indices[:-1])])
+    to_view = np.linalg.inv(grid.view.to_mm) @ grid.placement
+    at = grid.axes_index(np.concatenate(indices)) @ to_view[:3, :3].T + to_view[:3, 3]
+    low = np.floor(np.minimum.reduceat(at, starts) + 0.5).astype(int) - MARGIN
+    high = np.ceil(np.maximum.reduceat(at, starts) - 0.5).astype(int) + MARGIN + 1
+    for finding, a, b in reversed(list(zip(found, np.maximum(low, 0), np.maximum(high, 0), strict=True))):
+        stack[tuple(map(slice, a, b))] = 1 + (finding.number - 1) % NUMBERS
+    return stack
+
+
+class Boxes:
+    """Keeps the layer in line with the findings while it is wanted."""
+
+    def __init__(self, viewer: Viewer, session: Session) -> None:
+        self.viewer, self.session = viewer, session
+        self.on = False
+        self._layer: Labels | None = None
+        self._drawn: tuple = (None, None)  # explorer and findings
+        session.review.changed.connect(self.refresh)
+        session.opened.connect(self.refresh)
+
+    @property
+    def layer(self) -> Labels | None:
+        """The boxes, while they are seen."""
+        there = self._layer is not None and self._layer in self.viewer.layers
+        return self._layer if there and self.on else None
+
+    def show(self, on: bool) -> None:
+        """Show or hide the boxes; they need the findings, whether or not these are listed."""
+        self.on = self.session.boxed = on
+        if on:
+            self.session.list_findings()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring the layer up to date."""
+        explorer, found = self.session.explorer, self.session.review.found
+        layer = self._layer if self._layer is not None and self._layer in self.viewer.layers else None
+        if layer is not None and (explorer is None or explorer is not self._drawn[0]):  # of another scan
+            self.viewer.layers.remove(layer)
+            layer = self._layer = None
+        if explorer is None or explorer.grid.kind != "head" or not (self.on or layer is not None):
+            return
+        if layer is None:
+            layer, self._drawn = self._add(explorer.grid), (explorer, None)
+        if self.on and self._drawn[1] is not found:
+            np.copyto(layer.data, frame.to_canvas(box_stack(found, explorer.grid)))
+            layer.refresh(extent=False)
+            self._drawn = explorer, found
+        layer.visible = self.on
+
+    def _add(self, grid: Grid) -> Labels:
+        chosen = self.viewer.layers.selection.active
+        assert self.session.explorer is not None
+        known = {"napari_vqad": self.session.explorer.volume, "napari_vqad_grid": grid}
+        self._layer = layer = self.viewer.add_labels(
+            frame.to_canvas(np.zeros(grid.view.shape, np.uint16)),
+            name=NAME,
+            colormap=DirectLabelColormap(color_dict={None: COLOUR, 0: (0, 0, 0, 0)}),
+            metadata=known,
+            **frame.placed_on(grid),
+        )
+        layer.contour = 1
+        self.viewer.layers.selection.active = chosen  # keys and window go to the scan, as before
+        return layer

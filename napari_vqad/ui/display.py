@@ -1,0 +1,200 @@
+"""The display of a reading room: conventions, window, flicker, planes, read-out; a row of buttons in the dock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from napari.layers import Image, Layer
+from napari.viewer import Viewer
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
+from superqt.utils import qthrottled
+
+from napari_vqad.readout import place, read_out
+from napari_vqad.ui import frame, keys
+from napari_vqad.ui.boxes import Boxes
+from napari_vqad.ui.closing import Closing
+from napari_vqad.ui.convention import Convention
+from napari_vqad.ui.crosshair import CrossHair
+from napari_vqad.ui.drawer import Drawer
+from napari_vqad.ui.flicker import Flicker
+from napari_vqad.ui.letters import Letters
+from napari_vqad.ui.planes import Planes
+from napari_vqad.ui.session import Session
+from napari_vqad.ui.window import PRESETS, Windowing
+from napari_vqad.volume import Volume
+
+SIDES = (
+    "Radiological: the patient's right is on the left of the picture; pressed, neurological: it is on the right "
+    f"({keys.TURN})."
+)
+LOOKS = 80  # ms between two read-outs at most
+
+
+class Display(QWidget):
+    """Owns what shows the picture as a reading room expects it; nothing of it is computed anew by the explorer."""
+
+    wanted = Signal(str)  # a view that the dock should show
+
+    def __init__(self, viewer: Viewer, session: Session) -> None:
+        super().__init__()
+        self.viewer, self.session = viewer, session
+        self._had_head = False
+        self.convention = Convention(viewer, lambda: self.head() is not None)
+        self.letters = Letters(viewer, self.head)
+        self.windowing = Windowing(viewer, session.board, self.letters.say)
+        self.flickering = Flicker(session.board, self)
+        self.boxes = Boxes(viewer, session)
+        self.planes = Planes(viewer, self.convention, self.head, self.shown)
+
+        self.sides = _button("Radiological", SIDES)
+        self.sides.setCheckable(True)
+        self.window_menu = _button("Window ▾", "What is black and what is white, for scan and restorations alike; or ")
+        self.window_menu.setToolTip(self.window_menu.toolTip() + f"{keys.WINDOW_DRAG} on the picture.")
+        self.flicker = _button("Flicker", f"Show scan and restoration in turn, twice a second ({keys.FLICKER}).")
+        self.flicker.setCheckable(True)
+        self.other = _button("Planes", f"Show the other two planes with a common cross-hair ({keys.PLANES}).")
+        self.other.setCheckable(True)
+        self.box = _button(
+            "Boxes", f"Draw a box about every finding; the view Flagged has their outlines ({keys.BOXES})."
+        )
+        self.box.setCheckable(True)
+        self.help = _button("Keys", f"All keys ({keys.HELP}).")
+        self.words = QLabel("")
+        self.words.setToolTip("What there is under the mouse: NLL, pixel score, and the place in the scanner's mm.")
+        self.words.setStyleSheet("font-size: 11px;")
+        self.words.setWordWrap(True)
+        self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.words.setMinimumHeight(2 * self.words.fontMetrics().lineSpacing())
+
+        menu = QMenu(self.window_menu)
+        for name, (key, (low, high), use) in PRESETS.items():
+            action = menu.addAction(f"{name} ({key}): {low:+g} to {high:+g} SD, {use}")
+            action.triggered.connect(lambda _on, name=name: self.windowing.preset(name))
+        self.window_menu.setMenu(menu)
+        self.window_menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        row = QHBoxLayout()
+        row.setSpacing(2)
+        for button in (self.sides, self.window_menu, self.flicker, self.other, self.box, self.help):
+            row.addWidget(button, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addLayout(row)
+        column.addWidget(self.words)
+        self.crosshair = CrossHair(viewer, self.head)
+        self.other.toggled.connect(self.crosshair.show)
+        self.drawer = Drawer(viewer, self.other, self.planes, "Planes")
+        self._listen()
+
+    def _listen(self) -> None:
+        viewer, look = self.viewer, qthrottled(self.look, timeout=LOOKS)
+        self.sides.toggled.connect(self._on_sides)
+        self.flicker.toggled.connect(self._on_flicker)
+        self.box.toggled.connect(self.boxes.show)
+        self.help.clicked.connect(lambda: keys.show_sheet(self))
+        self.flickering.stopped.connect(lambda: self.flicker.setChecked(False))
+        Closing(self).gone.connect(lambda _closed: self.flickering.stop())
+        viewer.cursor.events.position.connect(lambda: look())
+        viewer.dims.events.point.connect(lambda: look())
+        viewer.layers.events.inserted.connect(self.refresh)
+        viewer.layers.events.removed.connect(self.refresh)
+        self.session.opened.connect(self.refresh)
+        buttons = {keys.TURN: self.sides, keys.FLICKER: self.flicker, keys.PLANES: self.other, keys.BOXES: self.box}
+        for key, button in buttons.items():
+            keys.bind(viewer, key, _pressed(button))
+        for name, (key, _window, _use) in PRESETS.items():
+            keys.bind(viewer, key, _call(self.windowing.preset, name))
+        keys.bind(viewer, keys.HELP, self.help.click)
+        self.refresh()
+
+    # ---- what is shown ---------------------------------------------------------------------------------------------
+
+    def head(self) -> Volume | None:
+        """The head on the canvas: the one that is explored, or else the newest one open."""
+        explorer = self.session.explorer
+        if explorer is not None and explorer.volume is not None and self.session.board.scan is not None:
+            return explorer.volume if explorer.volume.kind == "head" else None
+        for layer in reversed(self.viewer.layers):
+            volume = layer.metadata.get("napari_vqad")
+            if isinstance(layer, Image) and isinstance(volume, Volume):
+                return volume if volume.kind == "head" else None
+        return None
+
+    def shown(self) -> Iterator[Layer]:
+        """The layers for the other planes, from the lowest up: the scan and the visible map."""
+        board, volume = self.session.board, self.head()
+        if board.scan is not None:
+            yield board.scan
+        else:
+            yield from (layer for layer in self.viewer.layers if layer.metadata.get("napari_vqad") is volume)
+        yield from (layer for layer in board.layers.values() if layer.visible)
+        if self.boxes.layer is not None:
+            yield self.boxes.layer
+
+    def refresh(self) -> None:
+        """Another scan may be there: conventions, letters and scale bar as it needs them."""
+        head = self.head() is not None
+        self.sides.setEnabled(head)
+        for button in (self.other, self.box):
+            button.setEnabled(head)
+            if not head:
+                button.setChecked(False)
+        bar = self.viewer.canvas.overlays["scale_bar"]
+        if head != self._had_head:
+            bar.visible = self._had_head = head
+        self.convention.apply()
+        self.letters.refresh()
+        self.planes.refresh()
+
+    def look(self) -> None:
+        """Say what there is under the mouse."""
+        explorer, volume = self.session.explorer, self.head()
+        point = self._under_mouse()
+        if explorer is not None and explorer.volume is not None and self.session.board.scan is not None:
+            words = read_out(explorer, frame.frame_mm(explorer.volume.kind, point))
+            self.words.setText("\n".join(words.rsplit("; ", 1)))  # the place on a line of its own
+        else:
+            self.words.setText("" if volume is None else place(volume, frame.frame_mm("head", point)))
+
+    def _under_mouse(self) -> tuple[float, ...]:
+        """The mouse's place on the slice in view: the cursor's own is still on the slice where it last moved."""
+        dims, cursor = self.viewer.dims, self.viewer.cursor.position
+        return tuple(cursor[d] if d in dims.displayed and d < len(cursor) else p for d, p in enumerate(dims.point))
+
+    # ---- what the person does --------------------------------------------------------------------------------------
+
+    def _on_sides(self, neurological: bool) -> None:
+        self.sides.setText("Neurological" if neurological else "Radiological")
+        self.convention.set(neurological)
+        self.planes.refresh()
+
+    def _on_flicker(self, on: bool) -> None:
+        if not on:
+            self.flickering.stop()
+        elif self.session.explorer is None:
+            self.flicker.setChecked(False)
+        else:
+            if self.session.board.view != "Restoration":
+                self.wanted.emit("Restoration")
+            self.flickering.start()
+
+
+def _button(text: str, tip: str) -> QToolButton:
+    button = QToolButton()
+    button.setText(text)
+    button.setToolTip(tip)
+    button.setStyleSheet(
+        "QToolButton { padding: 3px 1px; } QToolButton:checked { background: #2f6f9f; color: white; }"
+        "QToolButton::menu-indicator { image: none; }"
+    )
+    return button
+
+
+def _pressed(button: QToolButton) -> Callable[[], None]:
+    """As a click: nothing where the button is off."""
+    return lambda: button.click()
+
+
+def _call(act: Callable[[str], None], name: str) -> Callable[[], None]:
+    return lambda: act(name)

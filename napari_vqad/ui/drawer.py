@@ -1,0 +1,31 @@
+"""A widget that a button takes out below the canvas, and that it or napari's own cross puts away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.viewer import Viewer
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QToolButton, QWidget
+
+
+class Drawer(QObject):
+    """Shows a widget while its button is down."""
+
+    def __init__(self, viewer: Viewer, button: QToolButton, widget: QWidget, name: str) -> None:
+        super().__init__(button)
+        self.viewer, self.button, self.widget, self.name = viewer, button, widget, name
+        self._dock: Any = None
+        button.toggled.connect(self.show)
+
+    def show(self, on: bool) -> None:
+        """Take it out, or put it away."""
+        if on and self._dock is None:
+            self._dock = self.viewer.window.add_dock_widget(self.widget, name=self.name, area="bottom")
+            self._dock.destroyed.connect(self._on_gone)  # napari's cross does not hide a dock but ends it
+        if self._dock is not None:
+            self._dock.setVisible(on)
+
+    def _on_gone(self) -> None:
+        self._dock = None
+        self.button.setChecked(False)

@@ -1,0 +1,103 @@
+"""Which side of the patient each edge of the picture is: letters on the canvas, and the convention in words.
+
+World axes are −(S, A, R), as in `frame`; the letters are of the scan's own axes, so that they are right for oblique
+scans, too: "R" is to the patient's right, "RA" to the right and, by more than about fifteen degrees, to the front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.components.overlays import TextOverlay
+
+from napari_vqad.volume import Volume
+
+PLANES = ("axial", "coronal", "sagittal")  # by the world axis that they are stacked along
+ASIDE = 0.25  # of a direction's length; as much to the side as this gets a letter of its own
+PLACES = {"left": "middle_left", "right": "middle_right", "top": "top_center", "bottom": "bottom_center"}
+WORDS = "top_left"
+
+
+class Edges(NamedTuple):
+    """The letters at the edges of a picture."""
+
+    left: str
+    right: str
+    top: str
+    bottom: str
+
+
+def letters(direction: Iterable[float]) -> str:
+    """A direction in scanner (R, A, S) as letters, the nearest axis first: (0.9, 0.4, 0) is "RA"."""
+    d = np.asarray(list(direction), float)
+    d = d / np.linalg.norm(d)
+    order = np.argsort(-np.abs(d), kind="stable")
+    return "".join(("RL", "AP", "SI")[i][int(d[i] < 0)] for n, i in enumerate(order) if not n or abs(d[i]) > ASIDE)
+
+
+def edges(affine: np.ndarray, rows: int, columns: int, orientation: tuple[str, str]) -> Edges:
+    """The letters of a picture of a scan whose canonical voxels have this affine.
+
+    Args:
+        rows, columns: the world axes (0 to 2) that run down and across the picture.
+        orientation: where each of these grows to, "down" or "up" and "right" or "left", as napari's camera has it.
+    """
+    # The world grows against the canonical axes, so what grows to the right has the axis' own direction on the left.
+    up = affine[:3, 2 - rows] * (1 if orientation[0] == "down" else -1)
+    left = affine[:3, 2 - columns] * (1 if orientation[1] == "right" else -1)
+    return Edges(letters(left), letters(-left), letters(up), letters(-up))
+
+
+def in_words(plane: str, at: Edges) -> str:
+    """The plane and its convention: "Axial, radiological", the patient's right being on the left."""
+    known = {at.left[0]: "radiological", at.right[0]: "neurological"}.get("R")
+    return f"{plane.capitalize()}, {known}" if known else plane.capitalize()
+
+
+class Letters:
+    """Keeps the letters on the canvas right as planes, camera and scan change; nothing in 3D, or without a head."""
+
+    def __init__(self, viewer: ViewerModel, head: Callable[[], Volume | None]) -> None:
+        self.viewer, self.head = viewer, head
+        self.note = ""  # said instead of the convention, while there is something to say
+        for name, place in {**PLACES, "words": WORDS}.items():
+            big = name != "words"
+            overlay = TextOverlay(text="", position=place, font_size=14 if big else 9, gridded=big)
+            viewer.canvas.overlays[f"vqad_{name}"] = overlay
+        viewer.dims.events.order.connect(self.refresh)
+        viewer.dims.events.ndisplay.connect(self.refresh)
+        viewer.scene.camera.events.orientation.connect(self.refresh)
+        self.refresh()
+
+    def at(self) -> Edges | None:
+        """The letters of the picture in view; None where there are none to show."""
+        volume, dims = self.head(), self.viewer.dims
+        if volume is None or dims.ndisplay != 2 or dims.ndim < 3:
+            return None
+        rows, columns = (d - (dims.ndim - 3) for d in dims.displayed)
+        if rows < 0 or columns < 0:  # another layer's further axis is shown
+            return None
+        down, across = (str(o) for o in self.viewer.scene.camera.orientation2d)
+        return edges(volume.affine, rows, columns, (down, across))
+
+    def say(self, note: str) -> None:
+        """Show a note where the convention stands; an empty one shows the convention again."""
+        self.note = note
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Write them anew."""
+        at = self.at()
+        if at is None:
+            shown = dict.fromkeys((*PLACES, "words"), "")
+        else:
+            dims = self.viewer.dims
+            stacked = 3 - sum(d - (dims.ndim - 3) for d in dims.displayed)
+            shown = {**at._asdict(), "words": self.note or in_words(PLANES[stacked], at)}
+        for name, text in shown.items():
+            overlay = self.viewer.canvas.overlays[f"vqad_{name}"]
+            overlay.text = text
+            overlay.visible = bool(text)

@@ -1,0 +1,62 @@
+"""A slice of a layer as a picture, and where in the world it lies; any plane, true in mm."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from napari.layers import Image, Labels
+from qtpy.QtCore import QRectF
+from qtpy.QtGui import QImage
+
+
+class Cut(NamedTuple):
+    """A picture whose pixels grow with the world's axes, and its world rectangle: across and down, mm."""
+
+    image: QImage
+    world: QRectF
+
+
+def cut(layer: Image | Labels, axis: int, at: float) -> Cut | None:
+    """The slice of a 3D layer with a diagonal affine across a world axis, as the canvas colours it.
+
+    None where the layer does not reach. Labels are drawn as outlines, as those of an analysis are on the canvas.
+    """
+    scale, first, data = np.asarray(layer.scale)[-3:], np.asarray(layer.translate)[-3:], np.asarray(layer.data)
+    index = round(float((at - first[axis]) / scale[axis]))
+    if data.ndim != 3 or not 0 <= index < data.shape[axis]:
+        return None
+    rows, columns = (a for a in range(3) if a != axis)
+    plane = data[tuple(index if a == axis else slice(None) for a in range(3))]  # a view: `take` would copy all of it
+    low = [first[a] + min(0.0, scale[a] * (data.shape[a] - 1)) - abs(scale[a]) / 2 for a in (rows, columns)]
+    size = [abs(scale[a]) * data.shape[a] for a in (rows, columns)]
+    plane = plane[:: 1 if scale[rows] > 0 else -1, :: 1 if scale[columns] > 0 else -1]
+    world = QRectF(low[1], low[0], size[1], size[0])
+    return Cut(_outlined(plane, layer) if isinstance(layer, Labels) else _coloured(plane, layer), world)
+
+
+def _coloured(plane: np.ndarray, layer: Image) -> QImage:
+    low, high = layer.contrast_limits
+    level = np.clip((plane - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
+    table = layer.colormap.map(np.linspace(0, 1, 256))
+    return _image((255 * np.asarray(table)).astype(np.uint8)[level], layer.opacity)
+
+
+def _outlined(plane: np.ndarray, layer: Labels) -> QImage:
+    around = np.pad(plane, 1)
+    beside = (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
+    rim = (plane > 0) & np.any([n != plane for n in beside], axis=0)
+    pixels = np.zeros((*plane.shape, 4), np.uint8)
+    if rim.any():
+        colour = layer.get_color(int(plane.max()))
+        pixels[rim] = (255 * np.asarray(colour)).astype(np.uint8)
+    return _image(pixels, layer.opacity)
+
+
+def _image(pixels: np.ndarray, opacity: float = 1.0) -> QImage:
+    if opacity < 1:
+        pixels[..., 3] = (pixels[..., 3] * opacity).astype(np.uint8)
+    pixels = np.ascontiguousarray(pixels)
+    height, width = pixels.shape[:2]
+    # A copy: Qt keeps no reference to the array's memory.
+    return QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGBA8888).copy()
