@@ -17,6 +17,7 @@ from napari_vqad.template import Template
 from napari_vqad.train.data import Stack
 
 NORMAL = "normal"
+PER_SUBJECT = 3  # simulated cases: untouched, and twice with an anomaly
 POSITIVE_VOXELS = 10  # of the grid; fewer in a slice are the rim of a lesion, and the slice is left out
 
 
@@ -82,7 +83,7 @@ def folder_cases(
         yield Case(row["case"], row["kind"], grid, grid.from_scan(label), label, mask)
 
 
-def simulated_cases(stack: Stack, spec: GridSpec, each: int = 2, seed: int = 77) -> Iterator[Case]:
+def simulated_cases(stack: Stack, spec: GridSpec, each: int = PER_SUBJECT - 1, seed: int = 77) -> Iterator[Case]:
     """Every scan of a stack untouched, and `each` times with one anomaly; kinds take turns."""
     kinds = list(KINDS)
     for number, grid in enumerate(stack.grids(spec)):

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import time
+from itertools import islice
 from pathlib import Path
 from typing import get_args
 
@@ -15,7 +16,7 @@ from napari_vqad.bundle import Bundle, find, list_bundles, load_weights, read_co
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import models, ped2, reconstructions
-from napari_vqad.evaluate.cases import folder_cases, simulated_cases
+from napari_vqad.evaluate.cases import PER_SUBJECT, folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, write_json
 from napari_vqad.evaluate.findings import examine, table
 from napari_vqad.evaluate.pictures import Album
@@ -49,6 +50,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     grid.add_argument("--data", type=Path, required=True, help="folder of cases, as for testset")
     grid.add_argument("--validation", type=Path, required=True, help="healthy scans or packed files, as for validation")
     grid.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
+    grid.add_argument("--subjects", type=int, metavar="N", help="of the validation part the first N alone")
+    grid.add_argument("--keep", type=Path, help="folder for what is measured of each case, to go on from when stopped")
     grid.set_defaults(func=run_grid)
     again = kinds.add_parser("reconstructions", help="how close and how sharp tokenizers are on held-out healthy scans")
     again.add_argument("bundles", nargs="+", help="names or folders")
@@ -138,10 +141,10 @@ def run_grid(args: argparse.Namespace) -> int:
         # Heads are aligned once for all models of a template.
         if before is None or not same_grid(before.folder, bundle.folder):
             stack = load_stack(args.validation, "validation", spec, bundle.template)
-            tuning = list(simulated_cases(stack, spec))
+            tuning = list(islice(simulated_cases(stack, spec), PER_SUBJECT * args.subjects if args.subjects else None))
             cases = list(folder_cases(args.data, spec, bundle.template))
         before = bundle
-        lines += models.lines_of(bundle, tuning, cases, settings, tuple(args.methods), _say)
+        lines += models.lines_of(bundle, tuning, cases, settings, tuple(args.methods), _say, keep=args.keep)
         if args.json:  # after each, for who stops it
             args.json.write_text(json.dumps(models.as_json(lines), indent=1) + "\n", encoding="utf-8")
     print(f"\n{models.table(lines)}\n\n{models.threshold_table(lines)}")

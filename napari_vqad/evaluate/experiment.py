@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.evaluate.cases import NORMAL, Case
+from napari_vqad.evaluate.kept import Measured, Shelf
 from napari_vqad.evaluate.metrics import Ranking, rank
 from napari_vqad.evaluate.ways import Way
 from napari_vqad.explorer import Explorer
@@ -77,29 +79,47 @@ def collect(
     pca: PCA | None = None,
     report: Callable[[str], None] = print,
     look: Callable[[Case, Explorer], None] | None = None,
+    shelf: Shelf = Shelf(),  # noqa: B008  # frozen
 ) -> Collected:
-    """Score all cases; see `Row` for what is counted. `look` is shown each case after each way of restoring it."""
+    """Score all cases; see `Row` for what is counted.
+
+    `look` is shown each case after each way of restoring it. What lies on `shelf` is not measured again.
+    """
     explorer, found = Explorer(bundle, settings), Collected()
     for case in cases:
         if case.kind not in found.kinds:
             found.kinds.append(case.kind)
-        explorer.take(case.grid)
+        if not all(shelf.has(case.name, way.name) for way in ways):
+            explorer.take(case.grid)
         found.n_slices += int(case.grid.mask.any((1, 2)).sum())
         clear, positive = case.of_slices()
         truth = case.truth[case.counted]
         for way in ways:
-            before = explorer.seconds.get("restoration", 0.0)
-            score, slice_score = way.score(explorer, settings, pca)
-            restoring = explorer.seconds.get("restoration", 0.0) - before
-            took = explorer.seconds.get("nll", 0.0) + restoring
-            found.seconds[way.name] = found.seconds.get(way.name, 0.0) + took
+            one = shelf.measured(case.name, way.name, partial(_measure, explorer, case, way, settings, pca, look))
+            found.seconds[way.name] = found.seconds.get(way.name, 0.0) + one.seconds
             key = (way.name, case.kind)
-            found.voxels.setdefault(key, []).append((case.on_truth(score), truth))
-            found.slices.setdefault(key, []).append((slice_score[clear], positive[clear]))
-            if look and way.of == "pixel":
-                look(case, explorer)
+            found.voxels.setdefault(key, []).append((one.voxels, truth))
+            found.slices.setdefault(key, []).append((one.slices, positive[clear]))
         report(f"{case.name} ({case.kind})")
     return found
+
+
+def _measure(
+    explorer: Explorer,
+    case: Case,
+    way: Way,
+    settings: Settings,
+    pca: PCA | None,
+    look: Callable[[Case, Explorer], None] | None,
+) -> Measured:
+    """The case that the explorer holds by one way."""
+    before = explorer.seconds.get("restoration", 0.0)
+    score, slice_score = way.score(explorer, settings, pca)
+    seconds = explorer.seconds.get("nll", 0.0) + explorer.seconds.get("restoration", 0.0) - before
+    if look and way.of == "pixel":
+        look(case, explorer)
+    clear, _ = case.of_slices()
+    return Measured(case.on_truth(score), slice_score[clear], seconds)
 
 
 def overall_table(rows: list[Row]) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.evaluate.cases import Case
 from napari_vqad.evaluate.experiment import Collected, collect
+from napari_vqad.evaluate.kept import Shelf
 from napari_vqad.evaluate.metrics import AtThreshold, Ranking, at_best, at_threshold, rank
 from napari_vqad.evaluate.ways import SAMPLE, Over, of_methods
 from napari_vqad.settings import Settings
@@ -53,15 +55,17 @@ def lines_of(
     methods: tuple[str, ...] = (),
     report: Callable[[str], None] = print,
     over: Over = "max",
+    keep: Path | None = None,
 ) -> list[Line]:
     """A line for sample-wise and for each method that the bundle knows (of `methods` alone, where given).
 
-    `over` makes a slice's score of its pixel scores, as in `Way`.
+    `over` makes a slice's score of its pixel scores, as in `Way`. In the folder `keep` lies what was measured before.
     """
     known = [m for m in (SAMPLE, *bundle.methods) if not methods or m in methods]
     settings = settings.model_copy(update={"method": bundle.methods[0]})
     ways = of_methods(tuple(known), False, over)
-    tuned, found = (collect(bundle, cases, settings, ways, None, report) for cases in (validation, test))
+    shelf = Shelf.of(keep, bundle, settings, over)
+    tuned, found = (collect(bundle, cases, settings, ways, None, report, shelf=shelf) for cases in (validation, test))
     return [_line(bundle, way.name, tuned, found) for way in ways]
 
 

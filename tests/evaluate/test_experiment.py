@@ -9,7 +9,9 @@ from napari_vqad.cli import main
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table
+from napari_vqad.evaluate.kept import Shelf
 from napari_vqad.evaluate.ways import METHODS, of_methods
+from napari_vqad.explorer import Explorer
 from napari_vqad.settings import Settings
 from napari_vqad.train.data import Stack
 
@@ -51,6 +53,33 @@ def test_simulated_cases_take_turns(tiny_bundle, head):
     assert [r.kind for r in rows] == ["all", "level", "offset", "ring", "texture"]
     assert overall_table(rows).count("\n") == 2
     assert "| light |" in kind_table(rows)
+
+
+def test_what_was_measured_before_is_not_measured_again(tiny_bundle, head, tmp_path, monkeypatch):
+    from napari_vqad.grid import to_grid
+
+    bundle, settings, ways = (
+        Bundle.load(tiny_bundle, "cpu"),
+        Settings(n_restorations=1),
+        of_methods(("sample-wise", "light"), False),
+    )
+    spec = bundle.config.grid
+    cases = list(simulated_cases(Stack.of([to_grid(*head, spec)], spec), spec))
+    shelf = Shelf.of(tmp_path, bundle, settings)
+    first = collect(bundle, cases[:2], settings, ways[:1], None, lambda _: None, shelf=shelf)
+    whole = collect(bundle, cases, settings, ways, None, lambda _: None, shelf=shelf)
+    assert whole.rows(ways) == collect(bundle, cases, settings, ways, None, lambda _: None).rows(ways)
+    assert whole.seconds[ways[0].name] > first.seconds[ways[0].name]
+
+    def refuse(*_):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(Explorer, "take", refuse)
+    again = collect(bundle, cases, settings, ways, None, lambda _: None, shelf=shelf)
+    assert again.rows(ways) == whole.rows(ways)
+    assert again.seconds == whole.seconds
+    other = Shelf.of(tmp_path, bundle, Settings(n_restorations=2))
+    assert not any(other.has(case.name, ways[0].name) for case in cases)
 
 
 def test_a_folder_without_cases(tmp_path, tiny_bundle):

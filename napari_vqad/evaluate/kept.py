@@ -1,0 +1,67 @@
+"""What was measured of a case stays in a folder, so that an evaluation of hours goes on where it was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vqad.bundle import Bundle
+from napari_vqad.io.whole import whole
+from napari_vqad.settings import Settings
+
+
+class Measured(NamedTuple):
+    """One case by one way: scores of the counted voxels and of the clear slices, seconds in the networks."""
+
+    voxels: NDArray
+    slices: NDArray
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A folder for one bundle with one set of settings; nothing is kept where there is none.
+
+    Attributes:
+        folder: made when something is kept.
+    """
+
+    folder: Path | None = None
+
+    @classmethod
+    def of(cls, folder: Path | None, bundle: Bundle, settings: Settings, over: str = "max") -> Shelf:
+        """That of a bundle's weights and calibration, these settings and this score of a slice (`Way.over`)."""
+        if folder is None:
+            return cls()
+        calibration = (bundle.folder / "calibration.json").read_bytes()
+        key = hashlib.sha256(
+            bundle.hash.encode() + calibration + f"{settings.model_dump_json()}{over}".encode()
+        ).hexdigest()
+        return cls(Path(folder) / f"{bundle.name}-{key[:12]}")
+
+    def has(self, case: str, way: str) -> bool:
+        """Was it measured before?"""
+        return self.folder is not None and self._file(self.folder, case, way).exists()
+
+    def measured(self, case: str, way: str, measure: Callable[[], Measured]) -> Measured:
+        """As it was kept, or else measured now."""
+        if self.folder is None:
+            return measure()
+        file = self._file(self.folder, case, way)
+        if file.exists():
+            with np.load(file) as known:
+                return Measured(known["voxels"], known["slices"], float(known["seconds"]))
+        found = measure()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with whole(file) as fresh:
+            np.savez(fresh, voxels=found.voxels, slices=found.slices, seconds=found.seconds)
+        return found
+
+    def _file(self, folder: Path, case: str, way: str) -> Path:
+        return folder / f"{case} {way}.npz"
