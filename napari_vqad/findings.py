@@ -28,6 +28,7 @@ class Finding:
         centre: scanner mm to the patient's Right, Anterior and Superior, of the voxel of the piece that is nearest to
             its centroid; so it lies within, whatever the shape.
         slices: first and last slice of the model's grid.
+        reach: scanner mm (S) of its lowest and its highest voxel.
         ml: volume.
         peak, mean: pixel score, in the unit of its map.
         nll: highest NLL within it as the map shows it, nats.
@@ -39,6 +40,7 @@ class Finding:
     side: Side
     centre: tuple[float, float, float]
     slices: tuple[int, int]
+    reach: tuple[float, float]
     ml: float
     peak: float
     mean: float
@@ -50,6 +52,12 @@ class Finding:
     def where(self) -> str:
         """The centre in words: "R 32 A 10 S 55 mm"."""
         return in_words(self.centre)
+
+    @property
+    def extent(self) -> str:
+        """How low and how high it reaches, in words: "I 4 to S 12 mm"."""
+        low, high = (f"{'SI'[mm < 0]} {abs(mm):.0f}" for mm in self.reach)
+        return f"{low} to {high} mm"
 
 
 def findings(explorer: Explorer) -> list[Finding]:
@@ -105,6 +113,7 @@ class _Patient:
     def finding(self, number: int, piece: Piece) -> Finding:
         indices, slices = piece.indices, piece.box[0]
         r, a, s = (float(v) for v in self.to_mm(piece.middle))
+        height = self.to_mm(indices)[:, 2]
         right = self.to_right(indices)
         side: Side = "midline" if abs(right.mean()) < MIDLINE else "right" if right.mean() > 0 else "left"
         if right.min() < -MIDLINE and right.max() > MIDLINE:
@@ -115,6 +124,7 @@ class _Patient:
             side,
             (r, a, s),
             (slices.start, slices.stop - 1),
+            (float(height.min()), float(height.max())),
             piece.voxels * self.voxel_ml,
             piece.peak,
             piece.mean,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_vqad.explorer import Explorer
-from napari_vqad.findings import Finding, findings, scanner_mm
+from napari_vqad.findings import Finding, findings
 from napari_vqad.io.whole import whole
 from napari_vqad.review import Review, Verdict
 from napari_vqad.settings import Settings
@@ -135,19 +135,16 @@ def _summary(explorer: Explorer, found: list[Finding], review: Review) -> str:
 def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
     if not found:
         return "<p>Nothing is flagged.</p>"
-    unit, limit, volume = score_unit(explorer), explorer.thresholds().flag_voxels, explorer.volume
-    assert volume is not None
+    unit, limit = score_unit(explorer), explorer.thresholds().flag_voxels
     heads = ("No.", "Side", "Centre", "Slices", "Reach", "mL", "Peak", "Mean", "NLL, nats", "Verdict", "Note")
     numbers = {"No.", "mL", "Peak", "Mean", "NLL, nats"}  # one below the other
     head = "".join(f'<th scope="col"{_n(h in numbers)}>{h}</th>' for h in heads)
     rows = []
     for f in found[:ROWS]:
         word = review.word(f)
-        height = scanner_mm(volume, explorer.grid, f.piece.indices)[:, 2]
-        reach = " to ".join(f"{'SI'[mm < 0]} {abs(mm):.0f}" for mm in (float(height.min()), float(height.max())))
         place = f"{f.slices[0]} to {f.slices[1]}"
         sizes = (f"{f.ml:.2f}", f"{f.peak:.1f}", f"{f.mean:.1f}", f"{f.nll:.1f}")
-        cells = (f.number, f.side, f.where, place, f"{reach} mm", *sizes)
+        cells = (f.number, f.side, f.where, place, f.extent, *sizes)
         row = "".join(f"<td{_n(h in numbers)}>{escape(str(c))}</td>" for h, c in zip(heads, cells, strict=False))
         row += f'<td class="verdict">{TICKS[word.verdict]}</td><td>{escape(word.note)}</td>'
         rows.append(f'<tr class="{word.verdict}">{row}</tr>')

@@ -13,7 +13,9 @@ def made(score, threshold):
     found = []
     for number, piece in enumerate(find(score, threshold, least=1), start=1):
         x, y, z = (int(v) for v in piece.indices[score[piece.box][piece.inside].argmax()])
-        found.append(Finding(number, "left", (0, 0, 0), (0, 0), 1.0, piece.peak, piece.mean, 1.0, piece, (x, y, z)))
+        found.append(
+            Finding(number, "left", (0, 0, 0), (0, 0), (0.0, 0.0), 1.0, piece.peak, piece.mean, 1.0, piece, (x, y, z))
+        )
     return found
 
 

@@ -44,6 +44,7 @@ COLUMNS: tuple[tuple[str, Callable[[Finding, Word], Any], str, str], ...] = (
         "{}",
         "Scanner coordinates of its middle, mm. Sorted from foot to head.",
     ),
+    ("Reach", lambda f, w: f.extent, "{}", "How low and how high it reaches, scanner mm. Sorted from the lowest."),
     ("mL", lambda f, w: f.ml, "{:.2f}", "Volume."),
     ("Peak", lambda f, w: f.peak, "{:.1f}", "Highest pixel score."),
     ("Mean", lambda f, w: f.mean, "{:.1f}", "Mean pixel score."),
@@ -56,7 +57,8 @@ COLUMNS: tuple[tuple[str, Callable[[Finding, Word], Any], str, str], ...] = (
     ),
     ("Note", lambda f, w: w.note, "{}", "Yours: double-click to write."),
 )
-NOTE, CENTRE = len(COLUMNS) - 1, 2
+NOTE = len(COLUMNS) - 1
+HEIGHT = {2: lambda f: f.centre[2], 3: lambda f: f.reach[0]}  # columns of words that are sorted by mm
 SORTED_BY = Qt.ItemDataRole.UserRole
 
 
@@ -89,8 +91,8 @@ class Table(QAbstractTableModel):
         _, value, form, _ = COLUMNS[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
             return form.format(value(finding, word))
-        if role == SORTED_BY and index.column() == CENTRE:
-            return finding.centre[2]
+        if role == SORTED_BY and index.column() in HEIGHT:
+            return HEIGHT[index.column()](finding)
         if role in (SORTED_BY, Qt.ItemDataRole.EditRole):
             return value(finding, word)
         if role == Qt.ItemDataRole.ForegroundRole:
@@ -154,7 +156,7 @@ class Worklist(QWidget):
         header = self.view.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setStretchLastSection(True)
-        for place, width in enumerate((44, 70, 150, 56, 56, 56, 112, 80)):
+        for place, width in enumerate((44, 70, 140, 124, 56, 56, 56, 112, 80)):
             self.view.setColumnWidth(place, width)
         self.words = QLabel("")
         self.words.setWordWrap(True)
