@@ -1,0 +1,116 @@
+"""The patient's right stays right: from a NIfTI in any of the 48 orders, or oblique, to viewer, table, files and study.
+
+Of DICOM, in and out, tests/io/test_dicom.py and tests/io/test_dicom_out.py say the same.
+"""
+
+import csv
+import io
+from itertools import permutations, product
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_vqad.bundle import Bundle
+from napari_vqad.explorer import Explorer
+from napari_vqad.findings import findings
+from napari_vqad.io.nifti import read_scan, write_map
+from napari_vqad.report import report_html
+from napari_vqad.review import Review
+from napari_vqad.scoring import Result
+from napari_vqad.settings import Settings
+from napari_vqad.study import open_study, save_study
+from napari_vqad.tables import as_csv
+
+ORDERS = [(order, signs, 0.0) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
+OBLIQUE = [((2, 0, 1), (-1, 1, -1), 12.0)]
+PLACE = np.array([18.0, -10.0, 8.0])  # mm to the right, to the front, up
+SHAPE, SPACING = np.array((20, 24, 18)), 4.0
+SETTINGS = Settings(method="regenerative", pooling="none", score="plain", least_ml=0.0)
+
+
+def write_scan(path, order, signs, tilt):
+    """A head about the scanner's middle with a bright block at `PLACE`; the file's axes in this order, these signs."""
+    step = np.zeros((3, 3))
+    for axis, (canonical, sign) in enumerate(zip(order, signs, strict=True)):
+        step[canonical, axis] = sign * SPACING
+    c, s = np.cos(np.radians(tilt)), np.sin(np.radians(tilt))
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ step
+    affine[:3, 3] = -affine[:3, :3] @ ((SHAPE - 1) / 2)
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in SHAPE), indexing="ij"), -1)
+    mm = index @ affine[:3, :3].T + affine[:3, 3]
+    brain = ((mm / [34, 40, 30]) ** 2).sum(-1) < 1
+    block = (np.abs(mm - PLACE) < 6.5).all(-1)
+    nib.save(nib.Nifti1Image(np.where(brain, 500 + 3 * mm[..., 0] + 4000 * block, 0).astype(np.float32), affine), path)
+
+
+@pytest.fixture
+def analysed(tiny_bundle, tmp_path, request):
+    """A file in the order asked for, analysed with the threshold where the block alone is flagged."""
+    path = tmp_path / "scan.nii.gz"
+    write_scan(path, *request.param)
+    volume = read_scan(path)
+    explorer = Explorer(Bundle.load(tiny_bundle, "cpu"), SETTINGS)
+    mask = volume.voxels > 0
+    explorer.open(volume, mask)
+    for _ in explorer.work():
+        pass
+    half = 0.6 * float(explorer.map("pixel_score").max())
+    explorer.change(SETTINGS.model_copy(update={"flag_voxels": half}))
+    return Result(explorer, volume, mask, "As given.")
+
+
+def is_there(mm):
+    return np.abs(np.asarray(mm) - PLACE).max() <= 6.0
+
+
+@pytest.mark.parametrize("analysed", ORDERS + OBLIQUE, indirect=True, ids=lambda p: "".join(map(str, p[0] + p[1])))
+def test_on_the_patients_right_everywhere(analysed, tmp_path):
+    explorer, volume = analysed.explorer, analysed.volume
+    (found,) = findings(explorer)
+    assert found.side == "right"
+    assert is_there(found.centre)
+
+    (row,) = csv.DictReader(io.StringIO(as_csv([found], Review())))
+    assert row["side"] == "right"
+    assert is_there([float(row[name]) for name in ("r_mm", "a_mm", "s_mm")])
+
+    write_map(tmp_path / "flagged.nii.gz", analysed.map("flagged"), volume)
+    written, scan = nib.load(tmp_path / "flagged.nii.gz"), nib.load(volume.path)
+    np.testing.assert_array_equal(written.affine, scan.affine)
+    at = np.argwhere(np.asarray(written.dataobj) > 0).mean(0)
+    assert is_there(written.affine[:3, :3] @ at + written.affine[:3, 3])
+    assert np.asarray(scan.dataobj)[np.asarray(written.dataobj) > 0].min() > 3000  # the block, and nothing else
+    again = read_scan(tmp_path / "flagged.nii.gz")  # round trip
+    np.testing.assert_array_equal(again.voxels > 0, analysed.map("flagged") > 0)
+
+    _on_the_left_of_the_picture(explorer)
+
+    save_study(tmp_path / "one.vqad", explorer, analysed.mask, analysed.mask_note)
+    study = open_study(tmp_path / "one.vqad", bundle=explorer.bundle)
+    (same,) = findings(study.explorer)
+    assert (same.side, same.centre) == (found.side, found.centre)
+
+
+def _on_the_left_of_the_picture(explorer):
+    """As napari's layer places it: the world is −(S, A, R), and the camera's default has small x on the left."""
+    from napari.layers import Image
+
+    from napari_vqad.ui import frame
+
+    grid = explorer.grid
+    layer = Image(frame.to_canvas(grid.on_view(explorer.map("flagged"), order=0)), **frame.placed_on(grid))
+    world = np.array([layer.data_to_world(i) for i in np.argwhere(np.asarray(layer.data) > 0)]).mean(0)
+    expected = frame.world_of(explorer.volume, tuple(PLACE))
+    np.testing.assert_allclose(world, expected, atol=6.0)
+    assert world[2] < -6.0
+
+
+@pytest.mark.parametrize(
+    "analysed", [ORDERS[5], ORDERS[26], *OBLIQUE], indirect=True, ids=("one", "another", "oblique")
+)
+def test_and_in_the_report(analysed):
+    html = report_html(analysed.explorer, analysed.numbers(), Review())
+    (found,) = findings(analysed.explorer)
+    assert f"right, {found.where}" in html
