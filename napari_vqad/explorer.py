@@ -335,14 +335,14 @@ class Explorer:
             return self._maps.of_slice(self._kept(), i)
 
     def slice_scores(self) -> np.ndarray:
-        """AS_sample of each slice, (n,) in nats; NaN where it is not ready."""
+        """AS_sample of each slice, (n,) in nats; NaN where it is not ready, or was not chosen."""
         scores = sample_score(torch.from_numpy(self._nll), self.thresholds().lambda_s).numpy()
-        return np.where(self._has_nll, scores, np.nan)
+        return np.where(self._has_nll & np.isin(np.arange(len(scores)), self._chosen()), scores, np.nan)
 
     @property
     def n_slices(self) -> int:
-        """How many slices hold brain; only these are analysed."""
-        return len(self._brain)
+        """How many slices are analysed: those that hold brain, within the range that is set."""
+        return len(self._chosen())
 
     def flagged_slices(self) -> np.ndarray:
         """bool (n,): AS_sample above its threshold."""

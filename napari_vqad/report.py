@@ -97,7 +97,7 @@ def report_html(explorer: Explorer, numbers: dict, review: Review, when: datetim
 </header>
 <main>
 <h2>Summary</h2>
-{_summary(explorer, found, review)}
+{_summary(explorer, found, review, [*numbers["notes"], *explorer.grid.remarks])}
 <h2>Findings</h2>
 {_findings(explorer, found, review)}
 <h2>Slices</h2>
@@ -118,17 +118,22 @@ def report_html(explorer: Explorer, numbers: dict, review: Review, when: datetim
 # ---- what was found -------------------------------------------------------------------------------------------------
 
 
-def _summary(explorer: Explorer, found: list[Finding], review: Review) -> str:
+def _summary(explorer: Explorer, found: list[Finding], review: Review, remarks: Iterable[str]) -> str:
     verdicts = [review.word(f).verdict for f in found]
     said = ", ".join(f"{verdicts.count(v)} {v}" for v in ORDER)
+    kept = sum(f.ml for f, verdict in zip(found, verdicts, strict=True) if verdict != "rejected")
     lines = [
         f"{int(explorer.flagged_slices().sum())} of {explorer.n_slices} slices are flagged; "
         f"the volume score is {explorer.volume_score():.0f} nats.",
-        f"{len(found)} {'finding' if len(found) == 1 else 'findings'}, {sum(f.ml for f in found):.1f} mL in all"
+        f"{len(found)} {'finding' if len(found) == 1 else 'findings'}, {kept:.1f} mL in all"
+        + (" that are not rejected" if "rejected" in verdicts else "")
         + (f": {said}." if found else "."),
     ]
+    if left := int(explorer.grid.mask.any((1, 2)).sum()) - explorer.n_slices:
+        lines.append(f"{left} slices with brain were left out by choice: nothing is said of them.")
     if not explorer.complete:
         lines.append("Not all slices are analysed yet; what is missing is not counted.")
+    lines += remarks  # such as that the header does not say which side is right: before all that relies on it
     return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
 
 
@@ -223,7 +228,6 @@ def _model(explorer: Explorer) -> Iterable[tuple[str, str]]:
 def _made(explorer: Explorer, numbers: dict) -> Iterable[tuple[str, str]]:
     yield "Scan", numbers["scan"]
     yield "Brain mask", numbers["mask"]
-    yield "Remarks", " ".join([*numbers["notes"], *explorer.grid.remarks]) or "none"
     yield "Device", numbers["device"]
     yield "Versions", ", ".join(f"{name} {v}" for name, v in numbers["versions"].items())
 

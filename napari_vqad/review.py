@@ -82,8 +82,7 @@ class Review:
         if not self._said:
             return False
         place, before = self._said.pop()
-        self._words[place] = before
-        self.changed.emit()
+        self._put(place, before)
         return True
 
     def _place(self, finding: Finding) -> Place:
@@ -94,5 +93,11 @@ class Review:
     def _say(self, finding: Finding, word: Word) -> None:
         place = self._place(finding)
         self._said.append((place, self.word(finding)))
+        self._put(place, word)
+
+    def _put(self, place: Place, word: Word) -> None:
+        """A place of which nothing is said any more keeps no word: an empty one would hide that of a neighbour."""
         self._words[place] = word
+        if word == Word():
+            del self._words[place]
         self.changed.emit()

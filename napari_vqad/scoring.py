@@ -31,7 +31,7 @@ from napari_vqad.paths import samples_folder
 from napari_vqad.report import report_html
 from napari_vqad.review import Review
 from napari_vqad.settings import Settings
-from napari_vqad.sheet import draw_sheet
+from napari_vqad.sheet import draw_sheet, score_unit
 from napari_vqad.tables import as_csv, as_rows
 from napari_vqad.volume import Volume
 
@@ -40,7 +40,7 @@ FILES = {
     "nll": "NLL of the codes, nats",
     "restoration": "weighted mean of the restorations",
     "residual": "weighted residual, SD of healthy intensity",
-    "pixel_score": "pooled pixel score, SD of healthy intensity",
+    "pixel_score": "pooled pixel score",
     "flagged": "pixel score above its threshold",
 }
 
@@ -99,7 +99,7 @@ class Result:
                 "lambda_p": _both(limits.lambda_p, "nats", calibration.percentile("nll", limits.lambda_p)),
                 "flag_voxels": _both(
                     limits.flag_voxels,
-                    "SD",
+                    score_unit(explorer),
                     calibration.percentile("pixel_score", limits.flag_voxels, kind=calibration.pixel_kind(settings)),
                 ),
                 "flag_slices": _both(
@@ -114,7 +114,8 @@ class Result:
             "slice_flagged": explorer.flagged_slices().tolist(),
             "volume_score": round(explorer.volume_score(), 3),
             "findings": as_rows(self.findings(), self.review),
-            "units": {"slice_scores": "nats", "volume_score": "nats", "residual": "SD", "pixel_score": "SD"},
+            "units": {"slice_scores": "nats", "volume_score": "nats", "residual": "SD of healthy intensity"}
+            | {"pixel_score": score_unit(explorer)},
             "seconds": {stage: round(s, 3) for stage, s in explorer.seconds.items()},
             "device": str(bundle.device),
             "versions": {
@@ -149,8 +150,8 @@ class Result:
 
         Args:
             out: the folder.
-            dicom: write findings and pixel score as DICOM, too: see `export_dicom`. What is there from before, of
-                another scan maybe, is removed otherwise.
+            dicom: write findings that are not rejected and pixel score as DICOM, too: see `export_dicom`. What is there
+                from before, of another scan maybe, is removed otherwise.
 
         Returns:
             What is missing in the DICOM files, in sentences.
@@ -166,13 +167,15 @@ class Result:
             raise InputError(f"{out} cannot be written to: {error.strerror}.") from error
         try:
             for name, description in FILES.items():
-                write_map(work / f"{name}.nii.gz", self.map(name), self.volume, description)
+                about = f"{description}, {score_unit(self.explorer)}" if name == "pixel_score" else description
+                write_map(work / f"{name}.nii.gz", self.map(name), self.volume, about)
             (work / TABLE).write_text(as_csv(self.findings(), self.review), encoding="utf-8")
             self.sheet().savefig(work / "sheet.png", dpi=110)
             numbers = self.numbers()
             (work / "result.json").write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
             (work / REPORT).write_text(report_html(self.explorer, numbers, self.review), encoding="utf-8")
-            missing = export_dicom(work, self.explorer).notes if dicom else ()
+            found = [f for f in self.findings() if self.review.word(f).verdict != "rejected"]
+            missing = export_dicom(work, self.explorer, found).notes if dicom else ()
             names = [file.name for file in work.iterdir()]
             for name in names:
                 os.replace(work / name, out / name)

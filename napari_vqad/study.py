@@ -153,7 +153,15 @@ def _candidates(path: Path, header: Header) -> list[Path]:
     saved = header.scan
     near = Path(os.path.normpath(path.parent / saved.relative)) if saved.relative else None
     far = Path(saved.path) if saved.path else None
-    return list(dict.fromkeys(p for p in (near, far) if p is not None and p.exists()))
+    return list(dict.fromkeys(p for p in (near, far) if p is not None and _is_there(p)))
+
+
+def _is_there(path: Path) -> bool:
+    """What may not be looked at, as in another user's home, is not there."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _scan(path: Path, header: Header, given: str | Path | Volume | None) -> Volume:
@@ -167,12 +175,16 @@ def _scan(path: Path, header: Header, given: str | Path | Volume | None) -> Volu
         raise InputError(
             f"The scan of {path}, {header.scan.path or header.scan.name}, is not there; give its new place."
         )
+    refused = InputError(_other(path, header, files[0]))
     for file in files:
-        # A folder given anew may hold other series; one that has not this one is refused by its content or by name.
-        volume = open_scan(file, header.scan.series if file.is_dir() else None)
+        try:
+            volume = open_scan(file, header.scan.series if file.is_dir() else None)
+        except InputError as error:  # the next may do
+            refused = error
+            continue
         if header.scan.fits(volume):
             return volume
-    raise InputError(_other(path, header, files[0]))
+    raise refused
 
 
 def _other(path: Path, header: Header, found: str | Path) -> str:
@@ -188,7 +200,7 @@ def _bundle(
             raise InputError(f"{path} was made with other weights than those of {given.folder}.")
         return given
     folders = [find(given)] if given is not None else [Path(saved.folder), *others, *list_bundles()]
-    there = [f for f in dict.fromkeys(folders) if (f / "config.json").is_file()]
+    there = [f for f in dict.fromkeys(folders) if _is_there(f / "config.json")]
     for folder in there:
         if hash_of(folder) == saved.sha256:
             return Bundle.load(folder, device)

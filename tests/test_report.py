@@ -14,6 +14,7 @@ from napari_vqad.bundle import Bundle
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
 from napari_vqad.report import NOTICE, report_html, write_report
+from napari_vqad.review import Review
 from napari_vqad.scoring import Result
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import upright
@@ -92,13 +93,14 @@ def page(html):
 def test_it_says_what_was_found_and_how(result, page):
     text, explorer, numbers = page.text(), result.explorer, result.numbers()
     limits = explorer.thresholds()
+    kept = sum(f.ml for f in result.findings() if result.review.word(f).verdict != "rejected")
     for words in (
         "Anomaly report: Doe <b>Jane</b>",
         "24 November 2026, 16:05 UTC",
         NOTICE,
         f"{int(explorer.flagged_slices().sum())} of {explorer.n_slices} slices are flagged",
         f"the volume score is {explorer.volume_score():.0f} nats",
-        f"{len(result.findings())} findings, {sum(f.ml for f in result.findings()):.1f} mL in all: 1 accepted",
+        f"{len(result.findings())} findings, {kept:.1f} mL in all that are not rejected: 1 accepted",
         f"{limits.lambda_p:.2f} nats · {numbers['thresholds']['lambda_p']['healthy_percentile']:.2f} % of healthy",
         "(chosen as p20)",
         *(str(field.title) for field in Settings.model_fields.values()),
@@ -203,3 +205,18 @@ def test_whole_or_not_at_all(result, html, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(InputError, match=r"report\.html/within\.html cannot be written: not a directory"):
         write_report(path / "within.html", result.explorer, result.numbers(), result.review)
+
+
+def test_slices_that_were_left_out_are_no_healthy_ones(result):
+    explorer = Explorer(result.explorer.bundle, result.explorer.settings)
+    explorer.open(result.volume, result.mask)
+    for _ in explorer.work():
+        pass
+    whole = explorer.n_slices
+    first = explorer.focus
+    explorer.change(explorer.settings.model_copy(update={"slices": (first, first + 1)}))
+    part = Result(explorer, result.volume, result.mask, "As given.")
+    assert explorer.n_slices == 2
+    assert np.isfinite(explorer.slice_scores()).sum() == 2
+    text = Page(report_html(explorer, part.numbers(), Review(), WHEN)).text()
+    assert f"{whole - 2} slices with brain were left out by choice" in text

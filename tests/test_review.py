@@ -101,3 +101,21 @@ def test_views_hear_of_it(review):
     review.remark(review.found[0], "seen")  # nothing new
     review.undo()
     assert len(heard) == 2
+
+
+def test_a_word_that_was_taken_back_hides_no_neighbours(review, score):
+    """Two pieces become one: what was said of the one holds, though something was said and undone of the other."""
+    high, low = sorted(review.found, key=lambda f: -f.peak)
+    review.judge(low, "accepted")
+    review.judge(high, "rejected")
+    review.undo()
+    joined = score.copy()
+    joined[1, 5, 4:23] = np.maximum(joined[1, 5, 4:23], 2.0)  # a bridge
+    review.take(made(joined, 1.0))
+    (one,) = review.found
+    assert one.top == high.top
+    assert review.word(one).verdict == "accepted"
+    again = Review()
+    again.recall(review.words)
+    again.take(review.found)
+    assert again.word(one) == review.word(one)

@@ -89,13 +89,13 @@ def collect(
     for case in cases:
         if case.kind not in found.kinds:
             found.kinds.append(case.kind)
-        if not all(shelf.has(case.name, way.name) for way in ways):
+        if not all(shelf.has(case, way.name) for way in ways):
             explorer.take(case.grid)
         found.n_slices += int(case.grid.mask.any((1, 2)).sum())
         clear, positive = case.of_slices()
         truth = case.truth[case.counted]
         for way in ways:
-            one = shelf.measured(case.name, way.name, partial(_measure, explorer, case, way, settings, pca, look))
+            one = shelf.measured(case, way.name, partial(_measure, explorer, case, way, settings, pca, look))
             found.seconds[way.name] = found.seconds.get(way.name, 0.0) + one.seconds
             key = (way.name, case.kind)
             found.voxels.setdefault(key, []).append((one.voxels, truth))

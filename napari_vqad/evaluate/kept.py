@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vqad.bundle import Bundle
+from napari_vqad.evaluate.cases import Case
 from napari_vqad.io.whole import whole
 from napari_vqad.settings import Settings
 
@@ -45,11 +46,11 @@ class Shelf:
         ).hexdigest()
         return cls(Path(folder) / f"{bundle.name}-{key[:12]}")
 
-    def has(self, case: str, way: str) -> bool:
+    def has(self, case: Case, way: str) -> bool:
         """Was it measured before?"""
         return self.folder is not None and self._file(self.folder, case, way).exists()
 
-    def measured(self, case: str, way: str, measure: Callable[[], Measured]) -> Measured:
+    def measured(self, case: Case, way: str, measure: Callable[[], Measured]) -> Measured:
         """As it was kept, or else measured now."""
         if self.folder is None:
             return measure()
@@ -63,5 +64,9 @@ class Shelf:
             np.savez(fresh, voxels=found.voxels, slices=found.slices, seconds=found.seconds)
         return found
 
-    def _file(self, folder: Path, case: str, way: str) -> Path:
-        return folder / f"{case} {way}.npz"
+    def _file(self, folder: Path, case: Case, way: str) -> Path:
+        """Named by what is in the case, too: other data have cases of the same names."""
+        content = hashlib.sha256()
+        for part in (case.grid.slices, case.grid.mask, case.truth, case.counted):
+            content.update(np.ascontiguousarray(part).tobytes())
+        return folder / f"{case.name} {content.hexdigest()[:12]} {way}.npz"

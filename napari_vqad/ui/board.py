@@ -195,7 +195,8 @@ class Board:
     def _window_restorations(self) -> None:
         for name in ("restoration", "restoration_j"):
             if name in self.layers:
-                self.layers[name].contrast_limits = self.window
+                # Never below what is clear, or all beyond the brain would be covered.
+                self.layers[name].contrast_limits = (max(self.window[0], DARK), max(self.window[1], DARK + 0.1))
 
     def refresh(self) -> None:
         """Bring what is seen up to date."""

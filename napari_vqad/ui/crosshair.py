@@ -24,10 +24,11 @@ class CrossHair:
         self.viewer, self.head = viewer, head
         self.on = False
         self._layer: Points | None = None
-        self._order: tuple[int, ...] = ()  # of the axes, when the layer was made
+        self._made_for: tuple = ()  # the order of the axes and the scan, on whose voxels its points are
         self._place: tuple[float, ...] = ()  # in the plane
         viewer.dims.events.point.connect(self.refresh)
         viewer.dims.events.order.connect(self.refresh)
+        viewer.dims.events.ndisplay.connect(self.refresh)
         viewer.canvas.grid.events.enabled.connect(self.refresh)
         viewer.mouse_drag_callbacks.append(self._click)
 
@@ -43,20 +44,22 @@ class CrossHair:
         wanted = wanted and not viewer.canvas.grid.enabled
         if self._layer is not None and self._layer not in viewer.layers:  # taken out by the person
             self._layer = None
-        if self._layer is not None and (not wanted or dims.order != self._order):
+        made_for = (dims.order, id(volume))
+        if self._layer is not None and (not wanted or made_for != self._made_for):
             layer, self._layer = self._layer, None
             viewer.layers.remove(layer)
         if volume is None or not wanted:
             return
         place = tuple(dims.point[d] for d in dims.displayed)
         if self._layer is None:
+            self._made_for = made_for
             self._add(volume)
         elif place != self._place:
             self._layer.data = self._points(volume)
         self._place = place
 
     def _add(self, volume: Volume) -> None:
-        active, points, self._order = self.viewer.layers.selection.active, self._points(volume), self.viewer.dims.order
+        active, points = self.viewer.layers.selection.active, self._points(volume)
         # On the scan's own steps: with other ones the slider would stop between its slices.
         self._layer = self.viewer.add_points(
             points,

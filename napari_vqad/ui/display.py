@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from napari.layers import Image, Layer
 from napari.viewer import Viewer
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
 from superqt.utils import qthrottled
 
@@ -88,7 +88,7 @@ class Display(QWidget):
         self._listen()
 
     def _listen(self) -> None:
-        viewer, look = self.viewer, qthrottled(self.look, timeout=LOOKS)
+        viewer, look = self.viewer, qthrottled(self.look, timeout=LOOKS, parent=self)
         self.sides.toggled.connect(self._on_sides)
         self.flicker.toggled.connect(self._on_flicker)
         self.box.toggled.connect(self.boxes.show)
@@ -98,8 +98,9 @@ class Display(QWidget):
         viewer.cursor.events.position.connect(lambda: look())
         viewer.dims.events.point.connect(lambda: look())
         viewer.layers.events.inserted.connect(self.refresh)
-        viewer.layers.events.removed.connect(self.refresh)
-        self.session.opened.connect(self.refresh)
+        # Soon, and not at once: what is removed here meanwhile, napari would look for.
+        viewer.layers.events.removed.connect(lambda: QTimer.singleShot(0, self, self.refresh))
+        self.session.opened.connect(self._on_opened)
         buttons = {keys.TURN: self.sides, keys.FLICKER: self.flicker, keys.PLANES: self.other, keys.BOXES: self.box}
         for key, button in buttons.items():
             keys.bind(viewer, key, _pressed(button))
@@ -150,6 +151,9 @@ class Display(QWidget):
     def look(self) -> None:
         """Say what there is under the mouse."""
         explorer, volume = self.session.explorer, self.head()
+        if self.viewer.dims.ndisplay == 3:  # the mouse is at no depth
+            self.words.setText("")
+            return
         point = self._under_mouse()
         if explorer is not None and explorer.volume is not None and self.session.board.scan is not None:
             words = read_out(explorer, frame.frame_mm(explorer.volume.kind, point))
@@ -161,6 +165,18 @@ class Display(QWidget):
         """The mouse's place on the slice in view: the cursor's own is still on the slice where it last moved."""
         dims, cursor = self.viewer.dims, self.viewer.cursor.position
         return tuple(cursor[d] if d in dims.displayed and d < len(cursor) else p for d, p in enumerate(dims.point))
+
+    def _on_opened(self) -> None:
+        """Another analysis: its layers lie above the cross-hair, which is made anew on top."""
+        if self.other.isChecked():
+            self.crosshair.show(False)
+            self.crosshair.show(True)
+        self.refresh()
+
+    def put_away(self) -> None:
+        """Stop what moves and take out what was added, as when the dock is closed."""
+        for button in (self.flicker, self.other, self.box):
+            button.setChecked(False)
 
     # ---- what the person does --------------------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ class ExplorerDock(QScrollArea):
         self._make_foot(column)
         column.addStretch(1)
 
-        self.shelf = Shelf(self.viewer, self.session, self.findings, self.which)
+        self.shelf = Shelf(self.viewer, self.session, self.findings, self.which, self.display.convention)
         self._listen()
         self._list_layers()
         self._show_settings()
@@ -208,6 +208,7 @@ class ExplorerDock(QScrollArea):
     def _listen(self) -> None:
         session, layers, closing = self.session, self.viewer.layers, Closing(self)
         closing.leaving.connect(session.cancel)
+        closing.leaving.connect(self.display.put_away)
         closing.gone.connect(session.close)
         self.analyse.clicked.connect(self.start)
         self.welcome.sample.connect(self._open_sample)

@@ -104,7 +104,9 @@ def volume_of(layer: Any) -> Volume:
     scale, translate = np.asarray(layer.scale, float), np.asarray(layer.translate, float)
     affine = np.diag([*-scale[::-1], 1.0])
     affine[:3, 3] = -translate[::-1]
-    return Volume.from_array(from_canvas(np.asarray(layer.data, np.float32)), affine, name=layer.name)
+    guess = "It was opened by another reader: which side is right is assumed, and may be wrong."
+    array = from_canvas(np.asarray(layer.data, np.float32))
+    return Volume.from_array(array, affine, name=layer.name, notes=(guess,))
 
 
 def mask_of(layer: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,10 +12,10 @@ from napari.utils.notifications import show_error
 from qtpy.QtGui import QAction, QKeySequence
 from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton
 
-from napari_vqad.dicom_export import export_dicom
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
 from napari_vqad.io.dicom import Series
+from napari_vqad.io.scans import origin_of
 from napari_vqad.report import write_report
 from napari_vqad.review import Review
 from napari_vqad.scoring import Result
@@ -52,7 +53,7 @@ class HandOver(QToolButton):
         super().__init__()
         self.dock, self.session = dock, dock.session
         self.folder: Path | None = None  # where something was put last
-        self._runner = Runner(self.session.advanced.emit)
+        self._writing: list[Runner] = []  # each of its own: what one tells is not lost when the next begins
         self._busy = False
         self.setText("Hand over")
         self.setToolTip("Write a report, save or open a study, or write the maps as files.")
@@ -67,9 +68,9 @@ class HandOver(QToolButton):
         self.report = self._action("Report …", REPORT, self.write_report, report)
         self.save = self._action("Save study …", SAVE, self.save_study, save)
         self.open = self._action("Open study …", "", self.open_study, open_)
-        self.maps = self._action("Maps …", MAPS, self.write_maps, maps)
-        named = "Write findings and score as DICOM. They bear the patient's name, as the series does."
-        self.dicom = self._action("DICOM …", "", self.write_dicom, named)
+        self.maps = self._action("Maps …", MAPS, lambda: self.write_maps(), maps)
+        named = "Write maps, and what is not rejected as DICOM, which bears the patient's name as the series does."
+        self.dicom = self._action("Maps and DICOM …", "", lambda: self.write_maps(dicom=True), named)
         self.session.opened.connect(self.refresh)
         self.session.settled.connect(self.refresh)
         self.session.busy.connect(self._on_busy)
@@ -111,26 +112,13 @@ class HandOver(QToolButton):
 
             self._start("Study", path, write)
 
-    def write_maps(self) -> None:
+    def write_maps(self, dicom: bool = False) -> None:
         """Ask for a folder, and write the maps into one of their own in it, so that those of another scan stay."""
         chosen = QFileDialog.getExistingDirectory(self, "Folder for the maps", str(self._home()))
         if chosen:
             self.folder = Path(chosen)
-            path = self.folder / f"{self._stem()}_vqad"
-            self._start("Maps", path, lambda result: result.save(path))
-
-    def write_dicom(self) -> None:
-        """Ask for a folder, and write what is not rejected as a segmentation, and the score as a map."""
-        chosen = QFileDialog.getExistingDirectory(self, "Folder for the DICOM files", str(self._home()))
-        if chosen:
-            path = self.folder = Path(chosen)
-
-            def write(result: Result) -> tuple[str, ...]:
-                review = result.review
-                found = [f for f in result.findings() if review.word(f).verdict != "rejected"]
-                return export_dicom(path, result.explorer, found).notes
-
-            self._start("DICOM", path, write)
+            path = self._own(self.folder)
+            self._start("Maps", path, lambda result: result.save(path, dicom))
 
     def open_study(self) -> None:
         """Ask for a study, and for its scan where that is neither open nor where it was."""
@@ -185,7 +173,9 @@ class HandOver(QToolButton):
             remarks = write(Result(still, volume, prepared.mask, prepared.note, review)) or ()
             yield " ".join([f"{what} written: {path}", *remarks])
 
-        self._runner.start(steps(), session.advanced.emit)
+        runner = Runner(session.advanced.emit)
+        self._writing.append(runner)
+        runner.start(steps(), session.advanced.emit, lambda *_: self._writing.remove(runner))
 
     def _ask(self, title: str, ending: str, kind: str) -> Path | None:
         """Where to write, by a dialog."""
@@ -209,6 +199,19 @@ class HandOver(QToolButton):
         beside = volume.path.parent if volume is not None and volume.path is not None else Path.home()
         return self.folder or beside
 
+    def _own(self, folder: Path) -> Path:
+        """A folder within, of the scan's name; a further one where that holds another scan, or who knows what."""
+        explorer = self.session.explorer
+        assert explorer is not None
+        assert explorer.volume is not None
+        origin, series = origin_of(explorer.volume)
+        name, number = f"{self._stem()}_vqad", 1
+        path = folder / name
+        while path.exists() and any(path.iterdir()) and _whose(path) != (str(origin or explorer.volume.name), series):
+            number += 1
+            path = folder / f"{name}_{number}"
+        return path
+
     def _stem(self) -> str:
         volume = self.session.explorer.volume if self.session.explorer else None
         return re.sub(r"[^\w.-]+", "_", volume.name) if volume is not None else "scan"
@@ -231,4 +234,14 @@ class HandOver(QToolButton):
             dock.show_view(study.view)
 
     def _on_gone(self, gone: bool) -> None:
-        self._runner.deaf = gone
+        for runner in self._writing:
+            runner.deaf = gone
+
+
+def _whose(folder: Path) -> tuple[str, str | None] | None:
+    """Which scan the maps in a folder are of: path or name, and series; None where it does not say."""
+    try:
+        numbers = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        return numbers["scan"], numbers["series"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from napari.layers import Layer
 from napari.viewer import Viewer
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
@@ -128,9 +128,14 @@ class Planes(QWidget):
         for picture in self.pictures:
             row.addWidget(picture, 1)
             picture.pointed.connect(lambda place, picture=picture: self._go(picture.axis, place))
-        viewer.dims.events.point.connect(self.refresh)
-        viewer.dims.events.order.connect(self.refresh)
-        viewer.scene.camera.events.orientation.connect(self.refresh)
+        # Once for all that a tick of a slider changes: the point, and each layer's slice.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.refresh)
+        viewer.dims.events.point.connect(lambda: self._soon.start())
+        viewer.dims.events.order.connect(lambda: self._soon.start())
+        viewer.scene.camera.events.orientation.connect(lambda: self._soon.start())
         viewer.layers.events.connect(self._on_layers)
 
     def refresh(self) -> None:
@@ -139,7 +144,7 @@ class Planes(QWidget):
         if not self.isVisible() or dims.ndim < 3:
             return
         layers = [] if volume is None else list(self.shown())
-        stacked = dims.not_displayed[-1] - (dims.ndim - 3) if dims.ndisplay == 2 else 0
+        stacked = max(dims.not_displayed[-1] - (dims.ndim - 3), 0) if dims.ndisplay == 2 else 0
         point = dims.point[-3:]
         for picture, axis in zip(self.pictures, (a for a in range(3) if a != stacked), strict=True):
             rows, columns = (a for a in range(3) if a != axis)
@@ -154,7 +159,7 @@ class Planes(QWidget):
 
     def _on_layers(self, event: object) -> None:
         if getattr(event, "type", "") in CHANGES:
-            self.refresh()
+            self._soon.start()
 
     def _go(self, axis: int, place: tuple[float, float]) -> None:
         first = self.viewer.dims.ndim - 3

@@ -44,10 +44,13 @@ class Runner:
         errors: list[Exception] = []
 
         def step(value: Any) -> None:
+            aborted = bool(worker.abort_requested)
             if self.deaf or worker is not self._worker:
                 return
             if isinstance(value, Exception):
                 errors.append(value)
+            elif aborted:  # the step that was under way: the person wants no more of it
+                return
             if isinstance(value, InputError):
                 show_error(str(value))
                 self._on_bad_input(str(value))

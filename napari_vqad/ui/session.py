@@ -253,7 +253,8 @@ class Session:
         study = news.study
         self.explorer, self.prepared = news.explorer, news
         self.settings = news.explorer.settings if study else news.explorer.bundle.known(self.settings)
-        self.note = " ".join([news.note, *news.explorer.grid.remarks])
+        assert news.explorer.volume is not None  # a session opens scans, not bare grids
+        self.note = " ".join([*news.explorer.volume.notes, news.note, *news.explorer.grid.remarks])
         # Without a path it is of another reader's layer, which is there: else it could not have been found.
         if study and study.volume.path and not any(study.volume is v for v in self.scans()):
             data, attributes, _kind = scan_layer(study.volume)

@@ -10,9 +10,10 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSpinBox, QTabWidget, QToolButton
 from superqt.utils import qthrottled
 
+from napari_vqad.ui.convention import Convention
 from napari_vqad.ui.session import Session
 from napari_vqad.ui.slicelist import SliceList
-from napari_vqad.ui.strip import Strip
+from napari_vqad.ui.strip import Look, Strip
 from napari_vqad.ui.worklist import Worklist
 
 PAUSE = 100  # ms between two refreshes of the strip and of the slices
@@ -31,10 +32,13 @@ class Tabs(QTabWidget):
 class Shelf(QObject):
     """Shows the lists of a session while its button is down. Verdicts are the session's and stay."""
 
-    def __init__(self, viewer: Viewer, session: Session, button: QToolButton, which: QSpinBox) -> None:
+    def __init__(
+        self, viewer: Viewer, session: Session, button: QToolButton, which: QSpinBox, convention: Convention
+    ) -> None:
         """`which` is the restoration that the canvas shows."""
         super().__init__(button)
         self.viewer, self.session, self.button, self.which = viewer, session, button, which
+        self.convention = convention
         self.worklist, self.slices, self.strip = Worklist(session.review), SliceList(), Strip()
         self.tabs = Tabs()
         for title, widget in (("Findings", self.worklist), ("Slices", self.slices), ("Restorations", self.strip)):
@@ -48,6 +52,7 @@ class Shelf(QObject):
             signal.connect(lambda: soon())
         session.review.changed.connect(lambda: soon())
         which.valueChanged.connect(lambda _value: soon())
+        viewer.scene.camera.events.orientation.connect(lambda: soon())
         self.tabs.currentChanged.connect(lambda _tab: self.refresh())
         self.tabs.shown.connect(self.refresh)
 
@@ -68,7 +73,8 @@ class Shelf(QObject):
             review = self.session.review
             self.slices.show_slices(self.session.explorer, [] if review.note else review.found)
         if self.strip.isVisible():
-            self.strip.show_slice(self.session.explorer, self.which.value())
+            look = Look(self.session.board.window, self.convention.neurological)
+            self.strip.show_slice(self.session.explorer, self.which.value(), look)
 
     def step(self, by: int) -> None:
         """Go to the next (1) or previous (−1) finding."""

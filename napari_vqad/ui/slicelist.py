@@ -109,11 +109,12 @@ def _rows(explorer: Explorer, found: list[Finding]) -> list[Row]:
     scores, limits, grid = np.nan_to_num(explorer.slice_scores()), explorer.thresholds(), explorer.grid
     flagged = np.flatnonzero(explorer.flagged_slices())
     ranked = [int(i) for i in flagged[np.argsort(-scores[flagged], kind="stable")]]
-    calibration, pixels, ready = explorer.bundle.calibration, explorer.map("pixel_score"), explorer.ready("pixel_score")
+    # The score of a whole scan takes long to make anew: not while slices are being done, one after the other.
+    calibration, pixels = explorer.bundle.calibration, explorer.map("pixel_score") if explorer.complete else None
     rows: list[Row] = []
     for rank, i in enumerate(ranked, start=1):
         share = calibration.percentile("slice_score", float(scores[i]), lambda_s=limits.lambda_s)
         cut = ", ".join(str(f.number) for f in found if f.slices[0] <= i <= f.slices[1])
-        peak = round(float(pixels[i].max()), 1) if ready[i] else ""
+        peak = "" if pixels is None else round(float(pixels[i].max()), 1)
         rows.append((i, rank, round(grid.mm_of(i)), round(float(scores[i])), round(share, 1), peak, cut))
     return rows

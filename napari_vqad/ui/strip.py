@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QIcon, QImage, QPixmap, QResizeEvent
+from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QLabel, QListView, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_vqad.explorer import Explorer
@@ -19,12 +19,20 @@ LOW, TALL, WORDS = 40, 180, 34  # pixels: a thumbnail's height at least and at m
 WAITING = "The restorations of the slice in view appear here when they are drawn."
 
 
+class Look(NamedTuple):
+    """As the canvas shows it: window in SD, and is the patient's right on the right?"""
+
+    window: tuple[float, float] = WINDOW
+    neurological: bool = False
+
+
 class Thumbnail(NamedTuple):
-    """A picture (H, W, 3), 0 to 1, what is under it, and which restoration it is."""
+    """A picture (H, W, 3), 0 to 1, what is under it, which restoration it is, and the side of its left edge."""
 
     which: int
     words: str
     rgb: np.ndarray
+    side: str
 
 
 class Strip(QWidget):
@@ -54,7 +62,7 @@ class Strip(QWidget):
         self.pictures.currentItemChanged.connect(lambda item, _before: self._choose(item))
         self.pictures.itemClicked.connect(self._choose)  # the current one, too: another view may be shown
 
-    def show_slice(self, explorer: Explorer | None, which: int) -> None:
+    def show_slice(self, explorer: Explorer | None, which: int, look: Look = Look()) -> None:  # noqa: B008  # frozen
         """Show the restorations of the slice in focus; `which` of them is marked as the one in the canvas.
 
         While they are drawn anew those before stay, as they do in the canvas; those of another slice do not.
@@ -67,7 +75,7 @@ class Strip(QWidget):
             self._fill()
             self.words.setText(WAITING)
         elif found is not None:
-            fresh = thumbnails_of(explorer, found)
+            fresh = thumbnails_of(explorer, found, look)
             if not _alike(fresh, self._thumbnails):
                 self._thumbnails = fresh
                 self._fill()
@@ -90,8 +98,9 @@ class Strip(QWidget):
         self.pictures.clear()
         tall = min(max(self.pictures.viewport().height() - WORDS, LOW), TALL)
         wide = self.fontMetrics().horizontalAdvance("30: w 100.0 %")
-        for which, words, rgb in self._thumbnails:
+        for which, words, rgb, side in self._thumbnails:
             picture = _pixmap(rgb).scaledToHeight(tall, Qt.TransformationMode.SmoothTransformation)
+            _write(picture, side)
             self.pictures.setIconSize(picture.size())
             self.pictures.setGridSize(QSize(max(picture.width(), wide) + 14, tall + WORDS - 6))
             icon = QIcon(picture)
@@ -119,35 +128,41 @@ class Strip(QWidget):
         return None if item is None else item.data(Qt.ItemDataRole.UserRole)
 
 
-def thumbnails_of(explorer: Explorer, found: Restored) -> list[Thumbnail]:
+def thumbnails_of(explorer: Explorer, found: Restored, look: Look) -> list[Thumbnail]:
     """The restorations of the slice in focus: their mean, their SD over the scan where there are more, each of them."""
     grid, i = explorer.grid, explorer.focus
     inside = np.flatnonzero(grid.mask.any((0, 2))), np.flatnonzero(grid.mask.any((0, 1)))
     box = tuple(slice(max(int(at[0]) - 2, 0), int(at[-1]) + 3) for at in inside)
+    mirrored = look.neurological and grid.axis != 0
+    side = ("A", "L" if mirrored else "R")[grid.axis != 0] if grid.kind == "head" else ""
 
     def turned(picture: np.ndarray) -> np.ndarray:
-        return upright(picture[box]) if grid.kind == "head" else picture[box].T
+        if grid.kind != "head":
+            return picture[box].T
+        radiological = upright(picture[box])
+        return radiological[:, ::-1] if mirrored else radiological
 
     def grey(picture: np.ndarray) -> np.ndarray:
         """In the window of the canvas, dark beyond the mask."""
-        low, high = WINDOW
+        low, high = look.window
         shown = np.clip((picture - low) / (high - low), 0, 1) * grid.mask[i]
         return np.repeat(turned(shown)[..., None], 3, 2)
 
-    thumbnails = [Thumbnail(MEAN, "mean of S", grey(found.mean))]
+    thumbnails = [Thumbnail(MEAN, "mean of S", grey(found.mean), side)]
     if len(found.weights) > 1:
         low, high = limits(explorer)["disagreement"]
         colour = heat()(np.clip((turned(found.disagreement * grid.mask[i]) - low) / (high - low), 0, 1))
         over = grey(grid.slices[i]) * (1 - colour[..., 3:]) + colour[..., :3] * colour[..., 3:]
-        thumbnails.append(Thumbnail(DISAGREEMENT, "SD of S", over))
+        thumbnails.append(Thumbnail(DISAGREEMENT, "SD of S", over, side))
     for j, (picture, weight) in enumerate(zip(found.pictures, found.weights, strict=True), start=1):
-        thumbnails.append(Thumbnail(j, f"{j}: w {100 * weight:.1f} %", grey(picture)))
+        thumbnails.append(Thumbnail(j, f"{j}: w {100 * weight:.1f} %", grey(picture), side))
     return thumbnails
 
 
 def _alike(some: list[Thumbnail], others: list[Thumbnail]) -> bool:
     return len(some) == len(others) and all(
-        a.words == b.words and np.array_equal(a.rgb, b.rgb) for a, b in zip(some, others, strict=True)
+        (a.words, a.side) == (b.words, b.side) and np.array_equal(a.rgb, b.rgb)
+        for a, b in zip(some, others, strict=True)
     )
 
 
@@ -156,3 +171,16 @@ def _pixmap(rgb: np.ndarray) -> QPixmap:
     return QPixmap.fromImage(
         QImage(data.data, data.shape[1], data.shape[0], 3 * data.shape[1], QImage.Format.Format_RGB888)
     )
+
+
+def _write(picture: QPixmap, side: str) -> None:
+    """The letter of the side at the left edge."""
+    painter = QPainter(picture)
+    font = painter.font()
+    font.setPixelSize(10)
+    painter.setFont(font)
+    painter.setPen(QColor("#f0f0f0"))
+    painter.drawText(
+        picture.rect().adjusted(2, 0, 0, 0), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, side
+    )
+    painter.end()

@@ -131,6 +131,8 @@ class Rows(QTableView):
             act()
         elif not event.text().isprintable() or not event.text():
             super().keyPressEvent(event)
+        else:
+            event.ignore()  # napari hands it on to the canvas, where it may be a key
 
 
 class Worklist(QWidget):

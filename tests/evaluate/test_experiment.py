@@ -79,7 +79,7 @@ def test_what_was_measured_before_is_not_measured_again(tiny_bundle, head, tmp_p
     assert again.rows(ways) == whole.rows(ways)
     assert again.seconds == whole.seconds
     other = Shelf.of(tmp_path, bundle, Settings(n_restorations=2))
-    assert not any(other.has(case.name, ways[0].name) for case in cases)
+    assert not any(other.has(case, ways[0].name) for case in cases)
 
 
 def test_a_folder_without_cases(tmp_path, tiny_bundle):

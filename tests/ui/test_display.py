@@ -12,7 +12,9 @@ from qtpy.QtWidgets import QWidget
 
 from napari_vqad.readout import read_out
 from napari_vqad.ui import flicker, frame, keys
+from napari_vqad.ui.files import scan_layer
 from napari_vqad.ui.window import NARROWEST, PRESETS, WIDEST, dragged, in_words
+from napari_vqad.volume import Volume
 
 
 def canvas_of(dock) -> QWidget:
@@ -229,6 +231,35 @@ def test_a_click_on_the_canvas_goes_there_and_the_cross_follows(explored, qtbot)
     assert "Cross-hair" in viewer.layers
     explored.display.other.setChecked(False)
     assert "Cross-hair" not in viewer.layers
+
+
+def test_the_cross_is_on_another_scans_own_voxels(explored, qtbot):
+    """The layer of the scan before has another spacing: in it the ring would lie elsewhere, and stretch the sliders."""
+    viewer = explored.viewer
+    explored.display.other.click()
+    volume = explored.session.explorer.volume
+    fine = Volume(
+        np.repeat(volume.voxels, 2, 0), volume.affine @ np.diag([0.5, 1, 1, 1]), volume.file_affine, name="fine"
+    )
+    data, about, _ = scan_layer(fine)
+    viewer.add_image(data, **about)
+    explored.inputs.scan.pick(viewer.layers["fine"])
+    explored.inputs.brain.pick(None)
+    viewer.layers.remove("head")
+    explored.session.board.clear()
+    explored.session.explorer = None
+    explored.display.refresh()
+    viewer.dims.set_point(2, viewer.layers["fine"].extent.world[0, 2] + 20.0)
+    cross = viewer.layers["Cross-hair"]
+    np.testing.assert_allclose(cross.scale, viewer.layers["fine"].scale)
+    seen = cross.data_to_world(cross.data[0])
+    np.testing.assert_allclose(np.array(seen)[[1, 2]], np.array(viewer.dims.point)[[1, 2]], atol=1e-3)
+    viewer.dims.ndisplay = 3
+    assert "Cross-hair" not in viewer.layers
+    viewer.dims.ndisplay = 2
+    viewer.layers.select_all()
+    viewer.layers.remove_selected()
+    qtbot.waitUntil(lambda: not explored.display.other.isChecked())
 
 
 def test_a_plane_is_true_in_mm_and_shows_the_voxel_at_its_place(explored):

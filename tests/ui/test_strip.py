@@ -5,6 +5,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_vqad.ui.board import DISAGREEMENT, MEAN
+from napari_vqad.ui.strip import Look, thumbnails_of
 
 
 @pytest.fixture
@@ -105,3 +106,15 @@ def test_flagged_slices_by_rank_and_a_click_goes_there(explored, shelf, qtbot):
     explored.session.change(flag_slices=highest)
     qtbot.waitUntil(lambda: table.rowCount() == 0)
     assert "No slice is flagged" in shelf.slices.words.text()
+
+
+def test_thumbnails_are_turned_and_windowed_as_the_canvas(explored, shelf):
+    explorer = explored.session.explorer
+    found = explorer.restorations(explorer.focus)
+    plain, turned = (thumbnails_of(explorer, found, Look((-2.0, 2.0), neurological)) for neurological in (False, True))
+    assert (plain[0].side, turned[0].side) == ("R", "L")
+    np.testing.assert_array_equal(turned[2].rgb, plain[2].rgb[:, ::-1])
+    assert not np.array_equal(plain[2].rgb, plain[2].rgb[:, ::-1])
+    wide = thumbnails_of(explorer, found, Look((-2.0, 6.0), False))
+    inside = plain[2].rgb[..., 0] > 0
+    assert wide[2].rgb[..., 0][inside].mean() < plain[2].rgb[..., 0][inside].mean()
