@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, findings, scanner_mm
 from napari_vqad.io.dicom_out import Maker, Segment, check_source, write_score, write_segments
+from napari_vqad.io.whole import whole_folder
 
 SEGMENTS, SCORE = "findings.dcm", "score.dcm"
 MEANING = {
@@ -64,12 +61,7 @@ def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding
     check_source(volume)
     found = findings(explorer) if found is None else found
     maker = _maker(explorer)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".vqad-", dir=folder))
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written to: {error.strerror}.") from error
-    try:
+    with whole_folder(folder, stale=(SEGMENTS,)) as work:
         write_score(
             work / SCORE, volume, explorer.grid.to_scan(explorer.map("pixel_score")), MEANING[explorer.scale()], maker
         )
@@ -81,14 +73,6 @@ def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding
             segments = [_segment(found[i - 1]) for i in kept]
             write_segments(work / SEGMENTS, volume, number[labels], segments, maker)
         names = sorted(file.name for file in work.iterdir())
-        for name in names:
-            os.replace(work / name, folder / name)
-        if not kept:  # one from before would be taken for this scan's
-            (folder / SEGMENTS).unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written to: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     without = tuple(found[i - 1].number for i in sorted(set(range(1, len(found) + 1)) - set(kept)))
     return Exported(tuple(folder / name for name in names), without)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +25,7 @@ from napari_vqad.findings import Finding, findings
 from napari_vqad.io.dicom_out import check_source
 from napari_vqad.io.nifti import read_mask, write_map
 from napari_vqad.io.scans import open_scan, origin_of
+from napari_vqad.io.whole import whole_folder
 from napari_vqad.paths import samples_folder
 from napari_vqad.report import report_html
 from napari_vqad.review import Review
@@ -159,13 +158,7 @@ class Result:
         Raises:
             InputError: the folder cannot be written to, or the scan cannot be written out as DICOM.
         """
-        out = Path(out)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            work = Path(tempfile.mkdtemp(prefix=".vqad-", dir=out))
-        except OSError as error:
-            raise InputError(f"{out} cannot be written to: {error.strerror}.") from error
-        try:
+        with whole_folder(Path(out), stale=(SEGMENTS, SCORE)) as work:
             for name, description in FILES.items():
                 about = f"{description}, {score_unit(self.explorer)}" if name == "pixel_score" else description
                 write_map(work / f"{name}.nii.gz", self.map(name), self.volume, about)
@@ -175,17 +168,7 @@ class Result:
             (work / "result.json").write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
             (work / REPORT).write_text(report_html(self.explorer, numbers, self.review), encoding="utf-8")
             found = [f for f in self.findings() if self.review.word(f).verdict != "rejected"]
-            missing = export_dicom(work, self.explorer, found).notes if dicom else ()
-            names = [file.name for file in work.iterdir()]
-            for name in names:
-                os.replace(work / name, out / name)
-            for name in {SEGMENTS, SCORE}.difference(names):
-                (out / name).unlink(missing_ok=True)  # one from before would be taken for this scan's
-        except OSError as error:
-            raise InputError(f"{out} cannot be written to: {error.strerror}.") from error
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        return missing
+            return export_dicom(work, self.explorer, found).notes if dicom else ()
 
 
 def score(

@@ -1,10 +1,11 @@
-"""A file is written whole or not at all."""
+"""A file, or a folder of files, is written whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +33,33 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: Path, stale: Iterable[str] = ()) -> Iterator[Path]:
+    """A new folder to write files to; all of them move into `folder`, which may be made, when all went well.
+
+    Files of the names `stale` that were there before and are not written anew would be taken for the new ones': they
+    are removed.
+
+    Raises:
+        InputError: the folder cannot be written to; what was there is left as it was.
+    """
+    work = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".vqad-", dir=folder))
+        yield work
+        names = [file.name for file in work.iterdir()]
+        for name in names:
+            os.replace(work / name, folder / name)
+        for name in set(stale).difference(names):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written to: {error.strerror or error}.") from error
+    finally:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _umask() -> int:
