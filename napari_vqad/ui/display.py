@@ -98,8 +98,7 @@ class Display(QWidget):
         viewer.cursor.events.position.connect(lambda: look())
         viewer.dims.events.point.connect(lambda: look())
         viewer.layers.events.inserted.connect(self.refresh)
-        # Soon, and not at once: what is removed here meanwhile, napari would look for.
-        viewer.layers.events.removed.connect(lambda: QTimer.singleShot(0, self, self.refresh))
+        viewer.layers.events.removed.connect(self.refresh)
         self.session.opened.connect(self._on_opened)
         buttons = {keys.TURN: self.sides, keys.FLICKER: self.flicker, keys.PLANES: self.other, keys.BOXES: self.box}
         for key, button in buttons.items():
@@ -139,8 +138,8 @@ class Display(QWidget):
         self.sides.setEnabled(head)
         for button in (self.other, self.box):
             button.setEnabled(head)
-            if not head:
-                button.setChecked(False)
+        if not head:  # soon, and not at once: napari, while it removes layers, would look for those removed here
+            QTimer.singleShot(0, self, self._untick)
         bar = self.viewer.canvas.overlays["scale_bar"]
         if head != self._had_head:
             bar.visible = self._had_head = head
@@ -165,6 +164,11 @@ class Display(QWidget):
         """The mouse's place on the slice in view: the cursor's own is still on the slice where it last moved."""
         dims, cursor = self.viewer.dims, self.viewer.cursor.position
         return tuple(cursor[d] if d in dims.displayed and d < len(cursor) else p for d, p in enumerate(dims.point))
+
+    def _untick(self) -> None:
+        if self.head() is None:
+            self.other.setChecked(False)
+            self.box.setChecked(False)
 
     def _on_opened(self) -> None:
         """Another analysis: its layers lie above the cross-hair, which is made anew on top."""

@@ -14,7 +14,7 @@ from qtpy.QtCore import (
     Qt,
     Signal,
 )
-from qtpy.QtGui import QColor, QKeyEvent, QKeySequence
+from qtpy.QtGui import QColor, QFont, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -31,7 +31,7 @@ from napari_vqad.review import Review, Word
 from napari_vqad.ui.keys import ACCEPT, NEXT_FINDING, PREVIOUS_FINDING, REJECT, UNDO
 
 MANY = 100  # findings, from which the threshold is too low to be of use
-COLOURS = {"accepted": QColor("#ff9f1c"), "rejected": QColor("#8a8a92")}
+FAINT = QColor("#85858c")  # what is rejected; what is accepted is bold: orange is weak on a bright theme
 Index = QModelIndex | QPersistentModelIndex
 
 # Title, what it says of a finding, how it is written.
@@ -96,7 +96,11 @@ class Table(QAbstractTableModel):
         if role in (SORTED_BY, Qt.ItemDataRole.EditRole):
             return value(finding, word)
         if role == Qt.ItemDataRole.ForegroundRole:
-            return COLOURS.get(word.verdict)
+            return FAINT if word.verdict == "rejected" else None
+        if role == Qt.ItemDataRole.FontRole and word.verdict == "accepted":
+            bold = QFont()
+            bold.setBold(True)
+            return bold
         if role == Qt.ItemDataRole.TextAlignmentRole and not isinstance(value(finding, word), str):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
