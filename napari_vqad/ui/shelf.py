@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QShowEvent
@@ -11,6 +9,7 @@ from qtpy.QtWidgets import QSpinBox, QTabWidget, QToolButton
 from superqt.utils import qthrottled
 
 from napari_vqad.ui.convention import Convention
+from napari_vqad.ui.drawer import Drawer
 from napari_vqad.ui.session import Session
 from napari_vqad.ui.slicelist import SliceList
 from napari_vqad.ui.strip import Look, Strip
@@ -37,7 +36,7 @@ class Shelf(QObject):
     ) -> None:
         """`which` is the restoration that the canvas shows."""
         super().__init__(button)
-        self.viewer, self.session, self.button, self.which = viewer, session, button, which
+        self.session, self.button, self.which = session, button, which
         self.convention = convention
         self.worklist, self.slices, self.strip = Worklist(session.review), SliceList(), Strip()
         self.tabs = Tabs()
@@ -45,8 +44,8 @@ class Shelf(QObject):
             self.tabs.addTab(widget, title)
         self.worklist.gone_to.connect(session.show_finding)
         self.slices.gone_to.connect(session.go_to)
-        self._dock: Any = None
-        button.toggled.connect(self.show)
+        self.drawer = Drawer(viewer, button, self.tabs, "Worklist")
+        button.toggled.connect(self.show)  # after the drawer: lists are filled when they are seen
         soon = qthrottled(self.refresh, timeout=PAUSE, parent=self)
         for signal in (session.moved, session.settled, session.opened, session.drawn):
             signal.connect(lambda: soon())
@@ -57,13 +56,8 @@ class Shelf(QObject):
         self.tabs.shown.connect(self.refresh)
 
     def show(self, on: bool) -> None:
-        """Take the lists out, or put them away."""
+        """The lists were taken out, or put away."""
         self.session.reviewing = on
-        if on and self._dock is None:
-            self._dock = self.viewer.window.add_dock_widget(self.tabs, name="Worklist", area="bottom")
-            self._dock.destroyed.connect(self._on_gone)  # napari's cross does not hide a dock but ends it
-        if self._dock is not None:
-            self._dock.setVisible(on)
         self.session.list_findings()
         self.refresh()
 
@@ -81,7 +75,3 @@ class Shelf(QObject):
         self.button.setChecked(True)
         self.tabs.setCurrentWidget(self.worklist)
         self.worklist.step(by)
-
-    def _on_gone(self) -> None:
-        self._dock = None
-        self.button.setChecked(False)
