@@ -12,7 +12,17 @@ _HOME = tempfile.TemporaryDirectory(prefix="napari-vqad-tests-")
 os.environ["NAPARI_CONFIG"] = str(Path(_HOME.name) / "napari" / "settings.yaml")
 os.environ["MPLCONFIGDIR"] = str(Path(_HOME.name) / "matplotlib")
 
+# Two processes share two cores (pytest -n 2): each network alone on one of them, as on a machine without others.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All that opens a viewer goes to one process of `pytest -n 2 --dist loadgroup`: there is one screen, one focus."""
+    for item in items:
+        if "make_napari_viewer" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("screen"))
 
 
 @pytest.fixture(scope="session")
