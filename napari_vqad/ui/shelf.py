@@ -47,7 +47,7 @@ class Shelf(QObject):
         self.drawer = Drawer(viewer, button, self.tabs, "Worklist")
         button.toggled.connect(self.show)  # after the drawer: lists are filled when they are seen
         soon = qthrottled(self.refresh, timeout=PAUSE, parent=self)
-        for signal in (session.moved, session.settled, session.opened, session.drawn):
+        for signal in (session.moved, session.settled, session.opened, session.drawn, session.board.windowed):
             signal.connect(lambda: soon())
         session.review.changed.connect(lambda: soon())
         which.valueChanged.connect(lambda _value: soon())

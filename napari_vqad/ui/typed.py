@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QKeyEvent, QKeySequence
@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QAbstractItemView
 class Typed(QObject):
     """Watches a list or a table, where Qt would search for what is typed; an editor within keeps its keys."""
 
-    def __init__(self, view: QAbstractItemView, keys: dict[str, Callable[[], object]] | None = None) -> None:
+    def __init__(self, view: QAbstractItemView, keys: Mapping[str, Callable[[], object]] | None = None) -> None:
         """`keys` are those of the list itself, as Qt writes them."""
         super().__init__(view)
         self.keys = keys or {}
