@@ -96,6 +96,9 @@ def test_cells_do_not_depend_on_what_lies_below(compared, qtbot):
     compared.start()
     qtbot.waitUntil(lambda: compared.status.text().endswith("Ready."), timeout=20_000)
     assert cells(compared) == [{(0, 0)}, {(0, 1)}]
+    for seen in (False, True):  # nor on what comes to lie above
+        compared.viewer.add_points(np.zeros((1, 3)), visible=seen)
+        assert cells(compared) == [{(0, 0)}, {(0, 1)}]
 
 
 def test_the_end_brings_back_what_was_there(compared):
