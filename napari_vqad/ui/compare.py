@@ -40,6 +40,7 @@ from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.session import given_mask
+from napari_vqad.ui.style import SMALL
 from napari_vqad.volume import Volume
 
 MAPS: dict[str, Score] = {"NLL": "nll", "Score": "pixel_score"}
@@ -102,7 +103,7 @@ class CompareDock(QWidget):
         self.scales.setWordWrap(True)
         self.scales.setToolTip("What the colours of each cell stand for, from clear to brightest.")
         notice = QLabel("Research use only, not a medical device.")
-        notice.setStyleSheet("font-size: 11px;")
+        notice.setStyleSheet(SMALL)
 
         form, buttons, column = QFormLayout(), QHBoxLayout(), QVBoxLayout(self)
         form.addRow("Show", self.what)

@@ -21,6 +21,7 @@ from napari_vqad.ui.flicker import Flicker
 from napari_vqad.ui.letters import Letters
 from napari_vqad.ui.planes import Planes
 from napari_vqad.ui.session import Session
+from napari_vqad.ui.style import SMALL
 from napari_vqad.ui.window import PRESETS, Windowing
 from napari_vqad.volume import Volume
 
@@ -62,7 +63,7 @@ class Display(QWidget):
         self.help = _button("Keys", f"All keys ({keys.HELP}).")
         self.words = QLabel("")
         self.words.setToolTip("What there is under the mouse: NLL, pixel score, and the place in the scanner's mm.")
-        self.words.setStyleSheet("font-size: 11px;")
+        self.words.setStyleSheet(SMALL)
         self.words.setWordWrap(True)
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.words.setMinimumHeight(2 * self.words.fontMetrics().lineSpacing())
@@ -204,10 +205,6 @@ def _button(text: str, tip: str) -> QToolButton:
     button = QToolButton()
     button.setText(text)
     button.setToolTip(tip)
-    button.setStyleSheet(
-        "QToolButton { padding: 3px 1px; } QToolButton:checked { background: #2f6f9f; color: white; }"
-        "QToolButton::menu-indicator { image: none; }"
-    )
     return button
 
 

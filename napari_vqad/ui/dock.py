@@ -38,6 +38,7 @@ from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
 from napari_vqad.ui.session import Order, Session
 from napari_vqad.ui.shelf import Shelf
+from napari_vqad.ui.style import BUTTONS, SMALL
 from napari_vqad.ui.tour import Tour
 from napari_vqad.ui.welcome import SAMPLE, Welcome, stops_of
 
@@ -47,6 +48,7 @@ SECTIONS = {
     "Restoration": ("method", "n_restorations", "k", "seed"),
     "More": ("score", "pooling", "level", "distance", "paper_faithful", "axis", "slices"),
 }
+OF_RESTORATIONS = ("lambda_p", "n_restorations", "k", "seed", "distance")  # without any they do nothing
 OPEN_AT_FIRST = ("Thresholds", "Restoration")
 SCORES = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
 
@@ -64,6 +66,7 @@ class ExplorerDock(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumWidth(396)
         self.setMaximumWidth(420)
+        self.setStyleSheet(BUTTONS)
 
         body = QWidget()
         column = QVBoxLayout(body)
@@ -125,9 +128,6 @@ class ExplorerDock(QScrollArea):
             button.setText(name)
             button.setToolTip(f"Show {tip}.")
             button.setCheckable(True)
-            button.setStyleSheet(
-                "QToolButton { padding: 3px 1px; } QToolButton:checked { background: #2f6f9f; color: white; }"
-            )
             self.views.addButton(button)
             row.addWidget(button, 1)
         self.legend = Legend()
@@ -192,7 +192,7 @@ class ExplorerDock(QScrollArea):
 
     def _make_foot(self, column: QVBoxLayout) -> None:
         self.notice = QLabel("Research use only, not a medical device.")
-        self.notice.setStyleSheet("font-size: 11px;")
+        self.notice.setStyleSheet(SMALL)
         self.tour = Tour(self, lambda: stops_of(self))
         begin = QToolButton()
         begin.setText("Tour")
@@ -373,6 +373,7 @@ class ExplorerDock(QScrollArea):
         for name, knob in self.knobs.items():
             if name not in SECTIONS["Thresholds"] or not isinstance(getattr(settings, name), str):
                 knob.set(getattr(settings, name))
+            knob.setEnabled(name not in OF_RESTORATIONS or settings.method != "regenerative")
         if explorer is None:
             for name in SECTIONS["Thresholds"]:
                 self.knobs[name].explain("")

@@ -55,7 +55,7 @@ class HandOver(QToolButton):
         self.folder: Path | None = None  # where something was put last
         self._writing: list[Runner] = []  # each of its own: what one tells is not lost when the next begins
         self._busy = False
-        self.setText("Hand over")
+        self.setText("Hand over ▾")
         self.setToolTip("Write a report, save or open a study, or write the maps as files.")
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)

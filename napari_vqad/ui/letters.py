@@ -52,9 +52,9 @@ def edges(affine: np.ndarray, rows: int, columns: int, orientation: tuple[str, s
 
 
 def in_words(plane: str, at: Edges) -> str:
-    """The plane and its convention: "Axial, radiological", the patient's right being on the left."""
+    """The plane, and below it the convention: radiological is the patient's right on the left."""
     known = {at.left[0]: "radiological", at.right[0]: "neurological"}.get("R")
-    return f"{plane.capitalize()}, {known}" if known else plane.capitalize()
+    return f"{plane.capitalize()}\n{known}" if known else plane.capitalize()
 
 
 class Letters:
