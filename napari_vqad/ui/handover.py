@@ -164,13 +164,14 @@ class HandOver(QToolButton):
         still = Explorer(explorer.bundle, explorer.settings, session.cache_bytes)
         volume, grid, stages, focus = explorer.volume, explorer.grid, explorer.stages(), explorer.focus
         seconds, review = dict(explorer.seconds), Review()
+        reopened = prepared.study.saved if prepared.study else None
         review.recall(session.review.words)
 
         def steps() -> Iterator[str]:
             yield f"Writing {path.name} …"
             still.resume(volume, grid, stages)
             still.focus, still.seconds = focus, seconds
-            remarks = write(Result(still, volume, prepared.mask, prepared.note, review)) or ()
+            remarks = write(Result(still, volume, prepared.mask, prepared.note, review, reopened)) or ()
             yield " ".join([f"{what} written: {path}", *remarks])
 
         runner = Runner(session.advanced.emit)
