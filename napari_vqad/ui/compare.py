@@ -37,9 +37,9 @@ from napari_vqad.ui.board import heat_colours
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.controls import PAUSE
 from napari_vqad.ui.inputs import Inputs
+from napari_vqad.ui.masks import given_mask
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.runner import Runner
-from napari_vqad.ui.session import given_mask
 from napari_vqad.volume import Volume
 
 MAPS: dict[str, Score] = {"NLL": "nll", "Score": "pixel_score"}

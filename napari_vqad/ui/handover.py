@@ -25,6 +25,7 @@ from napari_vqad.ui.choosers import Which
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.keys import MAPS, REPORT, SAVE
+from napari_vqad.ui.masks import StudyMask
 from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.session import Session
 from napari_vqad.volume import Volume
@@ -226,10 +227,12 @@ class HandOver(QToolButton):
         self.refresh()
 
     def _on_reopened(self, study: Study) -> None:
-        """Show what was shown, and choose scan and model in the lists, so that Analyse would take these."""
+        """Show what was shown, and choose scan, mask and model in the lists, so that Analyse would take these."""
         inputs, dock = self.dock.inputs, self.dock
         inputs.bundle.pick(study.explorer.bundle.folder)
-        inputs.scan.pick(self.session.board.scan)
+        if (scan := self.session.board.scan) is not None:
+            inputs.scan.pick(scan)
+            inputs.keep_mask(StudyMask(study.mask, study.mask_note, scan))
         dock.which.setValue(study.which)
         if study.view in VIEWS:
             dock.show_view(study.view)
