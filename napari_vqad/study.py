@@ -19,7 +19,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
 from napari_vqad.io.scans import open_scan, origin_of
 from napari_vqad.provenance import Saved
-from napari_vqad.review import Place, Word
+from napari_vqad.review import Places, Word
 from napari_vqad.studyfile import Contents, Header, SavedBundle, SavedScan
 from napari_vqad.volume import Volume
 
@@ -42,7 +42,7 @@ class Study:
     volume: Volume
     mask: np.ndarray
     mask_note: str
-    words: dict[Place, Word]
+    words: dict[Places, Word]
     slice: int
     view: str
     which: int
@@ -54,7 +54,7 @@ def save_study(
     explorer: Explorer,
     mask: np.ndarray,
     mask_note: str = "",
-    words: Mapping[Place, Word] | None = None,
+    words: Mapping[Places, Word] | None = None,
     view: str = "Score",
     which: int = 0,
 ) -> None:
@@ -147,7 +147,7 @@ def open_study(
         volume,
         contents.mask,
         header.mask_note,
-        dict(header.words),
+        {of if isinstance(of, frozenset) else frozenset([of]): word for of, word in header.words},
         explorer.focus,
         header.view,
         header.which,

@@ -29,12 +29,12 @@ from napari_vqad.harmonise import Intensity
 from napari_vqad.io.whole import whole
 from napari_vqad.provenance import Made
 from napari_vqad.resample import Frame
-from napari_vqad.review import Place, Word
+from napari_vqad.review import Place, Places, Word
 from napari_vqad.settings import Settings
 from napari_vqad.volume import Volume
 
 FORMAT = 2
-READ = (1, FORMAT)  # 1 does not say with what the numbers were computed
+READ = (1, FORMAT)  # 1 does not say with what the numbers were computed, and knows no words on merged findings
 JSON, ARRAYS = "study.json", "arrays.safetensors"
 APART = 1e-3  # mm; affines that differ by less are the same
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, SafetensorError)
@@ -92,7 +92,7 @@ class Header(_Part):
     Attributes:
         software: versions that it was saved with.
         made: with what its numbers were computed.
-        words: what was said of findings, by the place of their peak on the grid.
+        words: what was said of findings, by the places of their peaks on the grid; by one place in the first format.
         slice: that in view, on the grid.
         view, which: the question that was shown, and of which restoration (0: the mean).
     """
@@ -105,7 +105,7 @@ class Header(_Part):
     bundle: SavedBundle
     settings: Settings
     mask_note: str
-    words: list[tuple[Place, Word]]
+    words: list[tuple[Places | Place, Word]]
     slice: int
     view: str
     which: int

@@ -162,6 +162,17 @@ def test_with_what_it_was_computed_is_said_wherever_it_is_opened(saved, explored
     assert {"torch", "napari-vqad", "python"} <= set(fresh["computed"][0]["versions"])
 
 
+def test_a_word_on_merged_findings_is_saved_beside_theirs(explored, head, bundle, tmp_path):
+    words = {
+        frozenset([(1, 2, 3)]): Word("accepted", "a"),
+        frozenset([(4, 5, 6), (1, 2, 3), (7, 8, 9)]): Word("rejected", "all"),
+        frozenset([(4, 5, 6)]): Word("open", "b"),
+    }
+    save_study(tmp_path / "merged.vqad", explored, head[1], words=words)
+    again = open_study(tmp_path / "merged.vqad", bundle=bundle).words
+    assert list(again.items()) == list(words.items()), "in the order in which they were said"
+
+
 def test_another_machine_that_goes_on_is_named_beside_the_first(saved, bundle):
     of_another_machine(saved)
     explorer = reopened(saved, bundle).explorer
@@ -176,12 +187,15 @@ def test_another_machine_that_goes_on_is_named_beside_the_first(saved, bundle):
     assert [m.device for m in explorer.made] == ["cpu"]
 
 
-def test_a_study_of_the_first_format_does_not_say_with_what(saved, bundle):
-    edit(saved, format=1, made=None)
+def test_a_study_of_the_first_format_does_not_say_with_what(saved, review, bundle):
+    top = [int(i) for i in review.found[1].top]
+    edit(saved, format=1, made=None, words=[[top, {"verdict": "rejected", "note": "vessel"}]])
     result = reopened(saved, bundle)
     assert result.numbers()["computed"] == [{"device": None, "versions": {}}]
     html = report_html(result.explorer, result.numbers(), result.review)
     assert '<th scope="row">Computed with</th><td>not recorded</td>' in html
+    review.recall(open_study(saved, bundle=bundle).words)
+    assert [review.word(f) for f in review.found[:2]] == [Word(), Word("rejected", "vessel")]
 
 
 def test_it_goes_on_from_there(saved, explored, bundle):
