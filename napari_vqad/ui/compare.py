@@ -208,7 +208,7 @@ class CompareDock(QWidget):
         return self.what.currentText() == "Score"
 
     def _on_point(self) -> None:
-        for panel in self.panels:
+        for panel in self.panels if self.viewer.dims.ndim >= 3 else ():  # else their layers are gone
             panel.explorer.focus = frame.slice_at(panel.explorer.grid, self.viewer.dims.point)
 
     # ---- work -----------------------------------------------------------------------------------------------------

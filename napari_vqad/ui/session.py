@@ -166,7 +166,7 @@ class Session:
 
     def go_to(self, index: int) -> None:
         """Bring a slice into view."""
-        if self.explorer is not None:
+        if self.explorer is not None and self.viewer.dims.ndim >= 3:  # else its layers are gone
             grid = self.explorer.grid
             self.viewer.dims.set_point(frame.canvas_axis(grid), frame.point_of(grid, index))
 
@@ -222,7 +222,7 @@ class Session:
         self.viewer.scene.camera.center = (*([0.0] * (3 - len(seen))), *seen)
 
     def _on_point(self) -> None:
-        if self.explorer is not None:
+        if self.explorer is not None and self.viewer.dims.ndim >= 3:
             self.explorer.focus = frame.slice_at(self.explorer.grid, self.viewer.dims.point)
             self.moved.emit()
 
