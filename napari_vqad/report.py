@@ -17,6 +17,7 @@ import numpy as np
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, findings
 from napari_vqad.io.whole import whole
+from napari_vqad.provenance import Saved
 from napari_vqad.review import Review, Verdict
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import score_unit
@@ -228,8 +229,11 @@ def _model(explorer: Explorer) -> Iterable[tuple[str, str]]:
 def _made(explorer: Explorer, numbers: dict) -> Iterable[tuple[str, str]]:
     yield "Scan", numbers["scan"]
     yield "Brain mask", numbers["mask"]
-    yield "Device", numbers["device"]
-    yield "Versions", ", ".join(f"{name} {v}" for name, v in numbers["versions"].items())
+    for made in explorer.made:
+        yield "Computed with", str(made)
+    if saved := numbers["study"]:
+        yield "Study saved", str(Saved(datetime.fromisoformat(saved["saved"]), saved["napari-vqad"]))
+    yield "Report written with", f"napari-vqad {numbers['written']['napari-vqad']}"
 
 
 # ---- HTML -----------------------------------------------------------------------------------------------------------

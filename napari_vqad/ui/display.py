@@ -162,9 +162,13 @@ class Display(QWidget):
             self.words.setText("" if volume is None else place(volume, frame.frame_mm("head", point)))
 
     def _under_mouse(self) -> tuple[float, ...]:
-        """The mouse's place on the slice in view: the cursor's own is still on the slice where it last moved."""
+        """The mouse's place on the slice in view: the cursor's own is still on the slice where it last moved.
+
+        It may have had fewer or more axes then, if another layer has come or gone; the last three are the scan's.
+        """
         dims, cursor = self.viewer.dims, self.viewer.cursor.position
-        return tuple(cursor[d] if d in dims.displayed and d < len(cursor) else p for d, p in enumerate(dims.point))
+        moved = dict(zip(reversed(range(dims.ndim)), reversed(cursor), strict=False))
+        return tuple(moved.get(d, p) if d in dims.displayed else p for d, p in enumerate(dims.point))
 
     def _untick(self) -> None:
         if self.head() is None:

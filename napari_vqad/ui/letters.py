@@ -13,6 +13,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.components.overlays import TextOverlay
 
+from napari_vqad.ui import frame
 from napari_vqad.volume import Volume
 
 PLANES = ("axial", "coronal", "sagittal")  # by the world axis that they are stacked along
@@ -74,14 +75,11 @@ class Letters:
 
     def at(self) -> Edges | None:
         """The letters of the picture in view; None where there are none to show."""
-        volume, dims = self.head(), self.viewer.dims
-        if volume is None or dims.ndisplay != 2 or dims.ndim < 3:
-            return None
-        rows, columns = (d - (dims.ndim - 3) for d in dims.displayed)
-        if rows < 0 or columns < 0:  # another layer's further axis is shown
+        volume, plane = self.head(), frame.plane_of(self.viewer.dims)
+        if volume is None or plane is None:
             return None
         down, across = (str(o) for o in self.viewer.scene.camera.orientation2d)
-        return edges(volume.affine, rows, columns, (down, across))
+        return edges(volume.affine, *plane, (down, across))
 
     def say(self, note: str) -> None:
         """Show a note where the convention stands; an empty one shows the convention again."""
@@ -90,13 +88,11 @@ class Letters:
 
     def refresh(self) -> None:
         """Write them anew."""
-        at = self.at()
-        if at is None:
+        at, plane = self.at(), frame.plane_of(self.viewer.dims)
+        if at is None or plane is None:
             shown = dict.fromkeys((*PLACES, "words"), "")
         else:
-            dims = self.viewer.dims
-            stacked = 3 - sum(d - (dims.ndim - 3) for d in dims.displayed)
-            shown = {**at._asdict(), "words": self.note or in_words(PLANES[stacked], at)}
+            shown = {**at._asdict(), "words": self.note or in_words(PLANES[3 - sum(plane)], at)}
         for name, text in shown.items():
             overlay = self.viewer.canvas.overlays[f"vqad_{name}"]
             overlay.text = text
