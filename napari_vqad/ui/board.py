@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Image, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 from napari.viewer import Viewer
+from psygnal import Signal
 
 from napari_vqad.explorer import Explorer
 from napari_vqad.sheet import WINDOW, heat, limits
@@ -32,6 +33,7 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "Score": ("pixel_score",),
     "Flagged": ("flagged",),
 }
+RESTORED = ("restoration", "restoration_j")  # layers in the scan's window
 MEAN, DISAGREEMENT = 0, -1  # of the restorations, where one of them has a number from 1
 DARK = -6.0  # SD, below every window: restorations are clear there, so that the scan is seen around the brain
 FLAG = (1.0, 0.62, 0.11, 1.0)
@@ -45,6 +47,8 @@ def heat_colours() -> Colormap:
 
 class Board:
     """Owns the layers that an analysis adds to the viewer."""
+
+    windowed = Signal()  # another window
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
@@ -98,7 +102,7 @@ class Board:
                 **frame.placed_as(volume),
             )
             self.layers["mask"].contour = 1
-        for name in ("restoration", "restoration_j"):
+        for name in RESTORED:
             self.layers[name] = self.viewer.add_image(
                 nothing(),
                 name=NAMES[name],
@@ -130,6 +134,8 @@ class Board:
         self.layers["flagged"].contour = 1
         for layer in self.layers.values():
             layer.events.visible.connect(self.refresh)
+        for name in RESTORED:
+            self.layers[name].events.contrast_limits.connect(self._follow_window)
         self.set_window(self.window)
         if self._scan is not None:
             self.viewer.layers.selection.active = self._scan
@@ -178,25 +184,26 @@ class Board:
     def set_window(self, window: tuple[float, float]) -> None:
         """What is black and what is white, in SD of the brain's intensity; of scan and restorations alike.
 
-        One window, so that flicker shows differences alone. It follows napari's own slider of the scan, too.
+        One window, so that flicker shows differences alone. It follows napari's own slider of any of them, too.
         """
         self.window = window
-        if self.scan is not None:
-            mean, sd = self._grey
-            self.scan.contrast_limits = [mean + w * sd for w in window]
-        self._window_restorations()
+        for layer in (self.scan, *(self.layers.get(name) for name in RESTORED)):
+            if layer is not None:
+                mean, sd = self._grey_of(layer)
+                # Restorations never below what is clear, or all beyond the brain would be covered.
+                low, high = window if layer is self.scan else (max(window[0], DARK), max(window[1], DARK + 0.1))
+                with layer.events.contrast_limits.blocker(self._follow_window):
+                    layer.contrast_limits = (mean + low * sd, mean + high * sd)
+        self.windowed.emit()
 
-    def _follow_window(self) -> None:
-        if self.scan is not None:
-            (mean, sd), (low, high) = self._grey, self.scan.contrast_limits
-            self.window = (low - mean) / sd, (high - mean) / sd
-            self._window_restorations()
+    def _follow_window(self, event: Any) -> None:
+        mean, sd = self._grey_of(event.source)
+        low, high = event.source.contrast_limits
+        self.set_window(((low - mean) / sd, (high - mean) / sd))
 
-    def _window_restorations(self) -> None:
-        for name in ("restoration", "restoration_j"):
-            if name in self.layers:
-                # Never below what is clear, or all beyond the brain would be covered.
-                self.layers[name].contrast_limits = (max(self.window[0], DARK), max(self.window[1], DARK + 0.1))
+    def _grey_of(self, layer: Layer) -> tuple[float, float]:
+        """Mean and SD of the brain in a layer: restorations are in SD already."""
+        return self._grey if layer is self._scan else (0.0, 1.0)
 
     def refresh(self) -> None:
         """Bring what is seen up to date."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
-from napari.viewer import Viewer
 
 from napari_vqad.findings import Finding
 from napari_vqad.grid import Grid
@@ -38,15 +37,17 @@ def box_stack(found: list[Finding], grid: Grid) -> np.ndarray:
 
 
 class Boxes:
-    """Keeps the layer in line with the findings while it is wanted."""
+    """Keeps the layer in line with the findings while it is wanted; not in a grid, where it would take a cell."""
 
-    def __init__(self, viewer: Viewer, session: Session) -> None:
-        self.viewer, self.session = viewer, session
+    def __init__(self, session: Session) -> None:
+        self.viewer, self.session = session.viewer, session
         self.on = False
         self._layer: Labels | None = None
         self._drawn: tuple = (None, None)  # explorer and findings
         session.review.changed.connect(self.refresh)
         session.opened.connect(self.refresh)
+        session.ties.hear(self.viewer.canvas.grid.events.enabled, self.refresh)
+        session.ties.at_end(self._remove)
 
     @property
     def layer(self) -> Labels | None:
@@ -64,10 +65,9 @@ class Boxes:
     def refresh(self) -> None:
         """Bring the layer up to date."""
         explorer, found = self.session.explorer, self.session.review.found
+        if explorer is None or explorer is not self._drawn[0]:  # of another scan
+            self._remove()
         layer = self._layer if self._layer is not None and self._layer in self.viewer.layers else None
-        if layer is not None and (explorer is None or explorer is not self._drawn[0]):  # of another scan
-            self.viewer.layers.remove(layer)
-            layer = self._layer = None
         if explorer is None or explorer.grid.kind != "head" or not (self.on or layer is not None):
             return
         if layer is None:
@@ -76,7 +76,12 @@ class Boxes:
             np.copyto(layer.data, frame.to_canvas(box_stack(found, explorer.grid)))
             layer.refresh(extent=False)
             self._drawn = explorer, found
-        layer.visible = self.on
+        layer.visible = self.on and not self.viewer.canvas.grid.enabled
+
+    def _remove(self) -> None:
+        if self._layer is not None and self._layer in self.viewer.layers:
+            self.viewer.layers.remove(self._layer)
+        self._layer = None
 
     def _add(self, grid: Grid) -> Labels:
         chosen = self.viewer.layers.selection.active

@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QWidget
 class Closing(QObject):
     """Watches a widget and the window it belongs to, docked or floating."""
 
-    leaving = Signal()  # the window asks whether it may close, or the widget was taken out: work should stop
+    leaving = Signal()  # the window asks whether it may close: work should stop
+    removed = Signal()  # the widget was taken out of the window, as by the cross of its dock
     gone = Signal(bool)  # the window has closed (True), or is shown again
 
     def __init__(self, widget: QWidget) -> None:
@@ -27,7 +28,7 @@ class Closing(QObject):
         if watched is self._widget and kind in (QEvent.Type.Show, QEvent.Type.ParentChange):
             self._find_window()
             if kind == QEvent.Type.ParentChange and self._widget.parentWidget() is None:
-                self.leaving.emit()
+                self.removed.emit()
         elif watched is self._window():
             # The person may still say no: napari asks while it handles Close. Only a window that closed is hidden.
             if kind == QEvent.Type.Close:

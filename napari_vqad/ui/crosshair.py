@@ -10,6 +10,7 @@ from napari.layers import Points
 from napari.viewer import Viewer
 
 from napari_vqad.ui import frame
+from napari_vqad.ui.ties import Ties
 from napari_vqad.volume import Volume
 
 NAME = "Cross-hair"
@@ -20,17 +21,16 @@ COLOUR = "#59bfff"  # as in the other planes
 class CrossHair:
     """A point in a layer of its own, kept at the viewer's point; not in a grid, where it would take a cell."""
 
-    def __init__(self, viewer: Viewer, head: Callable[[], Volume | None]) -> None:
-        self.viewer, self.head = viewer, head
+    def __init__(self, ties: Ties, head: Callable[[], Volume | None]) -> None:
+        self.viewer, self.head = ties.viewer, head
         self.on = False
         self._layer: Points | None = None
         self._made_for: tuple = ()  # the plane that is shown and the scan, on whose voxels its points are
         self._place: tuple[float, ...] = ()  # in the plane
-        viewer.dims.events.point.connect(self.refresh)
-        viewer.dims.events.order.connect(self.refresh)
-        viewer.dims.events.ndisplay.connect(self.refresh)
-        viewer.canvas.grid.events.enabled.connect(self.refresh)
-        viewer.mouse_drag_callbacks.append(self._click)
+        dims, grid = self.viewer.dims.events, self.viewer.canvas.grid.events
+        for event in (dims.point, dims.order, dims.ndisplay, grid.enabled):
+            ties.hear(event, self.refresh)
+        ties.drag(self._click)
 
     def show(self, on: bool) -> None:
         """Show or hide it."""

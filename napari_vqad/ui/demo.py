@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import napari
+from napari.plugins import menu_item_template
 from napari.viewer import Viewer, current_viewer
 
 from napari_vqad.bundle import find, read_config
 from napari_vqad.ui.dock import ExplorerDock
 from napari_vqad.ui.files import healthy_sample, lesions_sample
+from napari_vqad.ui.ties import docked
 
+# As napari's Plugins menu names the dock: that hides and shows this one then, and makes no second one in its place.
+NAME = menu_item_template.format("VQ Anomaly Explorer", "VQ Anomaly Explorer")
 SAMPLES = {"healthy": healthy_sample, "lesions": lesions_sample}
 
 
 def open_sample(
     viewer: Viewer, sample: str = "lesions", bundle: str | None = None, device: str | None = None
 ) -> ExplorerDock:
-    """Put a sample head and the dock into a viewer, and start the analysis."""
+    """Put a sample head and the dock, if it is not there, into a viewer, and start the analysis."""
     for data, attributes, kind in SAMPLES[sample]():
         getattr(viewer, f"add_{kind}")(data, **attributes)
-    dock = ExplorerDock(viewer)
-    viewer.window.add_dock_widget(dock, name="VQ Anomaly Explorer", area="right")
+    there = docked(viewer, ExplorerDock)
+    dock = there[0] if there else ExplorerDock(viewer)
+    if not there:
+        viewer.window.add_dock_widget(dock, name=NAME, area="right")
+    elif (frame := dock.parentWidget()) is not None:
+        frame.show()  # it may be hidden
     if bundle is not None:
         folder = find(bundle)
         if all(value != folder for _, value in dock.inputs.bundle.items()):  # one that does not come along

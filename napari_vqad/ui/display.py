@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from napari.layers import Image, Layer
-from napari.viewer import Viewer
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
 from superqt.utils import qthrottled
@@ -37,16 +37,16 @@ class Display(QWidget):
 
     wanted = Signal(str)  # a view that the dock should show
 
-    def __init__(self, viewer: Viewer, session: Session) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self.viewer, self.session = viewer, session
+        ties, self.viewer, self.session = session.ties, session.viewer, session
         self._had_head = False
-        self.convention = Convention(viewer, lambda: self.head() is not None)
-        self.letters = Letters(viewer, self.head)
-        self.windowing = Windowing(viewer, session.board, self.letters.say)
+        self.convention = Convention(ties, lambda: self.head() is not None)
+        self.letters = Letters(ties, self.head)
+        self.windowing = Windowing(ties, session.board, self.letters.say)
         self.flickering = Flicker(session.board, self)
-        self.boxes = Boxes(viewer, session)
-        self.planes = Planes(viewer, self.convention, self.head, self.shown)
+        self.boxes = Boxes(session)
+        self.planes = Planes(ties, self.convention, self.head, self.shown)
 
         self.sides = _button("Radiological", SIDES)
         self.sides.setCheckable(True)
@@ -83,30 +83,33 @@ class Display(QWidget):
         column.setSpacing(3)
         column.addLayout(row)
         column.addWidget(self.words)
-        self.crosshair = CrossHair(viewer, self.head)
+        self.crosshair = CrossHair(ties, self.head)
         self.other.toggled.connect(self.crosshair.show)
-        self.drawer = Drawer(viewer, self.other, self.planes, "Planes")
+        self.drawer = Drawer(ties, self.other, self.planes, "Planes")
         self._listen()
 
     def _listen(self) -> None:
-        viewer, look = self.viewer, qthrottled(self.look, timeout=LOOKS, parent=self)
+        viewer, ties, look = self.viewer, self.session.ties, qthrottled(self.look, timeout=LOOKS, parent=self)
         self.sides.toggled.connect(self._on_sides)
         self.flicker.toggled.connect(self._on_flicker)
         self.box.toggled.connect(self.boxes.show)
         self.help.clicked.connect(lambda: keys.show_sheet(self))
         self.flickering.stopped.connect(lambda: self.flicker.setChecked(False))
         Closing(self).gone.connect(lambda _closed: self.flickering.stop())
-        viewer.cursor.events.position.connect(lambda: look())
-        viewer.dims.events.point.connect(lambda: look())
-        viewer.layers.events.inserted.connect(self.refresh)
-        viewer.layers.events.removed.connect(self.refresh)
+        bar = viewer.canvas.overlays["scale_bar"]
+        ties.at_end(partial(setattr, bar, "visible", bar.visible))
+        ties.at_end(self.put_away)
+        for event in (viewer.cursor.events.position, viewer.dims.events.point):
+            ties.hear(event, lambda: look())
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            ties.hear(event, self.refresh)
         self.session.opened.connect(self._on_opened)
         buttons = {keys.TURN: self.sides, keys.FLICKER: self.flicker, keys.PLANES: self.other, keys.BOXES: self.box}
         for key, button in buttons.items():
-            keys.bind(viewer, key, _pressed(button))
+            keys.bind(ties, key, _pressed(button))
         for name, (key, _window, _use) in PRESETS.items():
-            keys.bind(viewer, key, _call(self.windowing.preset, name))
-        keys.bind(viewer, keys.HELP, self.help.click)
+            keys.bind(ties, key, _call(self.windowing.preset, name))
+        keys.bind(ties, keys.HELP, self.help.click)
         self.refresh()
 
     # ---- what is shown ---------------------------------------------------------------------------------------------

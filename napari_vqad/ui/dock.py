@@ -20,14 +20,12 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_vqad.calibration import resolve
 from napari_vqad.sheet import unit_and_healthy
 from napari_vqad.ui.board import DISAGREEMENT, VIEWS
 from napari_vqad.ui.choosers import Which
 from napari_vqad.ui.closing import Closing
-from napari_vqad.ui.controls import BoxKnob, Knob, RangeKnob, SliderKnob, make_knob
 from napari_vqad.ui.display import Display
 from napari_vqad.ui.explain import explain
 from napari_vqad.ui.handover import HandOver
@@ -36,20 +34,14 @@ from napari_vqad.ui.keys import NEXT, NEXT_FINDING, ORIGINAL, PREVIOUS, PREVIOUS
 from napari_vqad.ui.legend import Legend
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
+from napari_vqad.ui.sections import OF_RESTORATIONS, SECTIONS, Sections
 from napari_vqad.ui.session import Order, Session
 from napari_vqad.ui.shelf import Shelf
 from napari_vqad.ui.style import BUTTONS, SMALL
+from napari_vqad.ui.ties import Ties
 from napari_vqad.ui.tour import Tour
 from napari_vqad.ui.welcome import SAMPLE, Welcome, stops_of
 
-SECTIONS = {
-    "Thresholds": ("lambda_s", "lambda_p", "flag_slices", "flag_voxels"),
-    "Findings": ("least_ml", "median", "erode"),
-    "Restoration": ("method", "n_restorations", "k", "seed"),
-    "More": ("score", "pooling", "level", "distance", "paper_faithful", "axis", "slices"),
-}
-OF_RESTORATIONS = ("lambda_p", "n_restorations", "k", "seed", "distance")  # without any they do nothing
-OPEN_AT_FIRST = ("Thresholds", "Restoration")
 SCORES = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
 
 
@@ -59,8 +51,9 @@ class ExplorerDock(QScrollArea):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        preferences = read_preferences()
-        self.session = Session(napari_viewer, preferences.settings, preferences.cache_bytes)
+        ties, preferences = Ties(napari_viewer), read_preferences()
+        ties.hold(self)
+        self.session = Session(ties, preferences.settings, preferences.cache_bytes)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -80,17 +73,16 @@ class ExplorerDock(QScrollArea):
         column.addWidget(self.inputs)
         self._make_run(column)
         self._make_views(column)
-        self.display = Display(self.viewer, self.session)
+        self.display = Display(self.session)
         column.addWidget(self.display)
         self._make_slices(column)
-        self.knobs: dict[str, Knob] = {}
-        self.sections: list[QCollapsible] = []
-        for title, names in SECTIONS.items():
-            self._make_section(column, title, names)
+        self.sections = Sections()
+        self.knobs = self.sections.knobs
+        column.addWidget(self.sections)
         self._make_foot(column)
         column.addStretch(1)
 
-        self.shelf = Shelf(self.viewer, self.session, self.findings, self.which, self.display.convention)
+        self.shelf = Shelf(self.session, self.findings, self.which, self.display.convention)
         self._listen()
         self._list_layers()
         self._show_settings()
@@ -175,21 +167,6 @@ class ExplorerDock(QScrollArea):
         column.addLayout(row)
         column.addLayout(reading)
 
-    def _make_section(self, column: QVBoxLayout, title: str, names: tuple[str, ...]) -> None:
-        section = QCollapsible(title)
-        if (layout := section.layout()) is not None:
-            layout.setContentsMargins(0, 0, 0, 0)
-        section.setDuration(0)
-        for name in names:
-            knob = make_knob(name)
-            knob.turned.connect(self._on_turned)
-            self.knobs[name] = knob
-            section.addWidget(knob)
-        if title in OPEN_AT_FIRST:
-            section.expand(animate=False)
-        self.sections.append(section)
-        column.addWidget(section)
-
     def _make_foot(self, column: QVBoxLayout) -> None:
         self.notice = QLabel("Research use only, not a medical device.")
         self.notice.setStyleSheet(SMALL)
@@ -207,9 +184,11 @@ class ExplorerDock(QScrollArea):
 
     def _listen(self) -> None:
         session, layers, closing = self.session, self.viewer.layers, Closing(self)
+        ties = session.ties
         closing.leaving.connect(session.cancel)
         closing.leaving.connect(self.display.put_away)
         closing.gone.connect(session.close)
+        self.sections.turned.connect(self._on_turned)
         self.analyse.clicked.connect(self.start)
         self.welcome.sample.connect(self._open_sample)
         self.welcome.tour.connect(self.tour.start)
@@ -230,8 +209,9 @@ class ExplorerDock(QScrollArea):
         session.busy.connect(self._on_busy)
         session.progressed.connect(self._on_progressed)
         session.moved.connect(lambda: self.profile.show_here(session.current()))
-        layers.events.inserted.connect(self._list_layers)
-        layers.events.removed.connect(self._list_layers)
+        ties.at_end(lambda: self.beside.setChecked(False))
+        for event in (layers.events.inserted, layers.events.removed):
+            ties.hear(event, self._list_layers)
         self.display.wanted.connect(self.show_view)
         for key, act, by in (
             (NEXT, session.go_to_flagged, 1),
@@ -239,8 +219,8 @@ class ExplorerDock(QScrollArea):
             (NEXT_FINDING, self.shelf.step, 1),
             (PREVIOUS_FINDING, self.shelf.step, -1),
         ):
-            bind(self.viewer, key, partial(act, by))
-        self.viewer.bind_key(ORIGINAL, self._while_held, overwrite=True)
+            bind(ties, key, partial(act, by))
+        ties.bind(ORIGINAL, self._while_held)
 
     def _while_held(self, _viewer: Viewer):  # napari calls a generator at press and again at release
         self._hold(True)
@@ -321,14 +301,12 @@ class ExplorerDock(QScrollArea):
         explorer = self.session.explorer
         if explorer is None:
             return
-        self._choice("method").offer(explorer.bundle.methods)
-        self._choice("level").offer(("all", *explorer.bundle.levels.names))
+        self.sections.choice("method").offer(explorer.bundle.methods)
+        self.sections.choice("level").offer(("all", *explorer.bundle.levels.names))
         calibration = explorer.bundle.calibration
         for name in ("lambda_s", "lambda_p"):
-            self._slider(name).span(0.0, calibration.value("nll", "p99.99"))
-        knob = self.knobs["slices"]
-        if isinstance(knob, RangeKnob):
-            knob.span(len(explorer.grid))
+            self.sections.slider(name).span(0.0, calibration.value("nll", "p99.99"))
+        self.sections.range("slices").span(len(explorer.grid))
         head = explorer.grid.kind == "head"
         for name in ("axis", *SECTIONS["Findings"]):  # a clip has frames, and no other way to cut it, nor a brain
             self.knobs[name].setVisible(head)
@@ -356,16 +334,6 @@ class ExplorerDock(QScrollArea):
         self.progress.setRange(0, total)
         self.progress.setValue(done)
 
-    def _slider(self, name: str) -> SliderKnob:
-        knob = self.knobs[name]
-        assert isinstance(knob, SliderKnob)
-        return knob
-
-    def _choice(self, name: str) -> BoxKnob:
-        knob = self.knobs[name]
-        assert isinstance(knob, BoxKnob)
-        return knob
-
     def _show_settings(self) -> None:
         """Knobs as the settings are, each threshold in its unit and as a healthy percentile."""
         settings, explorer = self.session.settings, self.session.explorer
@@ -383,7 +351,7 @@ class ExplorerDock(QScrollArea):
         explained = explain(explorer, settings, limits)
         for name in SECTIONS["Thresholds"]:
             if name in explained.highest:
-                self._slider(name).span(0.0, explained.highest[name])
+                self.sections.slider(name).span(0.0, explained.highest[name])
             self.knobs[name].set(getattr(limits, name))
             self.knobs[name].explain(explained.words[name])
         self._show_scores()

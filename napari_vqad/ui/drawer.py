@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari.viewer import Viewer
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QToolButton, QWidget
+
+from napari_vqad.ui.ties import Ties
 
 
 class Drawer(QObject):
     """Shows a widget while its button is down."""
 
-    def __init__(self, viewer: Viewer, button: QToolButton, widget: QWidget, name: str) -> None:
+    def __init__(self, ties: Ties, button: QToolButton, widget: QWidget, name: str) -> None:
         super().__init__(button)
-        self.viewer, self.button, self.widget, self.name = viewer, button, widget, name
+        self.viewer, self.button, self.widget, self.name = ties.viewer, button, widget, name
+        ties.at_end(self._end)
         self._dock: Any = None
         button.toggled.connect(self.show)
 
@@ -25,6 +27,12 @@ class Drawer(QObject):
             self._dock.destroyed.connect(self._on_gone)  # napari's cross does not hide a dock but ends it
         if self._dock is not None:
             self._dock.setVisible(on)
+
+    def _end(self) -> None:
+        if self._dock is not None:
+            self._dock.destroyed.disconnect(self._on_gone)
+            self.viewer.window.remove_dock_widget(self._dock)
+        self.widget.deleteLater()
 
     def _on_gone(self) -> None:
         self._dock = None

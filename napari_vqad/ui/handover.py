@@ -78,6 +78,7 @@ class HandOver(QToolButton):
         self.session.reopened.connect(self._on_reopened)
         menu.aboutToShow.connect(self.refresh)
         Closing(self).gone.connect(self._on_gone)
+        self.session.ties.at_end(lambda: self._on_gone(True))
         self.refresh()
 
     def refresh(self) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from napari.viewer import Viewer
 from qtpy.QtWidgets import QMessageBox, QWidget
+
+from napari_vqad.ui.ties import Ties
 
 NEXT, PREVIOUS = ".", ","
 NEXT_FINDING, PREVIOUS_FINDING = "N", "Shift+N"
@@ -61,9 +62,9 @@ def napari_form(key: str) -> str:
     return key.replace("+", "-")
 
 
-def bind(viewer: Viewer, key: str, act: Callable[[], object]) -> None:
+def bind(ties: Ties, key: str, act: Callable[[], object]) -> None:
     """Let a key do something on the canvas."""
-    viewer.bind_key(napari_form(key), lambda _viewer: act(), overwrite=True)
+    ties.bind(napari_form(key), lambda _viewer: act())
 
 
 def as_html() -> str:

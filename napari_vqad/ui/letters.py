@@ -7,13 +7,14 @@ scans, too: "R" is to the patient's right, "RA" to the right and, by more than a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from napari.components import ViewerModel
 from napari.components.overlays import TextOverlay
 
 from napari_vqad.ui import frame
+from napari_vqad.ui.ties import Ties
 from napari_vqad.volume import Volume
 
 PLANES = ("axial", "coronal", "sagittal")  # by the world axis that they are stacked along
@@ -61,16 +62,18 @@ def in_words(plane: str, at: Edges) -> str:
 class Letters:
     """Keeps the letters on the canvas right as planes, camera and scan change; nothing in 3D, or without a head."""
 
-    def __init__(self, viewer: ViewerModel, head: Callable[[], Volume | None]) -> None:
-        self.viewer, self.head = viewer, head
+    def __init__(self, ties: Ties, head: Callable[[], Volume | None]) -> None:
+        self.viewer, self.head = ties.viewer, head
         self.note = ""  # said instead of the convention, while there is something to say
+        viewer, shown = self.viewer, self.viewer.canvas.overlays
         for name, place in {**PLACES, "words": WORDS}.items():
             big = name != "words"
             overlay = TextOverlay(text="", position=place, font_size=14 if big else 9, gridded=big)
-            viewer.canvas.overlays[f"vqad_{name}"] = overlay
-        viewer.dims.events.order.connect(self.refresh)
-        viewer.dims.events.ndisplay.connect(self.refresh)
-        viewer.scene.camera.events.orientation.connect(self.refresh)
+            shown[f"vqad_{name}"] = overlay
+            ties.at_end(partial(shown.pop, f"vqad_{name}"))
+        ties.hear(viewer.dims.events.order, self.refresh)
+        ties.hear(viewer.dims.events.ndisplay, self.refresh)
+        ties.hear(viewer.scene.camera.events.orientation, self.refresh)
         self.refresh()
 
     def at(self) -> Edges | None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 from napari.layers import Layer
-from napari.viewer import Viewer
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
@@ -15,6 +14,7 @@ from napari_vqad.ui import frame
 from napari_vqad.ui.convention import Convention
 from napari_vqad.ui.letters import PLANES, edges
 from napari_vqad.ui.slices import Cut, cut
+from napari_vqad.ui.ties import Ties
 from napari_vqad.volume import Volume
 
 CROSS = QColor(89, 191, 255, 200)
@@ -113,14 +113,14 @@ class Planes(QWidget):
 
     def __init__(
         self,
-        viewer: Viewer,
+        ties: Ties,
         convention: Convention,
         head: Callable[[], Volume | None],
         shown: Callable[[], Iterable[Layer]],
     ) -> None:
         """`shown` gives the layers to draw, from the lowest up."""
         super().__init__()
-        self.viewer, self.convention, self.head, self.shown = viewer, convention, head, shown
+        self.viewer, self.convention, self.head, self.shown = ties.viewer, convention, head, shown
         self.pictures = (Plane(), Plane())
         self.setMaximumWidth(WIDEST)
         row = QHBoxLayout(self)
@@ -134,10 +134,10 @@ class Planes(QWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self.refresh)
-        viewer.dims.events.point.connect(lambda: self._soon.start())
-        viewer.dims.events.order.connect(lambda: self._soon.start())
-        viewer.scene.camera.events.orientation.connect(lambda: self._soon.start())
-        viewer.layers.events.connect(self._on_layers)
+        dims, camera = self.viewer.dims.events, self.viewer.scene.camera.events
+        for event in (dims.point, dims.order, camera.orientation):
+            ties.hear(event, lambda: self._soon.start())
+        ties.hear(self.viewer.layers.events, self._on_layers)
 
     def refresh(self) -> None:
         """Draw them anew; nothing while they are put away."""

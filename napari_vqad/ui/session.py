@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels
-from napari.viewer import Viewer
 from psygnal import Signal
 
 from napari_vqad.brainmask import make_mask
@@ -30,6 +29,7 @@ from napari_vqad.ui.board import Board
 from napari_vqad.ui.files import scan_layer
 from napari_vqad.ui.masks import StudyMask, given_mask
 from napari_vqad.ui.runner import Runner
+from napari_vqad.ui.ties import Ties
 from napari_vqad.volume import Volume
 
 REDRAW = 0.5  # s between redraws while work goes on elsewhere than in view
@@ -68,8 +68,9 @@ class Session:
     reopened = Signal(Study)  # after `opened`, when it comes of a saved study
     drawn = Signal()  # the layers were brought up to date
 
-    def __init__(self, viewer: Viewer, settings: Settings, cache_bytes: int) -> None:
-        self.viewer = viewer
+    def __init__(self, ties: Ties, settings: Settings, cache_bytes: int) -> None:
+        self.ties = ties
+        self.viewer = viewer = ties.viewer
         self.settings = settings
         self.cache_bytes = cache_bytes
         self.explorer: Explorer | None = None
@@ -86,7 +87,9 @@ class Session:
         self._runner = Runner(self.advanced.emit)
         self._drawn = 0.0
         self._closed = False
-        viewer.dims.events.point.connect(self._on_point)
+        ties.at_end(self.board.clear)
+        ties.at_end(self.close)
+        ties.hear(viewer.dims.events.point, self._on_point)
 
     # ---- what the person does -------------------------------------------------------------------------------------
 

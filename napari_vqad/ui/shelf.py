@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSpinBox, QTabWidget, QToolButton
@@ -31,9 +30,7 @@ class Tabs(QTabWidget):
 class Shelf(QObject):
     """Shows the lists of a session while its button is down. Verdicts are the session's and stay."""
 
-    def __init__(
-        self, viewer: Viewer, session: Session, button: QToolButton, which: QSpinBox, convention: Convention
-    ) -> None:
+    def __init__(self, session: Session, button: QToolButton, which: QSpinBox, convention: Convention) -> None:
         """`which` is the restoration that the canvas shows."""
         super().__init__(button)
         self.session, self.button, self.which = session, button, which
@@ -44,14 +41,14 @@ class Shelf(QObject):
             self.tabs.addTab(widget, title)
         self.worklist.gone_to.connect(session.show_finding)
         self.slices.gone_to.connect(session.go_to)
-        self.drawer = Drawer(viewer, button, self.tabs, "Worklist")
+        self.drawer = Drawer(session.ties, button, self.tabs, "Worklist")
         button.toggled.connect(self.show)  # after the drawer: lists are filled when they are seen
         soon = qthrottled(self.refresh, timeout=PAUSE, parent=self)
-        for signal in (session.moved, session.settled, session.opened, session.drawn):
+        for signal in (session.moved, session.settled, session.opened, session.drawn, session.board.windowed):
             signal.connect(lambda: soon())
         session.review.changed.connect(lambda: soon())
         which.valueChanged.connect(lambda _value: soon())
-        viewer.scene.camera.events.orientation.connect(lambda: soon())
+        session.ties.hear(session.viewer.scene.camera.events.orientation, lambda: soon())
         self.tabs.currentChanged.connect(lambda _tab: self.refresh())
         self.tabs.shown.connect(self.refresh)
 

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QAbstractItemView, QLabel, QTableWidget, QTableWidget
 
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding
+from napari_vqad.ui.typed import Typed
 
 COLUMNS = {
     "Rank": "By the sample-wise score, the highest first.",
@@ -43,6 +44,7 @@ class SliceList(QWidget):
         for at, width in enumerate((50, 90, 110, 140, 70)):
             self.table.setColumnWidth(at, width)
         self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        Typed(self.table)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.addWidget(self.words)

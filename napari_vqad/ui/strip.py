@@ -13,6 +13,7 @@ from napari_vqad.explorer import Explorer
 from napari_vqad.maps import Restored
 from napari_vqad.sheet import WINDOW, heat, limits, upright
 from napari_vqad.ui.board import DISAGREEMENT, MEAN
+from napari_vqad.ui.typed import Typed
 
 LOW, TALL, WORDS = 40, 180, 34  # pixels: a thumbnail's height at least and at most, and the line under it
 
@@ -53,6 +54,7 @@ class Strip(QWidget):
         self.pictures.setUniformItemSizes(True)
         self.pictures.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.pictures.setToolTip("Click, or the arrow keys: show this restoration in the canvas.")
+        Typed(self.pictures)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.addWidget(self.words)

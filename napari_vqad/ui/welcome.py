@@ -102,6 +102,6 @@ STOPS = {
 
 def stops_of(dock: ExplorerDock) -> list[Stop]:
     """The tour of the dock; what is hidden is left out."""
-    widgets: dict[str, QWidget] = {section.text(): section for section in dock.sections}
+    widgets: dict[str, QWidget] = {section.text(): section for section in dock.sections.all}
     widgets |= {name: getattr(dock, name) for name in STOPS if name not in widgets}
     return [Stop(widgets[name], *words) for name, words in STOPS.items() if widgets[name].isVisibleTo(dock)]

@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 from napari_vqad.sheet import WINDOW
 from napari_vqad.ui.board import DARK, Board
 from napari_vqad.ui.keys import BRAIN, NARROW, WIDE
+from napari_vqad.ui.ties import Ties
 
 # Name → key, black and white in SD, what it is for.
 PRESETS: dict[str, tuple[str, tuple[float, float], str]] = {
@@ -38,9 +39,9 @@ def in_words(window: tuple[float, float]) -> str:
 class Windowing:
     """Sets the window of a board. `say` is told what it is while it changes, and "" when that is over."""
 
-    def __init__(self, viewer: ViewerModel, board: Board, say: Callable[[str], None]) -> None:
+    def __init__(self, ties: Ties, board: Board, say: Callable[[str], None]) -> None:
         self.board, self.say = board, say
-        viewer.mouse_drag_callbacks.append(self._drag)
+        ties.drag(self._drag)
 
     def preset(self, name: str) -> None:
         """Take one of `PRESETS`."""

@@ -14,7 +14,7 @@ from qtpy.QtCore import (
     Qt,
     Signal,
 )
-from qtpy.QtGui import QColor, QFont, QKeyEvent, QKeySequence
+from qtpy.QtGui import QColor, QFont
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -30,6 +30,7 @@ from napari_vqad.findings import Finding
 from napari_vqad.review import Review, Word
 from napari_vqad.ui.keys import ACCEPT, NEXT_FINDING, PREVIOUS_FINDING, REJECT, UNDO
 from napari_vqad.ui.style import BUTTONS
+from napari_vqad.ui.typed import Typed
 
 MANY = 100  # findings, from which the threshold is too low to be of use
 FAINT = QColor("#85858c")  # what is rejected; what is accepted is bold: orange is weak on a bright theme
@@ -123,23 +124,6 @@ class Table(QAbstractTableModel):
         return {Qt.ItemDataRole.DisplayRole: title, Qt.ItemDataRole.ToolTipRole: tip}.get(Qt.ItemDataRole(role))
 
 
-class Rows(QTableView):
-    """A table whose rows are judged by keys; typing does not search, as it would in other tables."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.keys: dict[str, Callable[[], object]] = {}
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802, D102
-        pressed = QKeySequence(event.keyCombination()).toString()
-        if act := self.keys.get(pressed):
-            act()
-        elif not event.text().isprintable() or not event.text():
-            super().keyPressEvent(event)
-        else:
-            event.ignore()  # napari hands it on to the canvas, where it may be a key
-
-
 class Worklist(QWidget):
     """The table with its buttons."""
 
@@ -153,7 +137,7 @@ class Worklist(QWidget):
         self.order = QSortFilterProxyModel(self)
         self.order.setSourceModel(self.table)
         self.order.setSortRole(SORTED_BY)
-        self.view = Rows()
+        self.view = QTableView()
         self.view.setModel(self.order)
         self.view.setSortingEnabled(True)
         self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
@@ -181,8 +165,8 @@ class Worklist(QWidget):
             button.setToolTip(tip)
             button.clicked.connect(act)
             row.addWidget(button)
-        self.view.keys = {ACCEPT: accept, REJECT: reject, UNDO: review.undo}
-        self.view.keys |= {NEXT_FINDING: lambda: self.step(1), PREVIOUS_FINDING: lambda: self.step(-1)}
+        judging = {ACCEPT: accept, REJECT: reject, UNDO: review.undo}
+        Typed(self.view, judging | {NEXT_FINDING: lambda: self.step(1), PREVIOUS_FINDING: lambda: self.step(-1)})
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.addLayout(row)

@@ -26,6 +26,7 @@ def window(qtbot):
     window.heard = []
     closing = Closing(window.widget)
     closing.leaving.connect(lambda: window.heard.append("leaving"))
+    closing.removed.connect(lambda: window.heard.append("removed"))
     closing.gone.connect(window.heard.append)
     window.show()
     window.heard.clear()
@@ -50,7 +51,7 @@ def test_a_yes_is_the_end_wherever_the_widget_is(window, floating):
     assert window.heard == ["leaving", True, False]
 
 
-def test_a_widget_that_is_taken_out_leaves(window):
+def test_a_widget_that_is_taken_out_is_told_from_a_window_that_asks(window):
     window.widget.setParent(None)
-    assert window.heard == ["leaving"]
+    assert window.heard == ["removed"]
     window.widget.deleteLater()

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_vqad.readout import read_out
 from napari_vqad.ui import flicker, frame, keys
+from napari_vqad.ui.board import DARK, RESTORED
 from napari_vqad.ui.files import scan_layer
 from napari_vqad.ui.window import NARROWEST, PRESETS, WIDEST, dragged, in_words
 from napari_vqad.volume import Volume
@@ -81,6 +82,12 @@ def test_one_window_for_scan_and_restorations(explored, qtbot):
     explored.session.board.scan.contrast_limits = (low + 30, high - 50)  # napari's own slider
     scan, *others = in_sd(explored)
     assert all(np.allclose(scan, o, atol=1e-3) for o in others)
+    for name in RESTORED:
+        explored.session.board.layers[name].contrast_limits = (-1.5, len(name))  # the slider of a restoration
+        assert all(np.allclose(found, (-1.5, len(name)), atol=1e-3) for found in in_sd(explored))
+        assert explored.session.board.window == (-1.5, len(name))
+    explored.session.board.set_window((-8.0, 3.0))  # a restoration is clear beyond the brain in any window
+    assert explored.session.board.layers["restoration"].contrast_limits == [DARK, 3.0]
 
 
 def test_shift_and_drag_sets_the_window_and_says_so(explored, qtbot):

@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QWidget
 from napari_vqad.settings import Settings
 from napari_vqad.ui import frame
 from napari_vqad.ui.board import NAMES, VIEWS
-from napari_vqad.ui.dock import SECTIONS
 from napari_vqad.ui.keys import NEXT, ORIGINAL, PREVIOUS
+from napari_vqad.ui.sections import SECTIONS
 
 
 def canvas_of(dock) -> QWidget:

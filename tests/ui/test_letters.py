@@ -9,6 +9,7 @@ from napari.components import ViewerModel
 from napari_vqad.ui.convention import Convention
 from napari_vqad.ui.files import scan_layer
 from napari_vqad.ui.letters import Letters, letters
+from napari_vqad.ui.ties import Ties
 from napari_vqad.volume import Volume
 
 ORDERS = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
@@ -44,7 +45,8 @@ def open_(affine):
     viewer = ViewerModel()
     data, attributes, _ = scan_layer(volume)
     viewer.add_image(data, **attributes)
-    return viewer, Letters(viewer, lambda: volume), Convention(viewer, lambda: True), volume
+    ties = Ties(viewer)
+    return viewer, Letters(ties, lambda: volume), Convention(ties, lambda: True), volume
 
 
 def drawn_at(viewer, volume, mm):

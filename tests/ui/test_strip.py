@@ -118,3 +118,21 @@ def test_thumbnails_are_turned_and_windowed_as_the_canvas(explored, shelf):
     wide = thumbnails_of(explorer, found, Look((-2.0, 6.0), False))
     inside = plain[2].rgb[..., 0] > 0
     assert wide[2].rgb[..., 0][inside].mean() < plain[2].rgb[..., 0][inside].mean()
+
+
+def test_thumbnails_follow_the_window_at_once(explored, shelf, qtbot):
+    """By key, by napari's own slider of the scan, and by that of a restoration, with no other reason to be drawn."""
+    shelf.tabs.setCurrentWidget(shelf.strip)
+    board, explorer, strip = explored.session.board, explored.session.explorer, shelf.strip
+    low, high = board.scan.contrast_limits
+    for act in (
+        lambda: explored.display.windowing.preset("Wide"),
+        lambda: setattr(board.scan, "contrast_limits", (low + 40, high + 90)),
+        lambda: setattr(board.layers["restoration_j"], "contrast_limits", (-1.0, 3.0)),
+    ):
+        before = strip._thumbnails[2].rgb
+        act()
+        found = explorer.restorations(explorer.focus)
+        expected = thumbnails_of(explorer, found, Look(board.window, False))
+        assert not np.array_equal(before, expected[2].rgb)
+        qtbot.waitUntil(lambda e=expected: np.array_equal(strip._thumbnails[2].rgb, e[2].rgb), timeout=2000)

@@ -1,0 +1,68 @@
+"""What a docked widget ties to its viewer, and unties when it is taken out; one of a kind lives in a viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+from napari.viewer import Viewer
+from qtpy.QtWidgets import QWidget
+
+from napari_vqad.ui.closing import Closing
+
+W = TypeVar("W", bound=QWidget)
+
+
+class Ties:
+    """Listeners, keys and mouse callbacks of a viewer; each is undone in `loose`, the last one first.
+
+    A widget that napari takes out of its window lives on for whoever still calls it: hence nothing may.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self._undo = ExitStack()
+
+    def hold(self, widget: QWidget) -> None:
+        """Tie a widget's life to these: taken out of the window it ends; one of its kind that is there ends now."""
+        for other in docked(self.viewer, type(widget)):
+            self.viewer.window.remove_dock_widget(other)
+        closing = Closing(widget)
+        closing.removed.connect(self.loose)
+        closing.removed.connect(widget.deleteLater)
+
+    def hear(self, event: Any, act: Callable) -> None:
+        """Call `act` at an event of the viewer, or of what belongs to it."""
+        event.connect(act)
+        self._undo.callback(event.disconnect, act)
+
+    def bind(self, key: str, act: Callable[[Any], object]) -> None:
+        """Let a key, written as napari writes it, do something on the canvas; later it does again what it did."""
+        before = self.viewer.bind_key(key, act, overwrite=True)
+
+        def give_back() -> None:
+            now = self.viewer.bind_key(key, None)
+            after = before if now == act else now  # another may have taken it since
+            if after is not None:
+                self.viewer.bind_key(key, after)
+
+        self._undo.callback(give_back)
+
+    def drag(self, act: Callable) -> None:
+        """Call `act` when a mouse button is pressed on the canvas, as napari's mouse_drag_callbacks."""
+        self.viewer.mouse_drag_callbacks.append(act)
+        self._undo.callback(self.viewer.mouse_drag_callbacks.remove, act)
+
+    def at_end(self, act: Callable[[], object]) -> None:
+        """Call `act` when the ties are undone."""
+        self._undo.callback(act)
+
+    def loose(self) -> None:
+        """Undo all of them."""
+        self._undo.close()
+
+
+def docked(viewer: Viewer, kind: type[W]) -> list[W]:
+    """The widgets of a kind that are in the viewer's window, hidden ones included."""
+    return [widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, kind)]
