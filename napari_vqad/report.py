@@ -192,6 +192,7 @@ def _slices(explorer: Explorer) -> str:
     flagged = explorer.flagged_slices()
     ranked = np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable")[: min(5, int(flagged.sum()))]
     highest = "; ".join(f"{grid.place_of(i)}: {scores[i]:.0f} nats" for i in ranked)
+    highest += f" (mm{grid.own_axis})" if highest and grid.oblique else ""
     words = (
         f"AS_sample of each slice: the sum of the NLL of its codes above λ_s, {limit.lambda_s:.2f} nats. "
         f"Flagged above {limit.flag_slices:.0f} nats (hatched)" + (f"; the highest, {highest}." if highest else ".")

@@ -114,8 +114,13 @@ class Result:
             "slice_flagged": explorer.flagged_slices().tolist(),
             "volume_score": round(explorer.volume_score(), 3),
             "findings": as_rows(self.findings(), self.review),
-            "units": {"slice_scores": "nats", "volume_score": "nats", "residual": "SD of healthy intensity"}
-            | {"pixel_score": score_unit(explorer)},
+            "units": {
+                "slice_mm": f"mm{grid.own_axis or ' of the scanner'}",
+                "slice_scores": "nats",
+                "volume_score": "nats",
+                "residual": "SD of healthy intensity",
+                "pixel_score": score_unit(explorer),
+            },
             "seconds": {stage: round(s, 3) for stage, s in explorer.seconds.items()},
             "computed": [asdict(made) for made in explorer.made],
             "study": {"saved": saved.when.isoformat(), "napari-vqad": saved.version} if saved else None,

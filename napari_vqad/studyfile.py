@@ -31,7 +31,7 @@ from napari_vqad.provenance import Made
 from napari_vqad.resample import Frame
 from napari_vqad.review import Place, Places, Word
 from napari_vqad.settings import Settings
-from napari_vqad.volume import Volume
+from napari_vqad.volume import Volume, is_oblique
 
 FORMAT = 2
 READ = (1, FORMAT)  # 1 does not say with what the numbers were computed, and knows no words on merged findings
@@ -241,6 +241,7 @@ def _contents(header: Header, arrays: dict[str, NDArray]) -> Contents:
         outside=saved.outside,
         aligned=saved.aligned,
         note=saved.note,
+        oblique=is_oblique(scan.affine, header.scan.shape),
     )
     stages = Stages(
         arrays["codes"],

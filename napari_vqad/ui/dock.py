@@ -361,7 +361,6 @@ class ExplorerDock(QScrollArea):
         if explorer is None:
             return
         grid, flagged = explorer.grid, explorer.flagged_slices()
-        places = [grid.place_of(i) for i in range(len(grid))]
-        self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, places)
+        self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, grid)
         what = "slices" if grid.kind == "head" else "frames"
         self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} {what} flagged")

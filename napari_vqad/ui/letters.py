@@ -15,7 +15,7 @@ from napari.components.overlays import TextOverlay
 
 from napari_vqad.ui import frame
 from napari_vqad.ui.ties import Ties
-from napari_vqad.volume import Volume
+from napari_vqad.volume import SIDES, Volume
 
 PLANES = ("axial", "coronal", "sagittal")  # by the world axis that they are stacked along
 ASIDE = 0.25  # of a direction's length; as much to the side as this gets a letter of its own
@@ -37,7 +37,7 @@ def letters(direction: Iterable[float]) -> str:
     d = np.asarray(list(direction), float)
     d = d / np.linalg.norm(d)
     order = np.argsort(-np.abs(d), kind="stable")
-    return "".join(("RL", "AP", "SI")[i][int(d[i] < 0)] for n, i in enumerate(order) if not n or abs(d[i]) > ASIDE)
+    return "".join(SIDES[i][int(d[i] < 0)] for n, i in enumerate(order) if not n or abs(d[i]) > ASIDE)
 
 
 def edges(affine: np.ndarray, rows: int, columns: int, orientation: tuple[str, str]) -> Edges:
