@@ -8,6 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from napari_vqad.calibration import Calibration
+from napari_vqad.provenance import Made
+from napari_vqad.settings import Settings
+
 _versions = count(1)
 
 
@@ -18,6 +22,13 @@ class Rule(NamedTuple):
     lambda_p: float
     seed: int
 
+    @classmethod
+    def of(cls, settings: Settings, calibration: Calibration) -> Rule:
+        """Of the settings in force. Regenerative restores nothing: neither λ_p nor the seed can matter."""
+        if settings.method == "regenerative":
+            return cls(settings.method, 0.0, 0)
+        return cls(settings.method, calibration.value("nll", settings.lambda_p), settings.seed)
+
 
 class Stages(NamedTuple):
     """What the networks made of a scan of n slices for one choice of settings.
@@ -27,6 +38,7 @@ class Stages(NamedTuple):
         nll: float32 (n, h, w), nats, and `has_nll`, bool (n,), where it is there.
         restored: of each slice, int16 (s, h, w), its restored codes.
         difference: of each slice, float16 (s, H, W), as in `Restorations`.
+        made: with what; several where one machine went on with the work of another.
     """
 
     codes: np.ndarray
@@ -34,6 +46,7 @@ class Stages(NamedTuple):
     has_nll: np.ndarray
     restored: list[np.ndarray]
     difference: list[np.ndarray]
+    made: tuple[Made, ...]
 
 
 class Restorations:

@@ -8,6 +8,10 @@ import torch
 
 from napari_vqad.errors import InputError
 
+# Pictures in the networks at once. On a CPU more are no quicker, and a new λ_p would wait longer for its turn; for
+# GPUs it is what fits easily, and less if it does not.
+AT_ONCE = {"cpu": 30, "mps": 120, "cuda": 480}
+
 
 def pick_device(name: str = "auto") -> torch.device:
     """`auto` takes CUDA, then Apple's MPS, then the CPU; any other name is taken at its word.
@@ -25,6 +29,11 @@ def pick_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"The device '{name}' is not to be had on this machine; 'cpu' always is.") from error
     return device
+
+
+def at_once(device: torch.device) -> int:
+    """How many pictures go through the networks at once."""
+    return AT_ONCE.get(device.type, AT_ONCE["cpu"])
 
 
 def exact(device: torch.device) -> AbstractContextManager:

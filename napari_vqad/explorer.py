@@ -23,18 +23,17 @@ from napari_vqad.bundle import Bundle
 from napari_vqad.cache import Budget, Restorations, Rule, Stages, guess_from
 from napari_vqad.calibration import Thresholds, resolve
 from napari_vqad.detectors.vq import VQDetector
+from napari_vqad.device import at_once
 from napari_vqad.errors import InputError
 from napari_vqad.grid import Grid, to_grid
 from napari_vqad.maps import MAPS, Kept, Maps, Restored
 from napari_vqad.progress import Progress, SupersededError
+from napari_vqad.provenance import Made, made_here, signed
 from napari_vqad.scores.nll import sample_score
 from napari_vqad.settings import Settings
 from napari_vqad.volume import Volume
 
 STAGES = ("nll", "restoration")
-# Pictures in the networks at once. On a CPU more are no quicker, and a new λ_p would wait longer for its turn; for
-# GPUs it is what fits easily, and less if it does not.
-AT_ONCE = {"cpu": 30, "mps": 120, "cuda": 480}
 NLL_AT_ONCE = 16
 
 
@@ -52,10 +51,11 @@ class Explorer:
         self.settings = bundle.fitting(settings or Settings())
         self.focus = 0
         self.seconds: dict[str, float] = {}
+        self.made: tuple[Made, ...] = ()
         self.volume: Volume | None = None
         self.note = ""
         self.in_hand: tuple[int, ...] = ()  # the slices that are being restored
-        self._at_once = AT_ONCE.get(bundle.device.type, AT_ONCE["cpu"])
+        self._at_once = at_once(bundle.device)
         self._grid: Grid | None = None
         self._budget = Budget(cache_bytes)
         self._generation = 0
@@ -90,7 +90,7 @@ class Explorer:
             self._maps = maps
             self._budget.clear()
             self.focus = self._brain[len(self._brain) // 2]
-            self.seconds = {}
+            self.seconds, self.made = {}, (made_here(self.bundle.device),)  # the grid is of today, whatever follows
         self.changed.emit(set(MAPS))
 
     def resume(self, volume: Volume, grid: Grid, stages: Stages) -> None:
@@ -99,6 +99,7 @@ class Explorer:
         with self._lock:
             self.volume = volume
             self._codes, self._nll, self._has_nll = (a.copy() for a in stages[:3])
+            self.made = stages.made
             kept = self._restorations()
             for i, (codes, difference) in enumerate(zip(stages.restored, stages.difference, strict=True)):
                 kept.add_codes(i, codes)
@@ -171,6 +172,7 @@ class Explorer:
             if generation != self._generation:
                 raise SupersededError
             self._codes[indices], self._nll[indices], self._has_nll[indices] = codes, nll, True
+            self.made = signed(self.made, self.bundle.device)
         self.changed.emit({"nll"})
         return indices
 
@@ -202,6 +204,7 @@ class Explorer:
             drawn = self.detector.restore(codes, nll, position, indices, chains, rule, guess, check)
             with self._lock:
                 check()
+                self.made = signed(self.made, self.bundle.device)
                 for i, of_slice in zip(indices, drawn, strict=True):
                     kept.add_codes(i, of_slice)
         restored_codes = np.stack([kept.codes[i][shown : shown + self._at_once] for i in indices])
@@ -210,6 +213,7 @@ class Explorer:
         difference = self.detector.difference(grid.slices[indices], restored_codes, position, half, check)
         with self._lock:
             check()
+            self.made = signed(self.made, self.bundle.device)
             for i, of_slice in zip(indices, difference, strict=True):
                 kept.add_pictures(i, of_slice)
             self._budget.trim()
@@ -253,7 +257,7 @@ class Explorer:
         elif self.bundle.device.type != "cpu":
             self.bundle = self.bundle.to("cpu")
             self.detector = VQDetector(self.bundle)
-            self._at_once = AT_ONCE["cpu"]
+            self._at_once = at_once(self.bundle.device)
             self.note = "the GPU's memory is too small: on the CPU"
         else:
             raise InputError("There is not enough memory for a single slice.")
@@ -308,7 +312,7 @@ class Explorer:
         with self._lock:
             kept, n = self._restorations(), self._wanted()
             restored, difference = [c[:n] for c in kept.codes], [d[:n] for d in kept.difference]
-            return Stages(self._codes.copy(), self._nll.copy(), self._has_nll.copy(), restored, difference)
+            return Stages(self._codes.copy(), self._nll.copy(), self._has_nll.copy(), restored, difference, self.made)
 
     def codes(self, name: str = "codes", j: int = 0) -> np.ndarray:
         """int16 (n, h, w): the scan's codes, or those of restoration j ("restored"), zero where it is not there yet."""
@@ -355,11 +359,7 @@ class Explorer:
     # ---- bookkeeping ----------------------------------------------------------------------------------------------
 
     def _rule(self) -> Rule:
-        # Regenerative restores nothing: neither λ_p nor the seed can matter.
-        s = self.settings
-        if s.method == "regenerative":
-            return Rule(s.method, 0.0, 0)
-        return Rule(s.method, self.bundle.calibration.value("nll", s.lambda_p), s.seed)
+        return Rule.of(self.settings, self.bundle.calibration)
 
     def _wanted(self) -> int:
         return 1 if self.settings.method == "regenerative" else self.settings.n_restorations

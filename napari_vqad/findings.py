@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_vqad.explorer import Explorer
 from napari_vqad.grid import Grid
 from napari_vqad.scores.findings import Piece, pieces_of
-from napari_vqad.volume import Volume
+from napari_vqad.volume import Volume, on_side
 
 Side = Literal["right", "left", "midline", "both"]
 MIDLINE = 5.0  # mm; a finding whose middle is nearer to the midline is on neither side
@@ -56,7 +56,7 @@ class Finding:
     @property
     def extent(self) -> str:
         """How low and how high it reaches, in words: "I 4 to S 12 mm"."""
-        low, high = (f"{'SI'[mm < 0]} {abs(mm):.0f}" for mm in self.reach)
+        low, high = (on_side(2, mm) for mm in self.reach)
         return f"{low} to {high} mm"
 
 
@@ -75,8 +75,7 @@ def findings(explorer: Explorer) -> list[Finding]:
 
 def in_words(mm: Iterable[float]) -> str:
     """Scanner mm (R, A, S) as letters of the side that they lie on: (−32, 10, 55) is "L 32 A 10 S 55 mm"."""
-    parts = [f"{pair[v < 0]} {abs(v):.0f}" for pair, v in zip(("RL", "AP", "SI"), mm, strict=True)]
-    return " ".join(parts) + " mm"
+    return " ".join(on_side(axis, v) for axis, v in enumerate(mm)) + " mm"
 
 
 def scanner_mm(volume: Volume, grid: Grid, index: NDArray) -> NDArray:

@@ -24,7 +24,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.harmonise import Intensity, harmonise, linear
 from napari_vqad.resample import Frame, along_axes, through, within
 from napari_vqad.template import Template
-from napari_vqad.volume import Kind, Volume
+from napari_vqad.volume import Kind, Volume, on_side
 
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 PLAIN = linear(0.0, 1.0)
@@ -78,6 +78,7 @@ class Grid:
         outside: share of the mask's voxels that lie beyond the grid, 0 to 1.
         aligned: place means the same as in every other aligned scan.
         note: how it was laid, for the person.
+        oblique: mm along the scan's axes are not the scanner's (`Volume.oblique`).
         kind: what it shows. The slices of a clip are its frames, (time, row, column).
     """
 
@@ -92,6 +93,7 @@ class Grid:
     outside: float = 0.0
     aligned: bool = False
     note: str = ""
+    oblique: bool = False
     kind: Kind = "head"
 
     @classmethod
@@ -208,8 +210,16 @@ class Grid:
         return float((self.placement @ [*middle, 1.0])[self.axis] + self._step * index)
 
     def place_of(self, index: int) -> str:
-        """Where a slice lies, in words: "+12 mm", or "frame 12" of a clip."""
-        return f"frame {self.mm_of(index):.0f}" if self.kind == "clip" else f"{self.mm_of(index):+.0f} mm"
+        """Where the middle of a slice lies, in words: "I 12 mm" in the scanner; "−12 mm" `own_axis`; "frame 12"."""
+        mm = self.mm_of(index)
+        if self.kind == "clip":
+            return f"frame {mm:.0f}"
+        return f"{mm:+.0f} mm".replace("-", "−") if self.oblique else f"{on_side(self.axis, mm)} mm"
+
+    @property
+    def own_axis(self) -> str:
+        """What the mm of an oblique scan's slices are, after a number of them; nothing where they are the scanner's."""
+        return " along the scan's own axis" if self.oblique else ""
 
     @property
     def _step(self) -> float:
@@ -315,6 +325,7 @@ def _aligned(volume: Volume, mask: np.ndarray, spec: GridSpec, template: Templat
         outside=max(0.0, 1.0 - inside),
         aligned=True,
         note=alignment.note,
+        oblique=volume.oblique,
     )
 
 
@@ -366,4 +377,5 @@ def _centred(volume: Volume, mask: np.ndarray, spec: GridSpec, stack: int, inten
         scan=source,
         intensity=intensity,
         outside=float(1.0 - reached / mask.sum()),
+        oblique=volume.oblique,
     )

@@ -17,6 +17,7 @@ import numpy as np
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, findings
 from napari_vqad.io.whole import whole
+from napari_vqad.provenance import Saved
 from napari_vqad.review import Review, Verdict
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import score_unit
@@ -191,6 +192,7 @@ def _slices(explorer: Explorer) -> str:
     flagged = explorer.flagged_slices()
     ranked = np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable")[: min(5, int(flagged.sum()))]
     highest = "; ".join(f"{grid.place_of(i)}: {scores[i]:.0f} nats" for i in ranked)
+    highest += f" (mm{grid.own_axis})" if highest and grid.oblique else ""
     words = (
         f"AS_sample of each slice: the sum of the NLL of its codes above λ_s, {limit.lambda_s:.2f} nats. "
         f"Flagged above {limit.flag_slices:.0f} nats (hatched)" + (f"; the highest, {highest}." if highest else ".")
@@ -228,8 +230,11 @@ def _model(explorer: Explorer) -> Iterable[tuple[str, str]]:
 def _made(explorer: Explorer, numbers: dict) -> Iterable[tuple[str, str]]:
     yield "Scan", numbers["scan"]
     yield "Brain mask", numbers["mask"]
-    yield "Device", numbers["device"]
-    yield "Versions", ", ".join(f"{name} {v}" for name, v in numbers["versions"].items())
+    for made in explorer.made:
+        yield "Computed with", str(made)
+    if saved := numbers["study"]:
+        yield "Study saved", str(Saved(datetime.fromisoformat(saved["saved"]), saved["napari-vqad"]))
+    yield "Report written with", f"napari-vqad {numbers['written']['napari-vqad']}"
 
 
 # ---- HTML -----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,12 @@
-"""A reader's verdicts on the findings of a scan: accepted, rejected, a note; all that was said can be taken back."""
+"""A reader's verdicts on the findings of a scan: accepted, rejected, a note; all that was said can be taken back.
+
+A word is kept by the places that it is said of, the peaks of findings: one for a finding, several for a piece that
+findings with words of their own have merged into. So each has its own word again when they part.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,6 +16,9 @@ from napari_vqad.findings import Finding
 
 Verdict = Literal["open", "accepted", "rejected"]
 Place = tuple[int, int, int]
+Places = frozenset[Place]
+AND = "; "  # between the notes of findings that have merged
+CONFLICT = "Merges an accepted and a rejected finding."
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,8 @@ class Review:
     def __init__(self) -> None:
         self.found: list[Finding] = []
         self.note = "Not analysed yet."
-        self._words: dict[Place, Word] = {}
-        self._said: list[tuple[Place, Word]] = []  # place, and what stood there before
+        self._words: dict[Places, Word] = {}  # in the order in which they were said
+        self._before: list[dict[Places, Word]] = []  # what stood there, for undo
 
     def take(self, found: list[Finding]) -> None:
         """Other findings of the same scan; what was said of those that stay, stays."""
@@ -50,22 +58,27 @@ class Review:
     def clear(self) -> None:
         """Another scan: nothing was said of it yet."""
         self.note = "Not analysed yet."
-        self.found, self._words, self._said = [], {}, []
+        self.found, self._words, self._before = [], {}, []
         self.changed.emit()
 
     @property
-    def words(self) -> dict[Place, Word]:
-        """All that was said, by place."""
-        return {place: word for place, word in self._words.items() if word != Word()}
+    def words(self) -> dict[Places, Word]:
+        """All that was said, by place, in the order in which it was said."""
+        return dict(self._words)
 
-    def recall(self, words: dict[Place, Word]) -> None:
+    def recall(self, words: Mapping[Places, Word]) -> None:
         """What was said before, instead of what was said now; nothing of it can be undone."""
-        self._words, self._said = dict(words), []
+        self._words, self._before = dict(words), []
         self.changed.emit()
 
     def word(self, finding: Finding) -> Word:
-        """What was said of it."""
-        return self._words.get(self._place(finding), Word())
+        """What was said of it; of a piece that others have merged into, what they have in common (`merged`)."""
+        standing: dict[Places, Word] = {}
+        places = self._within(finding)
+        for said_of, word in self._words.items():
+            if said_of <= places:  # a later word on the whole stands for those on its parts
+                standing = {p: w for p, w in standing.items() if not p <= said_of} | {said_of: word}
+        return merged(standing.values())
 
     def judge(self, finding: Finding, verdict: Verdict) -> None:
         """Accept or reject; the same verdict again takes it back."""
@@ -79,25 +92,35 @@ class Review:
 
     def undo(self) -> bool:
         """Take the last word back; False when there is none."""
-        if not self._said:
+        if not self._before:
             return False
-        place, before = self._said.pop()
-        self._put(place, before)
+        self._words = self._before.pop()
+        self.changed.emit()
         return True
 
-    def _place(self, finding: Finding) -> Place:
-        """Where its word is kept: at its peak, or where a peak was that lies within it."""
-        within = [place for place in self._words if place != finding.top and finding.piece.holds(place)]
-        return finding.top if finding.top in self._words or not within else within[0]
+    def _within(self, finding: Finding) -> Places:
+        """The places within it of which something was said."""
+        return frozenset(place for place in frozenset().union(*self._words) if finding.piece.holds(place))
 
     def _say(self, finding: Finding, word: Word) -> None:
-        place = self._place(finding)
-        self._said.append((place, self.word(finding)))
-        self._put(place, word)
-
-    def _put(self, place: Place, word: Word) -> None:
-        """A place of which nothing is said any more keeps no word: an empty one would hide that of a neighbour."""
-        self._words[place] = word
-        if word == Word():
-            del self._words[place]
+        self._before.append(self.words)
+        said_of = self._within(finding) or frozenset([finding.top])
+        self._words.pop(said_of, None)  # the newest comes last
+        if word != Word() or len(said_of) > 1:  # of a whole, to say nothing any more hides what is said of its parts
+            self._words[said_of] = word
         self.changed.emit()
+
+
+def merged(words: Iterable[Word]) -> Word:
+    """One word for findings that have become one piece: their notes joined, and the verdict, if they have but one.
+
+    Verdicts that contradict each other leave it open, and the note says so.
+    """
+    said = list(words)
+    if len(said) < 2:
+        return said[0] if said else Word()
+    verdicts = {w.verdict for w in said} - {"open"}
+    notes = dict.fromkeys(note for w in said for note in w.note.split(AND) if note)
+    if len(verdicts) > 1:
+        notes[CONFLICT] = None
+    return Word(verdicts.pop() if len(verdicts) == 1 else "open", AND.join(notes))

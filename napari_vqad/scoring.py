@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +25,7 @@ from napari_vqad.io.nifti import read_mask, write_map
 from napari_vqad.io.scans import open_scan, origin_of
 from napari_vqad.io.whole import whole_folder
 from napari_vqad.paths import samples_folder
+from napari_vqad.provenance import Saved
 from napari_vqad.report import report_html
 from napari_vqad.review import Review
 from napari_vqad.settings import Settings
@@ -55,6 +54,7 @@ class Result:
         volume, mask: the scan and its brain mask, canonical (R, A, S).
         mask_note: where the mask came from.
         review: what a reader said of the findings.
+        reopened: the saved study that it comes of, if it does.
     """
 
     explorer: Explorer
@@ -62,6 +62,7 @@ class Result:
     mask: np.ndarray
     mask_note: str
     review: Review = field(default_factory=Review)
+    reopened: Saved | None = None
 
     def map(self, name: str) -> np.ndarray:
         """A map on the scan's canonical voxels, (R, A, S); names as in `FILES`.
@@ -82,7 +83,7 @@ class Result:
         grid, settings, limits = explorer.grid, explorer.settings, explorer.thresholds()
         calibration, scores = bundle.calibration, explorer.slice_scores()
         mm = [grid.mm_of(i) for i in range(len(grid))]
-        path, series = origin_of(self.volume)
+        (path, series), saved = origin_of(self.volume), self.reopened
         return {
             "scan": str(path or self.volume.name),
             "series": series,
@@ -113,15 +114,17 @@ class Result:
             "slice_flagged": explorer.flagged_slices().tolist(),
             "volume_score": round(explorer.volume_score(), 3),
             "findings": as_rows(self.findings(), self.review),
-            "units": {"slice_scores": "nats", "volume_score": "nats", "residual": "SD of healthy intensity"}
-            | {"pixel_score": score_unit(explorer)},
-            "seconds": {stage: round(s, 3) for stage, s in explorer.seconds.items()},
-            "device": str(bundle.device),
-            "versions": {
-                "napari-vqad": napari_vqad.__version__,
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("torch", "numpy", "scipy", "nibabel")},
+            "units": {
+                "slice_mm": f"mm{grid.own_axis or ' of the scanner'}",
+                "slice_scores": "nats",
+                "volume_score": "nats",
+                "residual": "SD of healthy intensity",
+                "pixel_score": score_unit(explorer),
             },
+            "seconds": {stage: round(s, 3) for stage, s in explorer.seconds.items()},
+            "computed": [asdict(made) for made in explorer.made],
+            "study": {"saved": saved.when.isoformat(), "napari-vqad": saved.version} if saved else None,
+            "written": {"napari-vqad": napari_vqad.__version__},
         }
 
     def findings(self) -> list[Finding]:

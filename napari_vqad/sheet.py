@@ -87,11 +87,10 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
             image = paint(ax, explorer, i, column)
             if image is not None:
                 shown[HEAT[column]] = image
-        mm = grid.mm_of(i)
         row[0].text(
             -0.06,
             0.62,
-            f"{'RAS'[grid.axis]} {mm:+.0f} mm",
+            grid.place_of(i),
             color=INK,
             fontsize=9,
             ha="right",
@@ -184,6 +183,8 @@ def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
         chosen = f"regenerative, pooling {s.pooling}"
     flagged = f"{int(explorer.flagged_slices().sum())} of {explorer.n_slices} slices flagged ▲"
     outline = f"outlined: pixel score above {t.flag_voxels:.2f}  ·  research use only, not a medical device"
+    if explorer.grid.oblique:
+        outline += f"  ·  mm{explorer.grid.own_axis}"
     lines: tuple[tuple[float, str, dict[str, Any]], ...] = (
         (0.27, name, {"color": INK, "fontsize": 14, "fontweight": "bold"}),
         (0.51, f"{explorer.bundle.title}  ·  {chosen}", {"color": FAINT, "fontsize": 8.5}),

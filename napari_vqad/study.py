@@ -18,7 +18,8 @@ from napari_vqad.bundle import fingerprint as hash_of
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
 from napari_vqad.io.scans import open_scan, origin_of
-from napari_vqad.review import Place, Word
+from napari_vqad.provenance import Saved
+from napari_vqad.review import Places, Word
 from napari_vqad.studyfile import Contents, Header, SavedBundle, SavedScan
 from napari_vqad.volume import Volume
 
@@ -34,16 +35,18 @@ class Study:
         volume, mask: the scan and its brain mask, bool (R, A, S), and `mask_note`, where that came from.
         words: what was said of findings, for `Review.recall`.
         slice, view, which: what was shown: slice of the grid, question, restoration (0: their mean).
+        saved: when, and with which version.
     """
 
     explorer: Explorer
     volume: Volume
     mask: np.ndarray
     mask_note: str
-    words: dict[Place, Word]
+    words: dict[Places, Word]
     slice: int
     view: str
     which: int
+    saved: Saved
 
 
 def save_study(
@@ -51,7 +54,7 @@ def save_study(
     explorer: Explorer,
     mask: np.ndarray,
     mask_note: str = "",
-    words: Mapping[Place, Word] | None = None,
+    words: Mapping[Places, Word] | None = None,
     view: str = "Score",
     which: int = 0,
 ) -> None:
@@ -65,10 +68,11 @@ def save_study(
     path, grid, volume, bundle = Path(path), explorer.grid, explorer.volume, explorer.bundle
     if volume is None or grid.kind != "head":
         raise InputError("A study is of a head; clips are not saved.")
-    scan, series = origin_of(volume)
+    (scan, series), stages = origin_of(volume), explorer.stages()
     header = Header(
         saved=datetime.now().astimezone(),
         software={"napari-vqad": napari_vqad.__version__, "python": platform.python_version()},
+        made=stages.made,
         scan=SavedScan(
             name=volume.name,
             path=str(scan.absolute()) if scan else None,
@@ -89,7 +93,7 @@ def save_study(
         which=which,
         grid=studyfile.saved_grid(grid),
     )
-    studyfile.write(path, Contents(header, np.asarray(mask, bool), grid, explorer.stages()))
+    studyfile.write(path, Contents(header, np.asarray(mask, bool), grid, stages))
 
 
 def find_scan(path: str | Path, at_hand: Iterable[Volume] = ()) -> Volume | Path | None:
@@ -138,8 +142,17 @@ def open_study(
         raise InputError(f"{path} is damaged: its codes do not fit {loaded.title}.")
     explorer.resume(volume, contents.grid, contents.stages)
     explorer.focus = int(np.clip(header.slice, 0, len(contents.grid) - 1))
-    words = dict(header.words)
-    return Study(explorer, volume, contents.mask, header.mask_note, words, explorer.focus, header.view, header.which)
+    return Study(
+        explorer,
+        volume,
+        contents.mask,
+        header.mask_note,
+        {of if isinstance(of, frozenset) else frozenset([of]): word for of, word in header.words},
+        explorer.focus,
+        header.view,
+        header.which,
+        Saved(header.saved, header.software.get("napari-vqad", "of an unknown version")),
+    )
 
 
 def _relative(scan: Path | None, study: Path) -> str | None:

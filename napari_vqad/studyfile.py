@@ -27,12 +27,14 @@ from napari_vqad.errors import InputError
 from napari_vqad.grid import Grid
 from napari_vqad.harmonise import Intensity
 from napari_vqad.io.whole import whole
+from napari_vqad.provenance import Made
 from napari_vqad.resample import Frame
-from napari_vqad.review import Place, Word
+from napari_vqad.review import Place, Places, Word
 from napari_vqad.settings import Settings
-from napari_vqad.volume import Volume
+from napari_vqad.volume import Volume, is_oblique
 
-FORMAT = 1
+FORMAT = 2
+READ = (1, FORMAT)  # 1 does not say with what the numbers were computed, and knows no words on merged findings
 JSON, ARRAYS = "study.json", "arrays.safetensors"
 APART = 1e-3  # mm; affines that differ by less are the same
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, SafetensorError)
@@ -88,8 +90,9 @@ class Header(_Part):
     """All of a study but its arrays.
 
     Attributes:
-        software: versions that it was made with.
-        words: what was said of findings, by the place of their peak on the grid.
+        software: versions that it was saved with.
+        made: with what its numbers were computed.
+        words: what was said of findings, by the places of their peaks on the grid; by one place in the first format.
         slice: that in view, on the grid.
         view, which: the question that was shown, and of which restoration (0: the mean).
     """
@@ -97,11 +100,12 @@ class Header(_Part):
     format: int = FORMAT
     saved: datetime
     software: dict[str, str]
+    made: tuple[Made, ...] = (Made(),)
     scan: SavedScan
     bundle: SavedBundle
     settings: Settings
     mask_note: str
-    words: list[tuple[Place, Word]]
+    words: list[tuple[Places | Place, Word]]
     slice: int
     view: str
     which: int
@@ -211,8 +215,9 @@ def _header(path: Path, raw: bytes) -> Header:
         number = known["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged, or no study at all.") from error
-    if number != FORMAT:
-        raise InputError(f"{path} is a study of format {number}; this version of napari-vqad reads format {FORMAT}.")
+    if number not in READ:
+        known = " and ".join(map(str, READ))
+        raise InputError(f"{path} is a study of format {number}; this version of napari-vqad reads formats {known}.")
     try:
         return Header.model_validate_json(raw)
     except ValidationError as error:
@@ -236,6 +241,7 @@ def _contents(header: Header, arrays: dict[str, NDArray]) -> Contents:
         outside=saved.outside,
         aligned=saved.aligned,
         note=saved.note,
+        oblique=is_oblique(scan.affine, header.scan.shape),
     )
     stages = Stages(
         arrays["codes"],
@@ -243,6 +249,7 @@ def _contents(header: Header, arrays: dict[str, NDArray]) -> Contents:
         arrays["has_nll"],
         _parted(arrays["restored"], arrays["n_restored"]),
         _parted(arrays["difference"], arrays["n_difference"]),
+        header.made,
     )
     if not (len(stages.codes) == len(stages.nll) == len(stages.restored) == len(stages.difference) == len(grid)):
         raise ValueError("arrays of different lengths")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,8 @@ from napari_vqad.errors import InputError
 from napari_vqad.resample import Frame
 
 Kind = Literal["head", "clip"]
+SIDES = ("RL", "AP", "SI")  # of the patient, by canonical axis: above and below zero
+APART = 0.5  # mm
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ class Volume:
         return Frame(self.origin, self.spacing, self.voxels.shape)
 
     @property
+    def oblique(self) -> bool:
+        """Are mm along its own axes not the scanner's?"""
+        return is_oblique(self.affine, self.voxels.shape)
+
+    @property
     def axcodes(self) -> tuple[str, ...]:
         """The file's axis directions, such as ('P', 'S', 'R')."""
         return aff2axcodes(self.file_affine)
@@ -88,3 +96,15 @@ class Volume:
         """A canonical array back in the axis order and signs of the file; exact."""
         back = ornt_transform(io_orientation(self.affine), io_orientation(self.file_affine))
         return np.asarray(apply_orientation(array, back))
+
+
+def is_oblique(affine: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Is any canonical voxel elsewhere in the scanner than its mm along the scan's own axes say, to half a mm?"""
+    corners = np.array(list(product(*((0, n - 1) for n in shape))))
+    turn = affine[:3, :3]
+    return bool(np.abs(corners @ (turn - np.diag(np.sqrt((turn**2).sum(0)))).T).max() > APART)
+
+
+def on_side(axis: int, mm: float) -> str:
+    """A scanner coordinate as the letter of the side that it lies on: −12 mm along axis 2 is "I 12"."""
+    return f"{SIDES[axis][int(mm < 0)]} {abs(mm):.0f}"

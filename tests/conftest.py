@@ -18,13 +18,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All that opens a viewer goes to one process of `pytest -n 2 --dist loadgroup`: there is one screen, one focus."""
-    for item in items:
-        if "make_napari_viewer" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("screen"))
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The real data beside the project; tests that need it are skipped where it is not there."""

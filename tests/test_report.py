@@ -107,7 +107,7 @@ def test_it_says_what_was_found_and_how(result, page):
         explorer.bundle.title,
         explorer.bundle.name,
         explorer.bundle.hash,
-        f"torch {numbers['versions']['torch']}",
+        f"torch {numbers['computed'][0]['versions']['torch']}",
         "Brain mask as given.",
         "12 voxels were <not> numbers.",
     ):

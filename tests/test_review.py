@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_vqad.findings import Finding
-from napari_vqad.review import Review, Word
+from napari_vqad.review import CONFLICT, Review, Word
 from napari_vqad.scores.findings import find
 
 
@@ -119,3 +119,94 @@ def test_a_word_that_was_taken_back_hides_no_neighbours(review, score):
     again.recall(review.words)
     again.take(review.found)
     assert again.word(one) == review.word(one)
+
+
+def parted(score):
+    """The two hills as two findings, the higher one first."""
+    return sorted(made(score, 1.0), key=lambda f: -f.peak)
+
+
+def joined(score):
+    """As when the threshold has fallen: the two hills are one finding."""
+    bridged = score.copy()
+    bridged[1, 5, 4:23] = np.maximum(bridged[1, 5, 4:23], 2.0)
+    return made(bridged, 1.0)
+
+
+def said_of(review, found):
+    review.take(found)
+    return [review.word(f) for f in found]
+
+
+@pytest.mark.parametrize(
+    ("high", "low", "one"),
+    [
+        (Word("accepted", "glioma"), Word("rejected", "vessel"), Word("open", f"glioma; vessel; {CONFLICT}")),
+        (Word("rejected"), Word("accepted"), Word("open", CONFLICT)),
+        (Word("accepted", "dark"), Word("accepted", "dark"), Word("accepted", "dark")),
+        (Word("rejected", "dark; thin"), Word("rejected", "thin; long"), Word("rejected", "dark; thin; long")),
+        (Word("accepted"), Word("open", "vessel?"), Word("accepted", "vessel?")),
+        (Word(), Word("rejected", "vessel"), Word("rejected", "vessel")),
+    ],
+)
+def test_findings_that_merge_and_part_again(score, high, low, one):
+    review = Review()
+    review.take(parted(score))
+    for finding, word in zip(parted(score), (high, low), strict=True):
+        if word.verdict != "open":
+            review.judge(finding, word.verdict)
+        review.remark(finding, word.note)
+    assert said_of(review, joined(score)) == [one]
+    assert said_of(review, parted(score)) == [high, low]
+    while review.undo():
+        pass
+    assert said_of(review, joined(score)) == [Word()]
+
+
+@pytest.fixture
+def torn(score):
+    """One accepted, one rejected, now merged."""
+    review = Review()
+    review.take(parted(score))
+    for finding, verdict, note in zip(review.found, ("accepted", "rejected"), ("glioma", "vessel"), strict=True):
+        review.judge(finding, verdict)
+        review.remark(finding, note)
+    review.take(joined(score))
+    return review
+
+
+def test_what_is_said_of_the_whole_is_not_said_of_its_parts(torn, score):
+    (whole,) = torn.found
+    torn.judge(whole, "accepted")
+    torn.remark(whole, "glioma with its vessel")
+    apart = [Word("accepted", "glioma"), Word("rejected", "vessel")]
+    assert said_of(torn, parted(score)) == apart
+    assert said_of(torn, joined(score)) == [Word("accepted", "glioma with its vessel")]
+    again = Review()
+    again.recall(torn.words)
+    assert said_of(again, joined(score)) == [Word("accepted", "glioma with its vessel")]
+    assert said_of(again, parted(score)) == apart
+    torn.undo()
+    torn.undo()
+    assert torn.word(whole) == Word("open", f"glioma; vessel; {CONFLICT}")
+    assert said_of(torn, parted(score)) == apart
+
+
+def test_a_verdict_on_the_whole_can_be_taken_back_by_its_key(score):
+    review = Review()
+    review.take(parted(score))
+    for finding in review.found:
+        review.judge(finding, "accepted")
+    (whole,) = joined(score)
+    assert review.word(whole) == Word("accepted")
+    review.judge(whole, "accepted")
+    assert review.word(whole) == Word()
+    assert said_of(review, parted(score)) == [Word("accepted")] * 2
+
+
+def test_a_later_word_on_a_part_counts_beside_that_on_the_whole(torn, score):
+    torn.judge(torn.found[0], "accepted")
+    torn.remark(torn.found[0], "glioma")
+    high, _ = parted(score)
+    torn.judge(high, "rejected")
+    assert said_of(torn, joined(score)) == [Word("open", f"glioma; {CONFLICT}")]

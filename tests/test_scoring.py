@@ -99,7 +99,7 @@ def test_numbers_repeat_the_picture(result, oblique, tiny_bundle):
     assert len(numbers["slice_scores"]) == len(numbers["slice_mm"]) == len(done.explorer.grid)
     assert numbers["thresholds"]["lambda_p"]["healthy_percentile"] == pytest.approx(90, abs=0.1)
     assert {"mask", "nll", "restoration"} <= set(numbers["seconds"])
-    assert {"torch", "napari-vqad"} <= set(numbers["versions"])
+    assert {"torch", "napari-vqad"} <= set(numbers["computed"][0]["versions"])
 
 
 def test_three_lines_of_a_notebook(head, tiny_bundle):

@@ -5,20 +5,24 @@ Of DICOM, in and out, tests/io/test_dicom.py and tests/io/test_dicom_out.py say 
 
 import csv
 import io
+import re
 from itertools import permutations, product
 
 import nibabel as nib
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
+from napari_vqad import thumbnails
 from napari_vqad.bundle import Bundle
 from napari_vqad.explorer import Explorer
-from napari_vqad.findings import findings
+from napari_vqad.findings import findings, in_words, scanner_mm
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.report import report_html
 from napari_vqad.review import Review
 from napari_vqad.scoring import Result
 from napari_vqad.settings import Settings
+from napari_vqad.sheet import choose_slices
 from napari_vqad.study import open_study, save_study
 from napari_vqad.tables import as_csv
 
@@ -114,3 +118,40 @@ def test_and_in_the_report(analysed):
     html = report_html(analysed.explorer, analysed.numbers(), Review())
     (found,) = findings(analysed.explorer)
     assert f"right, {found.where}" in html
+
+
+STRAIGHT = ((0, 1, 2), (1, 1, 1), 0.0)
+NUDGED = ((0, 1, 2), (1, 1, 1), 0.3)  # less than half a mm at the scan's corners: nobody reads that
+TURNED = ((2, 0, 1), (-1, 1, -1), 12.0)
+
+
+@pytest.mark.parametrize("analysed", [STRAIGHT, NUDGED, TURNED], indirect=True, ids=("straight", "nudged", "oblique"))
+def test_millimetres_of_slices_are_the_scanners_or_said_to_be_the_scans_own(analysed, tmp_path, monkeypatch):
+    """In the sheet, the report with its plot, and the numbers; from a saved study, too."""
+    save_study(tmp_path / "one.vqad", analysed.explorer, analysed.mask, analysed.mask_note)
+    study = open_study(tmp_path / "one.vqad", bundle=analysed.explorer.bundle)
+    oblique = analysed.volume.axcodes != ("R", "A", "S")  # of these three
+    drawn = []
+    monkeypatch.setattr(thumbnails, "_png", lambda figure: drawn.append(figure) or b"")
+    for result in (analysed, Result(study.explorer, study.volume, study.mask, "")):
+        explorer = result.explorer
+        explorer.change(explorer.settings.model_copy(update={"flag_slices": 0.0, "lambda_s": 0.0}))
+        grid = explorer.grid
+        pattern = r"[+−]\d+ mm" if oblique else r"[SI] \d+ mm"
+        assert all(re.fullmatch(pattern, grid.place_of(i)) for i in range(len(grid)))
+        if not oblique:  # the scanner's own coordinate of the slice's middle
+            middle = (np.array(grid.slices.shape) - 1) / 2
+            for i in (0, len(grid) - 1):
+                ras = scanner_mm(result.volume, grid, np.array([i, *middle[1:]]))
+                assert in_words(ras).endswith(grid.place_of(i))
+        words = [t.get_text() for t in result.sheet().findobj(Text)]
+        assert sum(bool(re.fullmatch(pattern, w)) for w in words) == len(choose_slices(explorer))
+        assert any("mm along the scan's own axis" in w for w in words) == oblique
+        html = report_html(explorer, result.numbers(), Review())
+        assert re.search(rf"the highest, {pattern}: ", html)
+        assert ("(mm along the scan&#x27;s own axis)" in html) == oblique
+        drawn.clear()
+        thumbnails.draw_profile(explorer)
+        assert drawn[0].axes[0].get_xlabel() == ("I−S, mm along the scan's own axis" if oblique else "I−S, mm")
+        unit = "mm along the scan's own axis" if oblique else "mm of the scanner"
+        assert result.numbers()["units"]["slice_mm"] == unit

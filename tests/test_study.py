@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import napari_vqad
 from napari_vqad.bundle import Bundle
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.errors import InputError
@@ -17,7 +18,9 @@ from napari_vqad.findings import findings
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.io.scans import open_scan
 from napari_vqad.maps import MAPS
+from napari_vqad.report import report_html
 from napari_vqad.review import Review, Word
+from napari_vqad.scoring import Result
 from napari_vqad.settings import Settings
 from napari_vqad.study import find_scan, open_study, save_study
 
@@ -80,13 +83,15 @@ def no_networks(monkeypatch):
 
 
 def edit(path, **changes):
-    """Change the header of a study."""
+    """Change the header of a study; None takes a part of it out."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     header = json.loads(parts["study.json"])
     for name, value in changes.items():
         part, _, key = name.partition("__")
-        if key:
+        if value is None:
+            del header[name]
+        elif key:
             header[part][key] = value
         else:
             header[part] = value
@@ -116,6 +121,81 @@ def test_the_same_pictures_and_numbers_without_a_network(saved, explored, review
     back.recall(study.words)
     assert [back.word(f) for f in back.found[:3]] == [Word("accepted"), Word("open", "vessel"), Word()]
     assert not back.undo(), "what was said before is no step of today"
+
+
+THEN = {"device": "cuda", "versions": {"napari-vqad": "0.0.9", "torch": "2.0"}}
+
+
+def of_another_machine(path):
+    """Make a study one that was computed and saved elsewhere, by another version."""
+    software = {"napari-vqad": "0.0.9", "python": "3.11"}
+    edit(path, made=[THEN], software=software, saved="2026-11-20T08:30:00+01:00")
+
+
+def reopened(path, bundle):
+    study = open_study(path, bundle=bundle)
+    return Result(study.explorer, study.volume, study.mask, study.mask_note, reopened=study.saved)
+
+
+def test_with_what_it_was_computed_is_said_wherever_it_is_opened(saved, explored, bundle):
+    assert [m.device for m in open_study(saved, bundle=bundle).explorer.made] == ["cpu"]
+    of_another_machine(saved)
+    result = reopened(saved, bundle)
+    numbers = result.numbers()
+    assert numbers["computed"] == [THEN]
+    assert numbers["study"] == {"saved": "2026-11-20T08:30:00+01:00", "napari-vqad": "0.0.9"}
+    assert numbers["written"] == {"napari-vqad": napari_vqad.__version__}
+    html = report_html(result.explorer, numbers, result.review)
+    for head, said in (
+        ("Computed with", "cuda; napari-vqad 0.0.9, torch 2.0"),
+        ("Study saved", "20 November 2026, 08:30 UTC+01:00, with napari-vqad 0.0.9"),
+        ("Report written with", f"napari-vqad {napari_vqad.__version__}"),
+    ):
+        assert f'<th scope="row">{head}</th><td>{said}</td>' in html, head
+    save_study(saved, result.explorer, result.mask)  # and again, by this version
+    again = reopened(saved, bundle)
+    assert [m.device for m in again.explorer.made] == ["cuda"]
+    assert again.reopened.version == napari_vqad.__version__
+    fresh = Result(explored, explored.volume, result.mask, "").numbers()
+    assert fresh["study"] is None
+    assert [m["device"] for m in fresh["computed"]] == ["cpu"]
+    assert {"torch", "napari-vqad", "python"} <= set(fresh["computed"][0]["versions"])
+
+
+def test_a_word_on_merged_findings_is_saved_beside_theirs(explored, head, bundle, tmp_path):
+    words = {
+        frozenset([(1, 2, 3)]): Word("accepted", "a"),
+        frozenset([(4, 5, 6), (1, 2, 3), (7, 8, 9)]): Word("rejected", "all"),
+        frozenset([(4, 5, 6)]): Word("open", "b"),
+    }
+    save_study(tmp_path / "merged.vqad", explored, head[1], words=words)
+    again = open_study(tmp_path / "merged.vqad", bundle=bundle).words
+    assert list(again.items()) == list(words.items()), "in the order in which they were said"
+
+
+def test_another_machine_that_goes_on_is_named_beside_the_first(saved, bundle):
+    of_another_machine(saved)
+    explorer = reopened(saved, bundle).explorer
+    explorer.change(QUICK.model_copy(update={"k": 9.0, "n_restorations": 2}))  # arithmetic
+    assert list(explorer.work()) == []
+    assert [m.device for m in explorer.made] == ["cuda"]
+    explorer.change(QUICK.model_copy(update={"n_restorations": 5}))
+    for _ in explorer.work():
+        pass
+    assert [m.device for m in explorer.made] == ["cuda", "cpu"]
+    explorer.open(explorer.volume, open_study(saved, bundle=bundle).mask)
+    assert [m.device for m in explorer.made] == ["cpu"]
+
+
+def test_a_study_of_the_first_format_does_not_say_with_what(saved, review, bundle):
+    top = [int(i) for i in review.found[1].top]
+    edit(saved, format=1, made=None, words=[[top, {"verdict": "rejected", "note": "vessel"}]])
+    result = reopened(saved, bundle)
+    assert result.numbers()["computed"] == [{"device": None, "versions": {}}]
+    html = report_html(result.explorer, result.numbers(), result.review)
+    assert '<th scope="row">Computed with</th><td>not recorded</td>' in html
+    review.recall(open_study(saved, bundle=bundle).words)
+    assert [review.word(f) for f in review.found[:2]] == [Word(), Word("rejected", "vessel")]
 
 
 def test_it_goes_on_from_there(saved, explored, bundle):
@@ -237,7 +317,7 @@ def test_a_broken_file_is_refused_whatever_is_missing(saved, bundle):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"format": 7}, "is a study of format 7; this version of napari-vqad reads format 1"),
+        ({"format": 7}, "is a study of format 7; this version of napari-vqad reads formats 1 and 2"),
         ({"which": "x"}, "damaged: it does not fit at 'which'"),
         ({"settings__surprise": 1}, "damaged: it does not fit at 'settings.surprise'"),
         ({"scan__shape": [400, 400, 400]}, "damaged: its arrays"),

@@ -23,8 +23,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from napari_vqad.bundle import Bundle
 from napari_vqad.cache import Rule
 from napari_vqad.detectors.vq import VQDetector
+from napari_vqad.device import at_once
 from napari_vqad.evaluate.loop import restore_by_loop
-from napari_vqad.explorer import AT_ONCE, Explorer
+from napari_vqad.explorer import Explorer
 from napari_vqad.grid import Grid, to_grid
 from napari_vqad.io.nifti import read_mask, read_scan
 from napari_vqad.nets.kinds import make_own
@@ -103,8 +104,8 @@ def coded(bundle: Bundle, grid: Grid) -> Slices:
 def loops(slices: Slices, chains: int, report: Callable[[str], None]) -> dict:
     """Each exact restoration by its loop and as the engine does it: seconds for all slices, and whether codes agree."""
     device, rows, found = slices.codes.device, range(len(slices.indices)), {}
-    at_once = max(1, AT_ONCE.get(device.type, AT_ONCE["cpu"]) // chains)
-    lots = [slices.take(rows[i : i + at_once]) for i in range(0, len(rows), at_once)]
+    size = max(1, at_once(device) // chains)
+    lots = [slices.take(rows[i : i + size]) for i in range(0, len(rows), size)]
     noises = [lot.noise(chains) for lot in lots]
     for method in EXACT:
         report(f"{method}: {len(rows)} slice(s) code by code …")
@@ -161,13 +162,13 @@ def passes(slices: Slices, chains: int) -> tuple[dict[str, dict[str, int]], dict
 def with_decode(bundle: Bundle, grid: Grid, rows: Sequence[int], chains: int, tries: int) -> dict[str, float]:
     """Seconds from codes to differences of some slices, method by method, the way the engine does it."""
     detector, found, chosen = VQDetector(bundle), {}, list(rows)
-    at_once = AT_ONCE.get(bundle.device.type, AT_ONCE["cpu"])
+    pictures = at_once(bundle.device)
     codes = detector.encode(grid.slices[chosen], grid.position[chosen])
     nll = detector.nll(codes, grid.position[chosen])
     lambda_p = bundle.calibration.value("nll", "p90")
 
     def run(method: str) -> None:
-        size = max(1, at_once // chains)
+        size = max(1, pictures // chains)
         for start in range(0, len(chosen), size):
             lot = slice(start, start + size)
             place, indices = grid.position[chosen[lot]], chosen[lot]
@@ -175,7 +176,7 @@ def with_decode(bundle: Bundle, grid: Grid, rows: Sequence[int], chains: int, tr
             drawn = VQDetector(bundle).restore(
                 codes[lot], nll[lot], place, indices, range(chains), Rule(method, lambda_p, 0)
             )
-            detector.difference(grid.slices[indices], drawn, place, max(1, at_once // 2))
+            detector.difference(grid.slices[indices], drawn, place, max(1, pictures // 2))
 
     for method in ("anchored", "light"):
         found[method] = _timed(bundle.device, run, method, best_of=tries)[0]

@@ -33,10 +33,14 @@ class Chooser:
         """Replace the items; what was picked stays, unless `newest` and there is one that was not there before."""
         before, known = self.value, [id(v) for _, v in self.items()]
         fresh = [v for _, v in items if id(v) not in known]
+        self.box.blockSignals(True)  # what is picked on the way is picked by nobody
         self.box.clear()
         for text, value in items:
             self.box.addItem(text, value)
         self.pick(fresh[-1] if newest and fresh else before)
+        self.box.blockSignals(False)
+        if self.value is not before:
+            self.box.currentIndexChanged.emit(self.box.currentIndex())
 
     def pick(self, value: Any) -> None:
         """Pick an item by its value."""

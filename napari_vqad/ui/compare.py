@@ -38,9 +38,10 @@ from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.controls import PAUSE
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.lent import CELL, Lent
+from napari_vqad.ui.masks import given_mask
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.runner import Runner
-from napari_vqad.ui.session import given_mask
+from napari_vqad.ui.style import SMALL
 from napari_vqad.ui.ties import Ties
 from napari_vqad.volume import Volume
 
@@ -105,7 +106,7 @@ class CompareDock(QWidget):
         self.scales.setWordWrap(True)
         self.scales.setToolTip("What the colours of each cell stand for, from clear to brightest.")
         notice = QLabel("Research use only, not a medical device.")
-        notice.setStyleSheet("font-size: 11px;")
+        notice.setStyleSheet(SMALL)
 
         form, buttons, column = QFormLayout(), QHBoxLayout(), QVBoxLayout(self)
         form.addRow("Show", self.what)
@@ -212,7 +213,7 @@ class CompareDock(QWidget):
         return self.what.currentText() == "Score"
 
     def _on_point(self) -> None:
-        for panel in self.panels:
+        for panel in self.panels if self.viewer.dims.ndim >= 3 else ():  # else their layers are gone
             panel.explorer.focus = frame.slice_at(panel.explorer.grid, self.viewer.dims.point)
 
     # ---- work -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from superqt import QLabeledDoubleSlider, QLabeledSlider
 from superqt.utils import qthrottled, signals_blocked
 
 from napari_vqad.settings import Settings
+from napari_vqad.ui.style import SMALL
 
 PAUSE = 100  # ms between two answers while a slider moves; the first and the last are always given
 
@@ -29,7 +30,7 @@ class Knob(QWidget):
         self.title = QLabel(str(field.title))
         self.note = QLabel("")
         self.note.setObjectName("vqad-note")
-        self.note.setStyleSheet("font-size: 11px;")
+        self.note.setStyleSheet(SMALL)
         self.note.setWordWrap(True)
         self.layout_ = QGridLayout(self)
         self.layout_.setContentsMargins(0, 1, 0, 1)

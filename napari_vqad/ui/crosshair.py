@@ -25,7 +25,7 @@ class CrossHair:
         self.viewer, self.head = ties.viewer, head
         self.on = False
         self._layer: Points | None = None
-        self._made_for: tuple = ()  # the order of the axes and the scan, on whose voxels its points are
+        self._made_for: tuple = ()  # the plane that is shown and the scan, on whose voxels its points are
         self._place: tuple[float, ...] = ()  # in the plane
         dims, grid = self.viewer.dims.events, self.viewer.canvas.grid.events
         for event in (dims.point, dims.order, dims.ndisplay, grid.enabled):
@@ -39,27 +39,26 @@ class CrossHair:
 
     def refresh(self) -> None:
         """Bring it to the point."""
-        viewer, volume, dims = self.viewer, self.head(), self.viewer.dims
-        wanted = self.on and volume is not None and dims.ndim == 3 and dims.ndisplay == 2
-        wanted = wanted and not viewer.canvas.grid.enabled
+        viewer, volume, plane = self.viewer, self.head(), frame.plane_of(self.viewer.dims)
+        wanted = self.on and not viewer.canvas.grid.enabled
         if self._layer is not None and self._layer not in viewer.layers:  # taken out by the person
             self._layer = None
-        made_for = (dims.order, id(volume))
-        if self._layer is not None and (not wanted or made_for != self._made_for):
+        made_for = (plane, id(volume)) if wanted and plane and volume is not None else ()
+        if self._layer is not None and made_for != self._made_for:
             layer, self._layer = self._layer, None
             viewer.layers.remove(layer)
-        if volume is None or not wanted:
+        self._made_for = made_for
+        if volume is None or plane is None or not made_for:
             return
-        place = tuple(dims.point[d] for d in dims.displayed)
+        place = tuple(viewer.dims.point[d] for d in viewer.dims.displayed)
         if self._layer is None:
-            self._made_for = made_for
-            self._add(volume)
+            self._add(volume, self._points(volume, 3 - sum(plane)))
         elif place != self._place:
-            self._layer.data = self._points(volume)
+            self._layer.data = self._points(volume, 3 - sum(plane))
         self._place = place
 
-    def _add(self, volume: Volume) -> None:
-        active, points = self.viewer.layers.selection.active, self._points(volume)
+    def _add(self, volume: Volume, points: np.ndarray) -> None:
+        active = self.viewer.layers.selection.active
         # On the scan's own steps: with other ones the slider would stop between its slices.
         self._layer = self.viewer.add_points(
             points,
@@ -73,11 +72,10 @@ class CrossHair:
         )
         self.viewer.layers.selection.active = active
 
-    def _points(self, volume: Volume) -> np.ndarray:
+    def _points(self, volume: Volume, stacked: int) -> np.ndarray:
         """The point in every slice, (n, 3) of the scan's voxels: moving it with each takes as long as the slice."""
         placed, shape = frame.placed_as(volume), volume.voxels.shape[::-1]
-        at = (np.array(self.viewer.dims.point) - placed["translate"]) / placed["scale"]
-        stacked = self.viewer.dims.not_displayed[0]
+        at = (np.array(self.viewer.dims.point[-3:]) - placed["translate"]) / placed["scale"]
         found = np.tile(np.clip(at, 0, np.array(shape) - 1), (shape[stacked], 1))
         found[:, stacked] = np.arange(len(found))
         return found

@@ -21,6 +21,7 @@ from napari_vqad.ui.flicker import Flicker
 from napari_vqad.ui.letters import Letters
 from napari_vqad.ui.planes import Planes
 from napari_vqad.ui.session import Session
+from napari_vqad.ui.style import SMALL
 from napari_vqad.ui.window import PRESETS, Windowing
 from napari_vqad.volume import Volume
 
@@ -62,7 +63,7 @@ class Display(QWidget):
         self.help = _button("Keys", f"All keys ({keys.HELP}).")
         self.words = QLabel("")
         self.words.setToolTip("What there is under the mouse: NLL, pixel score, and the place in the scanner's mm.")
-        self.words.setStyleSheet("font-size: 11px;")
+        self.words.setStyleSheet(SMALL)
         self.words.setWordWrap(True)
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.words.setMinimumHeight(2 * self.words.fontMetrics().lineSpacing())
@@ -164,9 +165,13 @@ class Display(QWidget):
             self.words.setText("" if volume is None else place(volume, frame.frame_mm("head", point)))
 
     def _under_mouse(self) -> tuple[float, ...]:
-        """The mouse's place on the slice in view: the cursor's own is still on the slice where it last moved."""
+        """The mouse's place on the slice in view: the cursor's own is still on the slice where it last moved.
+
+        It may have had fewer or more axes then, if another layer has come or gone; the last three are the scan's.
+        """
         dims, cursor = self.viewer.dims, self.viewer.cursor.position
-        return tuple(cursor[d] if d in dims.displayed and d < len(cursor) else p for d, p in enumerate(dims.point))
+        moved = dict(zip(reversed(range(dims.ndim)), reversed(cursor), strict=False))
+        return tuple(moved.get(d, p) if d in dims.displayed else p for d, p in enumerate(dims.point))
 
     def _untick(self) -> None:
         if self.head() is None:
@@ -207,10 +212,6 @@ def _button(text: str, tip: str) -> QToolButton:
     button = QToolButton()
     button.setText(text)
     button.setToolTip(tip)
-    button.setStyleSheet(
-        "QToolButton { padding: 3px 1px; } QToolButton:checked { background: #2f6f9f; color: white; }"
-        "QToolButton::menu-indicator { image: none; }"
-    )
     return button
 
 

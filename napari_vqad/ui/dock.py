@@ -35,9 +35,10 @@ from napari_vqad.ui.legend import Legend
 from napari_vqad.ui.lent import is_lent
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
-from napari_vqad.ui.sections import SECTIONS, Sections
+from napari_vqad.ui.sections import OF_RESTORATIONS, SECTIONS, Sections
 from napari_vqad.ui.session import Order, Session
 from napari_vqad.ui.shelf import Shelf
+from napari_vqad.ui.style import BUTTONS, SMALL
 from napari_vqad.ui.ties import Ties
 from napari_vqad.ui.tour import Tour
 from napari_vqad.ui.welcome import SAMPLE, Welcome, stops_of
@@ -59,6 +60,7 @@ class ExplorerDock(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumWidth(396)
         self.setMaximumWidth(420)
+        self.setStyleSheet(BUTTONS)
 
         body = QWidget()
         column = QVBoxLayout(body)
@@ -119,9 +121,6 @@ class ExplorerDock(QScrollArea):
             button.setText(name)
             button.setToolTip(f"Show {tip}.")
             button.setCheckable(True)
-            button.setStyleSheet(
-                "QToolButton { padding: 3px 1px; } QToolButton:checked { background: #2f6f9f; color: white; }"
-            )
             self.views.addButton(button)
             row.addWidget(button, 1)
         self.legend = Legend()
@@ -171,7 +170,7 @@ class ExplorerDock(QScrollArea):
 
     def _make_foot(self, column: QVBoxLayout) -> None:
         self.notice = QLabel("Research use only, not a medical device.")
-        self.notice.setStyleSheet("font-size: 11px;")
+        self.notice.setStyleSheet(SMALL)
         self.tour = Tour(self, lambda: stops_of(self))
         begin = QToolButton()
         begin.setText("Tour")
@@ -346,6 +345,7 @@ class ExplorerDock(QScrollArea):
         for name, knob in self.knobs.items():
             if name not in SECTIONS["Thresholds"] or not isinstance(getattr(settings, name), str):
                 knob.set(getattr(settings, name))
+            knob.setEnabled(name not in OF_RESTORATIONS or settings.method != "regenerative")
         if explorer is None:
             for name in SECTIONS["Thresholds"]:
                 self.knobs[name].explain("")
@@ -365,7 +365,6 @@ class ExplorerDock(QScrollArea):
         if explorer is None:
             return
         grid, flagged = explorer.grid, explorer.flagged_slices()
-        places = [grid.place_of(i) for i in range(len(grid))]
-        self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, places)
+        self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, grid)
         what = "slices" if grid.kind == "head" else "frames"
         self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} {what} flagged")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from napari.components import Dims
 
 from napari_vqad.grid import Grid
 from napari_vqad.volume import Kind, Volume
@@ -56,8 +57,17 @@ def placed_on(grid: Grid) -> dict[str, Any]:
 
 
 def canvas_axis(grid: Grid) -> int:
-    """The canvas axis that a grid's slices are stacked along."""
-    return 2 - grid.axis
+    """The canvas axis that a grid's slices are stacked along, from the last one (−1): others may have further axes."""
+    return -1 - grid.axis
+
+
+def plane_of(dims: Dims) -> tuple[int, int] | None:
+    """Which of a scan's three axes run down and across the canvas, where another layer may have further axes.
+
+    None in 3D, without a scan's axes, and while one of the further axes is shown.
+    """
+    down_across = tuple(d - (dims.ndim - 3) for d in dims.displayed)
+    return down_across if len(down_across) == 2 and dims.ndim >= 3 and min(down_across) >= 0 else None
 
 
 def slice_at(grid: Grid, point: tuple[float, ...]) -> int:

@@ -25,6 +25,7 @@ from napari_vqad.ui.choosers import Which
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.keys import MAPS, REPORT, SAVE
+from napari_vqad.ui.masks import StudyMask
 from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.session import Session
 from napari_vqad.volume import Volume
@@ -55,7 +56,7 @@ class HandOver(QToolButton):
         self.folder: Path | None = None  # where something was put last
         self._writing: list[Runner] = []  # each of its own: what one tells is not lost when the next begins
         self._busy = False
-        self.setText("Hand over")
+        self.setText("Hand over ▾")
         self.setToolTip("Write a report, save or open a study, or write the maps as files.")
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
@@ -165,13 +166,14 @@ class HandOver(QToolButton):
         still = Explorer(explorer.bundle, explorer.settings, session.cache_bytes)
         volume, grid, stages, focus = explorer.volume, explorer.grid, explorer.stages(), explorer.focus
         seconds, review = dict(explorer.seconds), Review()
+        reopened = prepared.study.saved if prepared.study else None
         review.recall(session.review.words)
 
         def steps() -> Iterator[str]:
             yield f"Writing {path.name} …"
             still.resume(volume, grid, stages)
             still.focus, still.seconds = focus, seconds
-            remarks = write(Result(still, volume, prepared.mask, prepared.note, review)) or ()
+            remarks = write(Result(still, volume, prepared.mask, prepared.note, review, reopened)) or ()
             yield " ".join([f"{what} written: {path}", *remarks])
 
         runner = Runner(session.advanced.emit)
@@ -226,10 +228,12 @@ class HandOver(QToolButton):
         self.refresh()
 
     def _on_reopened(self, study: Study) -> None:
-        """Show what was shown, and choose scan and model in the lists, so that Analyse would take these."""
+        """Show what was shown, and choose scan, mask and model in the lists, so that Analyse would take these."""
         inputs, dock = self.dock.inputs, self.dock
         inputs.bundle.pick(study.explorer.bundle.folder)
-        inputs.scan.pick(self.session.board.scan)
+        if (scan := self.session.board.scan) is not None:
+            inputs.scan.pick(scan)
+            inputs.keep_mask(StudyMask(study.mask, study.mask_note, scan))
         dock.which.setValue(study.which)
         if study.view in VIEWS:
             dock.show_view(study.view)

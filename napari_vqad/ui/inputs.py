@@ -13,6 +13,7 @@ from napari_vqad.bundle import read_config
 from napari_vqad.errors import InputError
 from napari_vqad.ui import frame
 from napari_vqad.ui.choosers import Chooser
+from napari_vqad.ui.masks import StudyMask
 
 
 class Inputs(QWidget):
@@ -22,7 +23,9 @@ class Inputs(QWidget):
         """Without `one_model` there is no list of models, for a widget that has a list of its own."""
         super().__init__()
         self.scan = Chooser("Open a T1 head or a clip with File → Open, or File → Open Sample.")
-        self.brain = Chooser("The brain: made here, a Labels layer, or a NIfTI file.")
+        self.brain = Chooser("The brain: made here, a Labels layer, a NIfTI file, or as a study had it.")
+        self._labels: list[Labels] = []
+        self._study: StudyMask | None = None
         self.bundle = Chooser("Tokenizer and prior that judge the scan.")
         self.device = Chooser("Where the networks run; auto takes the GPU if there is one.")
         self.device.fill([(name, name) for name in ("auto", "cuda", "mps", "cpu")])
@@ -52,7 +55,7 @@ class Inputs(QWidget):
             form.addRow("Model", row)
         form.addRow("Device", self.device.box)
 
-    def chosen(self) -> tuple[Image | None, Labels | Path | None, Path | None, str]:
+    def chosen(self) -> tuple[Image | None, Labels | Path | StudyMask | None, Path | None, str]:
         """Scan, mask (None to have one made, and of a clip, which needs none), folder of the model, device."""
         mask = None if self._is_clip() else self.brain.value
         return self.scan.value, mask, self.bundle.value, self.device.value
@@ -64,9 +67,26 @@ class Inputs(QWidget):
         given = [m for m in layers if id(m) not in made and "napari_vqad_grid" not in m.metadata]
         scans = [s for s in given if isinstance(s, Image) and s.ndim == 3 and not s.rgb]
         self.scan.fill([(s.name, s) for s in scans], newest=True)
+        self._labels = [m for m in given if isinstance(m, Labels) and m.ndim == 3]
+        if self._study is not None and self._study.scan not in scans:
+            self._study = None
+        self._list_masks()
+
+    def keep_mask(self, mask: StudyMask) -> None:
+        """Choose the mask that a study was computed with; it stays in the list for the scan that it is of."""
+        self._study = mask
+        self._list_masks()
+        self.brain.pick(mask)
+
+    def _list_masks(self) -> None:
+        study = [(kept.title, kept)] if (kept := self._kept()) else []
         files = [(t, v) for t, v in self.brain.items() if isinstance(v, Path)]
-        labels = [(m.name, m) for m in given if isinstance(m, Labels) and m.ndim == 3]
-        self.brain.fill([("made here", None), *files, *labels, ("from a file …", "file")])
+        labels = [(m.name, m) for m in self._labels]
+        self.brain.fill([("made here", None), *study, *files, *labels, ("from a file …", "file")])
+
+    def _kept(self) -> StudyMask | None:
+        """The mask of a study, if it is that of the chosen scan."""
+        return self._study if self._study is not None and self._study.scan is self.scan.value else None
 
     def _is_clip(self) -> bool:
         return self.scan.value is not None and frame.kind_of(self.scan.value) == "clip"
@@ -74,6 +94,9 @@ class Inputs(QWidget):
     def _on_scan(self, _index: int) -> None:
         for widget in self._mask_row:
             widget.setVisible(not self._is_clip())
+        self._list_masks()
+        if kept := self._kept():  # as when the study was opened
+            self.brain.pick(kept)
 
     def _on_mask(self, _index: int) -> None:
         if self.brain.value == "file":

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from napari.components.overlays import TextOverlay
 
+from napari_vqad.ui import frame
 from napari_vqad.ui.ties import Ties
-from napari_vqad.volume import Volume
+from napari_vqad.volume import SIDES, Volume
 
 PLANES = ("axial", "coronal", "sagittal")  # by the world axis that they are stacked along
 ASIDE = 0.25  # of a direction's length; as much to the side as this gets a letter of its own
@@ -36,7 +37,7 @@ def letters(direction: Iterable[float]) -> str:
     d = np.asarray(list(direction), float)
     d = d / np.linalg.norm(d)
     order = np.argsort(-np.abs(d), kind="stable")
-    return "".join(("RL", "AP", "SI")[i][int(d[i] < 0)] for n, i in enumerate(order) if not n or abs(d[i]) > ASIDE)
+    return "".join(SIDES[i][int(d[i] < 0)] for n, i in enumerate(order) if not n or abs(d[i]) > ASIDE)
 
 
 def edges(affine: np.ndarray, rows: int, columns: int, orientation: tuple[str, str]) -> Edges:
@@ -53,9 +54,9 @@ def edges(affine: np.ndarray, rows: int, columns: int, orientation: tuple[str, s
 
 
 def in_words(plane: str, at: Edges) -> str:
-    """The plane and its convention: "Axial, radiological", the patient's right being on the left."""
+    """The plane, and below it the convention: radiological is the patient's right on the left."""
     known = {at.left[0]: "radiological", at.right[0]: "neurological"}.get("R")
-    return f"{plane.capitalize()}, {known}" if known else plane.capitalize()
+    return f"{plane.capitalize()}\n{known}" if known else plane.capitalize()
 
 
 class Letters:
@@ -77,14 +78,11 @@ class Letters:
 
     def at(self) -> Edges | None:
         """The letters of the picture in view; None where there are none to show."""
-        volume, dims = self.head(), self.viewer.dims
-        if volume is None or dims.ndisplay != 2 or dims.ndim < 3:
-            return None
-        rows, columns = (d - (dims.ndim - 3) for d in dims.displayed)
-        if rows < 0 or columns < 0:  # another layer's further axis is shown
+        volume, plane = self.head(), frame.plane_of(self.viewer.dims)
+        if volume is None or plane is None:
             return None
         down, across = (str(o) for o in self.viewer.scene.camera.orientation2d)
-        return edges(volume.affine, rows, columns, (down, across))
+        return edges(volume.affine, *plane, (down, across))
 
     def say(self, note: str) -> None:
         """Show a note where the convention stands; an empty one shows the convention again."""
@@ -93,13 +91,11 @@ class Letters:
 
     def refresh(self) -> None:
         """Write them anew."""
-        at = self.at()
-        if at is None:
+        at, plane = self.at(), frame.plane_of(self.viewer.dims)
+        if at is None or plane is None:
             shown = dict.fromkeys((*PLACES, "words"), "")
         else:
-            dims = self.viewer.dims
-            stacked = 3 - sum(d - (dims.ndim - 3) for d in dims.displayed)
-            shown = {**at._asdict(), "words": self.note or in_words(PLANES[stacked], at)}
+            shown = {**at._asdict(), "words": self.note or in_words(PLANES[3 - sum(plane)], at)}
         for name, text in shown.items():
             overlay = self.viewer.canvas.overlays[f"vqad_{name}"]
             overlay.text = text

@@ -10,6 +10,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
+from napari_vqad.ui import frame
 from napari_vqad.ui.convention import Convention
 from napari_vqad.ui.letters import PLANES, edges
 from napari_vqad.ui.slices import Cut, cut
@@ -144,7 +145,8 @@ class Planes(QWidget):
         if not self.isVisible() or dims.ndim < 3:
             return
         layers = [] if volume is None else list(self.shown())
-        stacked = max(dims.not_displayed[-1] - (dims.ndim - 3), 0) if dims.ndisplay == 2 else 0
+        plane = frame.plane_of(dims)
+        stacked = 3 - sum(plane) if plane else 0
         point = dims.point[-3:]
         for picture, axis in zip(self.pictures, (a for a in range(3) if a != stacked), strict=True):
             rows, columns = (a for a in range(3) if a != axis)

@@ -7,6 +7,8 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from napari_vqad.grid import Grid
+
 BAR, FLAGGED, HERE = QColor("#7d8a99"), QColor("#ff9f1c"), QColor("#59bfff")
 
 
@@ -19,6 +21,7 @@ class Profile(QWidget):
         super().__init__()
         self.scores, self.flagged = np.zeros(0), np.zeros(0, bool)
         self.places: list[str] = []
+        self.own_axis = ""
         self.threshold, self.here = 0.0, 0
         self.setMouseTracking(True)
         self.setMinimumHeight(96)
@@ -27,9 +30,10 @@ class Profile(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802, D102
         return QSize(300, 104)
 
-    def show_scores(self, scores: np.ndarray, flagged: np.ndarray, threshold: float, places: list[str]) -> None:
-        """Scores (n,) in nats, NaN where not ready; threshold in nats; where each slice lies, in words."""
-        self.scores, self.flagged, self.threshold, self.places = scores, flagged, threshold, places
+    def show_scores(self, scores: np.ndarray, flagged: np.ndarray, threshold: float, grid: Grid) -> None:
+        """Scores (n,) of a grid's slices in nats, NaN where not ready; threshold in nats."""
+        self.scores, self.flagged, self.threshold = scores, flagged, threshold
+        self.places, self.own_axis = [grid.place_of(i) for i in range(len(grid))], grid.own_axis
         self.update()
 
     def show_here(self, index: int) -> None:
@@ -103,6 +107,6 @@ class Profile(QWidget):
             return
         i = self._index(event)
         score = "not analysed" if np.isnan(self.scores[i]) else f"{self.scores[i]:.0f} nats"
-        QToolTip.showText(event.globalPosition().toPoint(), f"{self.places[i]}: {score}", self)
+        QToolTip.showText(event.globalPosition().toPoint(), f"{self.places[i]}{self.own_axis}: {score}", self)
         if event.buttons() & Qt.MouseButton.LeftButton:
             self.chosen.emit(i)

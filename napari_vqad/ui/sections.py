@@ -14,6 +14,7 @@ SECTIONS = {
     "Restoration": ("method", "n_restorations", "k", "seed"),
     "More": ("score", "pooling", "level", "distance", "paper_faithful", "axis", "slices"),
 }
+OF_RESTORATIONS = ("lambda_p", "n_restorations", "k", "seed", "distance")  # without any they do nothing
 OPEN_AT_FIRST = ("Thresholds", "Restoration")
 
 

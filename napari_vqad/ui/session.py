@@ -17,11 +17,9 @@ from psygnal import Signal
 
 from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle
-from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, findings
 from napari_vqad.grid import check_kind
-from napari_vqad.io.nifti import read_mask
 from napari_vqad.progress import Progress
 from napari_vqad.review import Review
 from napari_vqad.settings import Settings
@@ -29,6 +27,7 @@ from napari_vqad.study import Study, open_study
 from napari_vqad.ui import frame
 from napari_vqad.ui.board import Board
 from napari_vqad.ui.files import scan_layer
+from napari_vqad.ui.masks import StudyMask, given_mask
 from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.ties import Ties
 from napari_vqad.volume import Volume
@@ -39,10 +38,10 @@ RESTORES = ("method", "lambda_p", "n_restorations", "seed")  # settings that nee
 
 @dataclass(frozen=True)
 class Order:
-    """What the person asks to be analysed. `mask` is a Labels layer, a file, or None to have one made."""
+    """What the person asks to be analysed. `mask` is a layer, a file, that of a study, or None to have one made."""
 
     scan: Image
-    mask: Labels | Path | None
+    mask: Labels | Path | StudyMask | None
     bundle: Path
     device: str
 
@@ -171,7 +170,7 @@ class Session:
 
     def go_to(self, index: int) -> None:
         """Bring a slice into view."""
-        if self.explorer is not None:
+        if self.explorer is not None and self.viewer.dims.ndim >= 3:  # else its layers are gone
             grid = self.explorer.grid
             self.viewer.dims.set_point(frame.canvas_axis(grid), frame.point_of(grid, index))
 
@@ -227,7 +226,7 @@ class Session:
         self.viewer.scene.camera.center = (*([0.0] * (3 - len(seen))), *seen)
 
     def _on_point(self) -> None:
-        if self.explorer is not None:
+        if self.explorer is not None and self.viewer.dims.ndim >= 3:
             self.explorer.focus = frame.slice_at(self.explorer.grid, self.viewer.dims.point)
             self.moved.emit()
 
@@ -320,22 +319,3 @@ class Session:
 
         self._runner.start(steps, on_step, ended)
         self.busy.emit(True)
-
-
-def given_mask(mask: Labels | Path, volume: Volume) -> tuple[np.ndarray, str]:
-    """A mask that the person gave, bool (R, A, S), and where it came from, in words.
-
-    Raises:
-        InputError: it does not lie on the scan's voxels.
-    """
-    if isinstance(mask, Path):
-        return read_mask(mask, volume), f"Brain mask from {mask.name}."
-    array, origin = frame.mask_of(mask)
-    if array.shape != volume.voxels.shape:
-        sizes = ["×".join(map(str, s)) for s in (array.shape, volume.voxels.shape)]
-        raise InputError(
-            f"The mask layer '{mask.name}' has {sizes[0]} voxels and the scan has {sizes[1]}; they must agree."
-        )
-    if (np.abs(origin - volume.origin) > volume.spacing).any():
-        raise InputError(f"The mask layer '{mask.name}' lies over a voxel away from {volume.name}; they must agree.")
-    return array, f"Brain mask from the layer '{mask.name}'."

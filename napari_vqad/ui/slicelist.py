@@ -8,11 +8,13 @@ from qtpy.QtWidgets import QAbstractItemView, QLabel, QTableWidget, QTableWidget
 
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding
+from napari_vqad.grid import Grid
 from napari_vqad.ui.typed import Typed
+from napari_vqad.volume import SIDES
 
 COLUMNS = {
     "Rank": "By the sample-wise score, the highest first.",
-    "Place": "Where it lies along the axis of the stack, as in the canvas; an oblique scan's axes are its own.",
+    "Place": "Where its middle lies.",
     "Score (nats)": "Sample-wise score: the sum of all NLL above λ_s.",
     "Healthy percentile": "So many per cent of healthy slices have a lower score.",
     "Peak": "Highest pixel score in the slice.",
@@ -65,7 +67,7 @@ class SliceList(QWidget):
         if explorer.focus != self._focus:
             self._mark(explorer.focus)
         self._rows, self._focus = rows, explorer.focus
-        self._head(1, "Slice (mm)" if grid.kind == "head" else "Frame", COLUMNS["Place"])
+        self._head(1, *_place_head(grid))
         kind = "slices" if grid.kind == "head" else "frames"
         words = f"{len(rows)} of {explorer.n_slices} {kind} flagged: "
         words += f"their sample-wise score is above {explorer.thresholds().flag_slices:.0f} nats."
@@ -104,6 +106,16 @@ class SliceList(QWidget):
 
     def _slice(self, row: int) -> int:
         return self.table.model().index(row, 0).data(PLACE)
+
+
+def _place_head(grid: Grid) -> tuple[str, str]:
+    """Title and tip of the places of a grid's slices."""
+    if grid.kind == "clip":
+        return "Frame", COLUMNS["Place"]
+    if grid.oblique:
+        return "Own axis (mm)", "Where its middle lies along the scan's own axis, which is oblique to the scanner's."
+    side = SIDES[grid.axis]
+    return f"{side[0]} (mm)", f"Scanner coordinate of its middle: {side[0]} above zero, {side[1]} below."
 
 
 def _rows(explorer: Explorer, found: list[Finding]) -> list[Row]:

@@ -71,7 +71,7 @@ class Strip(QWidget):
         """
         if explorer is None:
             return
-        found, of = explorer.restorations(explorer.focus), (id(explorer), explorer.focus)
+        grid, found, of = explorer.grid, explorer.restorations(explorer.focus), (id(explorer), explorer.focus)
         if found is None and of != self._of:
             self._thumbnails = []
             self._fill()
@@ -81,10 +81,10 @@ class Strip(QWidget):
             if not _alike(fresh, self._thumbnails):
                 self._thumbnails = fresh
                 self._fill()
-            n, apart = len(found.weights), found.disagreement[explorer.grid.mask[explorer.focus]].max(initial=0)
+            n, apart = len(found.weights), found.disagreement[grid.mask[explorer.focus]].max(initial=0)
             words = f"{n} restorations, with their weights w in the mean. The largest SD among them is {apart:.1f}, "
             words = words + "in SD of healthy intensity." if n > 1 else "one restoration."
-            self.words.setText(f"{explorer.grid.place_of(explorer.focus)}: {words}")
+            self.words.setText(f"{grid.place_of(explorer.focus)}{grid.own_axis}: {words}")
         self._of = of
         self._mark(which)
 

@@ -29,6 +29,7 @@ from qtpy.QtWidgets import (
 from napari_vqad.findings import Finding
 from napari_vqad.review import Review, Word
 from napari_vqad.ui.keys import ACCEPT, NEXT_FINDING, PREVIOUS_FINDING, REJECT, UNDO
+from napari_vqad.ui.style import BUTTONS
 from napari_vqad.ui.typed import Typed
 
 MANY = 100  # findings, from which the threshold is too low to be of use
@@ -130,6 +131,7 @@ class Worklist(QWidget):
 
     def __init__(self, review: Review) -> None:
         super().__init__()
+        self.setStyleSheet(BUTTONS)
         self.review = review
         self.table = Table(review, self)
         self.order = QSortFilterProxyModel(self)

@@ -148,6 +148,16 @@ def test_more_restorations_are_drawn_to_the_end(explored, qtbot, idle):
     assert explored.session.explorer.weights().shape[0] == 5
 
 
+def test_sliders_of_restorations_are_off_where_there_are_none(explored, idle):
+    off = lambda: {name for name, knob in explored.knobs.items() if not knob.isEnabled()}  # noqa: E731
+    assert off() == set()
+    explored.session.change(method="regenerative")
+    idle(explored)
+    assert off() == {"lambda_p", "n_restorations", "k", "seed", "distance"}
+    explored.session.change(method="light")
+    assert off() == set()
+
+
 def test_a_drag_ends_where_it_was_let_go(explored, qtbot, idle):
     """Leading and trailing: the many values between may be skipped, the last one never."""
     slider = explored.knobs["lambda_p"].slider

@@ -183,6 +183,59 @@ def test_a_study_is_the_same_next_week(read, idle, qtbot, dialogs, tmp_path, mon
     assert shown[-1][0] == "Open study"
 
 
+def reopen(dock, path, qtbot, idle, dialogs):
+    dialogs[0].append(path)
+    before = dock.session.explorer
+    dock.handover.open.trigger()
+    qtbot.waitUntil(lambda: dock.session.explorer is not before, timeout=15_000)
+    idle(dock)
+
+
+def test_the_mask_of_a_study_is_chosen_and_analysed_with(read, head, idle, qtbot, dialogs, tmp_path):
+    """Also when the layer that it came from was painted on since, or is gone; of another scan it is not offered."""
+    session, masks, path = read.session, read.inputs.brain, tmp_path / "head.vqad"
+    dialogs[0].append(path)
+    press(qtbot, read, "S")
+    told(qtbot, read, "Study written")
+    ball = read.viewer.layers["ball"]
+    ball.data = np.zeros_like(ball.data)
+    reopen(read, path, qtbot, idle, dialogs)
+    assert masks.box.currentText() == "of the study, from the layer 'ball'"
+    read.viewer.layers.remove(ball)
+    assert masks.box.currentText() == "of the study, from the layer 'ball'"
+    reopened, mask = session.explorer, session.prepared.mask
+    read.start()
+    qtbot.waitUntil(lambda: session.explorer is not reopened, timeout=15_000)
+    idle(read)
+    np.testing.assert_array_equal(session.prepared.mask, mask)
+    np.testing.assert_array_equal(mask, head[1])
+    assert session.prepared.note == "Brain mask from the layer 'ball'."
+    assert masks.value.voxels is mask
+
+    scan = read.inputs.scan.value
+    data, attributes, _ = scan_layer(head[0], "another")
+    read.viewer.add_image(data, **attributes)  # the newest is chosen
+    assert masks.box.currentText() == "made here"
+    assert not [text for text, _ in masks.items() if "study" in text]
+    read.inputs.scan.pick(scan)
+    assert masks.box.currentText() == "of the study, from the layer 'ball'"
+    masks.pick(None)
+    read.viewer.layers.remove("another")
+    assert masks.value is None, "the person's choice stays"
+
+
+def test_a_report_of_a_reopened_study_says_when_that_was_saved(read, idle, qtbot, dialogs, tmp_path):
+    for page, said in (("before.html", False), ("after.html", True)):
+        dialogs[0].append(tmp_path / page)
+        press(qtbot, read, "R")
+        told(qtbot, read, f"Report written: {tmp_path / page}")
+        assert ("Study saved" in (tmp_path / page).read_text(encoding="utf-8")) == said
+        dialogs[0].append(path := tmp_path / "head.vqad")
+        press(qtbot, read, "S")
+        told(qtbot, read, "Study written")
+        reopen(read, path, qtbot, idle, dialogs)
+
+
 def test_another_scan_is_refused_and_what_is_explored_stays(read, head, qtbot, dialogs, tmp_path, notices):
     answers, _ = dialogs
     path = tmp_path / "head.vqad"

@@ -120,11 +120,11 @@ def test_right_and_left_alone_are_turned():
             viewer.dims.order = roll
             found[plane, neurological] = (*shown.at(), viewer.canvas.overlays["vqad_words"].text)
     assert found == {
-        ("axial", False): ("R", "L", "A", "P", "Axial, radiological"),
-        ("coronal", False): ("R", "L", "S", "I", "Coronal, radiological"),
+        ("axial", False): ("R", "L", "A", "P", "Axial\nradiological"),
+        ("coronal", False): ("R", "L", "S", "I", "Coronal\nradiological"),
         ("sagittal", False): ("A", "P", "S", "I", "Sagittal"),
-        ("axial", True): ("L", "R", "A", "P", "Axial, neurological"),
-        ("coronal", True): ("L", "R", "S", "I", "Coronal, neurological"),
+        ("axial", True): ("L", "R", "A", "P", "Axial\nneurological"),
+        ("coronal", True): ("L", "R", "S", "I", "Coronal\nneurological"),
         ("sagittal", True): ("A", "P", "S", "I", "Sagittal"),
     }
 
