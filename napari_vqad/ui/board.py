@@ -146,10 +146,11 @@ class Board:
         if self._scan is not None:
             self._scan.events.contrast_limits.disconnect(self._follow_window)
             self._scan = None
-        for layer in self.layers.values():
-            layer.events.visible.disconnect(self.refresh)
-            if layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
+        with self.viewer.layers.batched_update():  # napari draws all anew at each one that goes, else
+            for layer in self.layers.values():
+                layer.events.visible.disconnect(self.refresh)
+                if layer in self.viewer.layers:
+                    self.viewer.layers.remove(layer)
         self.layers.clear()
         self._held.clear()
         self._drawn.clear()

@@ -6,7 +6,7 @@ from functools import partial
 
 from napari.viewer import Viewer
 from pydantic import ValidationError
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -57,8 +57,6 @@ class ExplorerDock(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(396)
-        self.setMaximumWidth(420)
         self.setStyleSheet(BUTTONS)
 
         body = QWidget()
@@ -179,6 +177,17 @@ class ExplorerDock(QScrollArea):
         row.addWidget(self.notice, 1)
         row.addWidget(begin)
         column.addLayout(row)
+
+    def event(self, event: QEvent) -> bool:
+        """As wide as what is in it needs, which style and font decide: nothing is cut."""
+        done = super().event(event)
+        body = self.widget()
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show, QEvent.Type.StyleChange) and body is not None:
+            beside = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
+            needed = body.minimumSizeHint().width() + beside
+            self.setMinimumWidth(needed)
+            self.setMaximumWidth(needed + 24)
+        return done
 
     # ---- wires ----------------------------------------------------------------------------------------------------
 
