@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 from napari.viewer import Viewer
 from psygnal import Signal
@@ -91,9 +91,8 @@ class Board:
             """The memory of a layer, laid out as the maps are, which are copied into it."""
             return frame.to_canvas(np.zeros(grid.view.shape, dtype))
 
-        add = self.viewer.add_labels
         if volume.kind == "head":
-            self.layers["mask"] = add(
+            mask_layer = Labels(
                 frame.to_canvas(mask).astype(np.uint8),
                 name=NAMES["mask"],
                 visible=False,
@@ -101,9 +100,10 @@ class Board:
                 metadata={"napari_vqad": volume},
                 **frame.placed_as(volume),
             )
-            self.layers["mask"].contour = 1
+            mask_layer.contour = 1
+            self._add("mask", mask_layer)
         for name in RESTORED:
-            self.layers[name] = self.viewer.add_image(
+            restored = Image(
                 nothing(),
                 name=NAMES[name],
                 colormap=Colormap(
@@ -114,8 +114,9 @@ class Board:
                 blending="translucent",
                 **on_grid,
             )
+            self._add(name, restored)
         for name in ("nll", "disagreement", "residual", "pixel_score"):
-            self.layers[name] = self.viewer.add_image(
+            heat_map = Image(
                 nothing(),
                 name=NAMES[name],
                 colormap=colours,
@@ -124,14 +125,16 @@ class Board:
                 blending="translucent",
                 **on_grid,
             )
-        self.layers["flagged"] = add(
+            self._add(name, heat_map)
+        flagged = Labels(
             nothing(np.uint8),
             name=NAMES["flagged"],
             colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: FLAG}),
             opacity=0.9,
             **on_grid,
         )
-        self.layers["flagged"].contour = 1
+        flagged.contour = 1
+        self._add("flagged", flagged)
         for layer in self.layers.values():
             layer.events.visible.connect(self.refresh)
         for name in RESTORED:
@@ -140,6 +143,12 @@ class Board:
         if self._scan is not None:
             self.viewer.layers.selection.active = self._scan
         self.show(self.view)
+
+    def _add(self, name: str, layer: Layer) -> None:
+        # napari selects what it adds; beside one that is still selected it would make controls for the two together.
+        self.viewer.layers.selection.clear()
+        self.viewer.layers.append(layer)
+        self.layers[name] = layer
 
     def clear(self) -> None:
         """Take the layers out of the viewer."""

@@ -6,7 +6,8 @@ from functools import partial
 
 from napari.viewer import Viewer
 from pydantic import ValidationError
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -178,16 +179,15 @@ class ExplorerDock(QScrollArea):
         row.addWidget(begin)
         column.addLayout(row)
 
-    def event(self, event: QEvent) -> bool:
-        """As wide as what is in it needs, which style and font decide: nothing is cut."""
-        done = super().event(event)
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """As wide as what is in it needs, which style and font have decided by now: nothing is cut."""
+        super().showEvent(event)
         body = self.widget()
-        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show, QEvent.Type.StyleChange) and body is not None:
-            beside = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
-            needed = body.minimumSizeHint().width() + beside
-            self.setMinimumWidth(needed)
-            self.setMaximumWidth(needed + 24)
-        return done
+        assert body is not None
+        beside = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
+        needed = body.minimumSizeHint().width() + beside
+        self.setMinimumWidth(needed)
+        self.setMaximumWidth(needed + 24)
 
     # ---- wires ----------------------------------------------------------------------------------------------------
 
