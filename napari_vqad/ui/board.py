@@ -140,14 +140,12 @@ class Board:
         for name in RESTORED:
             self.layers[name].events.contrast_limits.connect(self._follow_window)
         self.set_window(self.window)
-        if self._scan is not None:
-            self.viewer.layers.selection.active = self._scan
+        self.viewer.layers.selection.active = self._scan
         self.show(self.view)
 
     def _add(self, name: str, layer: Layer) -> None:
-        # napari selects what it adds; beside one that is still selected it would make controls for the two together.
-        self.viewer.layers.selection.clear()
-        self.viewer.layers.append(layer)
+        with self.viewer.layers.selection.events.changed.blocker():  # napari would make a panel of controls for each
+            self.viewer.layers.append(layer)
         self.layers[name] = layer
 
     def clear(self) -> None:
