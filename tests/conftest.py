@@ -14,6 +14,7 @@ os.environ["MPLCONFIGDIR"] = str(Path(_HOME.name) / "matplotlib")
 
 # Two processes share two cores (pytest -n 2): each network alone on one of them, as on a machine without others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("LP_NUM_THREADS", "0")  # and so the drawing by software
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

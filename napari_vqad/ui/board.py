@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 from napari.viewer import Viewer
 from psygnal import Signal
@@ -92,9 +92,8 @@ class Board:
             """The memory of a layer, laid out as the maps are, which are copied into it."""
             return frame.to_canvas(np.zeros(grid.view.shape, dtype))
 
-        add = self.viewer.add_labels
         if volume.kind == "head":
-            self.layers["mask"] = add(
+            mask_layer = Labels(
                 frame.to_canvas(mask).astype(np.uint8),
                 name=NAMES["mask"],
                 visible=False,
@@ -102,9 +101,10 @@ class Board:
                 metadata={"napari_vqad": volume},
                 **frame.placed_as(volume),
             )
-            self.layers["mask"].contour = 1
+            mask_layer.contour = 1
+            self._add("mask", mask_layer)
         for name in RESTORED:
-            self.layers[name] = self.viewer.add_image(
+            restored = Image(
                 nothing(),
                 name=NAMES[name],
                 colormap=Colormap(
@@ -115,8 +115,9 @@ class Board:
                 blending="translucent",
                 **on_grid,
             )
+            self._add(name, restored)
         for name in ("nll", "disagreement", "residual", "pixel_score"):
-            self.layers[name] = self.viewer.add_image(
+            heat_map = Image(
                 nothing(),
                 name=NAMES[name],
                 colormap=colours,
@@ -125,32 +126,39 @@ class Board:
                 blending="translucent",
                 **on_grid,
             )
-        self.layers["flagged"] = add(
+            self._add(name, heat_map)
+        flagged = Labels(
             nothing(np.uint8),
             name=NAMES["flagged"],
             colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: FLAG}),
             opacity=0.9,
             **on_grid,
         )
-        self.layers["flagged"].contour = 1
+        flagged.contour = 1
+        self._add("flagged", flagged)
         for layer in self.layers.values():
             layer.events.visible.connect(self.refresh)
         for name in RESTORED:
             self.layers[name].events.contrast_limits.connect(self._follow_window)
         self.set_window(self.window)
-        if self._scan is not None:
-            self.viewer.layers.selection.active = self._scan
+        self.viewer.layers.selection.active = self._scan
         self.show(self.view)
+
+    def _add(self, name: str, layer: Layer) -> None:
+        with self.viewer.layers.selection.events.changed.blocker():  # napari would make a panel of controls for each
+            self.viewer.layers.append(layer)
+        self.layers[name] = layer
 
     def clear(self) -> None:
         """Take the layers out of the viewer."""
         if self._scan is not None:
             self._scan.events.contrast_limits.disconnect(self._follow_window)
             self._scan = None
-        for layer in self.layers.values():
-            layer.events.visible.disconnect(self.refresh)
-            if layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
+        with self.viewer.layers.batched_update():  # napari draws all anew at each one that goes, else
+            for layer in self.layers.values():
+                layer.events.visible.disconnect(self.refresh)
+                if layer in self.viewer.layers:
+                    self.viewer.layers.remove(layer)
         self.layers.clear()
         self._held.clear()
         self._drawn.clear()

@@ -83,6 +83,10 @@ class Display(QWidget):
         column.setSpacing(3)
         column.addLayout(row)
         column.addWidget(self.words)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._untick)
         self.crosshair = CrossHair(ties, self.head)
         self.other.toggled.connect(self.crosshair.show)
         self.drawer = Drawer(ties, self.other, self.planes, "Planes")
@@ -143,7 +147,7 @@ class Display(QWidget):
         for button in (self.other, self.box):
             button.setEnabled(head)
         if not head:  # soon, and not at once: napari, while it removes layers, would look for those removed here
-            QTimer.singleShot(0, self, self._untick)
+            self._soon.start()
         bar = self.viewer.canvas.overlays["scale_bar"]
         if head != self._had_head:
             bar.visible = self._had_head = head

@@ -7,6 +7,7 @@ from functools import partial
 from napari.viewer import Viewer
 from pydantic import ValidationError
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -58,8 +59,6 @@ class ExplorerDock(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(396)
-        self.setMaximumWidth(420)
         self.setStyleSheet(BUTTONS)
 
         body = QWidget()
@@ -180,6 +179,16 @@ class ExplorerDock(QScrollArea):
         row.addWidget(self.notice, 1)
         row.addWidget(begin)
         column.addLayout(row)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """As wide as what is in it needs, which style and font have decided by now: nothing is cut."""
+        super().showEvent(event)
+        body = self.widget()
+        assert body is not None
+        beside = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
+        needed = body.minimumSizeHint().width() + beside
+        self.setMinimumWidth(needed)
+        self.setMaximumWidth(needed + 24)
 
     # ---- wires ----------------------------------------------------------------------------------------------------
 

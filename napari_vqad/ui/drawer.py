@@ -16,6 +16,7 @@ class Drawer(QObject):
     def __init__(self, ties: Ties, button: QToolButton, widget: QWidget, name: str) -> None:
         super().__init__(button)
         self.viewer, self.button, self.widget, self.name = ties.viewer, button, widget, name
+        widget.setParent(button)  # while it is put away: with the button it ends, and nothing holds the viewer any more
         ties.at_end(self._end)
         self._dock: Any = None
         button.toggled.connect(self.show)
@@ -36,4 +37,5 @@ class Drawer(QObject):
 
     def _on_gone(self) -> None:
         self._dock = None
+        self.widget.setParent(self.button)
         self.button.setChecked(False)

@@ -60,6 +60,8 @@ class Runner:
                 on_step(value)
 
         def finished() -> None:
+            worker.yielded.disconnect(step)  # else Qt keeps these two for ever, and with them all that they know
+            worker.finished.disconnect(finished)
             aborted = bool(worker.abort_requested)
             if worker is not self._worker:
                 return

@@ -4,7 +4,7 @@ SMALL = "font-size: 11px;"
 
 # On napari's ground alone, dark or bright, a tool button looks like a label. Hover, checked and disabled in this order.
 BUTTONS = """
-QToolButton { padding: 3px 2px; border-radius: 2px; background: rgba(128, 128, 128, 55); }
+QToolButton { padding: 3px 1px; border-radius: 2px; background: rgba(128, 128, 128, 55); }
 QToolButton:hover { background: rgba(128, 128, 128, 110); }
 QToolButton:checked { background: #2f6f9f; color: white; }
 QToolButton:disabled { background: rgba(128, 128, 128, 25); color: rgba(128, 128, 128, 160); }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,17 @@ from napari.utils.notifications import notification_manager
 
 from napari_vqad.io.nifti import write_map
 from napari_vqad.settings import Settings
+
+
+@pytest.fixture(autouse=True, scope="session")
+def libraries_are_not_garbage():
+    """napari collects garbage at every layer that goes: through all of torch and Qt that took a third of the time."""
+    import napari_vqad.ui.dock  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -70,7 +70,7 @@ def test_letters_planes_and_cross_hair(beside, qtbot):
     beside.display.other.setChecked(True)
     planes = beside.display.planes
     qtbot.waitUntil(planes.isVisible)
-    for stacked, words in enumerate(("Axial, radiological", "Coronal, radiological", "Sagittal")):
+    for stacked, words in enumerate(("Axial\nradiological", "Coronal\nradiological", "Sagittal")):
         viewer.dims.order = (0, 1 + stacked, *(a + 1 for a in range(3) if a != stacked))
         assert shown["vqad_words"].text == words
         qtbot.waitUntil(lambda s=stacked: [p.axis for p in planes.pictures] == [a for a in range(3) if a != s])
