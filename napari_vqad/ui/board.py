@@ -13,6 +13,7 @@ from psygnal import Signal
 from napari_vqad.explorer import Explorer
 from napari_vqad.sheet import WINDOW, heat, limits
 from napari_vqad.ui import frame
+from napari_vqad.ui.lent import is_lent
 
 NAMES = {
     "mask": "Brain mask",
@@ -53,13 +54,13 @@ class Board:
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
         self.layers: dict[str, Layer] = {}
-        self.j = 0
-        self.view = "Scan"
+        self.view, self.which = "Scan", MEAN
         self.window: tuple[float, float] = WINDOW  # SD of the brain's intensity, for scan and restorations alike
         self._grey = (0.0, 1.0)  # mean and SD of the scan's grey values within the mask
         self._explorer: Explorer | None = None
         self._scan: Layer | None = None
         self._held: list[Layer] = []
+        self._late = False  # was something asked for while the canvas was lent?
         self._drawn: dict[str, np.ndarray] = {}  # the map that each layer shows
 
     @property
@@ -73,7 +74,7 @@ class Board:
         self._explorer = explorer
         volume, grid = explorer.volume, explorer.grid
         assert volume is not None  # a session opens scans, not bare grids
-        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]  # labels may be of the same scan
+        images = [m for m in self.viewer.layers if isinstance(m, Image) and "napari_vqad_grid" not in m.metadata]
         self._scan = next((layer for layer in images if layer.metadata.get("napari_vqad") is volume), None)
         if self._scan is None:  # made of another reader's layer
             self._scan = next((layer for layer in self.viewer.layers if layer.name == volume.name), None)
@@ -166,10 +167,14 @@ class Board:
     def show(self, view: str, which: int = MEAN) -> None:
         """Show the layers of one question, and hide the others of the analysis.
 
-        `which` is the restoration to show, counted from 1; `MEAN` and `DISAGREEMENT` are of all.
+        `which` is the restoration to show, counted from 1; `MEAN` and `DISAGREEMENT` are of all. While the canvas is
+        lent to a comparison it is shown later.
         """
         self._held.clear()  # what was hidden for a while is not what is asked for now
-        self.view, self.j = view, max(0, which - 1)
+        self.view, self.which = view, which
+        self._late = is_lent(self.viewer)
+        if self._late:
+            return
         wanted = VIEWS[view]
         if view == "Restoration" and which != MEAN:
             wanted = ("disagreement",) if which == DISAGREEMENT else ("restoration_j",)
@@ -182,12 +187,20 @@ class Board:
 
     def hide(self, on: bool) -> None:
         """Show the scan alone for a while, without forgetting what was shown."""
+        if is_lent(self.viewer):
+            self._late = True
+            return
         if on and not self._held:
             self._held = [layer for layer in self.layers.values() if layer.visible]
         for layer in self._held:
             layer.visible = not on
         if not on:
             self._held.clear()
+
+    def catch_up(self) -> None:
+        """Show what was asked for while the canvas was lent, once it is given back."""
+        if self._late and not is_lent(self.viewer):
+            self.show(self.view, self.which)
 
     def set_window(self, window: tuple[float, float]) -> None:
         """What is black and what is white, in SD of the brain's intensity; of scan and restorations alike.
@@ -217,11 +230,11 @@ class Board:
         """Bring what is seen up to date."""
         if self._explorer is None:
             return
-        grid = self._explorer.grid
+        grid, j = self._explorer.grid, max(0, self.which - 1)
         for name, layer in self.layers.items():
             if name == "mask" or not layer.visible or layer not in self.viewer.layers:
                 continue
-            stack = self._explorer.map(name, self.j)
+            stack = self._explorer.map(name, j)
             if stack is self._drawn.get(name):
                 continue
             self._drawn[name] = stack
@@ -233,7 +246,7 @@ class Board:
             np.copyto(layer.data, frame.to_canvas(shown))
             layer.refresh(extent=False)
         if "restoration_j" in self.layers:
-            self.layers["restoration_j"].name = f"Restoration {self.j + 1}"
+            self.layers["restoration_j"].name = f"Restoration {j + 1}"
 
     def rescale(self) -> None:
         """Set the scales anew: another method has another healthy range."""

@@ -51,7 +51,7 @@ class Boxes:
 
     @property
     def layer(self) -> Labels | None:
-        """The boxes, while they are seen."""
+        """The boxes, while they are wanted: the other planes show them beside a grid, too."""
         there = self._layer is not None and self._layer in self.viewer.layers
         return self._layer if there and self.on else None
 

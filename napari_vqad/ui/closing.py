@@ -37,6 +37,10 @@ class Closing(QObject):
                 self.gone.emit(kind == QEvent.Type.Hide)
         return super().eventFilter(watched, event)
 
+    def window(self) -> QWidget | None:
+        """The window that the widget is in, or was taken out of."""
+        return self._window()
+
     def _find_window(self) -> None:
         """The outermost parent: a floating dock is a window of its own, and not the one that counts."""
         top = self._widget

@@ -37,10 +37,12 @@ from napari_vqad.ui.board import heat_colours
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.controls import PAUSE
 from napari_vqad.ui.inputs import Inputs
+from napari_vqad.ui.lent import CELL, Lent
 from napari_vqad.ui.masks import given_mask
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.style import SMALL
+from napari_vqad.ui.ties import Ties
 from napari_vqad.volume import Volume
 
 MAPS: dict[str, Score] = {"NLL": "nll", "Score": "pixel_score"}
@@ -63,10 +65,11 @@ class CompareDock(QWidget):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
-        self.viewer, preferences = napari_viewer, read_preferences()
+        self.viewer, ties, preferences = napari_viewer, Ties(napari_viewer), read_preferences()
+        ties.hold(self)
         self.settings = preferences.settings
         self.panels: list[Panel] = []
-        self._hidden: list[Layer] = []  # what was shown before the comparison
+        self._lent: Lent | None = None  # what was shown before the comparison
         self._note = ""
         self._runner = Runner(self._say)
         self.setMinimumWidth(300)
@@ -124,11 +127,12 @@ class CompareDock(QWidget):
         self.stop.clicked.connect(self.cancel)
         self.leave.clicked.connect(self.end)
         self.what.currentTextChanged.connect(self._on_changed)
-        self._tell = qthrottled(self._on_changed, timeout=PAUSE, leading=True)
+        self._tell = qthrottled(self._on_changed, timeout=PAUSE, leading=True, parent=self)
         self.percentile.valueChanged.connect(self._tell)
-        self.viewer.dims.events.point.connect(self._on_point)
-        self.viewer.layers.events.inserted.connect(self._list_layers)
-        self.viewer.layers.events.removed.connect(self._list_layers)
+        ties.at_end(self.end)
+        ties.hear(self.viewer.dims.events.point, self._on_point)
+        for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
+            ties.hear(event, self._list_layers)
         closing = Closing(self)
         closing.leaving.connect(self.cancel)
         closing.gone.connect(self._on_gone)
@@ -286,21 +290,19 @@ class CompareDock(QWidget):
     def _open(self, scan_layer: Image, volume: Volume, explorers: list[Explorer]) -> None:
         """A cell for each model: the scan, and its map above."""
         self.clear()
-        self._hidden = [layer for layer in self.viewer.layers if layer.visible]
-        for layer in self._hidden:
-            layer.visible = False
+        self._lent = Lent(self.viewer)
         frame.with_units(scan_layer)
-        for explorer in reversed(explorers):  # the first model's layers uppermost, where the grid begins
+        for number, explorer in enumerate(explorers):
             title, grid = explorer.bundle.title, explorer.grid
-            known = {"napari_vqad": volume, "napari_vqad_grid": grid}
-            scan = self.viewer.add_image(
+            known = {"napari_vqad": volume, "napari_vqad_grid": grid, CELL: number}
+            scan = Image(
                 frame.to_canvas(volume.voxels),
                 name=f"Scan, {title}",
                 contrast_limits=scan_layer.contrast_limits,
                 metadata=known,
                 **frame.placed_as(volume),
             )
-            shown = self.viewer.add_image(
+            shown = Image(
                 frame.to_canvas(np.zeros(grid.view.shape, np.float32)),
                 name=title,
                 colormap=heat_colours(),
@@ -310,9 +312,11 @@ class CompareDock(QWidget):
                 **frame.placed_on(grid),
             )
             shown.name_overlay.visible = True
-            self.panels.insert(0, Panel(explorer, scan, shown))
-        self.viewer.canvas.grid.stride = -2  # in pairs from the uppermost; from below, hidden layers would count, too
-        self.viewer.canvas.grid.enabled = True
+            for layer in (scan, shown):  # from the lowest up: what lies above, or will, is not counted before them
+                self.viewer.layers.insert(sum(CELL in m.metadata for m in self.viewer.layers), layer)
+            self.panels.append(Panel(explorer, scan, shown))
+        grid = self.viewer.canvas.grid
+        grid.stride, grid.shape, grid.enabled = 2, (-1, -1), True
         self.viewer.fit_to_view()
 
     def refresh(self) -> None:
@@ -341,17 +345,15 @@ class CompareDock(QWidget):
         self.scales.setText("\n".join(["Colours, clear to bright", *lines] if lines else []))
 
     def clear(self) -> None:
-        """Take the cells out of the viewer."""
+        """Take the cells out of the viewer, after what was there is back: their going is heard."""
+        if self._lent is not None:
+            self._lent.give_back()
+            self._lent = None
         for panel in self.panels:
             for layer in (panel.map, panel.scan):
                 if layer in self.viewer.layers:
                     self.viewer.layers.remove(layer)
-        if self.panels:
-            self.viewer.canvas.grid.enabled, self.viewer.canvas.grid.stride = False, 1
         self.panels.clear()
-        for layer in self._hidden:
-            layer.visible = True
-        self._hidden = []
         self.scales.setText("")
 
     def _list_layers(self) -> None:

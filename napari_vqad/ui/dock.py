@@ -33,6 +33,7 @@ from napari_vqad.ui.handover import HandOver
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.keys import NEXT, NEXT_FINDING, ORIGINAL, PREVIOUS, PREVIOUS_FINDING, bind
 from napari_vqad.ui.legend import Legend
+from napari_vqad.ui.lent import is_lent
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
 from napari_vqad.ui.sections import OF_RESTORATIONS, SECTIONS, Sections
@@ -292,6 +293,8 @@ class ExplorerDock(QScrollArea):
         self.legend.show_scale(board.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
 
     def _on_beside(self, on: bool) -> None:
+        if is_lent(self.viewer):
+            return
         self.viewer.canvas.grid.enabled = on
         self.viewer.fit_to_view()  # a cell is narrower than the canvas: the head must not be cut
 
@@ -304,6 +307,7 @@ class ExplorerDock(QScrollArea):
     def _list_layers(self) -> None:
         self.inputs.list_layers(self.viewer.layers, self.session.board.layers.values())
         self.welcome.setVisible(self.inputs.scan.value is None)
+        self.beside.setEnabled(not is_lent(self.viewer))  # the grid is the comparison's
 
     def _on_opened(self) -> None:
         self._list_layers()

@@ -90,6 +90,7 @@ class Session:
         ties.at_end(self.board.clear)
         ties.at_end(self.close)
         ties.hear(viewer.dims.events.point, self._on_point)
+        ties.hear(viewer.layers.events.removed, self.board.catch_up)
 
     # ---- what the person does -------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from napari.viewer import Viewer
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QWidget
 
 from napari_vqad.ui.closing import Closing
@@ -29,7 +30,17 @@ class Ties:
         for other in docked(self.viewer, type(widget)):
             self.viewer.window.remove_dock_widget(other)
         closing = Closing(widget)
-        closing.removed.connect(self.loose)
+
+        def make_canvas_current() -> None:
+            window = closing.window()
+            for canvas in window.findChildren(QOpenGLWidget) if window is not None else ():
+                canvas.makeCurrent()
+
+        # What a layer drew napari deletes at once, in whichever GL context is current; with the wrong one Mesa crashes
+        # in what is drawn next.
+        for event in (self.viewer.layers.events.removing, self.viewer.layers.events.end_batch):
+            self.hear(event, make_canvas_current)
+        closing.removed.connect(lambda: self.loose())  # Qt would hold the method weakly, and these may have no other
         closing.removed.connect(widget.deleteLater)
 
     def hear(self, event: Any, act: Callable) -> None:

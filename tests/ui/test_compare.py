@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_vqad.ui.compare import CompareDock
+from napari_vqad.ui.files import scan_layer
 
 
 @pytest.fixture
@@ -96,6 +97,9 @@ def test_cells_do_not_depend_on_what_lies_below(compared, qtbot):
     compared.start()
     qtbot.waitUntil(lambda: compared.status.text().endswith("Ready."), timeout=20_000)
     assert cells(compared) == [{(0, 0)}, {(0, 1)}]
+    for seen in (False, True):  # nor on what comes to lie above
+        compared.viewer.add_points(np.zeros((1, 3)), visible=seen)
+        assert cells(compared) == [{(0, 0)}, {(0, 1)}]
 
 
 def test_the_end_brings_back_what_was_there(compared):
@@ -161,3 +165,25 @@ def test_two_levels_beside_one(compare, tiny_bundle, tiny_two, qtbot):
         low = calibration.value("nll_map", f"p{compare.percentile.value():.1f}", kind="all")
         assert panel.map.contrast_limits[0] == pytest.approx(low)
         assert panel.map.data.max() > 0
+
+
+def test_without_an_explorer_the_scan_is_drawn_on_after_the_end(
+    make_napari_viewer, tiny_bundle, tiny_masked, head, qtbot
+):
+    viewer = make_napari_viewer(show=True)
+    data, attributes, _kind = scan_layer(head[0])
+    viewer.add_image(data, **attributes)
+    widget = CompareDock(viewer)
+    viewer.window.add_dock_widget(widget, name="Compare models", area="right")
+    for folder in (tiny_bundle, tiny_masked):
+        widget.offer(folder)
+    widget.tick(tiny_bundle, tiny_masked)
+    widget.start()
+    qtbot.waitUntil(lambda: widget.status.text().endswith("Ready."), timeout=40_000)
+    viewer.screenshot(canvas_only=True)
+    widget.end()
+    for by in range(4):  # what the cells drew is gone from the GL context: Mesa crashed at the second picture
+        viewer.dims.set_point(0, viewer.dims.point[0] + by)
+        qtbot.wait(50)
+        picture = viewer.screenshot(canvas_only=True)
+    assert picture[..., :3].std() > 1

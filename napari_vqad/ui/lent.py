@@ -1,0 +1,42 @@
+"""The canvas lent to a comparison: what was seen is put aside, and brought back as it was."""
+
+from __future__ import annotations
+
+from napari.viewer import Viewer
+
+CELL = "napari_vqad_cell"  # in the metadata of the layers of a comparison
+
+
+def is_lent(viewer: Viewer) -> bool:
+    """Is there a comparison on the canvas?"""
+    return any(CELL in layer.metadata for layer in viewer.layers)
+
+
+class Lent:
+    """Hides all layers, and remembers which were seen, in which grid, and how the camera stood."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        grid, camera = viewer.canvas.grid, viewer.scene.camera
+        self._grid = grid.stride, grid.shape, grid.enabled
+        self._plane = viewer.dims.order, viewer.dims.ndisplay
+        self._camera = camera.center, camera.zoom
+        self._active = viewer.layers.selection.active
+        self._seen = [layer for layer in viewer.layers if layer.visible]
+        for layer in self._seen:
+            layer.visible = False
+
+    def give_back(self) -> None:
+        """Show again what is still there of it."""
+        layers, dims, camera = self.viewer.layers, self.viewer.dims, self.viewer.scene.camera
+        for layer in self._seen:
+            if layer in layers:
+                layer.visible = True
+        grid = self.viewer.canvas.grid
+        grid.stride, grid.shape, grid.enabled = self._grid
+        if self._active in layers:
+            layers.selection.active = self._active
+        if self._plane == (dims.order, dims.ndisplay):
+            camera.center, camera.zoom = self._camera
+        else:
+            self.viewer.fit_to_view()
