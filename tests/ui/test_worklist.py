@@ -165,6 +165,8 @@ def test_put_away_and_taken_out_again_by_button_and_cross(listed, qtbot):
     listed.session.review.judge(listed.session.review.found[0], "accepted")
     listed.viewer.window.remove_dock_widget(listed.shelf.tabs)  # what the cross does
     qtbot.waitUntil(lambda: not listed.findings.isChecked())
+    assert not listed.shelf.tabs.isVisible()
+    assert not listed.display.planes.isVisible()  # nor what was never taken out, within its button
     listed.findings.setChecked(True)
     assert worklist.isVisible()
     assert texts(worklist, NOTE - 1)[0] == "accepted"
