@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,15 @@ MASK = (0.35, 0.75, 1.0, 1.0)
 def heat_colours() -> Colormap:
     """The colours of a map, clear at its low end."""
     return Colormap(heat()(np.linspace(0, 1, 256)), name="vqad heat")
+
+
+def remove_layers(viewer: Viewer, layers: Iterable[Layer]) -> None:
+    """Take those out that are still there, at once: else napari collects garbage and draws anew after each."""
+    there = [layer for layer in layers if layer in viewer.layers]
+    if there:
+        with viewer.layers.batched_update():
+            for layer in there:
+                viewer.layers.remove(layer)
 
 
 class Board:
@@ -154,11 +164,9 @@ class Board:
         if self._scan is not None:
             self._scan.events.contrast_limits.disconnect(self._follow_window)
             self._scan = None
-        with self.viewer.layers.batched_update():  # napari draws all anew at each one that goes, else
-            for layer in self.layers.values():
-                layer.events.visible.disconnect(self.refresh)
-                if layer in self.viewer.layers:
-                    self.viewer.layers.remove(layer)
+        for layer in self.layers.values():
+            layer.events.visible.disconnect(self.refresh)
+        remove_layers(self.viewer, self.layers.values())
         self.layers.clear()
         self._held.clear()
         self._drawn.clear()

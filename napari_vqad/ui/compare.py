@@ -33,7 +33,7 @@ from napari_vqad.progress import Progress
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import limits, unit_and_healthy
 from napari_vqad.ui import frame
-from napari_vqad.ui.board import heat_colours
+from napari_vqad.ui.board import heat_colours, remove_layers
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.controls import PAUSE
 from napari_vqad.ui.inputs import Inputs
@@ -349,10 +349,7 @@ class CompareDock(QWidget):
         if self._lent is not None:
             self._lent.give_back()
             self._lent = None
-        for panel in self.panels:
-            for layer in (panel.map, panel.scan):
-                if layer in self.viewer.layers:
-                    self.viewer.layers.remove(layer)
+        remove_layers(self.viewer, [layer for panel in self.panels for layer in (panel.map, panel.scan)])
         self.panels.clear()
         self.scales.setText("")
 

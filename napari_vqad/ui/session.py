@@ -262,8 +262,7 @@ class Session:
         if study and study.volume.path and not any(study.volume is v for v in self.scans()):
             data, attributes, _kind = scan_layer(study.volume)
             self.viewer.add_image(data, **attributes)
-        with self.viewer.layers.batched_update():  # drawn once, not at each layer
-            self.board.open(news.explorer, news.mask)
+        self.board.open(news.explorer, news.mask)
         self._begin_review(news.explorer)
         if study:
             self.review.recall(study.words)

@@ -59,22 +59,30 @@ def head_file(head, tmp_path) -> Path:
 
 
 @pytest.fixture
-def dock(make_napari_viewer, tiny_bundle, head):
-    """The dock in a viewer, the small head and its mask open, nothing analysed yet."""
-    from napari_vqad.ui.dock import ExplorerDock
+def show_head(make_napari_viewer, head) -> Callable:
+    """A new viewer that shows the small head and its mask."""
     from napari_vqad.ui.files import label_layer, scan_layer
     from napari_vqad.volume import Volume
 
-    viewer = make_napari_viewer(show=True)
+    def open_():
+        viewer, (volume, mask) = make_napari_viewer(show=True), head
+        scan = scan_layer(volume)
+        labels = label_layer(Volume(mask.astype(np.float32), volume.affine, volume.affine), "ball")
+        viewer.add_image(scan[0], **scan[1])
+        viewer.add_labels(labels[0], **labels[1])
+        return viewer
+
+    return open_
+
+
+@pytest.fixture
+def dock(show_head, tiny_bundle):
+    """The dock in a viewer, the small head and its mask open, nothing analysed yet."""
+    from napari_vqad.ui.dock import ExplorerDock
+
+    viewer = show_head()
     dock = ExplorerDock(viewer)
     viewer.window.add_dock_widget(dock, name="VQ Anomaly Explorer", area="right")
-    volume, mask = head
-    scan, labels = (
-        scan_layer(volume),
-        label_layer(Volume(mask.astype(np.float32), volume.affine, volume.affine), "ball"),
-    )
-    viewer.add_image(scan[0], **scan[1])
-    viewer.add_labels(labels[0], **labels[1])
     dock.inputs.bundle.box.addItem("Tiny", tiny_bundle)
     dock.inputs.bundle.pick(tiny_bundle)
     dock.inputs.brain.pick(viewer.layers["ball"])
@@ -112,3 +120,30 @@ def explored(dock, idle):
     dock.start()
     idle(dock)
     return dock
+
+
+@pytest.fixture
+def comparison(tiny_bundle, tiny_masked) -> Callable:
+    """viewer → the comparison's widget in it, which knows two small models."""
+    from napari_vqad.ui.compare import CompareDock
+
+    def open_(viewer):
+        widget = CompareDock(viewer)
+        viewer.window.add_dock_widget(widget, name="Compare models", area="right")
+        for folder in (tiny_bundle, tiny_masked):
+            widget.offer(folder)
+        return widget
+
+    return open_
+
+
+@pytest.fixture
+def compare_all(tiny_bundle, tiny_masked, qtbot) -> Callable:
+    """Compare both models of a comparison, to the end."""
+
+    def run(widget) -> None:
+        widget.tick(tiny_bundle, tiny_masked)
+        widget.start()
+        qtbot.waitUntil(lambda: widget.status.text().endswith("Ready."), timeout=40_000)
+
+    return run

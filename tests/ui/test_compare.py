@@ -3,27 +3,21 @@
 import numpy as np
 import pytest
 
-from napari_vqad.ui.compare import CompareDock
 from napari_vqad.ui.files import scan_layer
 
 
 @pytest.fixture
-def compare(dock, tiny_bundle, tiny_masked):
+def compare(dock, comparison):
     """The widget beside the explorer's, in the viewer with the small head and its mask."""
-    widget = CompareDock(dock.viewer)
-    dock.viewer.window.add_dock_widget(widget, name="Compare models", area="right")
-    for folder in (tiny_bundle, tiny_masked):
-        widget.offer(folder)
+    widget = comparison(dock.viewer)
     widget.inputs.brain.pick(dock.viewer.layers["ball"])
     yield widget
     widget.end()
 
 
 @pytest.fixture
-def compared(compare, tiny_bundle, tiny_masked, qtbot):
-    compare.tick(tiny_bundle, tiny_masked)
-    compare.start()
-    qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=20_000)
+def compared(compare, compare_all):
+    compare_all(compare)
     return compare
 
 
@@ -168,18 +162,13 @@ def test_two_levels_beside_one(compare, tiny_bundle, tiny_two, qtbot):
 
 
 def test_without_an_explorer_the_scan_is_drawn_on_after_the_end(
-    make_napari_viewer, tiny_bundle, tiny_masked, head, qtbot
+    make_napari_viewer, comparison, compare_all, head, qtbot
 ):
     viewer = make_napari_viewer(show=True)
     data, attributes, _kind = scan_layer(head[0])
     viewer.add_image(data, **attributes)
-    widget = CompareDock(viewer)
-    viewer.window.add_dock_widget(widget, name="Compare models", area="right")
-    for folder in (tiny_bundle, tiny_masked):
-        widget.offer(folder)
-    widget.tick(tiny_bundle, tiny_masked)
-    widget.start()
-    qtbot.waitUntil(lambda: widget.status.text().endswith("Ready."), timeout=40_000)
+    widget = comparison(viewer)
+    compare_all(widget)
     viewer.screenshot(canvas_only=True)
     widget.end()
     for by in range(4):  # what the cells drew is gone from the GL context: Mesa crashed at the second picture

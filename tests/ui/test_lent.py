@@ -10,25 +10,17 @@ from napari_vqad.ui.ties import docked
 
 
 @pytest.fixture
-def compare(explored, tiny_bundle, tiny_masked):
+def compare(explored, comparison):
     """The comparison's widget beside the explorer that has analysed the head."""
-    widget = CompareDock(explored.viewer)
-    explored.viewer.window.add_dock_widget(widget, name="Compare models", area="right")
-    for folder in (tiny_bundle, tiny_masked):
-        widget.offer(folder)
-    widget.tick(tiny_bundle, tiny_masked)
+    widget = comparison(explored.viewer)
     widget.inputs.brain.pick(explored.viewer.layers["ball"])
     explored.session.change(flag_voxels=0.3)
     return widget
 
 
 @pytest.fixture
-def run(compare, qtbot):
-    def run_() -> None:
-        compare.start()
-        qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=20_000)
-
-    return run_
+def run(compare, compare_all):
+    return lambda: compare_all(compare)
 
 
 def state(viewer) -> dict:

@@ -1,5 +1,8 @@
 """The dock closed and opened again, or opened twice: one explorer lives in a viewer; one that ends leaves nothing."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from napari.components.overlays import TextOverlay
@@ -64,11 +67,11 @@ def _home(callback) -> str:
 @pytest.fixture
 def explore(make_napari_viewer, tiny_bundle, head, idle):
     """viewer → a dock in it, the head analysed."""
-    docks = []
+    sessions = []  # weakly: what has ended is to be gone
 
     def open_(viewer):
         dock = ExplorerDock(viewer)
-        docks.append(dock.session)
+        sessions.append(weakref.ref(dock.session))
         viewer.window.add_dock_widget(dock, name=demo.NAME, area="right")
         dock.inputs.bundle.box.addItem("Tiny", tiny_bundle)
         dock.inputs.bundle.pick(tiny_bundle)
@@ -78,8 +81,9 @@ def explore(make_napari_viewer, tiny_bundle, head, idle):
         return dock
 
     yield open_
-    for session in docks:
-        session.close()
+    for session in sessions:
+        if (alive := session()) is not None:
+            alive.close()
 
 
 @pytest.fixture
@@ -89,21 +93,20 @@ def heard() -> list[str]:
 
 
 @pytest.fixture
-def viewer(make_napari_viewer, head, heard):
+def viewer(show_head, heard):
     """The head and its mask in a viewer where a key, a text and a mouse are someone's already."""
-    from napari_vqad.ui.files import label_layer, scan_layer
-    from napari_vqad.volume import Volume
-
-    viewer = make_napari_viewer(show=True)
-    volume, mask = head
-    scan = scan_layer(volume)
-    labels = label_layer(Volume(mask.astype(np.float32), volume.affine, volume.affine), "ball")
-    viewer.add_image(scan[0], **scan[1])
-    viewer.add_labels(labels[0], **labels[1])
+    viewer = show_head()
     viewer.bind_key(keys.FLICKER, lambda _viewer: heard.append(keys.FLICKER))
     viewer.mouse_drag_callbacks.append(lambda *_: None)
     viewer.canvas.overlays["note"] = TextOverlay(text="mine", visible=True)
     return viewer
+
+
+def is_gone(reference: weakref.ref, qtbot) -> bool:
+    """Is nothing left that holds it? An explorer's maps and networks are large, and what Qt holds is no garbage."""
+    qtbot.wait(300)  # longer than what waits for a moment
+    gc.collect()
+    return reference() is None
 
 
 def use_all(dock, qtbot) -> None:
@@ -214,3 +217,23 @@ def test_the_plugins_menu_hides_and_shows_the_demos_dock(viewer, qtbot, monkeypa
         assert docked(viewer, ExplorerDock) == [dock]
         assert dock.isVisible() == seen
     dock.session.close()
+
+
+def test_nothing_is_kept_of_an_explorer_that_was_crossed_out(viewer, explore, qtbot):
+    dock = explore(viewer)
+    use_all(dock, qtbot)
+    explorer = weakref.ref(dock.session.explorer)
+    cross(dock)
+    del dock
+    assert is_gone(explorer, qtbot)
+
+
+def test_nothing_is_kept_of_an_explorer_whose_window_has_closed(show_head, explore, qtbot):
+    viewer = show_head()
+    dock = explore(viewer)
+    use_all(dock, qtbot)
+    explorer = weakref.ref(dock.session.explorer)
+    viewer.close()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    del dock, viewer
+    assert is_gone(explorer, qtbot)
