@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813  # the field's name for it
 from scipy import ndimage
 
+from napari_vqad.field_of_view import cut_faces
 from napari_vqad.resample import Frame, along_axes, through
 from napari_vqad.template import Template
 from napari_vqad.volume import Volume
@@ -20,6 +21,8 @@ WORKING = 2.0  # mm; finer scans gain nothing here
 # Dice of brain and template was 0.93 to 0.98 on 128 healthy heads, 0.88 to 0.95 on other scanners and with lesions.
 LEAST_OVERLAP = 0.8
 SCALES = (0.65, 1.55)  # of the template's axes, in any direction
+LARGEST_TURN = 45.0  # degrees; a head that is turned further does not lie as its header says
+REPEATS = 10  # of the match of a brain that the picture cuts
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def align(volume: Volume, mask: np.ndarray, template: Template) -> Alignment:
         stretch = np.linalg.svd(found[:3, :3], compute_uv=False)
         reached = _overlap(inside, frame, template, found)
         failed = reached < LEAST_OVERLAP or stretch[0] > SCALES[1] or stretch[-1] < SCALES[0]
-        failed = bool(failed or np.linalg.det(found[:3, :3]) <= 0)
+        failed = bool(failed or np.linalg.det(found[:3, :3]) <= 0 or _turned(found) > LARGEST_TURN)
         if not failed:
             fitted, overlap = found, reached
     return Alignment(fitted, overlap, failed)
@@ -88,17 +91,50 @@ def _working(volume: Volume, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 
 def moments(inside: np.ndarray, frame: Frame, template: Template) -> np.ndarray:
-    """The affine that matches middle and spread along each axis, from the masks alone."""
+    """The affine that matches middle and spread along each axis, from the masks alone.
 
-    def of(mask: np.ndarray, at: Frame) -> tuple[np.ndarray, np.ndarray]:
-        mm = np.argwhere(mask) * at.spacing + at.origin
-        return mm.mean(0), np.maximum(mm.std(0), 1e-3)
-
+    A brain that the picture cuts is matched with the part of the template that lies in the picture; since that depends
+    on the affine, the match is repeated.
+    """
     if not inside.any():
         return np.eye(4)
-    (middle, spread), (t_middle, t_spread) = of(inside, frame), of(template.mask > 0.5, template.frame)
-    affine = np.diag([*np.clip(spread / t_spread, *SCALES), 1.0])
-    affine[:3, 3] = middle - affine[:3, :3] @ t_middle
+    known = np.argwhere(template.mask > 0.5) * template.frame.spacing + template.frame.origin
+    seen = np.argwhere(inside) * frame.spacing + frame.origin
+    affine = _matched(seen, known)
+    if not cut_faces(inside):
+        return affine
+    # A cut axis says nothing of the brain's size; begin with the size along the others, and with the end that is there.
+    affine = _begun_at_the_whole_end(affine, inside, seen, known)
+    low, high = frame.origin - frame.spacing / 2, frame.origin + frame.spacing * (np.array(frame.shape) - 0.5)
+    for _ in range(REPEATS):
+        placed = known @ affine[:3, :3].T + affine[:3, 3]
+        in_picture = ((placed >= low) & (placed <= high)).all(1)
+        if in_picture.sum() < 100:
+            break
+        affine = _matched(seen, known[in_picture])
+    return affine
+
+
+def _matched(seen: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The diagonal affine that takes middle and spread of `known`, (n, 3) mm, to those of `seen`, (m, 3) mm."""
+    scale = np.clip(np.maximum(seen.std(0), 1e-3) / np.maximum(known.std(0), 1e-3), *SCALES)
+    affine = np.diag([*scale, 1.0])
+    affine[:3, 3] = seen.mean(0) - scale * known.mean(0)
+    return affine
+
+
+def _begun_at_the_whole_end(affine: np.ndarray, inside: np.ndarray, seen: np.ndarray, known: np.ndarray) -> np.ndarray:
+    cut = cut_faces(inside)
+    axes = {axis for axis, _ in cut}
+    whole = [a for a in range(3) if a not in axes]
+    affine = affine.copy()
+    for axis in axes:
+        if whole:
+            affine[axis, axis] = np.mean([affine[a, a] for a in whole])
+        scale, ends = affine[axis, axis], {upper for a, upper in cut if a == axis}
+        if len(ends) == 1:  # the other end is there
+            end = np.min if True in ends else np.max
+            affine[axis, 3] = end(seen[:, axis]) - scale * end(known[:, axis])
     return affine
 
 
@@ -137,10 +173,18 @@ def _register(brain: np.ndarray, frame: Frame, template: Template, start: np.nda
 
 
 def _overlap(inside: np.ndarray, frame: Frame, template: Template, affine: np.ndarray) -> float:
-    """Dice of the scan's mask, seen from the template, and the template's."""
-    to_index = np.linalg.inv(frame.to_mm) @ affine @ template.frame.to_mm
-    seen, known = through(inside.astype(np.float32), to_index, template.mask.shape, order=1) >= 0.5, template.mask > 0.5
+    """Dice of the scan's mask, seen from the template, and the template's, where the picture has data."""
+    to_index, shape = np.linalg.inv(frame.to_mm) @ affine @ template.frame.to_mm, template.mask.shape
+    seen, known = through(inside.astype(np.float32), to_index, shape, order=1) >= 0.5, template.mask > 0.5
+    if cut_faces(inside):
+        known &= through(np.ones(inside.shape, np.float32), to_index, shape, order=1) >= 0.5
     return float(2 * (seen & known).sum() / max(1, seen.sum() + known.sum()))
+
+
+def _turned(affine: np.ndarray) -> float:
+    """Degrees by which an affine turns the head: the angle of the rotation that is nearest to it."""
+    u, _, v = np.linalg.svd(affine[:3, :3])
+    return float(np.degrees(np.arccos(np.clip((np.trace(u @ v) - 1) / 2, -1, 1))))
 
 
 def _image(array: np.ndarray, frame: Frame) -> sitk.Image:

@@ -25,6 +25,7 @@ from napari_vqad.calibration import Thresholds, resolve
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.device import at_once
 from napari_vqad.errors import InputError
+from napari_vqad.fitness import Fitness, assess, check_extent
 from napari_vqad.grid import Grid, to_grid
 from napari_vqad.maps import MAPS, Kept, Maps, Restored
 from napari_vqad.progress import Progress, SupersededError
@@ -57,6 +58,7 @@ class Explorer:
         self.in_hand: tuple[int, ...] = ()  # the slices that are being restored
         self._at_once = at_once(bundle.device)
         self._grid: Grid | None = None
+        self._fitness = Fitness()
         self._budget = Budget(cache_bytes)
         self._generation = 0
         self._lock = threading.RLock()
@@ -70,9 +72,11 @@ class Explorer:
             InputError: the mask does not fit, or the scan is constant within it.
         """
         started = time.monotonic()
+        if volume.kind == "head":
+            check_extent(volume)
         grid = to_grid(volume, mask, self.bundle.config.grid, self.settings.axis, self.bundle.template)
         self.take(grid)
-        self.volume = volume
+        self.volume, self._fitness = volume, assess(volume, mask, grid, self.bundle.template)
         self.seconds["grid"] = time.monotonic() - started
         return grid
 
@@ -82,7 +86,7 @@ class Explorer:
         maps.prepare()
         with self._lock:
             self._generation += 1
-            self.volume, self._grid = None, grid
+            self.volume, self._grid, self._fitness = None, grid, Fitness()
             self._codes = np.zeros((len(grid), *self.bundle.levels.shape), np.int16)
             self._nll = np.zeros(self._codes.shape, np.float32)
             self._has_nll = np.zeros(len(grid), bool)
@@ -93,11 +97,11 @@ class Explorer:
             self.seconds, self.made = {}, (made_here(self.bundle.device),)  # the grid is of today, whatever follows
         self.changed.emit(set(MAPS))
 
-    def resume(self, volume: Volume, grid: Grid, stages: Stages) -> None:
+    def resume(self, volume: Volume, mask: np.ndarray, grid: Grid, stages: Stages) -> None:
         """Take a scan with what the networks made of it before, for settings as they are now (see `stages`)."""
         self.take(grid)
         with self._lock:
-            self.volume = volume
+            self.volume, self._fitness = volume, assess(volume, mask, grid, self.bundle.template)
             self._codes, self._nll, self._has_nll = (a.copy() for a in stages[:3])
             self.made = stages.made
             kept = self._restorations()
@@ -355,6 +359,12 @@ class Explorer:
     def volume_score(self) -> float:
         """Σ of the slice scores, nats."""
         return float(np.nansum(self.slice_scores()))
+
+    def fitness(self) -> Fitness:
+        """Does the scan fit the model? The share of flagged slices counts once all slices have a score."""
+        if self._grid is None or self.grid.kind != "head" or not self.complete:
+            return self._fitness
+        return self._fitness.with_flagged(float(self.flagged_slices().sum() / max(1, self.n_slices)))
 
     # ---- bookkeeping ----------------------------------------------------------------------------------------------
 

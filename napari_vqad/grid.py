@@ -77,6 +77,7 @@ class Grid:
         intensity: how grey values became SD, and back.
         outside: share of the mask's voxels that lie beyond the grid, 0 to 1.
         aligned: place means the same as in every other aligned scan.
+        failed: the alignment was of no use, and only middle and extent of the brain agree with the template's.
         note: how it was laid, for the person.
         oblique: mm along the scan's axes are not the scanner's (`Volume.oblique`).
         kind: what it shows. The slices of a clip are its frames, (time, row, column).
@@ -95,6 +96,7 @@ class Grid:
     note: str = ""
     oblique: bool = False
     kind: Kind = "head"
+    failed: bool = False
 
     @classmethod
     def of_slices(
@@ -326,6 +328,7 @@ def _aligned(volume: Volume, mask: np.ndarray, spec: GridSpec, template: Templat
         aligned=True,
         note=alignment.note,
         oblique=volume.oblique,
+        failed=alignment.failed,
     )
 
 

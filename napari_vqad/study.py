@@ -140,7 +140,7 @@ def open_study(
     wanted, given = loaded.levels.shape, contents.stages.codes.shape[1:]
     if wanted != given:
         raise InputError(f"{path} is damaged: its codes do not fit {loaded.title}.")
-    explorer.resume(volume, contents.grid, contents.stages)
+    explorer.resume(volume, contents.mask, contents.grid, contents.stages)
     explorer.focus = int(np.clip(header.slice, 0, len(contents.grid) - 1))
     return Study(
         explorer,

@@ -80,6 +80,7 @@ class SavedGrid(_Part):
     outside: float
     aligned: bool
     note: str
+    failed: bool = False
     low: float
     scale: float
     gain: float | None  # None where it is an array
@@ -135,6 +136,7 @@ def saved_grid(grid: Grid) -> SavedGrid:
         outside=grid.outside,
         aligned=grid.aligned,
         note=grid.note,
+        failed=grid.failed,
         low=i.low,
         scale=i.scale,
         gain=None if isinstance(i.gain, np.ndarray) else i.gain,
@@ -241,6 +243,7 @@ def _contents(header: Header, arrays: dict[str, NDArray]) -> Contents:
         outside=saved.outside,
         aligned=saved.aligned,
         note=saved.note,
+        failed=saved.failed,
         oblique=is_oblique(scan.affine, header.scan.shape),
     )
     stages = Stages(

@@ -56,7 +56,7 @@ def test_a_stripped_head_is_masked_by_its_background(whole, padding):
 def test_a_padded_whole_head_is_not_taken_for_a_stripped_one(whole):
     volume, brain = whole
     padded = scan(np.pad(volume.voxels, 10), volume)
-    assert background_of(padded.voxels) == 0
+    assert background_of(padded.voxels).level == 0
     mask, note = make_mask(padded)
     assert NETWORK in note
     assert dice(mask, np.pad(brain, 10)) > 0.93

@@ -227,7 +227,7 @@ def test_a_grid_in_the_brains_own_grey_values(explored, head, bundle, tmp_path):
     grid = explored.grid
     gain = np.linspace(0.8, 1.2, grid.slices.size, dtype=np.float32).reshape(grid.to_axes(grid.slices).shape)
     other = replace(grid, intensity=replace(grid.intensity, gain=gain), note="Aligned.", outside=0.25)
-    explored.resume(explored.volume, other, explored.stages())
+    explored.resume(explored.volume, np.ones(explored.volume.voxels.shape, bool), other, explored.stages())
     save_study(tmp_path / "gain.vqad", explored, head[1])
     again = open_study(tmp_path / "gain.vqad", bundle=bundle).explorer.grid
     z = grid.to_axes(grid.slices)

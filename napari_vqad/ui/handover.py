@@ -171,7 +171,7 @@ class HandOver(QToolButton):
 
         def steps() -> Iterator[str]:
             yield f"Writing {path.name} …"
-            still.resume(volume, grid, stages)
+            still.resume(volume, prepared.mask, grid, stages)
             still.focus, still.seconds = focus, seconds
             remarks = write(Result(still, volume, prepared.mask, prepared.note, review, reopened)) or ()
             yield " ".join([f"{what} written: {path}", *remarks])
