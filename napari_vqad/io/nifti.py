@@ -27,6 +27,7 @@ from nibabel.wrapstruct import WrapStructError
 
 from napari_vqad.errors import InputError
 from napari_vqad.io.nifti_geometry import geometry_of
+from napari_vqad.io.padding import fill_padding
 from napari_vqad.io.whole import whole
 from napari_vqad.volume import Volume
 
@@ -48,8 +49,9 @@ BROKEN = (
 def read_scan(path: str | Path) -> Volume:
     """Read one 3D scan.
 
-    Trailing axes of length one or zero are dropped. Voxels that are not finite become the lowest finite value. The
-    volume's notes say so, and what was guessed of the geometry, as `nifti_geometry.geometry_of` does.
+    Trailing axes of length one or zero are dropped. Voxels that are not finite become the lowest finite value, and
+    padding the lowest of the rest. The volume's notes say so, and what was guessed of the geometry by
+    `nifti_geometry.geometry_of`.
 
     Args:
         path: a .nii, its .nii.gz, or either file of a pair .hdr and .img.
@@ -70,6 +72,9 @@ def read_scan(path: str | Path) -> Volume:
         notes.append(f"{n} voxels ({n / array.size:.1%}) were not numbers and now have the scan's lowest value.")
     if array.min() == array.max():
         raise InputError(f"{path} is constant: every voxel is {array.flat[0]:g}.")
+    array, padded = fill_padding(array)
+    if padded:
+        notes.append(padded)
     volume = Volume.from_array(
         array,
         geometry.file_affine,
