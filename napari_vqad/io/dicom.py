@@ -12,6 +12,7 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels import get_decoder
 
 from napari_vqad.errors import InputError
+from napari_vqad.io.dicom_bare import name_syntax
 from napari_vqad.io.dicom_files import BROKEN, Listed, is_dicom, pick, series_in, series_of
 from napari_vqad.io.dicom_slices import Slice, Stack, stack_of
 from napari_vqad.io.padding import fill_padding
@@ -129,7 +130,9 @@ def _image(path: Path) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return dcmread(path)
+            image = dcmread(path, force=True)
+            name_syntax(image)
+            return image
     except BROKEN as error:
         raise InputError(f"{path} is cut short or damaged: it cannot be read.") from error
 

@@ -194,7 +194,7 @@ def _source(volume: Volume) -> list[Dataset]:
     images: list[Dataset] = []
     for file, instance in known.items():
         try:
-            image = dcmread(file, stop_before_pixels=True)
+            image = dcmread(file, stop_before_pixels=True, force=True)
             same = image.SOPInstanceUID == instance
         except BROKEN as error:
             raise InputError(f"{file}, which the scan was read from, cannot be read any more.") from error
