@@ -45,6 +45,8 @@ class Volume:
         header: the file's header, kept so that maps are written back with it.
         notes: what was done to the voxels on reading, in sentences for the person.
         kind: what it shows.
+        side_known: False where the file does not say which side is right, or says it in two ways; "right" and "left"
+            are then those of the array alone, and may be swapped.
     """
 
     voxels: np.ndarray
@@ -55,6 +57,7 @@ class Volume:
     header: Any = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     kind: Kind = "head"
+    side_known: bool = True
 
     @classmethod
     def from_array(cls, array: np.ndarray, affine: np.ndarray, **about: Any) -> Volume:

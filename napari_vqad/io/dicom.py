@@ -12,8 +12,10 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels import get_decoder
 
 from napari_vqad.errors import InputError
+from napari_vqad.io.dicom_bare import name_syntax
 from napari_vqad.io.dicom_files import BROKEN, Listed, is_dicom, pick, series_in, series_of
 from napari_vqad.io.dicom_slices import Slice, Stack, stack_of
+from napari_vqad.io.padding import fill_padding
 from napari_vqad.volume import Volume
 
 
@@ -50,6 +52,8 @@ def read_series(path: str | Path, series: str | int | None = None) -> Volume:
             those near it: see `dicom_files.series_of`.
         series: SeriesNumber or SeriesInstanceUID, for a folder that holds several; of a file, what it has to be of.
 
+    Padding, declared or not, gets the lowest value of the rest; see `padding.fill_padding`. `Volume.notes` say so.
+
     Raises:
         SeveralSeriesError: the folder holds several series and `series` does not say which.
         InputError: there is no such series, or it cannot be a scan: see `dicom_slices.stack_of`; or its pixels are in
@@ -74,10 +78,13 @@ def read_series(path: str | Path, series: str | int | None = None) -> Volume:
         notes += (f"{files} passed over as a copy of an image that was read.",)
     where = f"{path} ({chosen.words})" if path.is_dir() else f"The series of {path}"
     stack, left_out = stack_of(chosen, where)
-    array, inverted = _grey(stack)
+    array, padding, inverted = _grey(stack)
+    if padding.all():
+        raise InputError(f"{where} holds nothing but padding.")
+    array, padded = fill_padding(array, padding)
     if array.min() == array.max():
         raise InputError(f"{where} is constant: every voxel is {array.flat[0]:g}.")
-    notes += left_out
+    notes += left_out + ((padded,) if padded else ())
     if inverted:
         notes += ("Grey values were turned round: in the files, bright is stored as dark (MONOCHROME1).",)
     header = _about(chosen, stack, path)
@@ -91,30 +98,41 @@ def _about(chosen: Listed, stack: Stack, opened: Path) -> Series:
     return Series(chosen.uid, chosen.number, files, frames, tuple(instances[p] for p in files), opened)
 
 
-def _grey(stack: Stack) -> tuple[NDArray[np.float32], bool]:
-    """Grey values, float32 (column, row, slice), rescaled and bright where it is bright; and were they turned round?"""
+def _grey(stack: Stack) -> tuple[NDArray[np.float32], NDArray[np.bool_], bool]:
+    """The grey values of a stack, where the files say that there is padding, and whether bright was stored as dark.
+
+    Grey values are float32 (column, row, slice), rescaled, and bright where it is bright.
+    """
     rows, columns = stack.slices[0].size
     array = np.empty((columns, rows, len(stack.slices)), np.float32)
+    padding = np.zeros(array.shape, bool)
     inverted: set[bool] = set()
-    known: tuple[Path | None, NDArray] = (None, np.empty(0))
+    known: tuple[Path | None, NDArray, NDArray] = (None, np.empty(0), np.empty(0))
     for k, one in enumerate(stack.slices):
         if one.path != known[0]:  # a file of many frames is read once
             image = _image(one.path)
-            known = one.path, _pixels(one, image)
+            pixels = _pixels(one, image)
+            known = one.path, pixels, _padding(image, pixels)
             inverted.add(image.get("PhotometricInterpretation") == "MONOCHROME1")
         array[..., k] = known[1][one.frame].T * np.float32(one.slope) + np.float32(one.intercept)
+        padding[..., k] = known[2][one.frame].T
     if len(inverted) > 1:
         raise InputError(
             f"The series of {stack.slices[0].path} stores bright as dark in some slices, and as bright in others."
         )
-    return (array.max() + array.min() - array, True) if True in inverted else (array, False)
+    if True in inverted and not padding.all():
+        rest = array[~padding]
+        array = rest.max() + rest.min() - array
+    return array, padding, True in inverted
 
 
 def _image(path: Path) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return dcmread(path)
+            image = dcmread(path, force=True)
+            name_syntax(image)
+            return image
     except BROKEN as error:
         raise InputError(f"{path} is cut short or damaged: it cannot be read.") from error
 
@@ -139,6 +157,25 @@ def _pixels(one: Slice, image: Dataset) -> NDArray:
     if pixels.shape[1:] != one.size or len(pixels) <= one.frame:
         raise InputError(f"{one.path} is damaged: it has not the pixels that its header promises.")
     return pixels
+
+
+def _padding(image: Dataset, pixels: NDArray) -> NDArray[np.bool_]:
+    """Where stored values are padding: PixelPaddingValue, or from it to PixelPaddingRangeLimit (PS3.3 C.7.5.1.1.2).
+
+    Both are of the pixels' own bits; a value that was written with the other sign means the same bits.
+    """
+    bounds = []
+    for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
+        try:
+            value = int(image[keyword].value)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+        if pixels.dtype.kind in "iu" and not np.iinfo(pixels.dtype).min <= value <= np.iinfo(pixels.dtype).max:
+            value = int(np.array(value & (2 ** (8 * pixels.dtype.itemsize) - 1), "u8").astype(pixels.dtype))
+        bounds.append(value)
+    if "PixelPaddingValue" not in image or not bounds:
+        return np.zeros(pixels.shape, bool)
+    return (pixels >= min(bounds)) & (pixels <= max(bounds))
 
 
 def _can_decode(syntax: str) -> bool:

@@ -1,7 +1,7 @@
 """Which DICOM images lie in a folder, series by series; nothing of their pixels is read here.
 
-A DICOM file is known by its mark, `DICM` after 128 bytes, not by its name. What is no image (DICOMDIR, reports,
-segmentations, maps of ours) is passed over.
+A DICOM file is known by its mark, `DICM` after 128 bytes, or by how its data set begins where it has none, not by its
+name. What is no image (DICOMDIR, reports, segmentations, maps of ours) is passed over.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
 from napari_vqad.errors import InputError
+from napari_vqad.io.dicom_bare import HEAD, is_bare
 
 # What pydicom raises on files that are cut short or hold nonsense.
 BROKEN = (
@@ -117,10 +118,11 @@ class SeveralSeriesError(InputError):
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Does a file bear the mark of DICOM?"""
+    """Does a file bear the mark of DICOM, or begin as a data set without that?"""
     try:
         with open(path, "rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            head = file.read(HEAD)
+        return head[128:132] == b"DICM" or is_bare(head)
     except OSError:
         return False
 
@@ -132,7 +134,7 @@ def series_uid(path: str | Path) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            header = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+            header = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"], force=True)
             return str(header.get("SeriesInstanceUID") or "") or None
     except BROKEN:
         return None
@@ -308,10 +310,10 @@ def _header(path: Path) -> Dataset | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is odd and harmless is none of the person's business
-            header = dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
+            header = dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS), force=True)
             kind = UID(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
             if "Image Storage" not in kind.name:
-                if not header.file_meta.get("TransferSyntaxUID"):  # which comes after the kind: cut before it
+                if header.preamble and not header.file_meta.get("TransferSyntaxUID"):  # after the kind: cut before it
                     raise damaged
                 return None
             for _ in header.iterall():  # values are decoded when they are looked at: all of them here

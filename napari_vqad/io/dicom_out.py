@@ -1,7 +1,8 @@
 """DICOM out, for a scan that came from DICOM: a binary segmentation and a parametric map that refer to its series.
 
 highdicom (the extra `dicom`) writes them. Their frames take plane position and orientation from the source's own, so
-that they lie where it lies to the bit. As the standard wants it, they carry the patient and study of the source.
+that they lie where it lies to the bit. Of the patient and the study they carry what the standard demands, `CARRIED`,
+and nothing else: only that, and what is needed to refer to the images, is read of the source.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
+from pydicom.valuerep import DA, TM
 
 import napari_vqad
 from napari_vqad.errors import InputError
@@ -27,16 +29,40 @@ from napari_vqad.volume import Volume
 
 NAME = "napari-vqad"
 LIMITS = "research use only"
-# What the patient and study modules demand, empty where the source, as after some anonymisation, has none.
-MAY_BE_EMPTY = (
-    "PatientID",
+# What the modules Patient and General Study demand (PS3.3 C.7.1.1 and C.7.2.1, types 1 and 2): it must be there, and
+# all but StudyInstanceUID may be empty, as it is where the source, after some anonymisation, has none.
+CARRIED = (
     "PatientName",
+    "PatientID",
     "PatientBirthDate",
     "PatientSex",
-    "AccessionNumber",
-    "StudyID",
+    "StudyInstanceUID",
     "StudyDate",
     "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+)
+# What the new files need to refer to the source's images and to lie where these lie.
+REFERRED = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "Modality",
+    "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
+    "NumberOfFrames",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
 )
 
 
@@ -194,20 +220,49 @@ def _source(volume: Volume) -> list[Dataset]:
     images: list[Dataset] = []
     for file, instance in known.items():
         try:
-            image = dcmread(file, stop_before_pixels=True)
+            image = dcmread(file, stop_before_pixels=True, specific_tags=[*CARRIED, *REFERRED], force=True)
             same = image.SOPInstanceUID == instance
         except BROKEN as error:
             raise InputError(f"{file}, which the scan was read from, cannot be read any more.") from error
         if not same:
             raise InputError(f"{file} is no longer the image that the scan was read from.")
-        for keyword in MAY_BE_EMPTY:
-            if keyword not in image:
-                setattr(image, keyword, None)
+        _in_order(image)
+        # Wanted by highdicom, missing in some series, and of no consequence: `_measures` gives what is written.
+        image.SliceThickness = float(np.linalg.norm(volume.file_affine[:3, 2]))
+        if images and "ImageOrientationPatient" in image:
+            # Rounding may tell slices apart, which `dicom_slices` allows and highdicom does not.
+            image.ImageOrientationPatient = images[0].ImageOrientationPatient
         images.append(image)
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
         if not images[0].get(keyword):
-            raise InputError(f"{volume.name} cannot be referred to in DICOM: its files have no {keyword}.")
+            raise InputError(
+                f"{volume.name} cannot be referred to in DICOM: its files have no {keyword}, as after some "
+                "anonymisation; its maps can be written as NIfTI."
+            )
     return images
+
+
+def _in_order(image: Dataset) -> None:
+    """All that is carried is there, in UTF-8; empty where the source has none, or none of a form that DICOM allows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for keyword in set(CARRIED) - {"StudyInstanceUID"}:
+            value = str(image.get(keyword) or "")
+            setattr(image, keyword, value if _is_allowed(keyword, value) else None)
+    image.SpecificCharacterSet = "ISO_IR 192"
+
+
+def _is_allowed(keyword: str, value: str) -> bool:
+    if keyword == "PatientSex":
+        return value in ("M", "F", "O")
+    try:
+        if keyword.endswith("Date"):
+            DA(value)
+        elif keyword.endswith("Time"):
+            TM(value)
+    except ValueError:
+        return False
+    return bool(value)
 
 
 def _in_source_order(array: NDArray, volume: Volume) -> NDArray:

@@ -1,44 +1,67 @@
-"""NIfTI in any axis order, sign, spacing and dtype in; maps in the scan's own space out."""
+"""NIfTI in any axis order, sign, spacing and dtype in; maps in the scan's own space out.
+
+Where the voxels lie is decided in `nifti_geometry`.
+"""
 
 from __future__ import annotations
 
 import gzip
 import logging
+import math
 import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.imageglobals import logger as nibabel_logger
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+from nibabel.volumeutils import apply_read_scaling
 from nibabel.wrapstruct import WrapStructError
 
 from napari_vqad.errors import InputError
+from napari_vqad.io.nifti_geometry import geometry_of
+from napari_vqad.io.padding import fill_padding
 from napari_vqad.io.whole import whole
 from napari_vqad.volume import Volume
 
+LONG_HEADER = 1 << 24  # bytes; the header of a pair is shorter, extensions included
 ENDINGS = (".nii", ".nii.gz")
-MM = {1: 1000.0, 3: 0.001}  # NIfTI's codes for metres and micrometres; any other is taken for mm
-BROKEN = (ImageFileError, WrapStructError, HeaderDataError, HeaderTypeError, OSError, ValueError, OverflowError)
+PAIR = {".hdr": ".img", ".hdr.gz": ".img.gz"}  # header and voxels in a file each; any of them may be opened
+BROKEN = (
+    ImageFileError,
+    WrapStructError,
+    HeaderDataError,
+    HeaderTypeError,
+    OSError,
+    ValueError,
+    OverflowError,
+    KeyError,
+)
 
 
 def read_scan(path: str | Path) -> Volume:
     """Read one 3D scan.
 
-    Trailing axes of length one are dropped. Voxels that are not finite become the lowest finite value, and the
-    volume's notes say so, as they do when the header does not say which side is right.
+    Trailing axes of length one or zero are dropped. Voxels that are not finite become the lowest finite value, and
+    padding the lowest of the rest. The volume's notes say so, and what was guessed of the geometry by
+    `nifti_geometry.geometry_of`.
+
+    Args:
+        path: a .nii, its .nii.gz, or either file of a pair .hdr and .img.
 
     Raises:
         InputError: the file is missing, broken, no 3D greyscale image, without content, or without usable geometry.
     """
     path = Path(path)
-    image, array = _read(path)
+    header, array = _read(path)
+    geometry = geometry_of(header, array.shape, path)
     finite = np.isfinite(array)
     if not finite.any():
         raise InputError(f"{path} has no voxel that is a number.")
@@ -49,9 +72,19 @@ def read_scan(path: str | Path) -> Volume:
         notes.append(f"{n} voxels ({n / array.size:.1%}) were not numbers and now have the scan's lowest value.")
     if array.min() == array.max():
         raise InputError(f"{path} is constant: every voxel is {array.flat[0]:g}.")
-    if not (int(image.header["sform_code"]) or int(image.header["qform_code"])):
-        notes.append("The header does not say how the head lies; left and right may be swapped.")
-    return _place(array, image, name=_stem(path), path=path, header=image.header.copy(), notes=tuple(notes))
+    array, padded = fill_padding(array)
+    if padded:
+        notes.append(padded)
+    volume = Volume.from_array(
+        array,
+        geometry.file_affine,
+        name=_stem(path),
+        path=path,
+        header=header,
+        notes=(*notes, *geometry.notes),
+        side_known=geometry.side_known,
+    )
+    return replace(volume, affine=np.diag([*[geometry.mm] * 3, 1.0]) @ volume.affine)
 
 
 def read_mask(path: str | Path, volume: Volume) -> np.ndarray:
@@ -102,41 +135,81 @@ def is_nifti(path: str | Path) -> bool:
     return str(path).lower().endswith(ENDINGS)
 
 
-def _read(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
-    """An image and its voxels, float32 with scale factors applied, trailing axes of length one dropped."""
+def is_pair(path: str | Path) -> bool:
+    """Is it one file of a pair .hdr and .img, with the header of a NIfTI image? Other formats have such names, too."""
+    try:
+        header = _files_of(Path(path))[0]
+        return header.stat().st_size < LONG_HEADER and bool(_kinds(_unpacked(header)))
+    except (InputError, OSError):
+        return False
+
+
+def _read(path: Path) -> tuple[nib.Nifti1Header, np.ndarray]:
+    """A header as it is in the file, and the voxels: float32, scaled, trailing axes of length one or zero dropped."""
     if not path.exists():
         raise InputError(f"{path} does not exist.")
     if not path.is_file():
         raise InputError(f"{path} is not a file.")
-    if not is_nifti(path):
-        raise InputError(f"{path} is not a NIfTI file: its name ends neither in .nii nor in .nii.gz.")
-    raw = _unpacked(path)
-    kinds = [k for k in (nib.Nifti1Image, nib.Nifti2Image) if k.header_class.may_contain_header(raw)]
+    about, body = _files_of(path)
+    raw = _unpacked(about)
+    kinds = _kinds(raw)
     if not kinds:
         raise InputError(f"{path} is not a NIfTI file: it does not begin with such a header.")
     try:
         with _quiet():
-            image = kinds[0].from_bytes(raw)
+            header = kinds[0](raw[: kinds[0].sizeof_hdr], check=False)
+            mended = header.copy()
+            mended.check_fix()  # raises on what cannot be read; what it mends, such as a pixdim of 0, is not believed
+            shape, dtype = tuple(map(int, mended.get_data_shape())), mended.get_data_dtype()
+            slope, intercept = mended.get_slope_inter()
+            begin = mended.get_data_offset()
     except BROKEN as error:
         raise InputError(f"{path} has a broken NIfTI header.") from error
-    shape = tuple(image.shape)
-    while len(shape) > 3 and shape[-1] == 1:
+    if about == body:
+        begin = max(begin, header.single_vox_offset)
+    else:
+        raw = _unpacked(body)
+    while len(shape) > 3 and shape[-1] in (0, 1):
         shape = shape[:-1]
-    if image.get_data_dtype().kind not in "iufb":
+    if dtype.kind not in "iufb":
         raise InputError(f"{path} is a colour or complex image; a scan has one number a voxel.")
     if 0 in shape:
         raise InputError(f"{path} is empty: its shape is {_size(shape)}.")
     if len(shape) != 3 or min(shape) < 2:
         raise InputError(f"{path} has the shape {_size(shape)}; a scan has three dimensions of at least two voxels.")
-    if not _usable(image.affine):
-        raise InputError(f"{path} has an affine that does not say where its voxels are.")
     try:
+        stored = np.frombuffer(raw, dtype, math.prod(shape), begin).reshape(shape, order="F")
         # Scale factors are applied here, in float32: enough for any scanner's 16 bits. What overflows it is infinite.
         with np.errstate(over="ignore", invalid="ignore"):
-            array = np.asanyarray(image.dataobj).reshape(shape).astype(np.float32)
+            array = np.asarray(apply_read_scaling(stored, slope, intercept)).astype(np.float32)
     except (*BROKEN, MemoryError) as error:
-        raise InputError(f"{path} is cut short or damaged: its voxels cannot be read.") from error
-    return image, array
+        raise InputError(f"{body} is cut short or damaged: its voxels cannot be read.") from error
+    return header, array
+
+
+def _kinds(raw: bytes) -> list[type[nib.Nifti1Header]]:
+    """The kinds of NIfTI header that bytes may begin with."""
+    return [k for k in (nib.Nifti1Header, nib.Nifti2Header) if k.may_contain_header(raw)]
+
+
+def _files_of(path: Path) -> tuple[Path, Path]:
+    """The file of the header and that of the voxels, the same but for a pair."""
+    name = path.name.lower()
+    if name.endswith(ENDINGS):
+        return path, path
+    for pair in PAIR.items():
+        ending = next((e for e in pair if name.endswith(e)), None)
+        if ending is None:
+            continue
+        # The other's ending is written as this one's, in capitals or not.
+        letters = path.name[-len(ending) :]
+        header, voxels = (e.upper() if letters.isupper() else e for e in pair)
+        files = [path.with_name(path.name[: -len(ending)] + e) for e in (header, voxels)]
+        for file in files:
+            if not file.is_file():
+                raise InputError(f"{path} is one file of a pair, header and voxels, and {file.name} is not beside it.")
+        return files[0], files[1]
+    raise InputError(f"{path} is not a NIfTI file: its name ends neither in .nii or .nii.gz nor in .hdr or .img.")
 
 
 @contextmanager
@@ -163,38 +236,47 @@ def _unpacked(path: Path) -> bytes:
 
 
 def _read_beside(path: str | Path, volume: Volume, what: str) -> np.ndarray:
-    """A mask or labels on the canonical voxels of a scan; what is no number counts as zero."""
-    image, array = _read(Path(path))
-    found = _place(np.nan_to_num(array), image, name=_stem(Path(path)))
-    if found.voxels.shape != volume.voxels.shape:
+    """A mask or labels on the canonical voxels of a scan; what is no number counts as zero.
+
+    Where a header says two things, whoever wrote the mask may have taken the other one: it fits where any affine that
+    its header states is one that the scan's header states.
+    """
+    path = Path(path)
+    header, array = _read(path)
+    order = io_orientation(volume.file_affine)
+    shape = volume.to_file(volume.voxels).shape
+    apart = np.inf
+    stated = geometry_of(header, array.shape, path).stated
+    for mine, scans in product(stated, _stated(volume, shape)):
+        turn = ornt_transform(io_orientation(mine), io_orientation(scans))
+        turned = apply_orientation(array, turn)
+        if turned.shape != shape:
+            continue
+        apart = min(apart, _apart(mine @ inv_ornt_aff(turn, array.shape), scans, shape))
+        if apart <= volume.spacing.max():
+            return np.ascontiguousarray(apply_orientation(np.nan_to_num(turned), order))
+    if np.isinf(apart):
+        found = Volume.from_array(array, stated[0])
         raise InputError(
             f"The {what} {path} has {_size(found.voxels.shape)} voxels and {volume.name} has "
             f"{_size(volume.voxels.shape)} (right, anterior, superior); they must agree."
         )
-    # At the corners, where a turn or another spacing shows most.
-    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float).T
-    corners[:3] *= np.array(volume.voxels.shape)[:, None] - 1
-    apart = np.linalg.norm(((found.affine - volume.affine) @ corners)[:3], axis=0).max()
-    if apart > volume.spacing.max():
-        raise InputError(
-            f"The {what} {path} lies at another place than {volume.name}: their affines are {apart:.1f} mm apart."
-        )
-    return found.voxels
+    raise InputError(
+        f"The {what} {path} lies at another place than {volume.name}: their affines are {apart:.1f} mm apart."
+    )
 
 
-def _place(array: np.ndarray, image: nib.Nifti1Image, **about: Any) -> Volume:
-    """A volume whose canonical affine is in mm, whatever the file's unit of length."""
-    volume = Volume.from_array(array, image.affine, **about)
-    scale = MM.get(int(image.header["xyzt_units"]) & 7, 1.0)  # the upper bits are the unit of time
-    return replace(volume, affine=np.diag([scale, scale, scale, 1.0]) @ volume.affine)
+def _stated(volume: Volume, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """The affines, voxel of a scan's file → mm, that its header states; of a scan without one, its own."""
+    if isinstance(volume.header, nib.Nifti1Header):
+        return geometry_of(volume.header, shape, volume.path or Path(volume.name)).stated
+    return (volume.affine @ np.linalg.inv(inv_ornt_aff(io_orientation(volume.file_affine), shape)),)
 
 
-def _usable(affine: np.ndarray) -> bool:
-    """Does an affine give each axis a length and a direction of its own?"""
-    if not np.isfinite(affine).all():
-        return False
-    length = np.linalg.norm(affine[:3, :3], axis=0)
-    return bool(length.min() > 0 and abs(np.linalg.det(affine[:3, :3] / length)) > 1e-3)
+def _apart(one: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
+    """The greatest distance in mm between two affines, at the corners, where a turn or another spacing shows most."""
+    corners = np.array([[*corner, 1] for corner in product(*((0, n - 1) for n in shape))], float).T
+    return float(np.linalg.norm(((one - other) @ corners)[:3], axis=0).max())
 
 
 def _image(data: np.ndarray, like: Volume) -> nib.Nifti1Image:
@@ -223,7 +305,7 @@ def _stored(dtype: np.dtype) -> np.dtype:
 
 
 def _stem(path: Path) -> str:
-    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+    return re.sub(r"\.(nii|hdr|img)(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from napari_vqad.errors import InputError
 from napari_vqad.io.dicom import Series, read_series
 from napari_vqad.io.dicom_files import is_dicom
-from napari_vqad.io.nifti import is_nifti, read_scan
+from napari_vqad.io.nifti import is_nifti, is_pair, read_scan
 from napari_vqad.volume import Volume
 
 
@@ -15,7 +15,8 @@ def open_scan(path: str | Path, series: str | int | None = None) -> Volume:
     """Read a scan, whatever it is.
 
     Args:
-        path: a NIfTI file, a folder with DICOM, or one DICOM file of a series.
+        path: a NIfTI file, either file of a NIfTI pair (.hdr and .img), a folder with DICOM, or one DICOM file of a
+            series.
         series: number or UID, for a folder with several series; as of `read_series`.
 
     Raises:
@@ -26,8 +27,8 @@ def open_scan(path: str | Path, series: str | int | None = None) -> Volume:
         return read_series(path, series)
     if series is not None and path.exists():
         raise InputError(f"{path} is not a folder with DICOM; a series is chosen of such a folder.")
-    if path.is_file() and not is_nifti(path):
-        raise InputError(f"{path} is neither a NIfTI file (.nii, .nii.gz) nor DICOM.")
+    if path.is_file() and not (is_nifti(path) or is_pair(path)):
+        raise InputError(f"{path} is neither a NIfTI file (.nii, .nii.gz, .hdr with .img) nor DICOM.")
     return read_scan(path)
 
 

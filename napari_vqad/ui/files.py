@@ -14,7 +14,7 @@ from napari.utils.notifications import show_error, show_info
 from napari_vqad.errors import InputError
 from napari_vqad.io.clips import Clip, is_clip, read_clip
 from napari_vqad.io.dicom_files import SeveralSeriesError, holds_dicom, is_dicom
-from napari_vqad.io.nifti import is_nifti, read_scan, write_map
+from napari_vqad.io.nifti import is_nifti, is_pair, read_scan, write_map
 from napari_vqad.io.scans import open_scan
 from napari_vqad.paths import samples_folder
 from napari_vqad.ui import frame
@@ -88,7 +88,9 @@ def _is_known(path: str, series: SeriesKey, before: list[LayerData]) -> bool:
 
 def _is_ours(path: str) -> bool:
     """Can it be read here? Of a folder a few files are looked at."""
-    return is_nifti(path) or is_clip(path) or (holds_dicom(path) if Path(path).is_dir() else is_dicom(path))
+    if Path(path).is_dir():
+        return holds_dicom(path)
+    return is_nifti(path) or is_clip(path) or is_pair(path) or is_dicom(path)
 
 
 def _scan(path: str) -> Volume | None:

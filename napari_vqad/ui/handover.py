@@ -70,7 +70,9 @@ class HandOver(QToolButton):
         self.save = self._action("Save study …", SAVE, self.save_study, save)
         self.open = self._action("Open study …", "", self.open_study, open_)
         self.maps = self._action("Maps …", MAPS, lambda: self.write_maps(), maps)
-        named = "Write maps, and what is not rejected as DICOM, which bears the patient's name as the series does."
+        named = (
+            "Write maps, and what is not rejected as DICOM, which carries the patient's name, ID, birth date and sex."
+        )
         self.dicom = self._action("Maps and DICOM …", "", lambda: self.write_maps(dicom=True), named)
         self.session.opened.connect(self.refresh)
         self.session.settled.connect(self.refresh)

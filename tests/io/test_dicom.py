@@ -1,11 +1,13 @@
 """DICOM in: every orientation on the right side of the patient, what is no scan refused with a sentence."""
 
+from io import BytesIO
 from itertools import permutations, product
 
 import nibabel as nib
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
+from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, generate_uid
 
 from napari_vqad.errors import InputError
@@ -257,6 +259,50 @@ def test_cut_files_are_refused(series):
     for length in (0, 90, 140, 170, 200, 400, 700, len(whole) - 100, len(whole) - 30):
         path.write_bytes(whole[:length])
         refused(series, "IM030002.dcm .*(cut short|damaged|does not say where)")
+
+
+def bare(path, meta, explicit):
+    """Write a file anew without its preamble, and without its meta header if that is not wanted."""
+    image = dcmread(path)
+    raw = BytesIO()
+    plain = Dataset(image)
+    plain.save_as(raw, implicit_vr=not explicit, little_endian=True, enforce_file_format=False)
+    header = BytesIO()
+    if meta:
+        write_file_meta_info(header, image.file_meta)
+    path.write_bytes(header.getvalue() + raw.getvalue())
+
+
+@pytest.mark.parametrize(("meta", "explicit"), [(False, False), (False, True), (True, True)])
+@pytest.mark.parametrize("ending", [".dcm", ""])
+def test_files_without_a_preamble_are_read(make_series, tmp_path, meta, explicit, ending):
+    affine = affine_of((1, 2, 0), (-1, -1, 1), oblique=True)
+    series = make_series(tmp_path / "scan", noise(), affine, ending=ending)
+    whole = read_series(series)
+    for path in files_of(series):
+        bare(path, meta, explicit)
+        assert path.read_bytes()[128:132] != b"DICM"
+    assert holds_dicom(series)
+    for opened in (series, files_of(series)[1]):
+        volume = open_scan(opened)
+        np.testing.assert_array_equal(volume.voxels, whole.voxels)
+        np.testing.assert_array_equal(volume.affine, whole.affine)
+    path = files_of(series)[2]
+    raw = path.read_bytes()
+    for length in (300, 500, len(raw) - 100, len(raw) - 30):
+        path.write_bytes(raw[:length])
+        refused(series, f"{path.name} .*(cut short|damaged|does not say where)")
+
+
+def test_bare_files_that_are_no_image_and_files_that_only_begin_alike_are_passed_over(series, make_series):
+    other = files_of(make_series(series / "report", noise((2, 2, 1)), affine_of(), number=99))[0]
+    edit(other, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11")
+    bare(other, meta=False, explicit=False)
+    assert is_dicom(other)
+    for n, raw in enumerate((b"\x08\x00" * 200, b"\x08\x00\x16\x00UI\x04\x001.2.", bytes(range(8, 200)), b"\x02\x00")):
+        (series / f"file{n}").write_bytes(raw)
+        assert not is_dicom(series / f"file{n}")
+    assert read_series(series).voxels.shape == SHAPE
 
 
 def test_an_unknown_compression_is_refused_by_name(series):

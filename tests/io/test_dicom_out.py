@@ -6,11 +6,11 @@ from itertools import permutations, product
 import highdicom as hd
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import DataElement, Dataset, dcmread
 
 from napari_vqad.errors import InputError
 from napari_vqad.io.dicom import read_series
-from napari_vqad.io.dicom_out import Maker, Segment, check_source, write_score, write_segments
+from napari_vqad.io.dicom_out import CARRIED, Maker, Segment, check_source, write_score, write_segments
 from napari_vqad.volume import Volume
 
 SPACING = (1.5, 2.0, 3.0)
@@ -119,6 +119,197 @@ def test_segments_say_what_and_who(scan, tmp_path):
     assert (found.array == 1).sum() == 2
 
 
+# The top-level attributes of a file that are about the patient, the study, the series and the equipment: of the
+# source's own there are those of Patient and General Study alone, and the frame of reference.
+OF_THE_SOURCE = {
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+    "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
+}
+OURS = {
+    "SpecificCharacterSet",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "InstanceCreationDate",
+    "InstanceCreationTime",
+    "Modality",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "InstanceNumber",
+    "ContentDate",
+    "ContentTime",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "DeviceSerialNumber",
+    "SoftwareVersions",
+    "ContributingEquipmentSequence",
+}
+OF_THE_PICTURE = {
+    "ImageType",
+    "ReferencedSeriesSequence",
+    "SourceImageSequence",
+    "PixelPresentation",
+    "ContentQualification",
+    "DimensionOrganizationSequence",
+    "DimensionIndexSequence",
+    "DimensionOrganizationType",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "BurnedInAnnotation",
+    "RecognizableVisualFeatures",
+    "LossyImageCompression",
+    "AcquisitionContextSequence",
+    "SegmentationType",
+    "SegmentSequence",
+    "SegmentsOverlap",
+    "ContentLabel",
+    "ContentDescription",
+    "PresentationLUTShape",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "FloatPixelData",
+    "PixelData",
+}
+# What a scanner writes and nobody asked for; each with a word of its own.
+PRIVATE = {
+    "PatientAge": "077Y",
+    "PatientWeight": "71.25",
+    "PatientSize": "1.875",
+    "PatientAddress": "SECRET lane",
+    "PatientTelephoneNumbers": "SECRET 555",
+    "PatientMotherBirthName": "SECRET^Mother",
+    "OtherPatientIDs": "SECRET other",
+    "OtherPatientNames": "SECRET^Other",
+    "IssuerOfPatientID": "SECRET issuer",
+    "EthnicGroup": "SECRET group",
+    "Occupation": "SECRET job",
+    "MedicalAlerts": "SECRET alert",
+    "Allergies": "SECRET allergy",
+    "PregnancyStatus": 2,
+    "SmokingStatus": "YES",
+    "AdditionalPatientHistory": "SECRET history",
+    "PatientComments": "SECRET comment",
+    "PatientState": "SECRET state",
+    "AdmissionID": "SECRET admission",
+    "StudyDescription": "SECRET study",
+    "StudyComments": "SECRET comments",
+    "PhysiciansOfRecord": "SECRET^Record",
+    "NameOfPhysiciansReadingStudy": "SECRET^Reader",
+    "RequestingPhysician": "SECRET^Requester",
+    "PerformingPhysicianName": "SECRET^Performer",
+    "OperatorsName": "SECRET^Operator",
+    "InstitutionName": "SECRET hospital",
+    "InstitutionAddress": "SECRET street",
+    "InstitutionalDepartmentName": "SECRET department",
+    "StationName": "SECRET station",
+    "DeviceSerialNumber": "SECRET serial",
+    "ProtocolName": "SECRET protocol",
+    "SeriesDescription": "t1 SECRET",
+    "ImageComments": "SECRET image",
+    "ClinicalTrialSubjectID": "SECRET subject",
+    "ClinicalTrialProtocolName": "SECRET trial",
+    "PatientInsurancePlanCodeSequence": [],
+    "AcquisitionDate": "20190203",
+    "AcquisitionTime": "040506",
+}
+
+
+def test_exactly_what_dicom_demands_of_patient_and_study_is_carried(make_series, tmp_path):
+    about = {
+        "PatientBirthDate": "19500607",
+        "StudyDate": "20200101",
+        "StudyTime": "101112",
+        "ReferringPhysicianName": "Smith^Anna",
+        "StudyID": "S1",
+        "AccessionNumber": "A1",
+        "PositionReferenceIndicator": "NA",
+    }
+    folder = make_series(tmp_path / "scan", noise(), affine_of(), **about, **PRIVATE)
+    for path in folder.iterdir():
+        image = dcmread(path)
+        image.private_block(0x0029, "SECRET maker", create=True).add_new(1, "LO", "SECRET private")
+        request = Dataset()
+        request.RequestedProcedureDescription = "SECRET request"
+        image.RequestAttributesSequence = [request]
+        image.save_as(path)
+    volume = read_series(folder)
+    write_score(tmp_path / "score.dcm", volume, volume.voxels, "Pixel score", MAKER)
+    write_segments(tmp_path / "seg.dcm", volume, (volume.voxels > 100).astype(int), TWO[:1], MAKER)
+    source = dcmread(volume.header.files[0])
+    assert set(CARRIED) == OF_THE_SOURCE - {"FrameOfReferenceUID", "PositionReferenceIndicator"}
+    for name in ("score.dcm", "seg.dcm"):
+        written = dcmread(tmp_path / name)
+        keywords = {element.keyword for element in written}
+        assert keywords - OF_THE_PICTURE == OF_THE_SOURCE | OURS
+        for keyword in OF_THE_SOURCE:
+            assert written[keyword].value == source[keyword].value
+        values = [str(e.value) for e in written.iterall() if e.VR not in ("SQ", "OB", "OW", "OF")]
+        for value in ("SECRET", "077Y", "71.25", "1.875", "20190203", "040506"):
+            assert not any(value in v for v in values), value
+        assert b"SECRET" not in (tmp_path / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        ("ISO_IR 192", "Иванов^Пётр"),
+        ("ISO_IR 100", "Müller^Jörg"),
+    ],
+)
+def test_names_in_any_script_come_back(make_series, tmp_path, charset, name):
+    folder = make_series(tmp_path / "scan", noise(), affine_of(), SpecificCharacterSet=charset, PatientName=name)
+    volume = read_series(folder)
+    write_score(tmp_path / "score.dcm", volume, volume.voxels, "Pixel score", MAKER)
+    assert str(dcmread(tmp_path / "score.dcm").PatientName) == name
+
+
+def test_values_of_a_form_that_dicom_does_not_allow_are_left_empty(make_series, tmp_path):
+    folder = make_series(tmp_path / "scan", noise(), affine_of())
+    for path in folder.iterdir():
+        image = dcmread(path)
+        for keyword, vr, value in (
+            ("PatientSex", "CS", "W"),
+            ("StudyTime", "TM", "noon"),
+            ("StudyDate", "DA", "today"),
+        ):
+            image[keyword] = DataElement(keyword, vr, value, validation_mode=0)
+        del image.SliceThickness  # which highdicom wants
+        image.save_as(path)
+    volume = read_series(folder)
+    write_score(tmp_path / "score.dcm", volume, volume.voxels, "Pixel score", MAKER)
+    written = dcmread(tmp_path / "score.dcm")
+    assert not any(written[keyword].value for keyword in ("PatientSex", "StudyTime", "StudyDate"))
+
+
+def test_slices_that_rounding_turned_a_little_can_be_referred_to(make_series, tmp_path):
+    def turned(k):
+        return [-1, 0.0003 * k, 0, 0, -1, 0]
+
+    folder = make_series(tmp_path / "scan", noise(), affine_of(), ImageOrientationPatient=turned)
+    volume = read_series(folder)
+    write_score(tmp_path / "score.dcm", volume, volume.voxels, "Pixel score", MAKER)
+    back = hd.imread(tmp_path / "score.dcm").get_volume()
+    np.testing.assert_array_equal(Volume.from_array(back.array, TO_RAS @ back.affine).voxels, volume.voxels)
+
+
 def test_what_is_missing_in_an_anonymised_source_stays_empty(make_series, tmp_path):
     folder = make_series(tmp_path / "scan", noise(), affine_of())
     for path in folder.iterdir():
@@ -165,7 +356,7 @@ def test_sources_that_went_or_changed_are_named(scan, make_series, tmp_path):
         image = dcmread(file)
         del image.FrameOfReferenceUID
         image.save_as(file)
-    with pytest.raises(InputError, match="have no FrameOfReferenceUID"):
+    with pytest.raises(InputError, match=r"have no FrameOfReferenceUID, .* can be written as NIfTI\."):
         write_score(tmp_path / "score.dcm", scan, score, "Pixel score", MAKER)
     assert [p.name for p in tmp_path.iterdir()] == ["scan"]
 

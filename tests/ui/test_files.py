@@ -34,6 +34,18 @@ def test_only_nifti_is_taken():
     assert files.get_reader(["a.nii", "b.tif"]) is None
 
 
+def test_either_file_of_a_pair_opens_it_and_pairs_of_other_formats_are_not_taken(tmp_path):
+    array = np.random.default_rng(1).integers(0, 200, (9, 10, 11)).astype(np.int16)
+    nib.save(nib.Nifti1Pair(array, np.diag([-20.0, 20, 20, 1])), tmp_path / "scan.img")
+    nib.save(nib.AnalyzeImage(array, np.diag([-20.0, 20, 20, 1])), tmp_path / "old.img")
+    both = [str(tmp_path / "scan.hdr"), str(tmp_path / "scan.img")]
+    for given in both:
+        assert files.get_reader(given) is not None
+        ((data, attributes, _),) = files.read(given)
+        assert (data.shape, attributes["name"]) == ((11, 10, 9), "scan")
+    assert files.get_reader(str(tmp_path / "old.img")) is None
+
+
 def test_a_layer_says_where_it_is(odd_file):
     ((data, attributes, kind),) = files.read(str(odd_file))
     assert kind == "image"
