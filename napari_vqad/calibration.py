@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_vqad.settings import Settings, Threshold
 
-Score = Literal["nll", "nll_map", "slice_score", "residual", "pixel_score"]
-PER_METHOD = ("residual", "pixel_score")
+Score = Literal["nll", "nll_map", "slice_score", "residual", "pixel_score", "slices"]
+PER_METHOD = ("residual", "pixel_score", "slices")
 
 LEVELS = tuple(float(p) for p in [*range(100), *np.arange(991, 1000) / 10, 99.95, 99.99, 99.999, 100])
 LAMBDA_LEVELS = (0.0, 50.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9)
@@ -29,6 +29,9 @@ class Calibration(BaseModel):
             at the place.
         findings: kind of pixel score → healthy findings per scan (connected components of at least `finding_voxels`
             grid voxels) above each of its quantiles.
+        slices: kind of pixel score → quantiles of the slice score made of it (`scores.slices`), in its unit.
+        slice_nll: median and 84th percentile of the NLL by place over the voxels of the mask; None where there are no
+            places.
         fused: constants that fused scores were made with (`evidence.MADE_WITH`); empty where there are none.
     """
 
@@ -44,12 +47,17 @@ class Calibration(BaseModel):
     pixel_score: dict[str, list[float]]
     findings: dict[str, list[float]]
     nll_map: dict[str, list[float]] = {}
+    slices: dict[str, list[float]] = {}
+    slice_nll: tuple[float, float] | None = None
     fused: dict[str, float] = {}
 
     @model_validator(mode="after")
     def _same_length(self) -> Calibration:
         tables = [self.nll, *self.slice_score.values(), *self.residual.values(), *self.pixel_score.values()]
-        if any(len(t) != len(self.levels) for t in [*tables, *self.findings.values(), *self.nll_map.values()]):
+        if any(
+            len(t) != len(self.levels)
+            for t in [*tables, *self.findings.values(), *self.nll_map.values(), *self.slices.values()]
+        ):
             raise ValueError("every table of quantiles must have one value for each level")
         return self
 
@@ -102,6 +110,26 @@ class Calibration(BaseModel):
         asked = pixel_kind(settings.method, settings.pooling, settings.score)
         return asked if asked in self.pixel_score else pixel_kind(settings.method, settings.pooling, "plain")
 
+    def slice_kind(self, settings: Settings) -> str | None:
+        """Which pixel score the slice score is made of; None for AS_sample.
+
+        AS_sample, too, where the healthy slice scores of the method and pooling are not known.
+        """
+        kind = self.pixel_kind(settings)
+        return kind if settings.slice_score == "pixel" and kind in self.slices else None
+
+    def slice_value(self, settings: Settings, lambda_s: float) -> float:
+        """The threshold for slices in the unit of the slice score."""
+        if (kind := self.slice_kind(settings)) is None:
+            return self.value("slice_score", settings.flag_slices, lambda_s=lambda_s)
+        return self.value("slices", settings.flag_slices, kind=kind)
+
+    def slice_percentile(self, settings: Settings, value: float, lambda_s: float) -> float:
+        """Share of healthy slices whose slice score lies at or below `value`, 0 to 100."""
+        if (kind := self.slice_kind(settings)) is None:
+            return self.percentile("slice_score", value, lambda_s=lambda_s)
+        return self.percentile("slices", value, kind=kind)
+
     def _table(self, score: Score, kind: str, lambda_s: float) -> np.ndarray:
         if score in ("nll", "nll_map"):
             return np.asarray(self.nll_map.get(kind, self.nll) if score == "nll_map" else self.nll)
@@ -122,7 +150,7 @@ def pixel_kind(method: str, pooling: str, score: str) -> str:
 
 
 class Thresholds(BaseModel):
-    """The thresholds of `Settings` in their own units: nats, nats, SD (of intensity, or here), nats."""
+    """The thresholds of `Settings` in their own units: nats, nats, SD (of intensity, or here), that of slice scores."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -139,5 +167,5 @@ def resolve(settings: Settings, calibration: Calibration) -> Thresholds:
         lambda_s=lambda_s,
         lambda_p=calibration.value("nll", settings.lambda_p),
         flag_voxels=calibration.value("pixel_score", settings.flag_voxels, kind=calibration.pixel_kind(settings)),
-        flag_slices=calibration.value("slice_score", settings.flag_slices, lambda_s=lambda_s),
+        flag_slices=calibration.slice_value(settings, lambda_s),
     )

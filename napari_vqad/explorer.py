@@ -342,10 +342,24 @@ class Explorer:
         with self._lock:
             return self._maps.of_slice(self._kept(), i)
 
-    def slice_scores(self) -> np.ndarray:
+    def sample_scores(self) -> np.ndarray:
         """AS_sample of each slice, (n,) in nats; NaN where it is not ready, or was not chosen."""
         scores = sample_score(torch.from_numpy(self._nll), self.thresholds().lambda_s).numpy()
         return np.where(self._has_nll & np.isin(np.arange(len(scores)), self._chosen()), scores, np.nan)
+
+    def slice_scores(self) -> np.ndarray:
+        """What flags and ranks slices, (n,), in `slice_unit`; NaN where it is not ready, or was not chosen."""
+        calibration = self.bundle.calibration
+        if calibration.slice_kind(self.settings) is None:
+            return self.sample_scores()
+        with self._lock:
+            scores = self._maps.slice_scores(self._kept(), calibration.slice_nll, self.bundle.config.grid.spacing)
+        return np.where(self.ready("pixel_score") & np.isin(np.arange(len(scores)), self._chosen()), scores, np.nan)
+
+    @property
+    def slice_unit(self) -> str:
+        """Unit of the slice scores: nats of AS_sample, else "SD"."""
+        return "nats" if self.bundle.calibration.slice_kind(self.settings) is None else "SD"
 
     @property
     def n_slices(self) -> int:
@@ -353,12 +367,12 @@ class Explorer:
         return len(self._chosen())
 
     def flagged_slices(self) -> np.ndarray:
-        """bool (n,): AS_sample above its threshold."""
-        return np.nan_to_num(self.slice_scores()) > self.thresholds().flag_slices
+        """bool (n,): slices whose score exceeds its threshold."""
+        return np.nan_to_num(self.slice_scores(), nan=-np.inf) > self.thresholds().flag_slices
 
     def volume_score(self) -> float:
-        """Σ of the slice scores, nats."""
-        return float(np.nansum(self.slice_scores()))
+        """Σ of AS_sample over the slices, nats."""
+        return float(np.nansum(self.sample_scores()))
 
     def fitness(self) -> Fitness:
         """Does the scan fit the model? The share of flagged slices counts once all slices have a score."""

@@ -57,7 +57,7 @@ class Fitness:
         measured = self.measured | {"flagged_share": round(share, 3)}
         if share <= FLAGGED:
             return replace(self, measured=measured)
-        doubt = f"{share:.0%} of the slices are flagged: either disease is everywhere, or the model does not know such scans."
+        doubt = f"{share:.0%} of the slices are flagged; the model may not know scans of this kind."
         return Fitness((*self.doubts, doubt), measured)
 
 

@@ -20,6 +20,7 @@ from napari_vqad.places import Places
 from napari_vqad.scores.consolidate import consolidate, disagreement
 from napari_vqad.scores.findings import clean, large
 from napari_vqad.scores.nll import on_pixels
+from napari_vqad.scores.slices import slice_score
 from napari_vqad.settings import Settings
 
 MAPS = ("nll", "restoration", "restoration_j", "disagreement", "residual", "pixel_score", "flagged")
@@ -71,6 +72,7 @@ class Maps:
         self._others: tuple[Hashable, dict[str, np.ndarray]] = (None, {})
         self._consolidation = Consolidation(grid)
         self._answers: dict[str, tuple[Hashable, np.ndarray]] = {}
+        self._slices: tuple[Hashable, np.ndarray] = (None, np.zeros(0))
 
     def prepare(self) -> None:
         """Make what takes long and no setting changes: in the thread that opens a scan, not in the one that looks."""
@@ -148,6 +150,17 @@ class Maps:
             nll = {NLL: self._evidence.nll(self._nll(kept), self.grid.mask)}
             self._others = made_of, self._linear | standardise(nll, self._places, self.grid.mask)
         return self._others[1]
+
+    def slice_scores(self, kept: Kept, healthy_nll: tuple[float, float] | None, spacing: float) -> np.ndarray:
+        """Slice scores made of the pixel score, (n,); `spacing` in mm. Made anew when that has changed."""
+        made_of = _made_of("pixel_score", kept, 0)
+        if self._slices[0] != made_of:
+            pixel, within, nll = self.get("pixel_score", kept), self.grid.mask, None
+            if kept.scale != "plain" and healthy_nll is not None:
+                there = within & kept.has_nll[:, None, None]
+                nll = level(self.evidence(kept)[NLL], there, healthy_nll)
+            self._slices = made_of, slice_score(pixel, nll, within, spacing)
+        return self._slices[1]
 
     def _nll(self, kept: Kept, level: str = "all") -> np.ndarray:
         grid = self.grid

@@ -13,6 +13,7 @@ Method = Literal["sequential", "anchored", "light", "masked", "regenerative"]
 Pooling = Literal["none", "2d", "3d", "smooth"]
 Scale = Literal["plain", "place", "fused"]
 OfLevel = Literal["all", "top", "bottom"]
+SliceScore = Literal["pixel", "sample"]
 
 
 RATE = r"1/[1-9]\d{0,3}"  # one false finding per n healthy scans
@@ -49,7 +50,7 @@ class Settings(BaseModel):
     lambda_s: Threshold = Field(
         "p98",
         title="λ_s (sample)",
-        description="Codes whose NLL exceeds λ_s add to the score of their slice; raise it to flag fewer slices.",
+        description="Codes whose NLL exceeds λ_s add to AS_sample, the papers' score of their slice.",
         json_schema_extra={"unit": "nats"},
     )
     lambda_p: Threshold = Field(
@@ -125,11 +126,17 @@ class Settings(BaseModel):
         description="Findings of less volume are left out.",
         json_schema_extra={"unit": "mL"},
     )
+    slice_score: SliceScore = Field(
+        "pixel",
+        title="Slice score",
+        description="What flags and ranks slices: the highest pixel scores and NLL in them (pixel), or the sum of the "
+        "NLL of their codes above λ_s, AS_sample of the papers (sample).",
+    )
     flag_slices: Threshold = Field(
         "p95",
         title="Flag slices",
-        description="Slices whose sample-wise score exceeds this are marked as flagged.",
-        json_schema_extra={"unit": "nats"},
+        description="Slices whose slice score exceeds this are flagged.",
+        json_schema_extra={"unit": "SD"},
     )
     level: OfLevel = Field(
         "all",

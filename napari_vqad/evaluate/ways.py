@@ -46,7 +46,7 @@ class Way:
         if self.of != "pixel":
             _run(explorer, ("nll",))
             if self.of == "sample":
-                return explorer.map("nll"), np.nan_to_num(explorer.slice_scores())
+                return explorer.map("nll"), np.nan_to_num(explorer.sample_scores())
             score = np.zeros(explorer.grid.slices.shape, np.float32)
         else:
             explorer.change(settings.model_copy(update=self.updates))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.calibration import LAMBDA_LEVELS, LEVELS, Calibration, pixel_kind
-from napari_vqad.evidence import LINEAR, MADE_WITH, NLL, Evidence, fuse
+from napari_vqad.evidence import LINEAR, MADE_WITH, NLL, Evidence, fuse, level
 from napari_vqad.explorer import Explorer
 from napari_vqad.grid import Grid
 from napari_vqad.nets.levels import Levels
 from napari_vqad.places import Places, measure
 from napari_vqad.scores.findings import LEAST, count
+from napari_vqad.scores.slices import slice_score
 from napari_vqad.settings import Pooling, Settings
 from napari_vqad.train.data import Stack
 
@@ -26,8 +27,10 @@ Report = Callable[[str], None]
 Maps = list[NDArray]  # one a scan
 
 
-def calibrate(bundle: Bundle, stack: Stack, report: Report = print) -> tuple[Calibration, Places | None]:
-    """Quantiles of NLL, slice score, residual and pixel score (per method, at the default settings), and findings.
+def calibrate(
+    bundle: Bundle, stack: Stack, report: Report = print, methods: Sequence[str] = ()
+) -> tuple[Calibration, Places | None]:
+    """Quantiles of NLL, slice scores, residual and pixel score (per method, at the default settings), and findings.
 
     Of a model that knows aligned heads also what is normal at each place. A scan's score by place is measured against
     the other scans alone, or its own oddities would count as normal.
@@ -36,7 +39,9 @@ def calibrate(bundle: Bundle, stack: Stack, report: Report = print) -> tuple[Cal
         bundle: trained; its own calibration is not looked at.
         stack: healthy scans of the calibration split.
         report: told of each scan.
+        methods: all that the bundle knows when not given.
     """
+    spacing = bundle.config.grid.spacing
     bundle = replace(bundle, places=Places.none())  # what an earlier calibration found plays no part in this one
     grids = list(stack.grids(bundle.config.grid))
     masks = [g.mask for g in grids]
@@ -58,16 +63,24 @@ def calibrate(bundle: Bundle, stack: Stack, report: Report = print) -> tuple[Cal
             for found, z in zip(others, by_place(name, made), strict=True):
                 found[name] = z
     explorer = Explorer(replace(bundle, calibration=first))
-    tables: dict[str, dict[str, list[float]]] = {"residual": {}, "pixel_score": {}, "findings": {}}
+    tables: dict[str, dict[str, list[float]]] = {"residual": {}, "pixel_score": {}, "findings": {}, "slices": {}}
+    placed_nll = [z[NLL] for z in others if NLL in z]
+    slice_nll = _middle(_quantiles(_inside(placed_nll, masks))) if placed_nll else None
+    levelled_nll = _levelled(placed_nll, masks, slice_nll) if slice_nll else []
 
     def add(kind: str, maps: Maps) -> None:
-        table = _quantiles(np.concatenate([m[inside] for m, inside in zip(maps, masks, strict=True)]))
+        table = _quantiles(_inside(maps, masks))
         tables["pixel_score"][kind] = table
         tables["findings"][kind] = _findings(maps, table)
+        shown = _levelled(maps, masks, _middle(table)) if kind.endswith(" fused") else maps
+        nll: Maps | list[None] = [None] * len(maps) if kind.endswith(" plain") else levelled_nll
+        of_scans = [slice_score(*of_scan, spacing) for of_scan in zip(shown, nll, masks, strict=True)]
+        slices = np.concatenate(of_scans)
+        tables["slices"][kind] = _quantiles(slices[~np.isnan(slices)])
 
-    for method in bundle.methods:
+    for method in methods or bundle.methods:
         residual, scores = _of_method(explorer, grids, method, report)
-        tables["residual"][method] = _quantiles(np.concatenate([m[g] for m, g in zip(residual, masks, strict=True)]))
+        tables["residual"][method] = _quantiles(_inside(residual, masks))
         for pooling, pooled in scores.items():
             add(pixel_kind(method, pooling, "plain"), pooled)
             if bundle.template is not None:
@@ -77,7 +90,16 @@ def calibrate(bundle: Bundle, stack: Stack, report: Report = print) -> tuple[Cal
                 add(pixel_kind(method, pooling, "fused"), [fuse(a, b) for a, b in zip(placed, others, strict=True)])
     shape = (len(grids[0]), *bundle.config.grid.shape)
     fused = MADE_WITH if bundle.template is not None else {}
-    return first.model_copy(update=tables | {"fused": fused}), Places(places, shape) if places else None
+    return first.model_copy(update=tables | {"slice_nll": slice_nll, "fused": fused}), Places(
+        places, shape
+    ) if places else None
+
+
+def with_slices(bundle: Bundle, stack: Stack, report: Report = print, methods: Sequence[str] = ()) -> Calibration:
+    """A bundle's own calibration with healthy slice scores of some methods added; everything else as it is."""
+    found, _ = calibrate(bundle, stack, report, methods)
+    slices = bundle.calibration.slices | found.slices
+    return bundle.calibration.model_copy(update={"slices": slices, "slice_nll": found.slice_nll})
 
 
 def _of_codes(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, Maps]:
@@ -118,9 +140,9 @@ def _of_levels(explorer: Explorer, grids: list[Grid]) -> dict[str, list[float]]:
         explorer.take(grid)
         for _ in explorer.work(stages=("nll",)):
             pass
-        for level in ("all", *explorer.bundle.levels.names):
-            explorer.change(explorer.settings.model_copy(update={"level": level}))
-            values.setdefault(level, []).append(explorer.map("nll")[grid.mask])
+        for name in ("all", *explorer.bundle.levels.names):
+            explorer.change(explorer.settings.model_copy(update={"level": name}))
+            values.setdefault(name, []).append(explorer.map("nll")[grid.mask])
     return {level: _quantiles(np.concatenate(found)) for level, found in values.items()}
 
 
@@ -138,6 +160,20 @@ def _of_method(explorer: Explorer, grids: list[Grid], method: str, report: Repor
         residual.append(explorer.map("residual").astype(np.float16))
         report(f"{method}: scan {number + 1} of {len(grids)}")
     return residual, scores
+
+
+def _inside(maps: Maps, masks: Maps) -> NDArray:
+    """The values of all maps within their masks, one after the other."""
+    return np.concatenate([m[inside] for m, inside in zip(maps, masks, strict=True)])
+
+
+def _middle(table: list[float]) -> tuple[float, float]:
+    """Median and 84th percentile of a table of quantiles."""
+    return float(np.interp(50, LEVELS, table)), float(np.interp(84, LEVELS, table))
+
+
+def _levelled(maps: Maps, masks: Maps, healthy: tuple[float, float]) -> Maps:
+    return [level(m.astype(np.float32), inside, healthy) for m, inside in zip(maps, masks, strict=True)]
 
 
 def _left_out(maps: Maps, masks: Maps) -> Maps:

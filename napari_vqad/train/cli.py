@@ -21,7 +21,7 @@ from napari_vqad.nets.pca import PCA
 from napari_vqad.nets.prior import MaskedPrior
 from napari_vqad.template import FILE as TEMPLATE
 from napari_vqad.template import Template
-from napari_vqad.train.calibrate import calibrate
+from napari_vqad.train.calibrate import calibrate, with_slices
 from napari_vqad.train.card import measure, write_card
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
 from napari_vqad.train.history import read_history, record, write_history
@@ -49,6 +49,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     prior.add_argument("--start", metavar="BUNDLE", help="begin with this one's prior")
     done = commands.add_parser("calibrate", help="write a bundle's healthy quantiles and its card")
     done.add_argument("bundle", help="name or folder of the bundle")
+    done.add_argument("--slices", action="store_true", help="only add healthy slice scores to its calibration")
+    done.add_argument("--method", action="append", default=[], help="with --slices: this one alone; may be repeated")
     _data(done)
     done.set_defaults(func=run_calibrate)
 
@@ -191,9 +193,16 @@ def run_calibrate(args: argparse.Namespace) -> int:
     """Write calibration.json and the card of a trained bundle."""
     torch.set_num_threads(args.threads)
     folder = find(args.bundle)
-    bundle = Bundle.load(folder, args.device, calibration=UNCALIBRATED)
+    bundle = Bundle.load(folder, args.device, calibration=None if args.slices else UNCALIBRATED)
+    if unknown := set(args.method).difference(bundle.methods if args.slices else ()):
+        raise InputError(f"--method {min(unknown)} does not fit: with --slices, one of {', '.join(bundle.methods)}.")
     spec = bundle.config.grid
     stack = load_stack(args.data, "calibration", spec, bundle.template)
+    if args.slices:
+        calibration = with_slices(bundle, stack, lambda line: print(line, flush=True), args.method)
+        (folder / "calibration.json").write_text(calibration.model_dump_json() + "\n", encoding="utf-8")
+        print(f"wrote {folder / 'calibration.json'}; bundle {fingerprint(folder)[:12]}")
+        return 0
     calibration, places = calibrate(bundle, stack, lambda line: print(line, flush=True))
     (folder / "calibration.json").write_text(calibration.model_dump_json() + "\n")
     if places is not None:
