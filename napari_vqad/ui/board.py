@@ -10,6 +10,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 from napari.viewer import Viewer
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_vqad.explorer import Explorer
 from napari_vqad.sheet import WINDOW, heat, limits
@@ -60,9 +61,14 @@ class Board:
     """Owns the layers that an analysis adds to the viewer."""
 
     windowed = Signal()  # another window
+    lost = Signal(str)  # the person took out the layer of the view that is shown: its name
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.clear)
         self.layers: dict[str, Layer] = {}
         self.view, self.which = "Scan", MEAN
         self.window: tuple[float, float] = WINDOW  # SD of the brain's intensity, for scan and restorations alike
@@ -78,22 +84,17 @@ class Board:
         """The scan's layer, while it is there."""
         return self._scan if self._scan is not None and self._scan in self.viewer.layers else None
 
-    def open(self, explorer: Explorer, mask: np.ndarray) -> None:
-        """Replace the layers of the scan before by those of this one."""
+    def open(self, explorer: Explorer, mask: np.ndarray, scan: Image) -> None:
+        """Replace the layers of the scan before by those of this one, whose layer is `scan`."""
         self.clear()
-        self._explorer = explorer
+        self._explorer, self._scan = explorer, scan
         volume, grid = explorer.volume, explorer.grid
         assert volume is not None  # a session opens scans, not bare grids
-        images = [m for m in self.viewer.layers if isinstance(m, Image) and "napari_vqad_grid" not in m.metadata]
-        self._scan = next((layer for layer in images if layer.metadata.get("napari_vqad") is volume), None)
-        if self._scan is None:  # made of another reader's layer
-            self._scan = next((layer for layer in self.viewer.layers if layer.name == volume.name), None)
         inside = volume.voxels[mask]
-        if self._scan is not None:
-            frame.with_units(self._scan)
-            mean, sd = explorer.bundle.config.grid.grey or (inside.mean(), inside.std())
-            self._grey = float(mean), float(sd)
-            self._scan.events.contrast_limits.connect(self._follow_window)
+        frame.with_units(scan)
+        mean, sd = explorer.bundle.config.grid.grey or (inside.mean(), inside.std())
+        self._grey = float(mean), float(sd)
+        scan.events.contrast_limits.connect(self._follow_window)
         known: dict[str, Any] = {"napari_vqad": volume, "napari_vqad_grid": grid}
         on_grid = {"metadata": known, "visible": False, **frame.placed_on(grid)}
         colours, scale = heat_colours(), limits(explorer)
@@ -154,23 +155,51 @@ class Board:
         self.viewer.layers.selection.active = self._scan
         self.show(self.view)
 
+    @staticmethod
+    def _names(view: str, which: int) -> tuple[str, ...]:
+        """The layers of a view."""
+        if view == "Restoration" and which != MEAN:
+            return ("disagreement",) if which == DISAGREEMENT else ("restoration_j",)
+        return VIEWS[view]
+
     def _add(self, name: str, layer: Layer) -> None:
+        self._insert(layer)
+        self.layers[name] = layer
+
+    def _insert(self, layer: Layer) -> None:
         with self.viewer.layers.selection.events.changed.blocker():  # napari would make a panel of controls for each
             self.viewer.layers.append(layer)
-        self.layers[name] = layer
+
+    def leave(self) -> None:
+        """The scan is gone: hide the layers at once, and take them out a moment later.
+
+        At once is too early: napari may be changing its list of layers just now.
+        """
+        self._explorer = None
+        for layer in self.layers.values():
+            layer.visible = False
+        self._soon.start()
 
     def clear(self) -> None:
         """Take the layers out of the viewer."""
+        self._soon.stop()
         if self._scan is not None:
             self._scan.events.contrast_limits.disconnect(self._follow_window)
             self._scan = None
-        for layer in self.layers.values():
+        layers = list(self.layers.values())
+        for layer in layers:
             layer.events.visible.disconnect(self.refresh)
-        remove_layers(self.viewer, self.layers.values())
-        self.layers.clear()
+        self.layers.clear()  # before they go: what goes now was not taken out by the person
+        remove_layers(self.viewer, layers)
         self._held.clear()
         self._drawn.clear()
         self._explorer = None
+
+    def on_removed(self, event: Any) -> None:
+        """A layer was taken out: of the maps, `show` brings it back, and until then the scan is shown."""
+        wanted = [self.layers[name] for name in self._names(self.view, self.which) if name in self.layers]
+        if self._explorer is not None and any(layer is event.value for layer in wanted) and not is_lent(self.viewer):
+            self.lost.emit(event.value.name)
 
     def show(self, view: str, which: int = MEAN) -> None:
         """Show the layers of one question, and hide the others of the analysis.
@@ -183,12 +212,13 @@ class Board:
         self._late = is_lent(self.viewer)
         if self._late:
             return
-        wanted = VIEWS[view]
-        if view == "Restoration" and which != MEAN:
-            wanted = ("disagreement",) if which == DISAGREEMENT else ("restoration_j",)
+        wanted = self._names(view, which)
         for name, layer in self.layers.items():
+            seen = name in wanted and self._explorer is not None
+            if seen and layer not in self.viewer.layers:
+                self._insert(layer)
             if name != "mask":
-                layer.visible = name in wanted
+                layer.visible = seen
         if self.scan is not None:
             self.scan.visible = True
         self.refresh()

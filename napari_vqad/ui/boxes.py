@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QTimer
 
 from napari_vqad.findings import Finding
 from napari_vqad.grid import Grid
@@ -46,6 +47,11 @@ class Boxes:
         self._drawn: tuple = (None, None)  # explorer and findings
         session.review.changed.connect(self.refresh)
         session.opened.connect(self.refresh)
+        session.emptied.connect(self._leave)
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.refresh)
         session.ties.hear(self.viewer.canvas.grid.events.enabled, self.refresh)
         session.ties.at_end(self._remove)
 
@@ -77,6 +83,12 @@ class Boxes:
             layer.refresh(extent=False)
             self._drawn = explorer, found
         layer.visible = self.on and not self.viewer.canvas.grid.enabled
+
+    def _leave(self) -> None:
+        """The scan is gone: hidden at once, and taken out when napari has changed its list of layers."""
+        if self._layer is not None:
+            self._layer.visible = False
+            self._soon.start()
 
     def _remove(self) -> None:
         if self._layer is not None and self._layer in self.viewer.layers:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from napari.viewer import Viewer
 from pydantic import ValidationError
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
-    QButtonGroup,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -24,15 +24,13 @@ from qtpy.QtWidgets import (
 
 from napari_vqad.calibration import resolve
 from napari_vqad.sheet import unit_and_healthy
-from napari_vqad.ui.board import DISAGREEMENT, VIEWS
-from napari_vqad.ui.choosers import Which
+from napari_vqad.ui.board import DISAGREEMENT
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.display import Display
 from napari_vqad.ui.explain import explain
 from napari_vqad.ui.handover import HandOver
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.keys import NEXT, NEXT_FINDING, ORIGINAL, PREVIOUS, PREVIOUS_FINDING, bind
-from napari_vqad.ui.legend import Legend
 from napari_vqad.ui.lent import is_lent
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
@@ -40,8 +38,10 @@ from napari_vqad.ui.sections import OF_RESTORATIONS, SECTIONS, Sections
 from napari_vqad.ui.session import Order, Session
 from napari_vqad.ui.shelf import Shelf
 from napari_vqad.ui.style import BUTTONS, SMALL
+from napari_vqad.ui.subject import Subject
 from napari_vqad.ui.ties import Ties
 from napari_vqad.ui.tour import Tour
+from napari_vqad.ui.viewbar import ViewBar
 from napari_vqad.ui.welcome import SAMPLE, Welcome, stops_of
 
 SCORES = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
@@ -71,6 +71,8 @@ class ExplorerDock(QScrollArea):
         column.addWidget(self.welcome)
         self.inputs = Inputs(preferences.bundles, preferences.device)
         column.addWidget(self.inputs)
+        self.subject = Subject(self.session, self.inputs)
+        self.subject.setParent(self)  # above the part that scrolls
         self._make_run(column)
         self._make_views(column)
         self.display = Display(self.session)
@@ -86,6 +88,7 @@ class ExplorerDock(QScrollArea):
         self._listen()
         self._list_layers()
         self._show_settings()
+        self._enable()
 
     # ---- widgets --------------------------------------------------------------------------------------------------
 
@@ -108,35 +111,11 @@ class ExplorerDock(QScrollArea):
         column.addWidget(self.status)
 
     def _make_views(self, column: QVBoxLayout) -> None:
-        self.views_row = QWidget()
-        row = QHBoxLayout(self.views_row)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(2)
-        self.views = QButtonGroup(self)
-        tips: tuple[str, ...] = ("the scan alone", "how unlikely each code is", "the weighted mean of the restorations")
-        tips = (*tips, "how far scan and restorations differ", "the pooled residual", "voxels above the threshold")
-        for (name, _layers), tip in zip(VIEWS.items(), tips, strict=True):
-            button = QToolButton()
-            button.setText(name)
-            button.setToolTip(f"Show {tip}.")
-            button.setCheckable(True)
-            self.views.addButton(button)
-            row.addWidget(button, 1)
-        self.legend = Legend()
-        self.beside = QToolButton()
-        self.beside.setText("Side by side")
-        self.beside.setCheckable(True)
-        self.beside.setToolTip("Show the scan and the chosen map next to each other, moving together.")
-        self.original = QToolButton()
-        self.original.setText(f"Scan (hold {ORIGINAL})")
-        self.original.setToolTip(f"While held, or while the key {ORIGINAL} is held, the scan alone is shown.")
-        self.which = Which()
-        second = QHBoxLayout()
-        for widget in (self.beside, self.original, self.which):
-            second.addWidget(widget)
-        column.addWidget(self.views_row)
-        column.addWidget(self.legend)
-        column.addLayout(second)
+        bar = ViewBar()
+        self.views, self.views_row, self.legend = bar.views, bar.row, bar.legend
+        self.beside, self.original, self.which = bar.beside, bar.original, bar.which
+        self.bar = bar
+        column.addWidget(bar)
 
     def _make_slices(self, column: QVBoxLayout) -> None:
         self.profile = Profile()
@@ -190,6 +169,16 @@ class ExplorerDock(QScrollArea):
         self.setMinimumWidth(needed)
         self.setMaximumWidth(needed + 24)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """The subject keeps its place above what scrolls."""
+        self._place_subject()
+        super().resizeEvent(event)
+
+    def _place_subject(self) -> None:
+        height = self.subject.heightForWidth(self.width())
+        self.subject.setGeometry(0, 0, self.width(), height)
+        self.setViewportMargins(0, height, 0, 0)
+
     # ---- wires ----------------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
@@ -213,7 +202,10 @@ class ExplorerDock(QScrollArea):
         self.profile.chosen.connect(session.go_to)
         self.previous.clicked.connect(lambda: session.go_to_flagged(-1))
         self.next.clicked.connect(lambda: session.go_to_flagged(1))
+        self.subject.resized.connect(self._place_subject)
+        session.board.lost.connect(self._on_lost)
         session.opened.connect(self._on_opened)
+        session.emptied.connect(self._on_emptied)
         session.settled.connect(self._show_settings)
         session.advanced.connect(self._on_advanced)
         session.busy.connect(self._on_busy)
@@ -222,6 +214,7 @@ class ExplorerDock(QScrollArea):
         ties.at_end(lambda: self.beside.setChecked(False))
         for event in (layers.events.inserted, layers.events.removed):
             ties.hear(event, self._list_layers)
+        ties.hear(layers.events, self._on_layer)
         self.display.wanted.connect(self.show_view)
         for key, act, by in (
             (NEXT, session.go_to_flagged, 1),
@@ -266,13 +259,11 @@ class ExplorerDock(QScrollArea):
 
     def view_name(self) -> str:
         """The question that is shown."""
-        button = self.views.checkedButton()
-        return button.text() if button else "Scan"
+        return self.bar.current()
 
     def show_view(self, name: str) -> None:
         """Show one question: a name of `VIEWS`."""
-        for button in self.views.buttons():
-            button.setChecked(button.text() == name)
+        self.bar.press(name)
         self._show_view()
 
     def show_restoration(self, which: int) -> None:
@@ -309,8 +300,39 @@ class ExplorerDock(QScrollArea):
         self.welcome.setVisible(self.inputs.scan.value is None)
         self.beside.setEnabled(not is_lent(self.viewer))  # the grid is the comparison's
 
+    def _on_layer(self, event: Any) -> None:
+        if event.type == "name":
+            self._list_layers()
+            self.subject.refresh()
+
+    def _on_lost(self, name: str) -> None:
+        """The person took out the map that is shown: its button must not stay lit."""
+        view = self.view_name()
+        self.show_view("Scan")
+        self.session.advanced.emit(f"The layer '{name}' was removed; {view} brings it back.")
+
+    def _on_emptied(self) -> None:
+        """The scan is gone: so is every number of it, and what needs it is greyed."""
+        self._list_layers()
+        self.profile.clear()
+        self.count.setText("")
+        self.status.setText("")
+        self.progress.setRange(0, 1)
+        self.progress.reset()
+        self.findings.setChecked(False)
+        self._show_view()
+        self._show_settings()
+        self._enable()
+
+    def _enable(self) -> None:
+        """Grey what needs an analysed scan."""
+        there = self.session.explorer is not None
+        for widget in (self.views_row, self.original, self.which, self.previous, self.next, self.findings):
+            widget.setEnabled(there)
+
     def _on_opened(self) -> None:
         self._list_layers()
+        self._enable()
         explorer = self.session.explorer
         if explorer is None:
             return

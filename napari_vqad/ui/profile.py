@@ -36,6 +36,12 @@ class Profile(QWidget):
         self.places, self.own_axis = [grid.place_of(i) for i in range(len(grid))], grid.own_axis
         self.update()
 
+    def clear(self) -> None:
+        """Nothing is analysed."""
+        self.scores, self.flagged, self.places = np.zeros(0), np.zeros(0, bool), []
+        self.threshold, self.here = 0.0, 0
+        self.update()
+
     def show_here(self, index: int) -> None:
         """Mark the slice in view."""
         self.here = index

@@ -30,6 +30,7 @@ from napari_vqad.ui.files import scan_layer
 from napari_vqad.ui.masks import StudyMask, given_mask
 from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.ties import Ties
+from napari_vqad.ui.watch import Watch
 from napari_vqad.volume import Volume
 
 REDRAW = 0.5  # s between redraws while work goes on elsewhere than in view
@@ -48,18 +49,20 @@ class Order:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A scan that is ready to be worked on; `study`, where it comes of a saved one."""
+    """A scan that is ready to be worked on; `scan` is its layer, `study` the saved one that it comes of, if any."""
 
     explorer: Explorer
     mask: np.ndarray
     note: str
+    scan: Image | None = None
     study: Study | None = None
 
 
 class Session:
-    """State of the dock."""
+    """State of the dock. While there is an explorer, the layer of its scan is in the viewer."""
 
     opened = Signal()  # another scan or bundle is being explored
+    emptied = Signal()  # nothing is explored any more: its scan is gone
     settled = Signal()  # settings changed
     advanced = Signal(str)  # how far the work is, in words
     progressed = Signal(int, int)  # slices done, and of how many
@@ -87,16 +90,21 @@ class Session:
         self._runner = Runner(self.advanced.emit)
         self._drawn = 0.0
         self._closed = False
+        self._preparing = False  # is a scan on its way that is to be explored?
+        self._offered: list[tuple[Image, Volume]] = []  # what `scans` has found
+        self._shown, self._asked = Watch(ties, self._lose), Watch(ties, self._lose_asked)
         ties.at_end(self.board.clear)
         ties.at_end(self.close)
         ties.hear(viewer.dims.events.point, self._on_point)
         ties.hear(viewer.layers.events.removed, self.board.catch_up)
+        ties.hear(viewer.layers.events.removed, self.board.on_removed)
 
     # ---- what the person does -------------------------------------------------------------------------------------
 
     def analyse(self, order: Order) -> None:
         """Load what is needed off the main thread, then work. What was explored before stays until that is ready."""
         self.cancel()
+        self._asked.on(order.scan)
         self._start(self._prepare(order), self._on_prepared)
 
     def reopen(self, path: Path, scan: Volume | Path | None, bundles: list[Path], device: str) -> None:
@@ -106,15 +114,23 @@ class Session:
             yield "Opening the study …"
             study = open_study(path, scan, bundles=bundles, device=device, cache_bytes=self.cache_bytes)
             self._bundle, self._device = study.explorer.bundle, device
-            yield Prepared(study.explorer, study.mask, study.mask_note, study)
+            yield Prepared(study.explorer, study.mask, study.mask_note, layer, study)
 
+        layer = next((m for m, volume in self._offered if volume is scan), None)
         self.cancel()
+        self._asked.on(layer)
         self._start(steps(), self._on_prepared)
+
+    @property
+    def scan(self) -> Image | None:
+        """The layer of the scan that is explored."""
+        return self._shown.layer if self.explorer is not None else None
 
     def scans(self) -> list[Volume]:
         """The scans that are open in the viewer."""
         images = [m for m in self.viewer.layers if isinstance(m, Image) and m.ndim == 3 and not m.rgb]
-        return [frame.volume_of(m) for m in images if "napari_vqad_grid" not in m.metadata]
+        self._offered = [(m, frame.volume_of(m)) for m in images if "napari_vqad_grid" not in m.metadata]
+        return [volume for _, volume in self._offered]
 
     def change(self, **updates: Any) -> None:
         """Take new settings; what is cheap shows at once, the rest is worked on.
@@ -161,6 +177,38 @@ class Session:
         self._runner.deaf = closed
         if closed:
             self.cancel()
+
+    # ---- the scan is gone -------------------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """Forget what is explored, with all that was found in it, and stop the work on it."""
+        if self.explorer is not None:
+            self.explorer.cancel()
+        if not self._preparing:
+            self._stop()
+        self.explorer, self.prepared, self.note = None, None, ""
+        self._reviewed, self._listed = (), []
+        self._shown.on(None)
+        self.board.leave()
+        self.review.clear()
+        self.emptied.emit()
+
+    def _lose(self, why: str) -> None:
+        """The scan that is explored is not there any more."""
+        self.clear()
+        if not self._preparing:
+            self.advanced.emit(f"{why} What was found in it is cleared.")
+
+    def _lose_asked(self, why: str) -> None:
+        """The scan that is being prepared is not there any more; what was explored before stays."""
+        self._stop()
+        self.advanced.emit(f"{why} Its analysis has ended.")
+
+    def _stop(self) -> None:
+        """End what is under way, and hear no more of it."""
+        self._preparing = False
+        self._runner.forget()
+        self.busy.emit(False)
 
     # ---- slices ---------------------------------------------------------------------------------------------------
 
@@ -247,22 +295,25 @@ class Session:
             mask, note = given_mask(order.mask, volume)
         explorer = Explorer(self._bundle, self._bundle.known(self.settings), self.cache_bytes)
         explorer.open(volume, mask)
-        yield Prepared(explorer, mask, note)
+        yield Prepared(explorer, mask, note, order.scan)
 
     def _on_prepared(self, news: str | Prepared) -> None:
         if isinstance(news, str):
             self.advanced.emit(news)
             return
         study = news.study
+        self._preparing = False
+        self._asked.on(None)
+        scan = self._layer_of(news)
+        if scan is None:
+            self.advanced.emit("The scan of the study is not open any more; open it, then the study.")
+            return
         self.explorer, self.prepared = news.explorer, news
+        self._shown.on(scan)
         self.settings = news.explorer.settings if study else news.explorer.bundle.known(self.settings)
         assert news.explorer.volume is not None  # a session opens scans, not bare grids
         self.note = " ".join([*news.explorer.volume.notes, news.note, *news.explorer.grid.remarks])
-        # Without a path it is of another reader's layer, which is there: else it could not have been found.
-        if study and study.volume.path and not any(study.volume is v for v in self.scans()):
-            data, attributes, _kind = scan_layer(study.volume)
-            self.viewer.add_image(data, **attributes)
-        self.board.open(news.explorer, news.mask)
+        self.board.open(news.explorer, news.mask, scan)
         self._begin_review(news.explorer)
         if study:
             self.review.recall(study.words)
@@ -272,6 +323,17 @@ class Session:
         if study:
             self.go_to(study.slice)
             self.reopened.emit(study)
+
+    def _layer_of(self, news: Prepared) -> Image | None:
+        """The layer of a prepared scan, opened where that of a study is not; None where it can no more be had."""
+        if news.scan is not None or news.study is None:
+            return news.scan
+        volume = news.study.volume
+        there = next((m for m in self.viewer.layers if frame.is_scan_of(m, volume)), None)
+        if there is not None or not volume.path:
+            return there
+        data, attributes, _kind = scan_layer(volume)
+        return self.viewer.add_image(data, **attributes)
 
     def _work(self) -> None:
         """Work on what is missing, unless that goes on already: it looks at the newest settings by itself."""
@@ -302,6 +364,8 @@ class Session:
         """Run a generator; what comes next depends on how it ends."""
 
         def ended(aborted: bool, failed: bool) -> None:
+            self._preparing = False
+            self._asked.on(None)
             self.redraw()
             self.busy.emit(False)
             if failed:  # what failed once would fail again
@@ -317,5 +381,6 @@ class Session:
                 self.list_findings()
                 self.settled.emit()
 
+        self._preparing = on_step == self._on_prepared
         self._runner.start(steps, on_step, ended)
         self.busy.emit(True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -147,3 +148,17 @@ def compare_all(tiny_bundle, tiny_masked, qtbot) -> Callable:
         qtbot.waitUntil(lambda: widget.status.text().endswith("Ready."), timeout=40_000)
 
     return run
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Restorations that take their time, so that there is a middle to stop in."""
+    from napari_vqad.detectors.vq import VQDetector
+
+    quick = VQDetector.restore
+
+    def restore(*args, **kwargs):
+        time.sleep(0.3)
+        return quick(*args, **kwargs)
+
+    monkeypatch.setattr(VQDetector, "restore", restore)

@@ -237,20 +237,6 @@ def test_a_click_on_the_plot_goes_there_and_no_flag_is_said(explored, qtbot):
 # ---- stopping and bad input -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def slow(monkeypatch):
-    """Restorations that take their time, so that there is a middle to stop in."""
-    from napari_vqad.detectors.vq import VQDetector
-
-    quick = VQDetector.restore
-
-    def restore(*args, **kwargs):
-        time.sleep(0.3)
-        return quick(*args, **kwargs)
-
-    monkeypatch.setattr(VQDetector, "restore", restore)
-
-
 def test_cancel_within_a_second(dock, slow, qtbot):
     dock.start()
     qtbot.waitUntil(lambda: dock.status.text().startswith("Restorations"), timeout=10_000)
