@@ -15,7 +15,7 @@ from qtpy.QtCore import QTimer
 from napari_vqad.explorer import Explorer
 from napari_vqad.sheet import WINDOW, heat, limits
 from napari_vqad.ui import frame
-from napari_vqad.ui.lent import is_lent
+from napari_vqad.ui.lent import PARTIAL, is_lent
 
 NAMES = {
     "mask": "Brain mask",
@@ -38,6 +38,7 @@ VIEWS: dict[str, tuple[str, ...]] = {
 }
 RESTORED = ("restoration", "restoration_j")  # layers in the scan's window
 MEAN, DISAGREEMENT = 0, -1  # of the restorations, where one of them has a number from 1
+DIM = 0.4  # of a layer's opacity, while its picture is of the settings before
 DARK = -6.0  # SD, below every window: restorations are clear there, so that the scan is seen around the brain
 FLAG = (1.0, 0.62, 0.11, 1.0)
 MASK = (0.35, 0.75, 1.0, 1.0)
@@ -62,6 +63,7 @@ class Board:
 
     windowed = Signal()  # another window
     lost = Signal(str)  # the person took out the layer of the view that is shown: its name
+    viewed = Signal()  # another view
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
@@ -77,7 +79,10 @@ class Board:
         self._scan: Layer | None = None
         self._held: list[Layer] = []
         self._late = False  # was something asked for while the canvas was lent?
-        self._drawn: dict[str, np.ndarray] = {}  # the map that each layer shows
+        self._drawn: dict[str, tuple] = {}  # what each layer shows: map, final slices, which, settings
+        self._stack: dict[str, np.ndarray] = {}  # of each layer, (n, H, W): the newest final picture of each slice
+        self._filled: dict[str, np.ndarray] = {}  # bool (n,), slices that have one
+        self._dimmed: dict[str, tuple[float, float]] = {}  # the opacity of a layer before it was dimmed, and since
 
     @property
     def scan(self) -> Layer | None:
@@ -192,7 +197,8 @@ class Board:
         self.layers.clear()  # before they go: what goes now was not taken out by the person
         remove_layers(self.viewer, layers)
         self._held.clear()
-        self._drawn.clear()
+        for kept in (self._drawn, self._stack, self._filled, self._dimmed):
+            kept.clear()
         self._explorer = None
 
     def on_removed(self, event: Any) -> None:
@@ -222,6 +228,7 @@ class Board:
         if self.scan is not None:
             self.scan.visible = True
         self.refresh()
+        self.viewed.emit()
 
     def hide(self, on: bool) -> None:
         """Show the scan alone for a while, without forgetting what was shown."""
@@ -272,10 +279,9 @@ class Board:
         for name, layer in self.layers.items():
             if name == "mask" or not layer.visible or layer not in self.viewer.layers:
                 continue
-            stack = self._explorer.map(name, j)
-            if stack is self._drawn.get(name):
+            stack = self._newest(name, j)
+            if stack is None:
                 continue
-            self._drawn[name] = stack
             if name.startswith("restoration"):  # beyond mask and grid clear; a flat grey where there is none yet
                 shown = grid.on_view(np.where(grid.mask, stack, np.float32(DARK)), beyond=DARK)
             else:
@@ -285,6 +291,67 @@ class Board:
             layer.refresh(extent=False)
         if "restoration_j" in self.layers:
             self.layers["restoration_j"].name = f"Restoration {j + 1}"
+
+    def _newest(self, name: str, j: int) -> np.ndarray | None:
+        """The map with, in each slice that is not final, the picture that was final before; None if it is drawn."""
+        assert self._explorer is not None
+        ready, of, known = self._explorer.ready(name), j if name == "restoration_j" else 0, self._drawn.get(name)
+        if known is not None and known[2] != of:  # another restoration is no older picture of this one
+            self._stack.pop(name)
+            self._filled.pop(name)
+        before, filled = self._stack.get(name), self._filled.get(name, np.zeros(len(ready), bool))
+        if before is not None and known is not None and known[2] == of and not ready.any():
+            return None  # nothing of it is final: as it is
+        stack = self._explorer.map(name, j)
+        self._drawn[name] = stack, ready, of, self._explorer.settings
+        if known is not None and known[0] is stack and known[2] == of and np.array_equal(known[1], ready):
+            return None
+        old = np.zeros_like(stack) if before is None else before
+        needed = ready | ~self._explorer.chosen()
+        self._stack[name] = stack if needed.all() else np.where(needed[:, None, None], stack, old)
+        self._filled[name] = filled | ready
+        return self._stack[name]
+
+    @property
+    def shown(self) -> str | None:
+        """The map of the view; None for the scan alone."""
+        names = self._names(self.view, self.which)
+        return names[0] if names else None
+
+    def holds(self, name: str, index: int) -> bool:
+        """Does a layer show a picture of this slice that was final once?"""
+        filled = self._filled.get(name)
+        return filled is not None and bool(filled[index])
+
+    def dim(self, on: bool) -> None:
+        """Dim the map that is shown, and no other; an opacity that the person sets meanwhile stays."""
+        for name, layer in self.layers.items():
+            dimmed = self._dimmed.get(name)
+            if on and name == self.shown and dimmed is None:
+                before = layer.opacity
+                layer.opacity = DIM * before
+                self._dimmed[name] = before, layer.opacity
+            elif dimmed is not None and not (on and name == self.shown):
+                if layer.opacity == dimmed[1]:
+                    layer.opacity = dimmed[0]
+                del self._dimmed[name]
+
+    def mark(self) -> None:
+        """Say in each layer's metadata why its data are not the map as it is now, for whoever writes them to a file."""
+        if self._explorer is None:
+            return
+        for name, layer in self.layers.items():
+            if name != "mask":
+                layer.metadata[PARTIAL] = self._why_old(name)
+
+    def _why_old(self, name: str) -> str:
+        assert self._explorer is not None
+        drawn, cheap = self._drawn.get(name), {"lambda_s": 0.0, "flag_slices": 0.0}  # they change no map
+        if not self._explorer.ready(name)[self._explorer.chosen()].all():
+            return "some of its slices are not final yet"
+        if drawn is None or drawn[3].model_copy(update=cheap) != self._explorer.settings.model_copy(update=cheap):
+            return "it was not shown since the settings changed; show it first"
+        return ""
 
     def rescale(self) -> None:
         """Set the scales anew: another method has another healthy range."""

@@ -10,12 +10,14 @@ from qtpy.QtCore import QTimer
 from napari_vqad.findings import Finding
 from napari_vqad.grid import Grid
 from napari_vqad.ui import frame
+from napari_vqad.ui.board import DIM
 from napari_vqad.ui.session import Session
 
 NAME = "Finding boxes"
 COLOUR = (0.35, 0.75, 1.0, 1.0)  # not that of what is flagged, and told from it by the colour-blind
 MARGIN = 1  # voxels, so that a box does not hide the rim of what it holds
 NUMBERS = 65_535
+OPAQUE = 0.7
 
 
 def box_stack(found: list[Finding], grid: Grid) -> np.ndarray:
@@ -82,6 +84,7 @@ class Boxes:
             np.copyto(layer.data, frame.to_canvas(box_stack(found, explorer.grid)))
             layer.refresh(extent=False)
             self._drawn = explorer, found
+        layer.opacity = DIM * OPAQUE if self.session.review.note else OPAQUE  # boxes of the settings before
         layer.visible = self.on and not self.viewer.canvas.grid.enabled
 
     def _leave(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
 from napari.viewer import Viewer
 from pydantic import ValidationError
 from qtpy.QtCore import Qt
@@ -13,8 +14,6 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
-    QPushButton,
     QScrollArea,
     QSizePolicy,
     QToolButton,
@@ -23,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vqad.calibration import resolve
+from napari_vqad.completeness import missing_slices
 from napari_vqad.sheet import unit_and_healthy
 from napari_vqad.ui.board import DISAGREEMENT
 from napari_vqad.ui.closing import Closing
@@ -34,6 +34,7 @@ from napari_vqad.ui.keys import NEXT, NEXT_FINDING, ORIGINAL, PREVIOUS, PREVIOUS
 from napari_vqad.ui.lent import is_lent
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
+from napari_vqad.ui.runbar import RunBar
 from napari_vqad.ui.sections import OF_RESTORATIONS, SECTIONS, Sections
 from napari_vqad.ui.session import Order, Session
 from napari_vqad.ui.shelf import Shelf
@@ -41,6 +42,7 @@ from napari_vqad.ui.style import BUTTONS, SMALL
 from napari_vqad.ui.subject import Subject
 from napari_vqad.ui.ties import Ties
 from napari_vqad.ui.tour import Tour
+from napari_vqad.ui.unfinished import Unfinished
 from napari_vqad.ui.viewbar import ViewBar
 from napari_vqad.ui.welcome import SAMPLE, Welcome, stops_of
 
@@ -73,6 +75,7 @@ class ExplorerDock(QScrollArea):
         column.addWidget(self.inputs)
         self.subject = Subject(self.session, self.inputs)
         self.subject.setParent(self)  # above the part that scrolls
+        self.unfinished = Unfinished(self.session)
         self._make_run(column)
         self._make_views(column)
         self.display = Display(self.session)
@@ -93,22 +96,9 @@ class ExplorerDock(QScrollArea):
     # ---- widgets --------------------------------------------------------------------------------------------------
 
     def _make_run(self, column: QVBoxLayout) -> None:
-        row = QHBoxLayout()
-        self.analyse = QPushButton("Analyse")
-        self.analyse.setToolTip("Compute NLL and restorations of the scan, the slice in view first.")
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop within a batch; what is done is kept.")
-        self.cancel.setEnabled(False)
-        row.addWidget(self.analyse, 2)
-        row.addWidget(self.cancel, 1)
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(5)
-        self.status = QLabel("Open a T1 head, then press Analyse.")
-        self.status.setWordWrap(True)
-        column.addLayout(row)
-        column.addWidget(self.progress)
-        column.addWidget(self.status)
+        bar = RunBar()
+        self.analyse, self.cancel, self.progress, self.status = bar.analyse, bar.cancel, bar.progress, bar.status
+        column.addWidget(bar)
 
     def _make_views(self, column: QVBoxLayout) -> None:
         bar = ViewBar()
@@ -396,6 +386,8 @@ class ExplorerDock(QScrollArea):
         if explorer is None:
             return
         grid, flagged = explorer.grid, explorer.flagged_slices()
-        self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, grid)
+        waiting = np.isin(np.arange(len(grid)), missing_slices(explorer))
+        self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, grid, waiting)
         what = "slices" if grid.kind == "head" else "frames"
-        self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} {what} flagged")
+        so_far = "" if explorer.ready("nll")[explorer.chosen()].all() else " so far"
+        self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} {what} flagged{so_far}")

@@ -90,6 +90,7 @@ class Session:
         self._runner = Runner(self.advanced.emit)
         self._drawn = 0.0
         self._closed = False
+        self._in_view = False  # was the map of the slice in view final at the last step?
         self._preparing = False  # is a scan on its way that is to be explored?
         self._offered: list[tuple[Image, Volume]] = []  # what `scans` has found
         self._shown, self._asked = Watch(ties, self._lose), Watch(ties, self._lose_asked)
@@ -122,6 +123,11 @@ class Session:
         self._start(steps(), self._on_prepared)
 
     @property
+    def running(self) -> bool:
+        """Does work go on?"""
+        return self._runner.running
+
+    @property
     def scan(self) -> Image | None:
         """The layer of the scan that is explored."""
         return self._shown.layer if self.explorer is not None else None
@@ -146,6 +152,7 @@ class Session:
         if self.explorer is not None:
             if self._give_settings():
                 self._work()
+                self.advanced.emit("Settings have changed: restoring …")
             self.redraw()
             if axis_changed:
                 self.advanced.emit("Another scan axis: press Analyse.")
@@ -343,8 +350,11 @@ class Session:
     def _on_progress(self, progress: Progress) -> None:
         self.advanced.emit(str(progress))
         self.progressed.emit(progress.done, progress.total)
-        in_view = self.explorer is not None and self.explorer.focus in progress.slices
-        if in_view or time.monotonic() - self._drawn > REDRAW:
+        explorer, was = self.explorer, self._in_view
+        assert explorer is not None  # what goes on after it is gone is not heard
+        # A score in view may come with the last of its neighbours.
+        self._in_view = bool(explorer.ready(self.board.shown or "nll")[explorer.focus])
+        if explorer.focus in progress.slices or (self._in_view and not was) or time.monotonic() - self._drawn > REDRAW:
             self.redraw()
         self._give_settings()  # those that waited
 
@@ -354,7 +364,7 @@ class Session:
         if explorer is None or self._closed:
             return
         recent = time.monotonic() - self._drawn < 2 * REDRAW
-        if recent and self._runner.running and not explorer.ready("restoration")[explorer.focus]:
+        if recent and self._runner.running and not explorer.ready(self.board.shown or "nll")[explorer.focus]:
             return
         self.board.refresh()
         self._drawn = time.monotonic()
