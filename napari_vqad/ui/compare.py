@@ -139,8 +139,7 @@ class CompareDock(QWidget):
         ties.hear(self.viewer.dims.events.point, self._on_point)
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             ties.hear(event, self._list_layers)
-        closing = Closing(self)
-        closing.leaving.connect(self.cancel)
+        closing = Closing(self, self._losses)
         closing.gone.connect(self._on_gone)
         self._list_layers()
 
@@ -216,6 +215,9 @@ class CompareDock(QWidget):
         self.scales.setText("")
         self._soon.start()
         self._say(f"{why} The comparison has ended.")
+
+    def _losses(self) -> list[str]:
+        return ["The comparison is not finished; it would be stopped."] if self._runner.running else []
 
     def _on_gone(self, closed: bool) -> None:
         self._runner.deaf = closed

@@ -32,11 +32,12 @@ from napari_vqad.ui.handover import HandOver
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.keys import NEXT, NEXT_FINDING, ORIGINAL, PREVIOUS, PREVIOUS_FINDING, bind
 from napari_vqad.ui.lent import is_lent
+from napari_vqad.ui.order import Order
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
 from napari_vqad.ui.runbar import RunBar
 from napari_vqad.ui.sections import OF_RESTORATIONS, SECTIONS, Sections
-from napari_vqad.ui.session import Order, Session
+from napari_vqad.ui.session import Session
 from napari_vqad.ui.shelf import Shelf
 from napari_vqad.ui.style import BUTTONS, SMALL
 from napari_vqad.ui.subject import Subject
@@ -172,10 +173,9 @@ class ExplorerDock(QScrollArea):
     # ---- wires ----------------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        session, layers, closing = self.session, self.viewer.layers, Closing(self)
+        session, layers = self.session, self.viewer.layers
+        closing = Closing(self, session.losses)
         ties = session.ties
-        closing.leaving.connect(session.cancel)
-        closing.leaving.connect(self.display.put_away)
         closing.gone.connect(session.close)
         self.sections.turned.connect(self._on_turned)
         self.analyse.clicked.connect(self.start)

@@ -26,8 +26,9 @@ from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.keys import MAPS, REPORT, SAVE
 from napari_vqad.ui.masks import StudyMask
+from napari_vqad.ui.order import Prepared
 from napari_vqad.ui.runner import Runner
-from napari_vqad.ui.session import Prepared, Session
+from napari_vqad.ui.session import Session
 from napari_vqad.volume import Volume
 
 STUDIES = f"Saved studies (*{SUFFIX})"
@@ -78,7 +79,7 @@ class HandOver(QToolButton):
         self.session.busy.connect(self._on_busy)
         self.session.reopened.connect(self._on_reopened)
         menu.aboutToShow.connect(self.refresh)
-        Closing(self).gone.connect(self._on_gone)
+        Closing(self, self._losses).gone.connect(self._on_gone)
         self.session.ties.at_end(lambda: self._on_gone(True))
         self.refresh()
 
@@ -176,7 +177,7 @@ class HandOver(QToolButton):
         assert explorer.volume is not None  # a session opens scans, not bare grids
         still = Explorer(explorer.bundle, explorer.settings, session.cache_bytes)
         volume, grid, stages, focus = explorer.volume, explorer.grid, explorer.stages(), explorer.focus
-        seconds, review = dict(explorer.seconds), Review()
+        seconds, review, scan = dict(explorer.seconds), Review(), session.verdicts.scan
         reopened = prepared.study.saved if prepared.study else None
         review.recall(session.review.words)
 
@@ -188,9 +189,11 @@ class HandOver(QToolButton):
                 yield f"{path.name} was not written: its scan is not shown any more."
                 return
             remarks = write(Result(still, volume, prepared.mask, prepared.note, review, reopened)) or ()
+            session.verdicts.saved(scan, review.words)
             yield " ".join([f"{what} written: {path}", *remarks])
 
         runner = Runner(session.advanced.emit)
+        runner.name = path.name
         self._writing.append(runner)
         runner.start(steps(), session.advanced.emit, lambda *_: self._writing.remove(runner))
 
@@ -252,6 +255,9 @@ class HandOver(QToolButton):
         dock.which.setValue(study.which)
         if study.view in VIEWS:
             dock.show_view(study.view)
+
+    def _losses(self) -> list[str]:
+        return [f"{runner.name} is being written." for runner in self._writing]
 
     def _on_gone(self, gone: bool) -> None:
         for runner in self._writing:

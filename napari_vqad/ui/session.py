@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image
 from psygnal import Signal
 
 from napari_vqad.brainmask import make_mask
@@ -27,35 +26,16 @@ from napari_vqad.study import Study, open_study
 from napari_vqad.ui import frame
 from napari_vqad.ui.board import Board
 from napari_vqad.ui.files import scan_layer
-from napari_vqad.ui.masks import StudyMask, given_mask
+from napari_vqad.ui.masks import given_mask
+from napari_vqad.ui.order import Order, Prepared
 from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.ties import Ties
+from napari_vqad.ui.verdicts import Verdicts
 from napari_vqad.ui.watch import Watch
 from napari_vqad.volume import Volume
 
 REDRAW = 0.5  # s between redraws while work goes on elsewhere than in view
 RESTORES = ("method", "lambda_p", "n_restorations", "seed")  # settings that need the networks
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the person asks to be analysed. `mask` is a layer, a file, that of a study, or None to have one made."""
-
-    scan: Image
-    mask: Labels | Path | StudyMask | None
-    bundle: Path
-    device: str
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A scan that is ready to be worked on; `scan` is its layer, `study` the saved one that it comes of, if any."""
-
-    explorer: Explorer
-    mask: np.ndarray
-    note: str
-    scan: Image | None = None
-    study: Study | None = None
 
 
 class Session:
@@ -83,7 +63,7 @@ class Session:
         self.review = Review()
         self.reviewing = False  # is the list of findings to be seen?
         self.boxed = False  # are their boxes?
-        self._reviewed: tuple = ()  # the scan that it is of
+        self.verdicts = Verdicts(self.review)
         self._listed: list[np.ndarray] = []  # the maps that it was made of
         self._bundle: Bundle | None = None
         self._device = ""
@@ -121,6 +101,18 @@ class Session:
         self.cancel()
         self._asked.on(layer)
         self._start(steps(), self._on_prepared)
+
+    def losses(self) -> list[str]:
+        """What would be lost if the window were closed now, a sentence each."""
+        found = []
+        if self.running:
+            scan = self._asked.layer or self._shown.layer
+            name = f" of '{scan.name}'" if scan is not None else ""
+            found.append(f"The analysis{name} is not finished; it would be stopped.")
+        if n := self.verdicts.unsaved:
+            what = "1 verdict or note is" if n == 1 else f"{n} verdicts and notes are"
+            found.append(f"{what} in no study, report or table yet.")
+        return found
 
     @property
     def running(self) -> bool:
@@ -187,24 +179,29 @@ class Session:
 
     # ---- the scan is gone -------------------------------------------------------------------------------------------
 
-    def clear(self) -> None:
-        """Forget what is explored, with all that was found in it, and stop the work on it."""
+    def clear(self) -> int:
+        """Forget what is explored, with all that was found in it, and stop the work on it.
+
+        Returns how many verdicts and notes come back when the same scan is analysed again.
+        """
         if self.explorer is not None:
             self.explorer.cancel()
         if not self._preparing:
             self._stop()
         self.explorer, self.prepared, self.note = None, None, ""
-        self._reviewed, self._listed = (), []
+        self._listed = []
         self._shown.on(None)
         self.board.leave()
-        self.review.clear()
+        kept = self.verdicts.leave()
         self.emptied.emit()
+        return kept
 
     def _lose(self, why: str) -> None:
         """The scan that is explored is not there any more."""
-        self.clear()
+        kept = self.clear()
         if not self._preparing:
-            self.advanced.emit(f"{why} What was found in it is cleared.")
+            back = f" Analysed again, it has its {kept} verdicts and notes." if kept else ""
+            self.advanced.emit(f"{why} What was found in it is cleared.{back}")
 
     def _lose_asked(self, why: str) -> None:
         """The scan that is being prepared is not there any more; what was explored before stays."""
@@ -257,16 +254,6 @@ class Session:
         if self.review.note or not alike:
             self._listed = shown
             self.review.take(findings(explorer))
-
-    def _begin_review(self, explorer: Explorer) -> None:
-        """What was said stays when the same scan is analysed again on the same grid, as after a cancel."""
-        volume, grid = explorer.volume, explorer.grid
-        assert volume is not None
-        now = (volume.path, volume.name, volume.voxels.shape, grid.slices.shape, grid.placement.tobytes())
-        if now != self._reviewed:
-            self.review.clear()
-        self._reviewed, self._listed = now, []
-        self.list_findings()
 
     def show_finding(self, finding: Finding) -> None:
         """Bring its centre into view, in the middle of the canvas."""
@@ -321,9 +308,12 @@ class Session:
         assert news.explorer.volume is not None  # a session opens scans, not bare grids
         self.note = " ".join([*news.explorer.volume.notes, news.note, *news.explorer.grid.remarks])
         self.board.open(news.explorer, news.mask, scan)
-        self._begin_review(news.explorer)
+        self.verdicts.begin(news.explorer)
+        self._listed = []
         if study:
             self.review.recall(study.words)
+            self.verdicts.saved(self.verdicts.scan, study.words)
+        self.list_findings()
         self._give_settings()
         self._on_point()
         self.opened.emit()

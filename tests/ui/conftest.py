@@ -162,3 +162,30 @@ def slow(monkeypatch):
         return quick(*args, **kwargs)
 
     monkeypatch.setattr(VQDetector, "restore", restore)
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Restorations, a slice at a time, wait at a gate until they are stopped; `gate.let` is how many may still pass."""
+    from napari_vqad import explorer
+    from napari_vqad.detectors.vq import VQDetector
+
+    quick = VQDetector.restore
+
+    class Gate:
+        def __init__(self):
+            self.let, self.open = 0, False
+
+        def restore(self, detector, *args, **kwargs):
+            check = args[-1] if callable(args[-1]) else kwargs.get("check", lambda: None)
+            while not self.open and self.let <= 0:
+                check()
+                time.sleep(0.005)
+            self.let -= 1
+            return quick(detector, *args, **kwargs)
+
+    gate = Gate()
+    monkeypatch.setattr(explorer, "at_once", lambda _device: 3)  # restorations: those of one slice in these tests
+    monkeypatch.setattr(VQDetector, "restore", lambda *args, **kwargs: gate.restore(*args, **kwargs))
+    yield gate
+    gate.open = True

@@ -1,36 +1,10 @@
 """What is not final is held, dimmed and labelled on the canvas, hatched in the profile, and said when it is written."""
 
-import time
-
 import numpy as np
 import pytest
 
-from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.ui.board import DIM, NAMES
 from napari_vqad.ui.files import write_image
-
-
-@pytest.fixture
-def gate(monkeypatch):
-    """Restorations wait at the gate after the first few slices of a run; `gate.let` says how many more may pass."""
-    quick = VQDetector.restore
-
-    class Gate:
-        def __init__(self):
-            self.let, self.open = 0, False
-
-        def restore(self, detector, *args, **kwargs):
-            check = args[-1] if callable(args[-1]) else kwargs.get("check", lambda: None)
-            while not self.open and self.let <= 0:
-                check()
-                time.sleep(0.005)
-            self.let -= 1
-            return quick(detector, *args, **kwargs)
-
-    gate = Gate()
-    monkeypatch.setattr(VQDetector, "restore", lambda *args, **kwargs: gate.restore(*args, **kwargs))
-    yield gate
-    gate.open = True
 
 
 def overlay(dock):
@@ -118,7 +92,7 @@ def test_the_old_picture_stays_dimmed_until_the_neighbours_are_there(explored, g
 
 
 def test_a_slice_that_was_never_analysed_says_so(dock, gate, qtbot):
-    gate.let = 2
+    gate.let = 3
     dock.start()
     qtbot.waitUntil(lambda: dock.session.explorer is not None, timeout=10_000)
     explorer = dock.session.explorer
