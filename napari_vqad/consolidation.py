@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from napari_vqad.cache import Restorations
 from napari_vqad.grid import Grid
 from napari_vqad.scores import consolidate as cs
+from napari_vqad.scores.findings import MEDIAN
 from napari_vqad.scores.pool import REACH, pool
 from napari_vqad.settings import Settings
 
@@ -109,6 +113,44 @@ class Consolidation:
         window = slice(first, last)
         pooled = pool(self.residual[window], self.mask[window], s.pooling, s.paper_faithful, self.ready[window])
         self.pixel_score[low:high] = pooled[low - first : high - first]
+
+
+def final(
+    name: str,
+    restored: NDArray[np.bool_],
+    has_nll: NDArray[np.bool_],
+    needed: NDArray[np.bool_],
+    settings: Settings,
+    scale: str,
+    least: int,
+) -> NDArray[np.bool_]:
+    """Which slices of a map will not change any more as others are done: bool (n,).
+
+    Args:
+        name: of the map. A pixel score is pooled from neighbours, and what is flagged is cleaned up with further ones.
+        restored, has_nll: bool (n,), slices whose restorations, and whose NLL, are there.
+        needed: bool (n,), slices that are to be analysed; others are never waited for.
+        settings: for the pooling and the clean-up.
+        scale: of the pixel score. A fused one is made of the NLL of neighbours, too, and is levelled by the whole scan:
+            that is not counted here (see `Maps`).
+        least: voxels of the smallest finding.
+    """
+    if name not in ("pixel_score", "cleaned", "flagged"):
+        return restored.copy()
+    ready = _with_neighbours(restored, needed, REACH[settings.pooling])
+    if scale == "fused":
+        ready &= _with_neighbours(has_nll, needed, REACH["smooth"])
+    if name == "pixel_score":
+        return ready
+    # A piece that is too small may go on in a slice to come: of one voxel in each slice it reaches the farthest.
+    further = (MEDIAN // 2 if settings.median else 0) + (least - 1 if name == "flagged" else 0)
+    return _with_neighbours(ready, needed, further)
+
+
+def _with_neighbours(there: NDArray[np.bool_], needed: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Slices that are there, as are all that are needed within so many slices of them."""
+    missing = ndimage.maximum_filter1d((needed & ~there).astype(np.uint8), 2 * reach + 1, mode="constant")
+    return there & (missing == 0)
 
 
 def _old(before: list[Hashable], now: list[Hashable]) -> list[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_vqad.completeness import incomplete
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, findings, scanner_mm
 from napari_vqad.io.dicom_out import Maker, Segment, check_source, write_score, write_segments
@@ -28,19 +29,22 @@ class Exported:
     Attributes:
         files: the paths.
         without: numbers of the findings that have no segment, since no voxel of the scan was free for them.
+        incomplete: why the analysis is not to be relied on yet, if it is not complete.
     """
 
     files: tuple[Path, ...]
     without: tuple[int, ...] = ()
+    incomplete: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is missing, in sentences."""
+        partial = (self.incomplete,) if self.incomplete else ()
         if not self.without:
-            return ()
+            return partial
         numbers = ", ".join(map(str, self.without))
         what = f"finding {numbers} has" if len(self.without) == 1 else f"findings {numbers} have"
-        return (f"In {SEGMENTS} {what} no segment, since no voxel of the scan was free there.",)
+        return (*partial, f"In {SEGMENTS} {what} no segment, since no voxel of the scan was free there.")
 
 
 def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding] | None = None) -> Exported:
@@ -74,7 +78,7 @@ def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding
             write_segments(work / SEGMENTS, volume, number[labels], segments, maker)
         names = sorted(file.name for file in work.iterdir())
     without = tuple(found[i - 1].number for i in sorted(set(range(1, len(found) + 1)) - set(kept)))
-    return Exported(tuple(folder / name for name in names), without)
+    return Exported(tuple(folder / name for name in names), without, incomplete(explorer))
 
 
 def _labels(explorer: Explorer, found: Sequence[Finding]) -> np.ndarray:

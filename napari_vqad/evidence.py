@@ -59,18 +59,26 @@ def standardise(maps: Mapping[str, NDArray], places: Places, mask: NDArray) -> d
     return {name: places.z(name, m, mask) for name, m in maps.items() if name in places}
 
 
-def level(score: NDArray, within: NDArray, healthy: tuple[float, float]) -> NDArray[np.float32]:
+def middle(score: NDArray, within: NDArray) -> tuple[float, float]:
+    """Median and 84th percentile of a score within bool (n, H, W)."""
+    median, high = np.percentile(score[within], [50, 84])
+    return float(median), float(high)
+
+
+def level(
+    score: NDArray, within: NDArray, healthy: tuple[float, float], own: tuple[float, float] | None = None
+) -> NDArray[np.float32]:
     """Take off what all of a scan has, (n, H, W) within bool (n, H, W): another scanner is no lesion.
 
     `healthy` are the median and the 84th percentile of healthy scores. The scan's median comes down to the first, and
     the distance between both to the healthy one; never up, so that a quiet scan does not glow. Half the brain would
-    have to be diseased to move the median.
+    have to be diseased to move the median. `own` are those of the scan (`middle`), where they are known already.
     """
     if not within.any():
         return score
-    median, high = np.percentile(score[within], [50, 84])
-    stretch = max(1.0, float(high - median) / max(healthy[1] - healthy[0], 1e-6))
-    return np.where(within, (score - max(0.0, float(median) - healthy[0])) / stretch, 0).astype(np.float32)
+    median, high = own or middle(score, within)
+    stretch = max(1.0, (high - median) / max(healthy[1] - healthy[0], 1e-6))
+    return np.where(within, (score - max(0.0, median - healthy[0])) / stretch, 0).astype(np.float32)
 
 
 def fuse(residual: NDArray, others: Mapping[str, NDArray]) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ from psygnal import Signal
 from napari_vqad.bundle import Bundle
 from napari_vqad.cache import Budget, Restorations, Rule, Stages, guess_from
 from napari_vqad.calibration import Thresholds, resolve
+from napari_vqad.consolidation import final
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.device import at_once
 from napari_vqad.errors import InputError
@@ -162,7 +163,7 @@ class Explorer:
                 self.in_hand = ()
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - before
             finished += len(done)
-            total, left = len(self._chosen()), len(self._missing(name))
+            total, left = self.n_slices, len(self._missing(name))
             rate = (time.monotonic() - started) / max(finished, 1)
             yield Progress(label, total - left, total, left * rate, tuple(done), self.note)
 
@@ -287,17 +288,19 @@ class Explorer:
         return not (self._missing("nll") or self._missing("restoration"))
 
     def ready(self, name: str) -> np.ndarray:
-        """bool (n,): slices whose map is complete for the settings."""
+        """bool (n,): slices whose map is final for the settings, with all slices that it is pooled from."""
         if name == "nll":
             return self._has_nll.copy()
         with self._lock:
-            kept, wanted = self._restorations(), self._wanted()
-            return np.array([kept.shown(i) >= wanted for i in range(len(self.grid))])
+            kept, wanted, settings, grid = self._restorations(), self._wanted(), self.settings, self.grid
+            restored = np.array([kept.shown(i) >= wanted for i in range(len(grid))])
+            least = max(1, round(settings.least_ml / grid.voxel_ml)) if grid.kind == "head" else 1
+            return final(name, restored, self._has_nll, self.chosen(), settings, self.scale(), least)
 
     def map(self, name: str, j: int = 0) -> np.ndarray:
         """A map on the grid, (n, H, W), read-only; zero where it is not ready. The same array while nothing changes.
 
-        The pixel score of a slice whose neighbours are not ready yet is pooled without them.
+        The pixel score of a slice whose neighbours are not there yet is pooled without them: `ready` tells.
 
         Args:
             name: "nll" (nats); "restoration" (the weighted mean), "restoration_j" (the j-th), "disagreement" (the SD
@@ -345,7 +348,7 @@ class Explorer:
     def sample_scores(self) -> np.ndarray:
         """AS_sample of each slice, (n,) in nats; NaN where it is not ready, or was not chosen."""
         scores = sample_score(torch.from_numpy(self._nll), self.thresholds().lambda_s).numpy()
-        return np.where(self._has_nll & np.isin(np.arange(len(scores)), self._chosen()), scores, np.nan)
+        return np.where(self._has_nll & self.chosen(), scores, np.nan)
 
     def slice_scores(self) -> np.ndarray:
         """What flags and ranks slices, (n,), in `slice_unit`; NaN where it is not ready, or was not chosen."""
@@ -354,7 +357,7 @@ class Explorer:
             return self.sample_scores()
         with self._lock:
             scores = self._maps.slice_scores(self._kept(), calibration.slice_nll, self.bundle.config.grid.spacing)
-        return np.where(self.ready("pixel_score") & np.isin(np.arange(len(scores)), self._chosen()), scores, np.nan)
+        return np.where(self.ready("pixel_score") & self.chosen(), scores, np.nan)
 
     @property
     def slice_unit(self) -> str:
@@ -363,8 +366,8 @@ class Explorer:
 
     @property
     def n_slices(self) -> int:
-        """How many slices are analysed: those that hold brain, within the range that is set."""
-        return len(self._chosen())
+        """How many slices are to be analysed."""
+        return int(self.chosen().sum())
 
     def flagged_slices(self) -> np.ndarray:
         """bool (n,): slices whose score exceeds its threshold."""
@@ -390,23 +393,23 @@ class Explorer:
 
     def _restorations(self) -> Restorations:
         """Those of the settings in force; made empty when there are none yet."""
-        rule = self._rule()
-        kept = self._budget.get(rule)
-        if kept is None:
+        if (kept := self._budget.get(rule := self._rule())) is None:
             kept = Restorations(len(self.grid), self.bundle.levels.shape, self.grid.slices.shape[1:])
             self._budget.put(rule, kept)
         return kept
 
-    def _chosen(self) -> list[int]:
-        """Slices to analyse: those with brain, within the range that is set."""
-        low, high = self.settings.slices or (0, len(self.grid))
-        return [i for i in self._brain if low <= i <= high]
+    def chosen(self) -> np.ndarray:
+        """bool (n,): slices to analyse, those with brain within the range that is set."""
+        i = np.arange(n := len(self.grid))
+        low, high = self.settings.slices or (0, n)
+        return np.isin(i, self._brain) & (low <= i) & (i <= high)
 
     def _kept(self, flag_voxels: float = np.inf) -> Kept:
         restorations, wanted = self._restorations(), self._wanted()
         scale, calibration = self.scale(), self.bundle.calibration
         healthy = calibration.middle(calibration.pixel_kind(self.settings)) if scale == "fused" else None
-        return Kept(self._nll, self._has_nll, restorations, wanted, self.settings, flag_voxels, scale, healthy)
+        whole = scale != "fused" or self.complete
+        return Kept(self._nll, self._has_nll, restorations, wanted, self.settings, flag_voxels, scale, healthy, whole)
 
     def evidence(self) -> dict[str, np.ndarray]:
         """The z maps, (n, H, W), that a fused score adds to the residual's, by name."""
@@ -418,5 +421,4 @@ class Explorer:
         return self.bundle.places.scale(self.settings) if self.grid.aligned else "plain"
 
     def _missing(self, name: str) -> list[int]:
-        ready = self.ready(name)
-        return [i for i in self._chosen() if not ready[i]]
+        return [int(i) for i in np.flatnonzero(self.chosen() & ~self.ready(name))]

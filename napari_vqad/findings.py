@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -33,6 +33,7 @@ class Finding:
         peak, mean: pixel score, in the unit of its map.
         nll: highest NLL within it as the map shows it, nats.
         piece: its voxels on the grid.
+        final: will it stay as it is? Not where it reaches to a slice whose score is not final yet.
         top: grid index of the voxel with the peak score. At another threshold a piece grows or shrinks about it.
     """
 
@@ -47,6 +48,7 @@ class Finding:
     nll: float
     piece: Piece
     top: tuple[int, int, int]
+    final: bool = True
 
     @property
     def where(self) -> str:
@@ -70,7 +72,11 @@ def findings(explorer: Explorer) -> list[Finding]:
     mm = np.linalg.norm(grid.placement[:3, 0])
     to_right = _Affine.of(lambda index: (grid.axes_index(index)[:, :1] - _midline(grid)) * mm)
     make = _Patient(explorer.map("pixel_score"), explorer.map("nll"), grid.voxel_ml, to_mm, to_right).finding
-    return [make(number, piece) for number, piece in enumerate(pieces, start=1)]
+    open_ = explorer.chosen() & ~explorer.ready("pixel_score")
+    return [
+        replace(made, final=False) if open_[max(0, made.slices[0] - 1) : made.slices[1] + 2].any() else made
+        for made in (make(number, piece) for number, piece in enumerate(pieces, start=1))
+    ]
 
 
 def in_words(mm: Iterable[float]) -> str:

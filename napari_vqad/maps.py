@@ -12,7 +12,7 @@ import torch
 from napari_vqad.cache import Restorations
 from napari_vqad.calibration import pixel_kind
 from napari_vqad.consolidation import Consolidation
-from napari_vqad.evidence import LINEAR, NLL, Evidence, fuse, level, standardise
+from napari_vqad.evidence import LINEAR, NLL, Evidence, fuse, level, middle, standardise
 from napari_vqad.grid import Grid
 from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.pca import PCA
@@ -35,6 +35,7 @@ class Kept(NamedTuple):
         flag_voxels: in the unit of the pixel score.
         scale: how the pooled residual becomes the pixel score: "plain", "place" or "fused".
         healthy: median and 84th percentile of healthy fused scores; None while they are not known.
+        whole: is all of the scan there? A part is levelled as the whole was the last time, and by itself before that.
     """
 
     nll: np.ndarray
@@ -45,6 +46,7 @@ class Kept(NamedTuple):
     flag_voxels: float
     scale: str = "plain"
     healthy: tuple[float, float] | None = None
+    whole: bool = True
 
 
 class Restored(NamedTuple):
@@ -73,6 +75,7 @@ class Maps:
         self._consolidation = Consolidation(grid)
         self._answers: dict[str, tuple[Hashable, np.ndarray]] = {}
         self._slices: tuple[Hashable, np.ndarray] = (None, np.zeros(0))
+        self._levels_of: dict[Hashable, tuple[float, float]] = {}  # of the whole scan, by method and pooling
 
     def prepare(self) -> None:
         """Make what takes long and no setting changes: in the thread that opens a scan, not in the one that looks."""
@@ -133,8 +136,19 @@ class Maps:
             score = self._places.z(pixel_kind(s.method, s.pooling, "place"), score, within)
             if kept.scale == "fused":
                 score = np.where(within, fuse(score, self.evidence(kept)), np.float32(0))
-                score = level(score, within, kept.healthy) if kept.healthy else score
+                score = self._level(score, within, kept) if kept.healthy else score
         return score.copy()
+
+    def _level(self, score: np.ndarray, within: np.ndarray, kept: Kept) -> np.ndarray:
+        """A fused score, levelled. By itself a part of a scan is levelled otherwise than the whole (a peak by 15 %)."""
+        assert kept.healthy is not None
+        key = kept.settings.method, kept.settings.pooling
+        own = None if kept.whole else self._levels_of.get(key)
+        if own is None and within.any():
+            own = middle(score, within)
+        if kept.whole and own is not None:
+            self._levels_of[key] = own
+        return level(score, within, kept.healthy, own)
 
     def _flagged(self, kept: Kept) -> np.ndarray:
         """uint8 (n, H, W): 1 where the threshold is exceeded, after the clean-up that the settings ask for."""

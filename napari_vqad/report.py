@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_vqad.completeness import incomplete, missing_slices
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, findings
 from napari_vqad.io.whole import whole
@@ -132,8 +133,8 @@ def _summary(explorer: Explorer, found: list[Finding], review: Review, remarks: 
     ]
     if left := int(explorer.grid.mask.any((1, 2)).sum()) - explorer.n_slices:
         lines.append(f"{left} slices with brain were left out by choice: nothing is said of them.")
-    if not explorer.complete:
-        lines.append("Not all slices are analysed yet; what is missing is not counted.")
+    if words := incomplete(explorer):
+        lines.insert(0, words)
     lines += remarks  # such as that the header does not say which side is right: before all that relies on it
     return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
 
@@ -148,7 +149,7 @@ def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
     rows = []
     for f in found[:ROWS]:
         word = review.word(f)
-        place = f"{f.slices[0]} to {f.slices[1]}"
+        place = f"{f.slices[0]} to {f.slices[1]}" + ("" if f.final else ", not final")
         sizes = (f"{f.ml:.2f}", f"{f.peak:.1f}", f"{f.mean:.1f}", f"{f.nll:.1f}")
         cells = (f.number, f.side, f.where, place, f.extent, *sizes)
         row = "".join(f"<td{_n(h in numbers)}>{escape(str(c))}</td>" for h, c in zip(heads, cells, strict=False))
@@ -197,6 +198,8 @@ def _slices(explorer: Explorer) -> str:
         f"AS_sample of each slice: the sum of the NLL of its codes above λ_s, {limit.lambda_s:.2f} nats. "
         f"Flagged above {limit.flag_slices:.0f} nats (hatched)" + (f"; the highest, {highest}." if highest else ".")
     )
+    if len(missing := missing_slices(explorer)):
+        words += f" Cross-hatched: {len(missing)} slices that are not final."
     alt = f"Bars: AS_sample by slice, {int(flagged.sum())} of {explorer.n_slices} above the threshold (dashed line)."
     return f"<figure>{_image(draw_profile(explorer), alt)}<figcaption>{escape(words)}</figcaption></figure>"
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 import napari_vqad
 from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle
+from napari_vqad.completeness import incomplete, missing_slices
 from napari_vqad.dicom_export import SCORE, SEGMENTS, export_dicom
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
@@ -113,6 +114,8 @@ class Result:
             "slice_scores": [None if np.isnan(s) else round(float(s), 3) for s in scores],
             "slice_flagged": explorer.flagged_slices().tolist(),
             "volume_score": round(explorer.volume_score(), 3),
+            "complete": explorer.complete,
+            "slices_missing": missing_slices(explorer).tolist(),
             "findings": as_rows(self.findings(), self.review),
             "units": {
                 "slice_mm": f"mm{grid.own_axis or ' of the scanner'}",
@@ -135,8 +138,9 @@ class Result:
         """A few sentences for the person."""
         explorer, grid = self.explorer, self.explorer.grid
         flagged, found = explorer.flagged_slices(), self.findings()
+        partial = f"{words}\n" if (words := incomplete(explorer)) else ""
         first = f" The first: {found[0].side}, {found[0].where}, {found[0].ml:.1f} mL." if found else ""
-        return (
+        return partial + (
             f"{' '.join([*self.volume.notes, self.mask_note, *grid.remarks])}\n"
             f"{int(flagged.sum())} of {explorer.n_slices} slices are flagged; "
             f"volume score {explorer.volume_score():.0f} nats.\n"
@@ -156,7 +160,7 @@ class Result:
                 from before, of another scan maybe, is removed otherwise.
 
         Returns:
-            What is missing in the DICOM files, in sentences.
+            What is missing, in sentences: slices of an analysis that is not complete, and what the DICOM files lack.
 
         Raises:
             InputError: the folder cannot be written to, or the scan cannot be written out as DICOM.
@@ -171,7 +175,9 @@ class Result:
             (work / "result.json").write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
             (work / REPORT).write_text(report_html(self.explorer, numbers, self.review), encoding="utf-8")
             found = [f for f in self.findings() if self.review.word(f).verdict != "rejected"]
-            return export_dicom(work, self.explorer, found).notes if dicom else ()
+            if dicom:
+                return export_dicom(work, self.explorer, found).notes
+            return (words,) if (words := incomplete(self.explorer)) else ()
 
 
 def score(

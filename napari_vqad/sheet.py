@@ -11,6 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from napari_vqad.completeness import incomplete
 from napari_vqad.explorer import Explorer
 
 ROWS = 8
@@ -190,5 +191,7 @@ def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
         (0.51, f"{explorer.bundle.title}  ·  {chosen}", {"color": FAINT, "fontsize": 8.5}),
         (0.69, f"{flagged} (λ_s {t.lambda_s:.2f} nats)  ·  {outline}", {"color": FAINT, "fontsize": 8.5}),
     )
+    if words := incomplete(explorer):
+        lines = (*lines, (0.87, words, {"color": ALERT, "fontsize": 8.5, "fontweight": "bold"}))
     for below, text, style in lines:
         figure.text(0.014, 1 - below / figure.get_figheight(), text, va="center", **style)

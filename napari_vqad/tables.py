@@ -20,6 +20,7 @@ COLUMNS = (
     "peak",
     "mean",
     "nll_peak_nats",
+    "final",
     "verdict",
     "note",
 )
@@ -42,4 +43,5 @@ def as_csv(found: list[Finding], review: Review) -> str:
 def _values(f: Finding, review: Review) -> tuple:
     word = review.word(f)
     sizes = (round(v, 3) for v in (f.ml, f.peak, f.mean, f.nll))
-    return (f.number, f.side, *(round(v, 1) for v in f.centre), *f.slices, *sizes, word.verdict, word.note)
+    place = (f.number, f.side, *(round(v, 1) for v in f.centre), *f.slices)
+    return (*place, *sizes, "yes" if f.final else "no", word.verdict, word.note)

@@ -9,6 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from napari_vqad.completeness import missing_slices
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding
 from napari_vqad.sheet import (
@@ -74,6 +75,8 @@ def draw_profile(explorer: Explorer) -> bytes:
     ax.set_facecolor(PAPER)
     for these, colour, hatch in ((~flagged, FAINT, ""), (flagged, ALERT, "////")):
         ax.bar(mm[these], np.nan_to_num(scores[these]), 0.85 * step, color=colour, hatch=hatch, edgecolor=PAPER, lw=0)
+    missing = missing_slices(explorer)
+    ax.bar(mm[missing], 1, step, color="none", hatch="xxxx", edgecolor=FAINT, lw=0, transform=ax.get_xaxis_transform())
     ax.axhline(limit, color=INK, lw=0.9, ls="--")
     ax.annotate(f"flagged above {limit:.0f} nats", (1, limit), xycoords=("axes fraction", "data"), xytext=(-3, 3),
                 textcoords="offset points", color=INK, fontsize=7.5, ha="right")  # fmt: skip

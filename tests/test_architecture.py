@@ -22,7 +22,7 @@ FLOORS = [
     {"bundle"},
     {"detectors", "brainmask", "maps"},
     {"explorer"},
-    {"findings", "review", "tables"},
+    {"findings", "review", "tables", "completeness"},
     {"readout"},
     {"sheet", "thumbnails", "report", "studyfile", "study", "dicom_export", "scoring", "train", "evaluate"},
     {"ui"},

@@ -47,12 +47,19 @@ def affine_of(order, signs, tilt=0.0, spacing=4.0):
     return affine
 
 
+def analysed(volume, grid, maps):
+    """An explorer with these maps, all of them final."""
+    every = np.ones(len(maps["flagged"]), bool)
+    chosen, ready = lambda: every, lambda _name: every
+    return SimpleNamespace(volume=volume, grid=grid, map=maps.__getitem__, chosen=chosen, ready=ready)
+
+
 def explored(volume, brain, block):
     """As an explorer that has flagged the block."""
     grid = to_grid(volume, brain, SPEC)
     flagged = grid.from_scan(block) > 0
     maps = {"flagged": flagged.astype(np.uint8), "pixel_score": flagged * 2.0, "nll": flagged * 7.0}
-    return SimpleNamespace(volume=volume, grid=grid, map=maps.__getitem__)
+    return analysed(volume, grid, maps)
 
 
 @pytest.mark.parametrize(("order", "signs"), ORDERS, ids=lambda v: "".join(map(str, v)))
@@ -100,7 +107,7 @@ def test_in_other_stacks(axis):
     grid = to_grid(volume, brain, SPEC, axis)
     flagged = grid.from_scan(block) > 0
     maps = {"flagged": flagged.astype(np.uint8), "pixel_score": flagged * 2.0, "nll": flagged * 7.0}
-    (found,) = findings(SimpleNamespace(volume=volume, grid=grid, map=maps.__getitem__))
+    (found,) = findings(analysed(volume, grid, maps))
     assert found.side == "right"
     assert np.abs(found.centre - PLACE).max() <= 4.0
 

@@ -187,7 +187,7 @@ def test_what_was_stopped_is_said(tiny_bundle, head):
     explorer.open(*head)
     stopped = Result(explorer, *head, "Brain mask as given.")
     page = Page(report_html(explorer, stopped.numbers(), stopped.review, WHEN))
-    assert "Not all slices are analysed yet" in page.text()
+    assert "Not complete: " in page.text()
 
 
 def test_whole_or_not_at_all(result, html, tmp_path, monkeypatch):

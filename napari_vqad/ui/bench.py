@@ -91,7 +91,7 @@ class Hands:
                     self.session.go_to((self.session.current() + 1) % n)
         seconds = time.perf_counter() - started
         self.session.go_to(n // 2)
-        self.session.board.layers["pixel_score"].events.set_data.connect(self._on_picture)
+        self.session.board.layers["restoration"].events.set_data.connect(self._on_picture)
         self._rest()
         return {"volume_seconds": seconds, "slices": n, "gui_longest_frame_ms": 1e3 * frame.longest}
 
@@ -102,6 +102,7 @@ class Hands:
         slice is taken over from another λ_p, and that would flatter the median. Each round is on another slice.
         """
         slider, taken, restored, home = self._slider(name), [], [], self.session.current()
+        self._look(name)
         before = slider.value()
         for turn in range(rounds):
             if name == "lambda_p":
@@ -127,6 +128,10 @@ class Hands:
         found = {"median": float(np.median(counted)), "p95": float(np.percentile(counted, 95)), "n": len(taken)}
         return found | ({"new": len(restored)} if name == "lambda_p" else {})
 
+    def _look(self, name: str) -> None:
+        """Show what a slider moves: λ_p the restorations; a score waits for the neighbours that it is pooled from."""
+        self.dock.show_view("Restoration" if name == "lambda_p" else "Score")
+
     def _is_shown(self, in_hand: list[bool]) -> bool:
         """Does the slice in view show the λ_p of the slider? `in_hand` is told whether it is being restored."""
         in_hand.append(self.explorer.focus in self.explorer.in_hand)
@@ -134,6 +139,7 @@ class Hands:
 
     def drag(self, places: int = 20, pause: float = 0.05) -> dict:
         """Pictures that came during a drag without a rest, and ms from letting go to the last one."""
+        self._look("lambda_p")
         slider, before = self._slider("lambda_p"), self.pictures
         for value in np.linspace(self._value("p98"), self._value("p85"), places):
             slider.setValue(float(value))

@@ -10,11 +10,12 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 from napari.viewer import Viewer
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_vqad.explorer import Explorer
 from napari_vqad.sheet import WINDOW, heat, limits
 from napari_vqad.ui import frame
-from napari_vqad.ui.lent import is_lent
+from napari_vqad.ui.lent import PARTIAL, is_lent
 
 NAMES = {
     "mask": "Brain mask",
@@ -37,6 +38,7 @@ VIEWS: dict[str, tuple[str, ...]] = {
 }
 RESTORED = ("restoration", "restoration_j")  # layers in the scan's window
 MEAN, DISAGREEMENT = 0, -1  # of the restorations, where one of them has a number from 1
+DIM = 0.4  # of a layer's opacity, while its picture is of the settings before
 DARK = -6.0  # SD, below every window: restorations are clear there, so that the scan is seen around the brain
 FLAG = (1.0, 0.62, 0.11, 1.0)
 MASK = (0.35, 0.75, 1.0, 1.0)
@@ -60,9 +62,15 @@ class Board:
     """Owns the layers that an analysis adds to the viewer."""
 
     windowed = Signal()  # another window
+    lost = Signal(str)  # the person took out the layer of the view that is shown: its name
+    viewed = Signal()  # another view
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.clear)
         self.layers: dict[str, Layer] = {}
         self.view, self.which = "Scan", MEAN
         self.window: tuple[float, float] = WINDOW  # SD of the brain's intensity, for scan and restorations alike
@@ -71,29 +79,27 @@ class Board:
         self._scan: Layer | None = None
         self._held: list[Layer] = []
         self._late = False  # was something asked for while the canvas was lent?
-        self._drawn: dict[str, np.ndarray] = {}  # the map that each layer shows
+        self._drawn: dict[str, tuple] = {}  # what each layer shows: map, final slices, which, settings
+        self._stack: dict[str, np.ndarray] = {}  # of each layer, (n, H, W): the newest final picture of each slice
+        self._filled: dict[str, np.ndarray] = {}  # bool (n,), slices that have one
+        self._dimmed: dict[str, tuple[float, float]] = {}  # the opacity of a layer before it was dimmed, and since
 
     @property
     def scan(self) -> Layer | None:
         """The scan's layer, while it is there."""
         return self._scan if self._scan is not None and self._scan in self.viewer.layers else None
 
-    def open(self, explorer: Explorer, mask: np.ndarray) -> None:
-        """Replace the layers of the scan before by those of this one."""
+    def open(self, explorer: Explorer, mask: np.ndarray, scan: Image) -> None:
+        """Replace the layers of the scan before by those of this one, whose layer is `scan`."""
         self.clear()
-        self._explorer = explorer
+        self._explorer, self._scan = explorer, scan
         volume, grid = explorer.volume, explorer.grid
         assert volume is not None  # a session opens scans, not bare grids
-        images = [m for m in self.viewer.layers if isinstance(m, Image) and "napari_vqad_grid" not in m.metadata]
-        self._scan = next((layer for layer in images if layer.metadata.get("napari_vqad") is volume), None)
-        if self._scan is None:  # made of another reader's layer
-            self._scan = next((layer for layer in self.viewer.layers if layer.name == volume.name), None)
         inside = volume.voxels[mask]
-        if self._scan is not None:
-            frame.with_units(self._scan)
-            mean, sd = explorer.bundle.config.grid.grey or (inside.mean(), inside.std())
-            self._grey = float(mean), float(sd)
-            self._scan.events.contrast_limits.connect(self._follow_window)
+        frame.with_units(scan)
+        mean, sd = explorer.bundle.config.grid.grey or (inside.mean(), inside.std())
+        self._grey = float(mean), float(sd)
+        scan.events.contrast_limits.connect(self._follow_window)
         known: dict[str, Any] = {"napari_vqad": volume, "napari_vqad_grid": grid}
         on_grid = {"metadata": known, "visible": False, **frame.placed_on(grid)}
         colours, scale = heat_colours(), limits(explorer)
@@ -154,23 +160,52 @@ class Board:
         self.viewer.layers.selection.active = self._scan
         self.show(self.view)
 
+    @staticmethod
+    def _names(view: str, which: int) -> tuple[str, ...]:
+        """The layers of a view."""
+        if view == "Restoration" and which != MEAN:
+            return ("disagreement",) if which == DISAGREEMENT else ("restoration_j",)
+        return VIEWS[view]
+
     def _add(self, name: str, layer: Layer) -> None:
+        self._insert(layer)
+        self.layers[name] = layer
+
+    def _insert(self, layer: Layer) -> None:
         with self.viewer.layers.selection.events.changed.blocker():  # napari would make a panel of controls for each
             self.viewer.layers.append(layer)
-        self.layers[name] = layer
+
+    def leave(self) -> None:
+        """The scan is gone: hide the layers at once, and take them out a moment later.
+
+        At once is too early: napari may be changing its list of layers just now.
+        """
+        self._explorer = None
+        for layer in self.layers.values():
+            layer.visible = False
+        self._soon.start()
 
     def clear(self) -> None:
         """Take the layers out of the viewer."""
+        self._soon.stop()
         if self._scan is not None:
             self._scan.events.contrast_limits.disconnect(self._follow_window)
             self._scan = None
-        for layer in self.layers.values():
+        layers = list(self.layers.values())
+        for layer in layers:
             layer.events.visible.disconnect(self.refresh)
-        remove_layers(self.viewer, self.layers.values())
-        self.layers.clear()
+        self.layers.clear()  # before they go: what goes now was not taken out by the person
+        remove_layers(self.viewer, layers)
         self._held.clear()
-        self._drawn.clear()
+        for kept in (self._drawn, self._stack, self._filled, self._dimmed):
+            kept.clear()
         self._explorer = None
+
+    def on_removed(self, event: Any) -> None:
+        """A layer was taken out: of the maps, `show` brings it back, and until then the scan is shown."""
+        wanted = [self.layers[name] for name in self._names(self.view, self.which) if name in self.layers]
+        if self._explorer is not None and any(layer is event.value for layer in wanted) and not is_lent(self.viewer):
+            self.lost.emit(event.value.name)
 
     def show(self, view: str, which: int = MEAN) -> None:
         """Show the layers of one question, and hide the others of the analysis.
@@ -183,15 +218,17 @@ class Board:
         self._late = is_lent(self.viewer)
         if self._late:
             return
-        wanted = VIEWS[view]
-        if view == "Restoration" and which != MEAN:
-            wanted = ("disagreement",) if which == DISAGREEMENT else ("restoration_j",)
+        wanted = self._names(view, which)
         for name, layer in self.layers.items():
+            seen = name in wanted and self._explorer is not None
+            if seen and layer not in self.viewer.layers:
+                self._insert(layer)
             if name != "mask":
-                layer.visible = name in wanted
+                layer.visible = seen
         if self.scan is not None:
             self.scan.visible = True
         self.refresh()
+        self.viewed.emit()
 
     def hide(self, on: bool) -> None:
         """Show the scan alone for a while, without forgetting what was shown."""
@@ -242,10 +279,9 @@ class Board:
         for name, layer in self.layers.items():
             if name == "mask" or not layer.visible or layer not in self.viewer.layers:
                 continue
-            stack = self._explorer.map(name, j)
-            if stack is self._drawn.get(name):
+            stack = self._newest(name, j)
+            if stack is None:
                 continue
-            self._drawn[name] = stack
             if name.startswith("restoration"):  # beyond mask and grid clear; a flat grey where there is none yet
                 shown = grid.on_view(np.where(grid.mask, stack, np.float32(DARK)), beyond=DARK)
             else:
@@ -255,6 +291,67 @@ class Board:
             layer.refresh(extent=False)
         if "restoration_j" in self.layers:
             self.layers["restoration_j"].name = f"Restoration {j + 1}"
+
+    def _newest(self, name: str, j: int) -> np.ndarray | None:
+        """The map with, in each slice that is not final, the picture that was final before; None if it is drawn."""
+        assert self._explorer is not None
+        ready, of, known = self._explorer.ready(name), j if name == "restoration_j" else 0, self._drawn.get(name)
+        if known is not None and known[2] != of:  # another restoration is no older picture of this one
+            self._stack.pop(name)
+            self._filled.pop(name)
+        before, filled = self._stack.get(name), self._filled.get(name, np.zeros(len(ready), bool))
+        if before is not None and known is not None and known[2] == of and not ready.any():
+            return None  # nothing of it is final: as it is
+        stack = self._explorer.map(name, j)
+        self._drawn[name] = stack, ready, of, self._explorer.settings
+        if known is not None and known[0] is stack and known[2] == of and np.array_equal(known[1], ready):
+            return None
+        old = np.zeros_like(stack) if before is None else before
+        needed = ready | ~self._explorer.chosen()
+        self._stack[name] = stack if needed.all() else np.where(needed[:, None, None], stack, old)
+        self._filled[name] = filled | ready
+        return self._stack[name]
+
+    @property
+    def shown(self) -> str | None:
+        """The map of the view; None for the scan alone."""
+        names = self._names(self.view, self.which)
+        return names[0] if names else None
+
+    def holds(self, name: str, index: int) -> bool:
+        """Does a layer show a picture of this slice that was final once?"""
+        filled = self._filled.get(name)
+        return filled is not None and bool(filled[index])
+
+    def dim(self, on: bool) -> None:
+        """Dim the map that is shown, and no other; an opacity that the person sets meanwhile stays."""
+        for name, layer in self.layers.items():
+            dimmed = self._dimmed.get(name)
+            if on and name == self.shown and dimmed is None:
+                before = layer.opacity
+                layer.opacity = DIM * before
+                self._dimmed[name] = before, layer.opacity
+            elif dimmed is not None and not (on and name == self.shown):
+                if layer.opacity == dimmed[1]:
+                    layer.opacity = dimmed[0]
+                del self._dimmed[name]
+
+    def mark(self) -> None:
+        """Say in each layer's metadata why its data are not the map as it is now, for whoever writes them to a file."""
+        if self._explorer is None:
+            return
+        for name, layer in self.layers.items():
+            if name != "mask":
+                layer.metadata[PARTIAL] = self._why_old(name)
+
+    def _why_old(self, name: str) -> str:
+        assert self._explorer is not None
+        drawn, cheap = self._drawn.get(name), {"lambda_s": 0.0, "flag_slices": 0.0}  # they change no map
+        if not self._explorer.ready(name)[self._explorer.chosen()].all():
+            return "some of its slices are not final yet"
+        if drawn is None or drawn[3].model_copy(update=cheap) != self._explorer.settings.model_copy(update=cheap):
+            return "it was not shown since the settings changed; show it first"
+        return ""
 
     def rescale(self) -> None:
         """Set the scales anew: another method has another healthy range."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QTimer
 
 from napari_vqad.findings import Finding
 from napari_vqad.grid import Grid
 from napari_vqad.ui import frame
+from napari_vqad.ui.board import DIM
 from napari_vqad.ui.session import Session
 
 NAME = "Finding boxes"
 COLOUR = (0.35, 0.75, 1.0, 1.0)  # not that of what is flagged, and told from it by the colour-blind
 MARGIN = 1  # voxels, so that a box does not hide the rim of what it holds
 NUMBERS = 65_535
+OPAQUE = 0.7
 
 
 def box_stack(found: list[Finding], grid: Grid) -> np.ndarray:
@@ -46,6 +49,11 @@ class Boxes:
         self._drawn: tuple = (None, None)  # explorer and findings
         session.review.changed.connect(self.refresh)
         session.opened.connect(self.refresh)
+        session.emptied.connect(self._leave)
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.refresh)
         session.ties.hear(self.viewer.canvas.grid.events.enabled, self.refresh)
         session.ties.at_end(self._remove)
 
@@ -76,7 +84,14 @@ class Boxes:
             np.copyto(layer.data, frame.to_canvas(box_stack(found, explorer.grid)))
             layer.refresh(extent=False)
             self._drawn = explorer, found
+        layer.opacity = DIM * OPAQUE if self.session.review.note else OPAQUE  # boxes of the settings before
         layer.visible = self.on and not self.viewer.canvas.grid.enabled
+
+    def _leave(self) -> None:
+        """The scan is gone: hidden at once, and taken out when napari has changed its list of layers."""
+        if self._layer is not None:
+            self._layer.visible = False
+            self._soon.start()
 
     def _remove(self) -> None:
         if self._layer is not None and self._layer in self.viewer.layers:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from napari.layers import Image, Layer
 from napari.viewer import Viewer
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -43,6 +43,7 @@ from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.style import SMALL
 from napari_vqad.ui.ties import Ties
+from napari_vqad.ui.watch import Watch
 from napari_vqad.volume import Volume
 
 MAPS: dict[str, Score] = {"NLL": "nll", "Score": "pixel_score"}
@@ -130,11 +131,15 @@ class CompareDock(QWidget):
         self._tell = qthrottled(self._on_changed, timeout=PAUSE, leading=True, parent=self)
         self.percentile.valueChanged.connect(self._tell)
         ties.at_end(self.end)
+        self._scan = Watch(ties, self._on_lost)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.clear)
         ties.hear(self.viewer.dims.events.point, self._on_point)
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             ties.hear(event, self._list_layers)
-        closing = Closing(self)
-        closing.leaving.connect(self.cancel)
+        closing = Closing(self, self._losses)
         closing.gone.connect(self._on_gone)
         self._list_layers()
 
@@ -177,6 +182,7 @@ class CompareDock(QWidget):
             return
         self.cancel()
         self._busy(True)
+        self._scan.on(scan)
         self._runner.start(self._prepare(scan, mask, folders, device), self._on_step, self._on_end)
 
     def cancel(self) -> None:
@@ -195,8 +201,23 @@ class CompareDock(QWidget):
         self.cancel()
         self._runner.forget()
         self._busy(False)
+        self._scan.on(None)
         self.clear()
         self._say(BEGIN)
+
+    def _on_lost(self, why: str) -> None:
+        """The scan that is compared on is gone: nothing of it is to be seen. Its cells are taken out a moment later."""
+        self.cancel()
+        self._runner.forget()
+        self._busy(False)
+        for panel in self.panels:
+            panel.scan.visible = panel.map.visible = False
+        self.scales.setText("")
+        self._soon.start()
+        self._say(f"{why} The comparison has ended.")
+
+    def _losses(self) -> list[str]:
+        return ["The comparison is not finished; it would be stopped."] if self._runner.running else []
 
     def _on_gone(self, closed: bool) -> None:
         self._runner.deaf = closed
@@ -290,6 +311,8 @@ class CompareDock(QWidget):
     def _open(self, scan_layer: Image, volume: Volume, explorers: list[Explorer]) -> None:
         """A cell for each model: the scan, and its map above."""
         self.clear()
+        if scan_layer not in self.viewer.layers:  # it went just now
+            return
         self._lent = Lent(self.viewer)
         frame.with_units(scan_layer)
         for number, explorer in enumerate(explorers):
@@ -346,6 +369,7 @@ class CompareDock(QWidget):
 
     def clear(self) -> None:
         """Take the cells out of the viewer, after what was there is back: their going is heard."""
+        self._soon.stop()
         if self._lent is not None:
             self._lent.give_back()
             self._lent = None

@@ -108,6 +108,7 @@ class Display(QWidget):
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             ties.hear(event, self.refresh)
         self.session.opened.connect(self._on_opened)
+        self.session.emptied.connect(self._on_emptied)
         buttons = {keys.TURN: self.sides, keys.FLICKER: self.flicker, keys.PLANES: self.other, keys.BOXES: self.box}
         for key, button in buttons.items():
             keys.bind(ties, key, _pressed(button))
@@ -188,6 +189,11 @@ class Display(QWidget):
             self.crosshair.show(False)
             self.crosshair.show(True)
         self.refresh()
+
+    def _on_emptied(self) -> None:
+        """The scan is gone: nothing of it flickers, and nothing is read out."""
+        self.flicker.setChecked(False)
+        self.words.setText("")
 
     def put_away(self) -> None:
         """Stop what moves and take out what was added, as when the dock is closed."""

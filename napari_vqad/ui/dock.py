@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
+import numpy as np
 from napari.viewer import Viewer
 from pydantic import ValidationError
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
-    QButtonGroup,
     QFrame,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
-    QPushButton,
     QScrollArea,
     QSizePolicy,
     QToolButton,
@@ -23,25 +22,29 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vqad.calibration import resolve
+from napari_vqad.completeness import missing_slices
 from napari_vqad.sheet import unit_and_healthy
-from napari_vqad.ui.board import DISAGREEMENT, VIEWS
-from napari_vqad.ui.choosers import Which
+from napari_vqad.ui.board import DISAGREEMENT
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.display import Display
 from napari_vqad.ui.explain import explain
 from napari_vqad.ui.handover import HandOver
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.keys import NEXT, NEXT_FINDING, ORIGINAL, PREVIOUS, PREVIOUS_FINDING, bind
-from napari_vqad.ui.legend import Legend
 from napari_vqad.ui.lent import is_lent
+from napari_vqad.ui.order import Order
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.profile import Profile
+from napari_vqad.ui.runbar import RunBar
 from napari_vqad.ui.sections import OF_RESTORATIONS, SECTIONS, Sections
-from napari_vqad.ui.session import Order, Session
+from napari_vqad.ui.session import Session
 from napari_vqad.ui.shelf import Shelf
 from napari_vqad.ui.style import BUTTONS, SMALL
+from napari_vqad.ui.subject import Subject
 from napari_vqad.ui.ties import Ties
 from napari_vqad.ui.tour import Tour
+from napari_vqad.ui.unfinished import Unfinished
+from napari_vqad.ui.viewbar import ViewBar
 from napari_vqad.ui.welcome import SAMPLE, Welcome, stops_of
 
 SCORES = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
@@ -71,6 +74,9 @@ class ExplorerDock(QScrollArea):
         column.addWidget(self.welcome)
         self.inputs = Inputs(preferences.bundles, preferences.device)
         column.addWidget(self.inputs)
+        self.subject = Subject(self.session, self.inputs)
+        self.subject.setParent(self)  # above the part that scrolls
+        self.unfinished = Unfinished(self.session)
         self._make_run(column)
         self._make_views(column)
         self.display = Display(self.session)
@@ -86,57 +92,21 @@ class ExplorerDock(QScrollArea):
         self._listen()
         self._list_layers()
         self._show_settings()
+        self._enable()
 
     # ---- widgets --------------------------------------------------------------------------------------------------
 
     def _make_run(self, column: QVBoxLayout) -> None:
-        row = QHBoxLayout()
-        self.analyse = QPushButton("Analyse")
-        self.analyse.setToolTip("Compute NLL and restorations of the scan, the slice in view first.")
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop within a batch; what is done is kept.")
-        self.cancel.setEnabled(False)
-        row.addWidget(self.analyse, 2)
-        row.addWidget(self.cancel, 1)
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(5)
-        self.status = QLabel("Open a T1 head, then press Analyse.")
-        self.status.setWordWrap(True)
-        column.addLayout(row)
-        column.addWidget(self.progress)
-        column.addWidget(self.status)
+        bar = RunBar()
+        self.analyse, self.cancel, self.progress, self.status = bar.analyse, bar.cancel, bar.progress, bar.status
+        column.addWidget(bar)
 
     def _make_views(self, column: QVBoxLayout) -> None:
-        self.views_row = QWidget()
-        row = QHBoxLayout(self.views_row)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(2)
-        self.views = QButtonGroup(self)
-        tips: tuple[str, ...] = ("the scan alone", "how unlikely each code is", "the weighted mean of the restorations")
-        tips = (*tips, "how far scan and restorations differ", "the pooled residual", "voxels above the threshold")
-        for (name, _layers), tip in zip(VIEWS.items(), tips, strict=True):
-            button = QToolButton()
-            button.setText(name)
-            button.setToolTip(f"Show {tip}.")
-            button.setCheckable(True)
-            self.views.addButton(button)
-            row.addWidget(button, 1)
-        self.legend = Legend()
-        self.beside = QToolButton()
-        self.beside.setText("Side by side")
-        self.beside.setCheckable(True)
-        self.beside.setToolTip("Show the scan and the chosen map next to each other, moving together.")
-        self.original = QToolButton()
-        self.original.setText(f"Scan (hold {ORIGINAL})")
-        self.original.setToolTip(f"While held, or while the key {ORIGINAL} is held, the scan alone is shown.")
-        self.which = Which()
-        second = QHBoxLayout()
-        for widget in (self.beside, self.original, self.which):
-            second.addWidget(widget)
-        column.addWidget(self.views_row)
-        column.addWidget(self.legend)
-        column.addLayout(second)
+        bar = ViewBar()
+        self.views, self.views_row, self.legend = bar.views, bar.row, bar.legend
+        self.beside, self.original, self.which = bar.beside, bar.original, bar.which
+        self.bar = bar
+        column.addWidget(bar)
 
     def _make_slices(self, column: QVBoxLayout) -> None:
         self.profile = Profile()
@@ -190,13 +160,22 @@ class ExplorerDock(QScrollArea):
         self.setMinimumWidth(needed)
         self.setMaximumWidth(needed + 24)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """The subject keeps its place above what scrolls."""
+        self._place_subject()
+        super().resizeEvent(event)
+
+    def _place_subject(self) -> None:
+        height = self.subject.heightForWidth(self.width())
+        self.subject.setGeometry(0, 0, self.width(), height)
+        self.setViewportMargins(0, height, 0, 0)
+
     # ---- wires ----------------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        session, layers, closing = self.session, self.viewer.layers, Closing(self)
+        session, layers = self.session, self.viewer.layers
+        closing = Closing(self, session.losses)
         ties = session.ties
-        closing.leaving.connect(session.cancel)
-        closing.leaving.connect(self.display.put_away)
         closing.gone.connect(session.close)
         self.sections.turned.connect(self._on_turned)
         self.analyse.clicked.connect(self.start)
@@ -213,7 +192,10 @@ class ExplorerDock(QScrollArea):
         self.profile.chosen.connect(session.go_to)
         self.previous.clicked.connect(lambda: session.go_to_flagged(-1))
         self.next.clicked.connect(lambda: session.go_to_flagged(1))
+        self.subject.resized.connect(self._place_subject)
+        session.board.lost.connect(self._on_lost)
         session.opened.connect(self._on_opened)
+        session.emptied.connect(self._on_emptied)
         session.settled.connect(self._show_settings)
         session.advanced.connect(self._on_advanced)
         session.busy.connect(self._on_busy)
@@ -222,6 +204,7 @@ class ExplorerDock(QScrollArea):
         ties.at_end(lambda: self.beside.setChecked(False))
         for event in (layers.events.inserted, layers.events.removed):
             ties.hear(event, self._list_layers)
+        ties.hear(layers.events, self._on_layer)
         self.display.wanted.connect(self.show_view)
         for key, act, by in (
             (NEXT, session.go_to_flagged, 1),
@@ -266,13 +249,11 @@ class ExplorerDock(QScrollArea):
 
     def view_name(self) -> str:
         """The question that is shown."""
-        button = self.views.checkedButton()
-        return button.text() if button else "Scan"
+        return self.bar.current()
 
     def show_view(self, name: str) -> None:
         """Show one question: a name of `VIEWS`."""
-        for button in self.views.buttons():
-            button.setChecked(button.text() == name)
+        self.bar.press(name)
         self._show_view()
 
     def show_restoration(self, which: int) -> None:
@@ -309,8 +290,39 @@ class ExplorerDock(QScrollArea):
         self.welcome.setVisible(self.inputs.scan.value is None)
         self.beside.setEnabled(not is_lent(self.viewer))  # the grid is the comparison's
 
+    def _on_layer(self, event: Any) -> None:
+        if event.type == "name":
+            self._list_layers()
+            self.subject.refresh()
+
+    def _on_lost(self, name: str) -> None:
+        """The person took out the map that is shown: its button must not stay lit."""
+        view = self.view_name()
+        self.show_view("Scan")
+        self.session.advanced.emit(f"The layer '{name}' was removed; {view} brings it back.")
+
+    def _on_emptied(self) -> None:
+        """The scan is gone: so is every number of it, and what needs it is greyed."""
+        self._list_layers()
+        self.profile.clear()
+        self.count.setText("")
+        self.status.setText("")
+        self.progress.setRange(0, 1)
+        self.progress.reset()
+        self.findings.setChecked(False)
+        self._show_view()
+        self._show_settings()
+        self._enable()
+
+    def _enable(self) -> None:
+        """Grey what needs an analysed scan."""
+        there = self.session.explorer is not None
+        for widget in (self.views_row, self.original, self.which, self.previous, self.next, self.findings):
+            widget.setEnabled(there)
+
     def _on_opened(self) -> None:
         self._list_layers()
+        self._enable()
         explorer = self.session.explorer
         if explorer is None:
             return
@@ -374,6 +386,8 @@ class ExplorerDock(QScrollArea):
         if explorer is None:
             return
         grid, flagged = explorer.grid, explorer.flagged_slices()
-        self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, grid)
+        waiting = np.isin(np.arange(len(grid)), missing_slices(explorer))
+        self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, grid, waiting)
         what = "slices" if grid.kind == "head" else "frames"
-        self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} {what} flagged")
+        so_far = "" if explorer.ready("nll")[explorer.chosen()].all() else " so far"
+        self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} {what} flagged{so_far}")

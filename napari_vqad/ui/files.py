@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from napari import current_viewer
 from napari.layers import Image
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error, show_info, show_warning
 
 from napari_vqad.errors import InputError
 from napari_vqad.io.clips import Clip, is_clip, read_clip
@@ -18,6 +18,7 @@ from napari_vqad.io.nifti import is_nifti, is_pair, read_scan, write_map
 from napari_vqad.io.scans import open_scan
 from napari_vqad.paths import samples_folder
 from napari_vqad.ui import frame
+from napari_vqad.ui.lent import PARTIAL
 from napari_vqad.ui.once import Lately, SeriesKey, key_of, keys_in
 from napari_vqad.ui.series import ask_series
 from napari_vqad.volume import Volume
@@ -147,6 +148,10 @@ def write_labels(path: str, data: Any, attributes: dict) -> list[str]:
 
 
 def _write(path: str, data: np.ndarray, attributes: dict) -> list[str]:
+    if partial := attributes["metadata"].get(PARTIAL):
+        show_warning(
+            f"{Path(path).name}: what was written of {attributes.get('name', 'the map')} is not up to date: {partial}."
+        )
     if data.ndim != 3:
         raise InputError(f"{Path(path).name}: only a 3D layer can be written as a scan.")
     like = attributes["metadata"].get("napari_vqad")

@@ -10,6 +10,7 @@ along each, and the world is its own, upside up.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,14 +104,28 @@ def kind_of(layer: Any) -> Kind:
     return known.kind if isinstance(known, Volume) else "head"
 
 
+def is_scan_of(layer: Any, volume: Volume) -> bool:
+    """Does an image layer show this very scan? Not where other data were put into it since."""
+    if layer.metadata.get("napari_vqad") is not volume or "napari_vqad_grid" in layer.metadata:
+        return False
+    shown, voxels = layer.data, to_canvas(volume.voxels)
+    if shown is volume.voxels or np.may_share_memory(shown, voxels):
+        return tuple(shown.shape) == voxels.shape
+    return np.array_equal(shown, voxels)
+
+
 def volume_of(layer: Any) -> Volume:
     """The scan of an image layer: as it was read, or made of data, scale and translate of another reader's layer.
 
     Layers of other readers are taken as (z, y, x) with the signs of their scale; napari knows no more of them.
     """
     known = layer.metadata.get("napari_vqad")
-    if isinstance(known, Volume):
+    if isinstance(known, Volume) and is_scan_of(layer, known):
         return known
+    if isinstance(known, Volume) and layer.data.shape == known.voxels.shape[::-1]:
+        voxels, note = from_canvas(np.asarray(layer.data, np.float32)), "Its data were replaced in napari."
+        # Where it lies is still known; it is no more what its file holds.
+        return replace(known, voxels=voxels, name=layer.name, path=None, header=None, notes=(*known.notes, note))
     scale, translate = np.asarray(layer.scale, float), np.asarray(layer.translate, float)
     affine = np.diag([*-scale[::-1], 1.0])
     affine[:3, 3] = -translate[::-1]

@@ -26,6 +26,7 @@ from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.keys import MAPS, REPORT, SAVE
 from napari_vqad.ui.masks import StudyMask
+from napari_vqad.ui.order import Prepared
 from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.session import Session
 from napari_vqad.volume import Volume
@@ -75,11 +76,12 @@ class HandOver(QToolButton):
         )
         self.dicom = self._action("Maps and DICOM …", "", lambda: self.write_maps(dicom=True), named)
         self.session.opened.connect(self.refresh)
+        self.session.emptied.connect(self.refresh)
         self.session.settled.connect(self.refresh)
         self.session.busy.connect(self._on_busy)
         self.session.reopened.connect(self._on_reopened)
         menu.aboutToShow.connect(self.refresh)
-        Closing(self).gone.connect(self._on_gone)
+        Closing(self, self._losses).gone.connect(self._on_gone)
         self.session.ties.at_end(lambda: self._on_gone(True))
         self.refresh()
 
@@ -98,31 +100,34 @@ class HandOver(QToolButton):
 
     def write_report(self) -> None:
         """Ask where to, and write the report."""
-        if path := self._ask("Report", "_report.html", "HTML (*.html)"):
+        if asked := self._ask("Report", "_report.html", "HTML (*.html)"):
+            path, subject = asked
 
             def write(result: Result) -> None:
                 write_report(path, result.explorer, result.numbers(), result.review)
 
-            self._start("Report", path, write)
+            self._start("Report", path, write, subject)
 
     def save_study(self) -> None:
         """Ask where to, and save the study; an analysis that goes on is saved as far as it has come."""
-        if path := self._ask("Save study", SUFFIX, STUDIES):
+        if asked := self._ask("Save study", SUFFIX, STUDIES):
+            path, subject = asked
             view, which = self.dock.view_name(), self.dock.which.value()
 
             def write(result: Result) -> None:
                 words = result.review.words
                 save_study(path, result.explorer, result.mask, result.mask_note, words, view, which)
 
-            self._start("Study", path, write)
+            self._start("Study", path, write, subject)
 
     def write_maps(self, dicom: bool = False) -> None:
         """Ask for a folder, and write the maps into one of their own in it, so that those of another scan stay."""
+        subject = self.session.prepared
         chosen = QFileDialog.getExistingDirectory(self, "Folder for the maps", str(self._home()))
-        if chosen:
+        if chosen and self._is_still(subject) and subject is not None:
             self.folder = Path(chosen)
             path = self._own(self.folder)
-            self._start("Maps", path, lambda result: result.save(path, dicom))
+            self._start("Maps", path, lambda result: result.save(path, dicom), subject)
 
     def open_study(self) -> None:
         """Ask for a study, and for its scan where that is neither open nor where it was."""
@@ -159,15 +164,22 @@ class HandOver(QToolButton):
             menu.addAction(action)
         return action
 
-    def _start(self, what: str, path: Path, write: Callable[[Result], Sequence[str] | None]) -> None:
+    def _is_still(self, subject: Prepared | None) -> bool:
+        """Is what was shown when a dialog was opened still shown? Else nothing may be written under its name."""
+        if subject is None or subject is not self.session.prepared:
+            self._refuse("Nothing was written: another scan is shown than when it was asked for.")
+            return False
+        return True
+
+    def _start(
+        self, what: str, path: Path, write: Callable[[Result], Sequence[str] | None], prepared: Prepared
+    ) -> None:
         """Write in a worker, of the analysis as it is now, whatever is moved meanwhile; `write` may have remarks."""
-        session = self.session
-        explorer, prepared = session.explorer, session.prepared
-        if explorer is None or explorer.volume is None or prepared is None:
-            return
+        session, explorer = self.session, prepared.explorer
+        assert explorer.volume is not None  # a session opens scans, not bare grids
         still = Explorer(explorer.bundle, explorer.settings, session.cache_bytes)
         volume, grid, stages, focus = explorer.volume, explorer.grid, explorer.stages(), explorer.focus
-        seconds, review = dict(explorer.seconds), Review()
+        seconds, review, scan = dict(explorer.seconds), Review(), session.verdicts.scan
         reopened = prepared.study.saved if prepared.study else None
         review.recall(session.review.words)
 
@@ -175,19 +187,25 @@ class HandOver(QToolButton):
             yield f"Writing {path.name} …"
             still.resume(volume, prepared.mask, grid, stages)
             still.focus, still.seconds = focus, seconds
+            if session.prepared is not prepared:
+                yield f"{path.name} was not written: its scan is not shown any more."
+                return
             remarks = write(Result(still, volume, prepared.mask, prepared.note, review, reopened)) or ()
+            session.verdicts.saved(scan, review.words)
             yield " ".join([f"{what} written: {path}", *remarks])
 
         runner = Runner(session.advanced.emit)
+        runner.name = path.name
         self._writing.append(runner)
         runner.start(steps(), session.advanced.emit, lambda *_: self._writing.remove(runner))
 
-    def _ask(self, title: str, ending: str, kind: str) -> Path | None:
-        """Where to write, by a dialog."""
+    def _ask(self, title: str, ending: str, kind: str) -> tuple[Path, Prepared] | None:
+        """Where to write, by a dialog, and what: that which was shown when the dialog was opened."""
+        subject = self.session.prepared
         suffix = ending[ending.index(".") :]
         start = self._home() / f"{self._stem()}{ending}"
         chosen, _ = QFileDialog.getSaveFileName(self, title, str(start), kind)
-        if not chosen:
+        if not chosen or not self._is_still(subject) or subject is None:
             return None
         path = Path(chosen)
         self.folder = path.parent
@@ -196,7 +214,7 @@ class HandOver(QToolButton):
             if path.exists():  # the dialog has asked of another name
                 self._refuse(f"{path} exists already; choose it by this name to replace it.")
                 return None
-        return path
+        return path, subject
 
     def _home(self) -> Path:
         """Where a dialog begins: where the last one ended, or beside the scan."""
@@ -239,6 +257,9 @@ class HandOver(QToolButton):
         dock.which.setValue(study.which)
         if study.view in VIEWS:
             dock.show_view(study.view)
+
+    def _losses(self) -> list[str]:
+        return [f"{runner.name} is being written." for runner in self._writing]
 
     def _on_gone(self, gone: bool) -> None:
         for runner in self._writing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari.viewer import Viewer
 
+PARTIAL = "napari_vqad_partial"  # in the metadata of a map's layer: why its data are not the map as it is now
 CELL = "napari_vqad_cell"  # in the metadata of the layers of a comparison
 
 

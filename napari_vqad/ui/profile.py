@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen
+from qtpy.QtGui import QBrush, QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_vqad.grid import Grid
@@ -19,7 +19,7 @@ class Profile(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scores, self.flagged = np.zeros(0), np.zeros(0, bool)
+        self.scores, self.flagged, self.waiting = np.zeros(0), np.zeros(0, bool), np.zeros(0, bool)
         self.places: list[str] = []
         self.own_axis = ""
         self.threshold, self.here = 0.0, 0
@@ -30,10 +30,21 @@ class Profile(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802, D102
         return QSize(300, 104)
 
-    def show_scores(self, scores: np.ndarray, flagged: np.ndarray, threshold: float, grid: Grid) -> None:
-        """Scores (n,) of a grid's slices in nats, NaN where not ready; threshold in nats."""
-        self.scores, self.flagged, self.threshold = scores, flagged, threshold
+    def show_scores(
+        self, scores: np.ndarray, flagged: np.ndarray, threshold: float, grid: Grid, waiting: np.ndarray
+    ) -> None:
+        """Scores (n,) of a grid's slices in nats, NaN where not ready; threshold in nats.
+
+        `waiting`, bool (n,), are slices whose scores are not final yet: they are hatched.
+        """
+        self.scores, self.flagged, self.threshold, self.waiting = scores, flagged, threshold, waiting
         self.places, self.own_axis = [grid.place_of(i) for i in range(len(grid))], grid.own_axis
+        self.update()
+
+    def clear(self) -> None:
+        """Nothing is analysed."""
+        self.scores, self.flagged, self.waiting, self.places = np.zeros(0), np.zeros(0, bool), np.zeros(0, bool), []
+        self.threshold, self.here = 0.0, 0
         self.update()
 
     def show_here(self, index: int) -> None:
@@ -69,6 +80,9 @@ class Profile(QWidget):
             painter.fillRect(
                 QRectF(plot.left() + i * step, plot.bottom() - height, max(step - 0.8, 0.8), height), colour
             )
+            if self.waiting[i]:
+                column = QRectF(plot.left() + i * step, plot.top(), step, plot.height())
+                painter.fillRect(column, QBrush(BAR, Qt.BrushStyle.BDiagPattern))
         y = plot.bottom() - plot.height() * self.threshold / top
         painter.setPen(QPen(FLAGGED, 1, Qt.PenStyle.DashLine))
         painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
@@ -107,6 +121,7 @@ class Profile(QWidget):
             return
         i = self._index(event)
         score = "not analysed" if np.isnan(self.scores[i]) else f"{self.scores[i]:.0f} nats"
+        score += ", not final yet" if self.waiting[i] else ""
         QToolTip.showText(event.globalPosition().toPoint(), f"{self.places[i]}{self.own_axis}: {score}", self)
         if event.buttons() & Qt.MouseButton.LeftButton:
             self.chosen.emit(i)

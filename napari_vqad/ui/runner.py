@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from napari.qt.threading import GeneratorWorker, thread_worker
 from napari.utils.notifications import show_error
+from superqt.utils import GeneratorWorker, create_worker
 
 from napari_vqad.errors import InputError
 
 
 class Runner:
-    """At most one generator at a time; what an older one still says is not heard."""
+    """At most one generator at a time; what an older one still says is not heard.
+
+    The worker is superqt's own, as napari's are at heart: of those napari itself asks, by the name of a Python
+    function, before its window closes. `Closing` asks in words.
+    """
 
     def __init__(self, on_bad_input: Callable[[str], None]) -> None:
         """`on_bad_input` is told the sentence of an `InputError`, which napari shows as well."""
         self._on_bad_input = on_bad_input
         self._worker: GeneratorWorker | None = None
         self.deaf = False  # nothing is heard: the window is closed
+        self.name = ""  # what it is for, in words
 
     @property
     def running(self) -> bool:
@@ -33,14 +38,13 @@ class Runner:
         `on_step` hears what it yields, `on_end` whether it was aborted and whether it failed.
         """
 
-        @thread_worker(start_thread=False, ignore_errors=True)
         def run() -> Iterator:
             try:
                 yield from steps
             except Exception as error:  # told as a step: napari's own listener to `errored` trips over its argument
                 yield error
 
-        worker = cast(GeneratorWorker, run())
+        worker = cast(GeneratorWorker, create_worker(run, _start_thread=False, _ignore_errors=True))
         errors: list[Exception] = []
 
         def step(value: Any) -> None:
@@ -59,7 +63,7 @@ class Runner:
             else:
                 on_step(value)
 
-        def finished() -> None:
+        def finished(*_: object) -> None:
             worker.yielded.disconnect(step)  # else Qt keeps these two for ever, and with them all that they know
             worker.finished.disconnect(finished)
             aborted = bool(worker.abort_requested)

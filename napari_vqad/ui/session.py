@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image
 from psygnal import Signal
 
 from napari_vqad.brainmask import make_mask
@@ -27,39 +26,23 @@ from napari_vqad.study import Study, open_study
 from napari_vqad.ui import frame
 from napari_vqad.ui.board import Board
 from napari_vqad.ui.files import scan_layer
-from napari_vqad.ui.masks import StudyMask, given_mask
+from napari_vqad.ui.masks import given_mask
+from napari_vqad.ui.order import Order, Prepared
 from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.ties import Ties
+from napari_vqad.ui.verdicts import Verdicts
+from napari_vqad.ui.watch import Watch
 from napari_vqad.volume import Volume
 
 REDRAW = 0.5  # s between redraws while work goes on elsewhere than in view
 RESTORES = ("method", "lambda_p", "n_restorations", "seed")  # settings that need the networks
 
 
-@dataclass(frozen=True)
-class Order:
-    """What the person asks to be analysed. `mask` is a layer, a file, that of a study, or None to have one made."""
-
-    scan: Image
-    mask: Labels | Path | StudyMask | None
-    bundle: Path
-    device: str
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A scan that is ready to be worked on; `study`, where it comes of a saved one."""
-
-    explorer: Explorer
-    mask: np.ndarray
-    note: str
-    study: Study | None = None
-
-
 class Session:
-    """State of the dock."""
+    """State of the dock. While there is an explorer, the layer of its scan is in the viewer."""
 
     opened = Signal()  # another scan or bundle is being explored
+    emptied = Signal()  # nothing is explored any more: its scan is gone
     settled = Signal()  # settings changed
     advanced = Signal(str)  # how far the work is, in words
     progressed = Signal(int, int)  # slices done, and of how many
@@ -80,23 +63,29 @@ class Session:
         self.review = Review()
         self.reviewing = False  # is the list of findings to be seen?
         self.boxed = False  # are their boxes?
-        self._reviewed: tuple = ()  # the scan that it is of
+        self.verdicts = Verdicts(self.review)
         self._listed: list[np.ndarray] = []  # the maps that it was made of
         self._bundle: Bundle | None = None
         self._device = ""
         self._runner = Runner(self.advanced.emit)
         self._drawn = 0.0
         self._closed = False
+        self._in_view = False  # was the map of the slice in view final at the last step?
+        self._preparing = False  # is a scan on its way that is to be explored?
+        self._offered: list[tuple[Image, Volume]] = []  # what `scans` has found
+        self._shown, self._asked = Watch(ties, self._lose), Watch(ties, self._lose_asked)
         ties.at_end(self.board.clear)
         ties.at_end(self.close)
         ties.hear(viewer.dims.events.point, self._on_point)
         ties.hear(viewer.layers.events.removed, self.board.catch_up)
+        ties.hear(viewer.layers.events.removed, self.board.on_removed)
 
     # ---- what the person does -------------------------------------------------------------------------------------
 
     def analyse(self, order: Order) -> None:
         """Load what is needed off the main thread, then work. What was explored before stays until that is ready."""
         self.cancel()
+        self._asked.on(order.scan)
         self._start(self._prepare(order), self._on_prepared)
 
     def reopen(self, path: Path, scan: Volume | Path | None, bundles: list[Path], device: str) -> None:
@@ -106,15 +95,40 @@ class Session:
             yield "Opening the study …"
             study = open_study(path, scan, bundles=bundles, device=device, cache_bytes=self.cache_bytes)
             self._bundle, self._device = study.explorer.bundle, device
-            yield Prepared(study.explorer, study.mask, study.mask_note, study)
+            yield Prepared(study.explorer, study.mask, study.mask_note, layer, study)
 
+        layer = next((m for m, volume in self._offered if volume is scan), None)
         self.cancel()
+        self._asked.on(layer)
         self._start(steps(), self._on_prepared)
+
+    def losses(self) -> list[str]:
+        """What would be lost if the window were closed now, a sentence each."""
+        found = []
+        if self.running:
+            scan = self._asked.layer or self._shown.layer
+            name = f" of '{scan.name}'" if scan is not None else ""
+            found.append(f"The analysis{name} is not finished; it would be stopped.")
+        if n := self.verdicts.unsaved:
+            what = "1 verdict or note is" if n == 1 else f"{n} verdicts and notes are"
+            found.append(f"{what} in no study, report or table yet.")
+        return found
+
+    @property
+    def running(self) -> bool:
+        """Does work go on?"""
+        return self._runner.running
+
+    @property
+    def scan(self) -> Image | None:
+        """The layer of the scan that is explored."""
+        return self._shown.layer if self.explorer is not None else None
 
     def scans(self) -> list[Volume]:
         """The scans that are open in the viewer."""
         images = [m for m in self.viewer.layers if isinstance(m, Image) and m.ndim == 3 and not m.rgb]
-        return [frame.volume_of(m) for m in images if "napari_vqad_grid" not in m.metadata]
+        self._offered = [(m, frame.volume_of(m)) for m in images if "napari_vqad_grid" not in m.metadata]
+        return [volume for _, volume in self._offered]
 
     def change(self, **updates: Any) -> None:
         """Take new settings; what is cheap shows at once, the rest is worked on.
@@ -130,6 +144,7 @@ class Session:
         if self.explorer is not None:
             if self._give_settings():
                 self._work()
+                self.advanced.emit("Settings have changed: restoring …")
             self.redraw()
             if axis_changed:
                 self.advanced.emit("Another scan axis: press Analyse.")
@@ -161,6 +176,43 @@ class Session:
         self._runner.deaf = closed
         if closed:
             self.cancel()
+
+    # ---- the scan is gone -------------------------------------------------------------------------------------------
+
+    def clear(self) -> int:
+        """Forget what is explored, with all that was found in it, and stop the work on it.
+
+        Returns how many verdicts and notes come back when the same scan is analysed again.
+        """
+        if self.explorer is not None:
+            self.explorer.cancel()
+        if not self._preparing:
+            self._stop()
+        self.explorer, self.prepared, self.note = None, None, ""
+        self._listed = []
+        self._shown.on(None)
+        self.board.leave()
+        kept = self.verdicts.leave()
+        self.emptied.emit()
+        return kept
+
+    def _lose(self, why: str) -> None:
+        """The scan that is explored is not there any more."""
+        kept = self.clear()
+        if not self._preparing:
+            back = f" Analysed again, it has its {kept} verdicts and notes." if kept else ""
+            self.advanced.emit(f"{why} What was found in it is cleared.{back}")
+
+    def _lose_asked(self, why: str) -> None:
+        """The scan that is being prepared is not there any more; what was explored before stays."""
+        self._stop()
+        self.advanced.emit(f"{why} Its analysis has ended.")
+
+    def _stop(self) -> None:
+        """End what is under way, and hear no more of it."""
+        self._preparing = False
+        self._runner.forget()
+        self.busy.emit(False)
 
     # ---- slices ---------------------------------------------------------------------------------------------------
 
@@ -203,16 +255,6 @@ class Session:
             self._listed = shown
             self.review.take(findings(explorer))
 
-    def _begin_review(self, explorer: Explorer) -> None:
-        """What was said stays when the same scan is analysed again on the same grid, as after a cancel."""
-        volume, grid = explorer.volume, explorer.grid
-        assert volume is not None
-        now = (volume.path, volume.name, volume.voxels.shape, grid.slices.shape, grid.placement.tobytes())
-        if now != self._reviewed:
-            self.review.clear()
-        self._reviewed, self._listed = now, []
-        self.list_findings()
-
     def show_finding(self, finding: Finding) -> None:
         """Bring its centre into view, in the middle of the canvas."""
         if self.explorer is None or self.explorer.volume is None:
@@ -247,31 +289,48 @@ class Session:
             mask, note = given_mask(order.mask, volume)
         explorer = Explorer(self._bundle, self._bundle.known(self.settings), self.cache_bytes)
         explorer.open(volume, mask)
-        yield Prepared(explorer, mask, note)
+        yield Prepared(explorer, mask, note, order.scan)
 
     def _on_prepared(self, news: str | Prepared) -> None:
         if isinstance(news, str):
             self.advanced.emit(news)
             return
         study = news.study
+        self._preparing = False
+        self._asked.on(None)
+        scan = self._layer_of(news)
+        if scan is None:
+            self.advanced.emit("The scan of the study is not open any more; open it, then the study.")
+            return
         self.explorer, self.prepared = news.explorer, news
+        self._shown.on(scan)
         self.settings = news.explorer.settings if study else news.explorer.bundle.known(self.settings)
         assert news.explorer.volume is not None  # a session opens scans, not bare grids
         self.note = " ".join([*news.explorer.volume.notes, news.note, *news.explorer.grid.remarks])
-        # Without a path it is of another reader's layer, which is there: else it could not have been found.
-        if study and study.volume.path and not any(study.volume is v for v in self.scans()):
-            data, attributes, _kind = scan_layer(study.volume)
-            self.viewer.add_image(data, **attributes)
-        self.board.open(news.explorer, news.mask)
-        self._begin_review(news.explorer)
+        self.board.open(news.explorer, news.mask, scan)
+        self.verdicts.begin(news.explorer)
+        self._listed = []
         if study:
             self.review.recall(study.words)
+            self.verdicts.saved(self.verdicts.scan, study.words)
+        self.list_findings()
         self._give_settings()
         self._on_point()
         self.opened.emit()
         if study:
             self.go_to(study.slice)
             self.reopened.emit(study)
+
+    def _layer_of(self, news: Prepared) -> Image | None:
+        """The layer of a prepared scan, opened where that of a study is not; None where it can no more be had."""
+        if news.scan is not None or news.study is None:
+            return news.scan
+        volume = news.study.volume
+        there = next((m for m in self.viewer.layers if frame.is_scan_of(m, volume)), None)
+        if there is not None or not volume.path:
+            return there
+        data, attributes, _kind = scan_layer(volume)
+        return self.viewer.add_image(data, **attributes)
 
     def _work(self) -> None:
         """Work on what is missing, unless that goes on already: it looks at the newest settings by itself."""
@@ -281,8 +340,11 @@ class Session:
     def _on_progress(self, progress: Progress) -> None:
         self.advanced.emit(str(progress))
         self.progressed.emit(progress.done, progress.total)
-        in_view = self.explorer is not None and self.explorer.focus in progress.slices
-        if in_view or time.monotonic() - self._drawn > REDRAW:
+        explorer, was = self.explorer, self._in_view
+        assert explorer is not None  # what goes on after it is gone is not heard
+        # A score in view may come with the last of its neighbours.
+        self._in_view = bool(explorer.ready(self.board.shown or "nll")[explorer.focus])
+        if explorer.focus in progress.slices or (self._in_view and not was) or time.monotonic() - self._drawn > REDRAW:
             self.redraw()
         self._give_settings()  # those that waited
 
@@ -292,7 +354,7 @@ class Session:
         if explorer is None or self._closed:
             return
         recent = time.monotonic() - self._drawn < 2 * REDRAW
-        if recent and self._runner.running and not explorer.ready("restoration")[explorer.focus]:
+        if recent and self._runner.running and not explorer.ready(self.board.shown or "nll")[explorer.focus]:
             return
         self.board.refresh()
         self._drawn = time.monotonic()
@@ -302,6 +364,8 @@ class Session:
         """Run a generator; what comes next depends on how it ends."""
 
         def ended(aborted: bool, failed: bool) -> None:
+            self._preparing = False
+            self._asked.on(None)
             self.redraw()
             self.busy.emit(False)
             if failed:  # what failed once would fail again
@@ -317,5 +381,6 @@ class Session:
                 self.list_findings()
                 self.settled.emit()
 
+        self._preparing = on_step == self._on_prepared
         self._runner.start(steps, on_step, ended)
         self.busy.emit(True)

@@ -44,6 +44,7 @@ class Shelf(QObject):
         self.drawer = Drawer(session.ties, button, self.tabs, "Worklist")
         button.toggled.connect(self.show)  # after the drawer: lists are filled when they are seen
         soon = qthrottled(self.refresh, timeout=PAUSE, parent=self)
+        session.emptied.connect(self._on_emptied)
         for signal in (session.moved, session.settled, session.opened, session.drawn, session.board.windowed):
             signal.connect(lambda: soon())
         session.review.changed.connect(lambda: soon())
@@ -66,6 +67,11 @@ class Shelf(QObject):
         if self.strip.isVisible():
             look = Look(self.session.board.window, self.convention.neurological)
             self.strip.show_slice(self.session.explorer, self.which.value(), look)
+
+    def _on_emptied(self) -> None:
+        """The scan is gone: nothing of it waits in a list that is put away."""
+        self.slices.show_slices(None, [])
+        self.strip.show_slice(None, self.which.value())
 
     def step(self, by: int) -> None:
         """Go to the next (1) or previous (−1) finding."""

@@ -60,6 +60,9 @@ class SliceList(QWidget):
         `found` are the findings of what is shown; none while they are of the settings before.
         """
         if explorer is None:
+            self._rows, self._focus = [], -1
+            self._fill([])
+            self.words.setText("")
             return
         rows, grid = _rows(explorer, found), explorer.grid
         if rows != self._rows:

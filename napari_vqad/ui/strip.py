@@ -70,6 +70,9 @@ class Strip(QWidget):
         While they are drawn anew those before stay, as they do in the canvas; those of another slice do not.
         """
         if explorer is None:
+            self._of, self._thumbnails = (0, -1), []
+            self._fill()
+            self.words.setText(WAITING)
             return
         grid, found, of = explorer.grid, explorer.restorations(explorer.focus), (id(explorer), explorer.focus)
         if found is None and of != self._of:

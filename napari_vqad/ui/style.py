@@ -10,3 +10,6 @@ QToolButton:checked { background: #2f6f9f; color: white; }
 QToolButton:disabled { background: rgba(128, 128, 128, 25); color: rgba(128, 128, 128, 160); }
 QToolButton::menu-indicator { image: none; }
 """
+
+# What a reader must not overlook: dark on amber, since amber letters are weak on a bright theme.
+AMBER = "background: #ffb454; color: #1b1206; border-radius: 3px; padding: 2px 5px;"

@@ -24,6 +24,7 @@ class Ties:
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
         self._undo = ExitStack()
+        self._heard: list[tuple[Any, Callable]] = []
 
     def hold(self, widget: QWidget) -> None:
         """Tie a widget's life to these: taken out of the window it ends; one of its kind that is there ends now."""
@@ -42,10 +43,13 @@ class Ties:
             self.hear(event, make_canvas_current)
         closing.removed.connect(lambda: self.loose())  # Qt would hold the method weakly, and these may have no other
         closing.removed.connect(widget.deleteLater)
+        # The window may end before its viewer does, which scripts hold: its layers are then heard by nobody.
+        widget.destroyed.connect(lambda *_: self.drop())
 
     def hear(self, event: Any, act: Callable) -> None:
         """Call `act` at an event of the viewer, or of what belongs to it."""
         event.connect(act)
+        self._heard.append((event, act))
         self._undo.callback(event.disconnect, act)
 
     def bind(self, key: str, act: Callable[[Any], object]) -> None:
@@ -71,7 +75,15 @@ class Ties:
 
     def loose(self) -> None:
         """Undo all of them."""
+        self._heard.clear()
         self._undo.close()
+
+    def drop(self) -> None:
+        """The widgets do not exist any more: hear nothing, and leave all else as it is."""
+        for event, act in self._heard:
+            event.disconnect(act)
+        self._heard.clear()
+        self._undo.pop_all()
 
 
 def docked(viewer: Viewer, kind: type[W]) -> list[W]:

@@ -98,7 +98,8 @@ class Table(QAbstractTableModel):
         if role in (SORTED_BY, Qt.ItemDataRole.EditRole):
             return value(finding, word)
         if role == Qt.ItemDataRole.ForegroundRole:
-            return FAINT if word.verdict == "rejected" else None
+            # Rejected; or all of them, while they are of the settings before.
+            return FAINT if word.verdict == "rejected" or self.review.note else None
         if role == Qt.ItemDataRole.FontRole and word.verdict == "accepted":
             bold = QFont()
             bold.setBold(True)

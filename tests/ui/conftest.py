@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -147,3 +148,44 @@ def compare_all(tiny_bundle, tiny_masked, qtbot) -> Callable:
         qtbot.waitUntil(lambda: widget.status.text().endswith("Ready."), timeout=40_000)
 
     return run
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Restorations that take their time, so that there is a middle to stop in."""
+    from napari_vqad.detectors.vq import VQDetector
+
+    quick = VQDetector.restore
+
+    def restore(*args, **kwargs):
+        time.sleep(0.3)
+        return quick(*args, **kwargs)
+
+    monkeypatch.setattr(VQDetector, "restore", restore)
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Restorations, a slice at a time, wait at a gate until they are stopped; `gate.let` is how many may still pass."""
+    from napari_vqad import explorer
+    from napari_vqad.detectors.vq import VQDetector
+
+    quick = VQDetector.restore
+
+    class Gate:
+        def __init__(self):
+            self.let, self.open = 0, False
+
+        def restore(self, detector, *args, **kwargs):
+            check = args[-1] if callable(args[-1]) else kwargs.get("check", lambda: None)
+            while not self.open and self.let <= 0:
+                check()
+                time.sleep(0.005)
+            self.let -= 1
+            return quick(detector, *args, **kwargs)
+
+    gate = Gate()
+    monkeypatch.setattr(explorer, "at_once", lambda _device: 3)  # restorations: those of one slice in these tests
+    monkeypatch.setattr(VQDetector, "restore", lambda *args, **kwargs: gate.restore(*args, **kwargs))
+    yield gate
+    gate.open = True

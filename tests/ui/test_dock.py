@@ -237,20 +237,6 @@ def test_a_click_on_the_plot_goes_there_and_no_flag_is_said(explored, qtbot):
 # ---- stopping and bad input -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def slow(monkeypatch):
-    """Restorations that take their time, so that there is a middle to stop in."""
-    from napari_vqad.detectors.vq import VQDetector
-
-    quick = VQDetector.restore
-
-    def restore(*args, **kwargs):
-        time.sleep(0.3)
-        return quick(*args, **kwargs)
-
-    monkeypatch.setattr(VQDetector, "restore", restore)
-
-
 def test_cancel_within_a_second(dock, slow, qtbot):
     dock.start()
     qtbot.waitUntil(lambda: dock.status.text().startswith("Restorations"), timeout=10_000)
@@ -271,18 +257,46 @@ def test_slice_in_view_comes_first(dock, slow, qtbot):
     assert dock.session.explorer.ready("restoration")[focus]
 
 
-def test_closing_in_mid_work_ends_it(dock, slow, qtbot, capsys):
+def test_closing_in_mid_work_ends_it(dock, gate, qtbot, capsys):
+    """The work never ends by itself: its second lot waits until it is stopped."""
     from qtpy.QtCore import QThreadPool
 
+    gate.let = 1
     dock.start()
     qtbot.waitUntil(lambda: dock.status.text().startswith("Restorations"), timeout=10_000)
     explorer = dock.session.explorer
     dock.viewer.close()
-    assert QThreadPool.globalInstance().waitForDone(1500)
+    assert QThreadPool.globalInstance().waitForDone(3000)
     done = explorer.ready("restoration").sum()
     qtbot.wait(400)
     assert explorer.ready("restoration").sum() == done < len(explorer.grid)
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_closing_in_mid_work_asks_in_words_and_stops_nothing_before_the_answer(dock, gate, qtbot, idle, monkeypatch):
+    from napari_vqad.ui import closing
+
+    asked, answers = [], [False]
+    monkeypatch.setattr(closing, "ask_to_close", lambda _window, losses: asked.append(losses) or answers.pop(0))
+    gate.open = True
+    dock.session.change(pooling="none", least_ml=0.0, flag_voxels=0.05)
+    dock.start()
+    idle(dock)
+    dock.findings.setChecked(True)
+    review, window = dock.session.review, dock.window()
+    review.judge(review.found[0], "accepted")
+    gate.open = False
+    dock.session.change(seed=3)
+    assert not window.close()
+    work, verdicts = asked[0]
+    assert work == "The analysis of 'head' is not finished; it would be stopped."
+    assert verdicts == "1 verdict or note is in no study, report or table yet."
+    assert window.isVisible()
+    assert dock.findings.isChecked()
+    explorer = dock.session.explorer
+    gate.let, before = 1, explorer.ready("restoration").sum()
+    qtbot.waitUntil(lambda: explorer.ready("restoration").sum() > before, timeout=5000)
+    assert dock.session.running
 
 
 def test_bad_mask_is_one_sentence_and_no_layer(dock, notices, qtbot):
