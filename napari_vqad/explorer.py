@@ -31,6 +31,7 @@ from napari_vqad.progress import Progress, SupersededError
 from napari_vqad.provenance import Made, made_here, signed
 from napari_vqad.scores.nll import sample_score
 from napari_vqad.settings import Settings
+from napari_vqad.stack import numbers
 from napari_vqad.volume import Volume
 
 STAGES = ("nll", "restoration")
@@ -86,6 +87,7 @@ class Explorer:
             self._codes = np.zeros((len(grid), *self.bundle.levels.shape), np.int16)
             self._nll = np.zeros(self._codes.shape, np.float32)
             self._has_nll = np.zeros(len(grid), bool)
+            self._numbers = numbers(grid)
             self._brain = [int(i) for i in np.flatnonzero(grid.mask.any((1, 2)))]
             self._maps = maps
             self._budget.clear()
@@ -375,8 +377,8 @@ class Explorer:
 
     def _chosen(self) -> list[int]:
         """Slices to analyse: those with brain, within the range that is set."""
-        low, high = self.settings.slices or (0, len(self.grid))
-        return [i for i in self._brain if low <= i <= high]
+        low, high = self.settings.slices or (-np.inf, np.inf)
+        return [i for i in self._brain if low <= self._numbers[i] <= high]
 
     def _kept(self, flag_voxels: float = np.inf) -> Kept:
         restorations, wanted = self._restorations(), self._wanted()

@@ -49,9 +49,11 @@ def read_scan(path: str | Path) -> Volume:
         notes.append(f"{n} voxels ({n / array.size:.1%}) were not numbers and now have the scan's lowest value.")
     if array.min() == array.max():
         raise InputError(f"{path} is constant: every voxel is {array.flat[0]:g}.")
-    if not (int(image.header["sform_code"]) or int(image.header["qform_code"])):
+    known = bool(int(image.header["sform_code"]) or int(image.header["qform_code"]))
+    if not known:
         notes.append("The header does not say how the head lies; left and right may be swapped.")
-    return _place(array, image, name=_stem(path), path=path, header=image.header.copy(), notes=tuple(notes))
+    about = {"path": path, "header": image.header.copy(), "notes": tuple(notes), "side_known": known}
+    return _place(array, image, name=_stem(path), **about)
 
 
 def read_mask(path: str | Path, volume: Volume) -> np.ndarray:

@@ -116,7 +116,7 @@ def volume_of(layer: Any) -> Volume:
     affine[:3, 3] = -translate[::-1]
     guess = "It was opened by another reader: which side is right is assumed, and may be wrong."
     array = from_canvas(np.asarray(layer.data, np.float32))
-    return Volume.from_array(array, affine, name=layer.name, notes=(guess,))
+    return Volume.from_array(array, affine, name=layer.name, notes=(guess,), side_known=False)
 
 
 def mask_of(layer: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from psygnal import Signal
 
+from napari_vqad import stack
 from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle
 from napari_vqad.explorer import Explorer
@@ -175,16 +176,16 @@ class Session:
             self.viewer.dims.set_point(frame.canvas_axis(grid), frame.point_of(grid, index))
 
     def go_to_flagged(self, step: int) -> None:
-        """Bring the next (1) or previous (−1) flagged slice into view, round the end."""
+        """Bring the next (1) or previous (−1) flagged slice into view, as the slider runs, round the end."""
         if self.explorer is None:
             return
         flagged = np.flatnonzero(self.explorer.flagged_slices())
         if not len(flagged):
             self.advanced.emit("No slice is flagged; lower λ_s or the percentile for slices.")
             return
-        now = self.current()
-        beyond = flagged[flagged > now] if step > 0 else flagged[flagged < now][::-1]
-        self.go_to(int(beyond[0] if len(beyond) else flagged[0 if step > 0 else -1]))
+        following = stack.following(self.explorer.grid, self.current(), flagged, step)
+        if following is not None:
+            self.go_to(following)
 
     # ---- findings -------------------------------------------------------------------------------------------------
 

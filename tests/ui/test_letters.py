@@ -120,12 +120,12 @@ def test_right_and_left_alone_are_turned():
             viewer.dims.order = roll
             found[plane, neurological] = (*shown.at(), viewer.canvas.overlays["vqad_words"].text)
     assert found == {
-        ("axial", False): ("R", "L", "A", "P", "Axial\nradiological"),
-        ("coronal", False): ("R", "L", "S", "I", "Coronal\nradiological"),
-        ("sagittal", False): ("A", "P", "S", "I", "Sagittal"),
-        ("axial", True): ("L", "R", "A", "P", "Axial\nneurological"),
-        ("coronal", True): ("L", "R", "S", "I", "Coronal\nneurological"),
-        ("sagittal", True): ("A", "P", "S", "I", "Sagittal"),
+        ("axial", False): ("R", "L", "A", "P", "Axial 3, S 13 mm\nradiological"),
+        ("coronal", False): ("R", "L", "S", "I", "Coronal 3, A 20 mm\nradiological"),
+        ("sagittal", False): ("A", "P", "S", "I", "Sagittal 2, R 2 mm"),
+        ("axial", True): ("L", "R", "A", "P", "Axial 3, S 13 mm\nneurological"),
+        ("coronal", True): ("L", "R", "S", "I", "Coronal 3, A 20 mm\nneurological"),
+        ("sagittal", True): ("A", "P", "S", "I", "Sagittal 2, R 2 mm"),
     }
 
 

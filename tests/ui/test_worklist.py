@@ -186,7 +186,21 @@ def test_thousands_are_no_burden(qtbot):
     score[::2, ::2, ::2] = np.random.default_rng(0).uniform(1, 2, (20, 30, 30))
     started = time.monotonic()
     found = [
-        Finding(n, "left", (1.0, 2.0, 3.0), (0, 0), (0.0, 0.0), 0.1, p.peak, p.mean, 1.0, p, (n, 0, 0))
+        Finding(
+            n,
+            "left",
+            (1.0, 2.0, 3.0),
+            (1.0, 2.0, 3.0),
+            (0, 0),
+            (0, 0),
+            (0.0, 0.0),
+            0.1,
+            p.peak,
+            p.mean,
+            1.0,
+            p,
+            (n, 0, 0),
+        )
         for n, p in enumerate(find(score, 0.5, least=1)[:3000], start=1)
     ]
     review = Review()
