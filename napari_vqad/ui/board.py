@@ -60,6 +60,7 @@ class Board:
     """Owns the layers that an analysis adds to the viewer."""
 
     windowed = Signal()  # another window
+    shown = Signal()  # another question is shown, or another analysis
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
@@ -111,7 +112,6 @@ class Board:
                 metadata={"napari_vqad": volume},
                 **frame.placed_as(volume),
             )
-            mask_layer.contour = 1
             self._add("mask", mask_layer)
         for name in RESTORED:
             restored = Image(
@@ -144,7 +144,6 @@ class Board:
             opacity=0.9,
             **on_grid,
         )
-        flagged.contour = 1
         self._add("flagged", flagged)
         for layer in self.layers.values():
             layer.events.visible.connect(self.refresh)
@@ -154,7 +153,15 @@ class Board:
         self.viewer.layers.selection.active = self._scan
         self.show(self.view)
 
+    def outline(self, on: bool) -> None:
+        """Draw labels as outlines, as in slices, or filled: napari has no outlines in 3D, and warns of them."""
+        for layer in self.layers.values():
+            if isinstance(layer, Labels):
+                layer.contour = int(on)
+
     def _add(self, name: str, layer: Layer) -> None:
+        if isinstance(layer, Labels):
+            layer.contour = int(self.viewer.dims.ndisplay == 2)
         with self.viewer.layers.selection.events.changed.blocker():  # napari would make a panel of controls for each
             self.viewer.layers.append(layer)
         self.layers[name] = layer
@@ -192,6 +199,7 @@ class Board:
         if self.scan is not None:
             self.scan.visible = True
         self.refresh()
+        self.shown.emit()
 
     def hide(self, on: bool) -> None:
         """Show the scan alone for a while, without forgetting what was shown."""

@@ -22,6 +22,7 @@ from napari_vqad.ui.flicker import Flicker
 from napari_vqad.ui.letters import Letters
 from napari_vqad.ui.planes import Planes
 from napari_vqad.ui.session import Session
+from napari_vqad.ui.solid import Solid
 from napari_vqad.ui.style import SMALL
 from napari_vqad.ui.window import PRESETS, Windowing
 from napari_vqad.volume import Volume
@@ -44,6 +45,7 @@ class Display(QWidget):
         self._had_head = False
         self.convention = Convention(ties, lambda: self.head() is not None)
         self.letters = Letters(ties, self.head, self.ruler_of)
+        self.solid = Solid(ties, session.board)
         self.windowing = Windowing(ties, session.board, self.letters.say)
         self.flickering = Flicker(session.board, self)
         self.boxes = Boxes(session)
@@ -64,8 +66,8 @@ class Display(QWidget):
         self.help = _button("Keys", f"All keys ({keys.HELP}).")
         self.words = QLabel("")
         self.words.setToolTip(
-            "What there is under the mouse: NLL, pixel score, and the place: R and L from the midline, once that is known, "
-            "all else in the scanner's mm."
+            "What there is under the mouse: NLL, pixel score, and the place. R and L count from the midline, once that "
+            "is known; all else is in the scanner's mm."
         )
         self.words.setStyleSheet(SMALL)
         self.words.setWordWrap(True)

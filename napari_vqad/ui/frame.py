@@ -70,6 +70,11 @@ def plane_of(dims: Dims) -> tuple[int, int] | None:
     return down_across if len(down_across) == 2 and dims.ndim >= 3 and min(down_across) >= 0 else None
 
 
+def in_3d(dims: Dims) -> bool:
+    """Are a scan's three axes shown together, in their own order?"""
+    return dims.ndisplay == 3 and dims.ndim >= 3 and tuple(dims.displayed) == tuple(range(dims.ndim - 3, dims.ndim))
+
+
 def slice_at(grid: Grid, point: tuple[float, ...]) -> int:
     """The grid's slice at a point of the world."""
     return grid.slice_of(SIGN[grid.kind] * point[canvas_axis(grid)])

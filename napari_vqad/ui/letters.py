@@ -22,6 +22,7 @@ PLANES = ("axial", "coronal", "sagittal")  # by the world axis that they are sta
 ASIDE = 0.25  # of a direction's length; as much to the side as this gets a letter of its own
 PLACES = {"left": "middle_left", "right": "middle_right", "top": "top_center", "bottom": "bottom_center"}
 WORDS = "top_left"
+IN_3D = "3D, what is flagged"
 
 
 class Edges(NamedTuple):
@@ -62,8 +63,23 @@ def in_words(slice_: str, at: Edges) -> str:
     return f"{slice_}\n{known}" if known else slice_
 
 
+def edges_3d(volume: Volume, view: Iterable[float], up: Iterable[float]) -> Edges:
+    """The letters of a scan in 3D, of which way the camera's right and up run in the patient.
+
+    Args:
+        volume: the scan.
+        view, up: the camera's directions in the world, −(S, A, R), away from the viewer and up the screen.
+    """
+    # The world's axes, in this order, are right-handed, as the patient's are in theirs.
+    view, up = np.asarray(list(view), float), np.asarray(list(up), float)
+    steps = volume.affine[:3, :3] / volume.spacing
+    right_, top = (steps @ -w[::-1] for w in (np.cross(view, up), up))
+    doubt = "" if volume.side_known else "?"
+    return Edges(*(letters(direction) + doubt for direction in (-right_, right_, top, -top)))
+
+
 class Letters:
-    """Keeps the letters on the canvas right as planes, camera and scan change; nothing in 3D, or without a head."""
+    """Keeps the letters on the canvas right as planes, camera and scan change; none without a head."""
 
     def __init__(
         self, ties: Ties, head: Callable[[], Volume | None], ruler_of: Callable[[Volume, int], Ruler] | None = None
@@ -81,11 +97,14 @@ class Letters:
         ties.hear(viewer.dims.events.ndisplay, self.refresh)
         ties.hear(viewer.dims.events.point, self.refresh)
         ties.hear(viewer.scene.camera.events.orientation, self.refresh)
+        ties.hear(viewer.scene.camera.events.angles, self._on_angles)
         self.refresh()
 
     def at(self) -> Edges | None:
         """The letters of the picture in view; None where there are none to show."""
-        volume, plane = self.head(), frame.plane_of(self.viewer.dims)
+        volume, plane, camera = self.head(), frame.plane_of(self.viewer.dims), self.viewer.scene.camera
+        if volume is not None and frame.in_3d(self.viewer.dims):
+            return edges_3d(volume, camera.view_direction, camera.up_direction)
         if volume is None or plane is None:
             return None
         down, across = (str(o) for o in self.viewer.scene.camera.orientation2d)
@@ -94,6 +113,8 @@ class Letters:
     def slice_in_words(self) -> str:
         """The slice in view: "Axial 34, S 27 mm"."""
         volume, plane = self.head(), frame.plane_of(self.viewer.dims)
+        if volume is not None and frame.in_3d(self.viewer.dims):
+            return IN_3D
         if volume is None or plane is None:
             return ""
         stacked = 3 - sum(plane)  # a world axis; the canonical axes are in the opposite order
@@ -107,13 +128,19 @@ class Letters:
         self.note = note
         self.refresh()
 
+    def _on_angles(self) -> None:
+        if self.viewer.dims.ndisplay == 3:
+            self.refresh()
+
     def refresh(self) -> None:
         """Write them anew."""
-        at, plane = self.at(), frame.plane_of(self.viewer.dims)
-        if at is None or plane is None:
+        at = self.at()
+        if at is None:
             shown = dict.fromkeys((*PLACES, "words"), "")
         else:
-            shown = {**at._asdict(), "words": self.note or in_words(self.slice_in_words(), at)}
+            flat = self.viewer.dims.ndisplay == 2
+            words = in_words(self.slice_in_words(), at) if flat else self.slice_in_words()
+            shown = {**at._asdict(), "words": self.note or words}
         for name, text in shown.items():
             overlay = self.viewer.canvas.overlays[f"vqad_{name}"]
             overlay.text = text

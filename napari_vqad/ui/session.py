@@ -28,6 +28,7 @@ from napari_vqad.study import Study, open_study
 from napari_vqad.ui import frame
 from napari_vqad.ui.board import Board
 from napari_vqad.ui.files import scan_layer
+from napari_vqad.ui.fit import Fit
 from napari_vqad.ui.masks import StudyMask, given_mask
 from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.ties import Ties
@@ -78,6 +79,7 @@ class Session:
         self.prepared: Prepared | None = None
         self.note = ""
         self.board = Board(viewer)
+        self.fit = Fit(ties)
         self.review = Review()
         self.reviewing = False  # is the list of findings to be seen?
         self.boxed = False  # are their boxes?
@@ -215,7 +217,7 @@ class Session:
         self.list_findings()
 
     def show_finding(self, finding: Finding) -> None:
-        """Bring its centre into view, in the middle of the canvas."""
+        """Bring its centre into view; where the user has zoomed, into the middle of the canvas."""
         if self.explorer is None or self.explorer.volume is None:
             return
         dims, world = self.viewer.dims, frame.world_of(self.explorer.volume, finding.centre)
@@ -223,8 +225,7 @@ class Session:
             return
         first = dims.ndim - 3
         dims.set_point(range(first, dims.ndim), world)
-        seen = [world[d - first] for d in dims.displayed if d >= first]
-        self.viewer.scene.camera.center = (*([0.0] * (3 - len(seen))), *seen)
+        self.fit.show([world[d - first] for d in dims.displayed if d >= first])
 
     def _on_point(self) -> None:
         if self.explorer is not None and self.viewer.dims.ndim >= 3:
