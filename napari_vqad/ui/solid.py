@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from napari.layers import Image, Labels, Layer
@@ -25,8 +26,10 @@ class Solid:
         self._before: list[tuple[Layer, dict[str, Any]]] = []  # how scan and pieces looked in 2D
         self._mask_seen = False
         self._angles = self.viewer.scene.camera.angles  # napari's own, as long as nobody has turned the head
-        # Before napari slices the layers for 3D, which it does not do with contours; and after it has for 2D.
-        ties.hear(self.viewer.dims.events.ndisplay, self._enter, first=True)
+        # napari slices the layers for 3D before anybody hears of it, and would tell the user of outlines that are taken
+        # off a moment later.
+        warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")
+        ties.hear(self.viewer.dims.events.ndisplay, self._enter)
         ties.hear(self.viewer.dims.events.ndisplay, self._leave)
         board.shown.connect(self._enter)
         ties.at_end(self._restore)

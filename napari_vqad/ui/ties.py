@@ -43,9 +43,9 @@ class Ties:
         closing.removed.connect(lambda: self.loose())  # Qt would hold the method weakly, and these may have no other
         closing.removed.connect(widget.deleteLater)
 
-    def hear(self, event: Any, act: Callable, first: bool = False) -> None:
-        """Call `act` at an event of the viewer, or of what belongs to it; `first`, before napari's own listeners."""
-        event.connect(act, **({"position": "first"} if first else {}))
+    def hear(self, event: Any, act: Callable) -> None:
+        """Call `act` at an event of the viewer, or of what belongs to it."""
+        event.connect(act)
         self._undo.callback(event.disconnect, act)
 
     def bind(self, key: str, act: Callable[[Any], object]) -> None:
