@@ -10,9 +10,10 @@ import numpy as np
 
 from napari_vqad.completeness import incomplete
 from napari_vqad.explorer import Explorer
-from napari_vqad.findings import Finding, findings, scanner_mm
+from napari_vqad.findings import Finding, findings
 from napari_vqad.io.dicom_out import Maker, Segment, check_source, write_score, write_segments
 from napari_vqad.io.whole import whole_folder
+from napari_vqad.location import scanner_mm
 
 SEGMENTS, SCORE = "findings.dcm", "score.dcm"
 MEANING = {

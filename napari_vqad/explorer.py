@@ -33,6 +33,7 @@ from napari_vqad.progress import Progress, SupersededError
 from napari_vqad.provenance import Made, made_here, signed
 from napari_vqad.scores.nll import sample_score
 from napari_vqad.settings import Settings
+from napari_vqad.stack import numbers
 from napari_vqad.volume import Volume
 
 STAGES = ("nll", "restoration")
@@ -91,6 +92,7 @@ class Explorer:
             self._codes = np.zeros((len(grid), *self.bundle.levels.shape), np.int16)
             self._nll = np.zeros(self._codes.shape, np.float32)
             self._has_nll = np.zeros(len(grid), bool)
+            self._numbers = numbers(grid)
             self._brain = [int(i) for i in np.flatnonzero(grid.mask.any((1, 2)))]
             self._maps = maps
             self._budget.clear()
@@ -400,9 +402,8 @@ class Explorer:
 
     def chosen(self) -> np.ndarray:
         """bool (n,): slices to analyse, those with brain within the range that is set."""
-        i = np.arange(n := len(self.grid))
-        low, high = self.settings.slices or (0, n)
-        return np.isin(i, self._brain) & (low <= i) & (i <= high)
+        low, high = self.settings.slices or (-np.inf, np.inf)
+        return np.isin(np.arange(len(self.grid)), self._brain) & (low <= self._numbers) & (self._numbers <= high)
 
     def _kept(self, flag_voxels: float = np.inf) -> Kept:
         restorations, wanted = self._restorations(), self._wanted()

@@ -24,7 +24,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.harmonise import Intensity, harmonise, linear
 from napari_vqad.resample import Frame, along_axes, through, within
 from napari_vqad.template import Template
-from napari_vqad.volume import Kind, Volume, on_side
+from napari_vqad.volume import Kind, Volume, along
 
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 PLAIN = linear(0.0, 1.0)
@@ -142,13 +142,16 @@ class Grid:
             return index[..., ::-1]
         return np.insert(index[..., 1:], self.axis, index[..., 0], axis=-1)
 
+    def grid_index(self, index: np.ndarray) -> np.ndarray:
+        """The way back of `axes_index`: (R, A, S) as (slice, row, column)."""
+        if self.kind == "clip":
+            return index[..., ::-1]
+        return np.concatenate([index[..., [self.axis]], np.delete(index, self.axis, -1)], -1)
+
     def index_at(self, mm: np.ndarray) -> tuple[int, int, int] | None:
         """The voxel (slice, row, column) at a point, mm (R, A, S) of the diagonal frame; None beyond the grid."""
         on_axes = np.rint((np.linalg.inv(self.placement) @ [*mm, 1.0])[:3]).astype(int)
-        if self.kind == "clip":
-            i, j, k = (int(v) for v in on_axes[::-1])
-        else:
-            i, j, k = (int(v) for v in (on_axes[self.axis], *np.delete(on_axes, self.axis)))
+        i, j, k = (int(v) for v in self.grid_index(on_axes))
         inside = all(0 <= v < n for v, n in zip((i, j, k), self.mask.shape, strict=True))
         return (i, j, k) if inside else None
 
@@ -214,9 +217,7 @@ class Grid:
     def place_of(self, index: int) -> str:
         """Where the middle of a slice lies, in words: "I 12 mm" in the scanner; "−12 mm" `own_axis`; "frame 12"."""
         mm = self.mm_of(index)
-        if self.kind == "clip":
-            return f"frame {mm:.0f}"
-        return f"{mm:+.0f} mm".replace("-", "−") if self.oblique else f"{on_side(self.axis, mm)} mm"
+        return f"frame {mm:.0f}" if self.kind == "clip" else along(self.axis, mm, self.oblique)
 
     @property
     def own_axis(self) -> str:
@@ -333,12 +334,13 @@ def _aligned(volume: Volume, mask: np.ndarray, spec: GridSpec, template: Templat
 
 
 def _view(volume: Volume, mask: np.ndarray, spacing: float, margin: float = 6.0) -> Frame:
-    """Voxels of `spacing` along the scan's axes, about the mask."""
+    """Voxels of `spacing` along the scan's axes, about the mask; none above the scan's last, where counting begins."""
     bounds = _bounds(mask)
-    low = volume.origin + volume.spacing * bounds[:, 0] - margin
-    high = volume.origin + volume.spacing * bounds[:, 1] + margin
-    shape = tuple(int(n) for n in np.ceil((high - low) / spacing) + 1)
-    return Frame(low, np.full(3, spacing), shape)
+    low = volume.origin + np.maximum(volume.spacing * bounds[:, 0] - margin, 0)
+    last = volume.spacing * (np.array(mask.shape) - 1)
+    high = volume.origin + np.minimum(volume.spacing * bounds[:, 1] + margin, last)
+    shape = tuple(int(n) for n in np.ceil((high - low) / spacing - 1e-6) + 1)
+    return Frame(high - spacing * (np.array(shape) - 1), np.full(3, spacing), shape)
 
 
 def _bounds(mask: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_vqad.explorer import Explorer
-from napari_vqad.findings import in_words
+from napari_vqad.location import Locator, in_words
 from napari_vqad.volume import Volume
 
 
@@ -15,11 +15,13 @@ def place(volume: Volume, mm: np.ndarray) -> str:
         column, row, time = (round(float(v)) for v in mm)
         return f"frame {time}, row {row}, column {column}"
     index = np.linalg.inv(volume.frame.to_mm) @ [*mm, 1.0]
-    return in_words(float(v) for v in (volume.affine @ index)[:3])
+    return in_words((float(v) for v in (volume.affine @ index)[:3]), volume.side_known)
 
 
 def read_out(explorer: Explorer, mm: np.ndarray) -> str:
     """ "NLL 7.2 nats, 98.6th healthy percentile; score 0.41; R 32 A 10 S 55 mm"; what is not there yet is left out.
+
+    R and L count from the head's midline, as in the list of findings.
 
     Args:
         explorer: holds a scan.
@@ -35,4 +37,7 @@ def read_out(explorer: Explorer, mm: np.ndarray) -> str:
             parts.append(f"NLL {nll:.1f} nats, {share:.1f}th healthy percentile")
         if explorer.complete:  # while work goes on, each look would cost a score of the whole scan
             parts.append(f"score {float(explorer.map('pixel_score')[at]):.2f}")
-    return "; ".join([*parts, place(volume, mm)])
+    if volume.kind == "clip":
+        return "; ".join([*parts, place(volume, mm)])
+    index = (np.linalg.inv(grid.placement) @ [*mm, 1.0])[:3]
+    return "; ".join([*parts, Locator.of(volume, grid).words(grid.grid_index(index))])

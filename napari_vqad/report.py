@@ -22,6 +22,7 @@ from napari_vqad.provenance import Saved
 from napari_vqad.review import Review, Verdict
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import score_unit
+from napari_vqad.stack import numbers
 from napari_vqad.thumbnails import draw_finding, draw_profile, draw_scales
 
 PICTURES = 12  # findings with a picture
@@ -149,7 +150,7 @@ def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
     rows = []
     for f in found[:ROWS]:
         word = review.word(f)
-        place = f"{f.slices[0]} to {f.slices[1]}" + ("" if f.final else ", not final")
+        place = f"{f.numbers[0]} to {f.numbers[1]}" + ("" if f.final else ", not final")
         sizes = (f"{f.ml:.2f}", f"{f.peak:.1f}", f"{f.mean:.1f}", f"{f.nll:.1f}")
         cells = (f.number, f.side, f.where, place, f.extent, *sizes)
         row = "".join(f"<td{_n(h in numbers)}>{escape(str(c))}</td>" for h, c in zip(heads, cells, strict=False))
@@ -157,8 +158,9 @@ def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
         rows.append(f'<tr class="{word.verdict}">{row}</tr>')
     words = [
         f"Pieces of the brain whose pixel score exceeds {limit:.2f} ({unit}); numbered by the sum of their scores.",
-        "Accepted ones come first, rejected last. Scanner coordinates, R and L the patient's right and left; "
-        "slices of the model's grid; reach from its lowest to its highest voxel.",
+        "Accepted ones come first, rejected last. Centre: mm to the patient's right (R) or left (L) of the midline; "
+        "A, P, S and I are scanner coordinates. Slices are numbered as the viewer's slider numbers them. "
+        "Reach: from the lowest to the highest voxel, scanner coordinates.",
     ]
     if len(found) > ROWS:
         words.append(f"{len(found) - ROWS} more are left out here: the threshold for voxels is low.")
@@ -176,9 +178,10 @@ def _pictures(explorer: Explorer, found: list[Finding], review: Review) -> str:
         "Outlined: the finding; dotted: others in that slice. NLL is clear where three of four healthy codes lie."
     )
     figures = [f'<figure>{scales}<figcaption class="faint">{escape(note)}</figcaption></figure>']
+    number_of = numbers(explorer.grid)
     for f in found[:PICTURES]:
         word = review.word(f)
-        index = int(f.piece.middle[0])
+        index = int(number_of[f.piece.middle[0]])
         alt = f"Finding {f.number}, {f.side}, {f.where}: scan with its outline, pixel score, NLL, restoration."
         text = f"{f.side}, {f.where}, {f.ml:.2f} mL, peak {f.peak:.1f}; slice {index}; {TICKS[word.verdict]}"
         note = f" <q>{escape(word.note)}</q>" if word.note else ""
@@ -190,9 +193,9 @@ def _pictures(explorer: Explorer, found: list[Finding], review: Review) -> str:
 
 def _slices(explorer: Explorer) -> str:
     grid, scores, limit = explorer.grid, explorer.slice_scores(), explorer.thresholds()
-    flagged = explorer.flagged_slices()
+    flagged, number_of = explorer.flagged_slices(), numbers(grid)
     ranked = np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable")[: min(5, int(flagged.sum()))]
-    highest = "; ".join(f"{grid.place_of(i)}: {scores[i]:.0f} nats" for i in ranked)
+    highest = "; ".join(f"slice {number_of[i]}, {grid.place_of(i)}: {scores[i]:.0f} nats" for i in ranked)
     highest += f" (mm{grid.own_axis})" if highest and grid.oblique else ""
     words = (
         f"AS_sample of each slice: the sum of the NLL of its codes above λ_s, {limit.lambda_s:.2f} nats. "

@@ -31,6 +31,7 @@ from napari_vqad.report import report_html
 from napari_vqad.review import Review
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import draw_sheet, score_unit
+from napari_vqad.stack import numbers
 from napari_vqad.tables import as_csv, as_rows
 from napari_vqad.volume import Volume
 
@@ -110,6 +111,7 @@ class Result:
                 ),
             },
             "slice_axis": "RAS"[grid.axis],
+            "slice_numbers": numbers(grid).tolist(),
             "slice_mm": [round(float(m), 2) for m in mm],
             "slice_scores": [None if np.isnan(s) else round(float(s), 3) for s in scores],
             "slice_flagged": explorer.flagged_slices().tolist(),
@@ -118,6 +120,7 @@ class Result:
             "slices_missing": missing_slices(explorer).tolist(),
             "findings": as_rows(self.findings(), self.review),
             "units": {
+                "slice_numbers": "as the viewer's slider numbers them",
                 "slice_mm": f"mm{grid.own_axis or ' of the scanner'}",
                 "slice_scores": "nats",
                 "volume_score": "nats",

@@ -165,7 +165,7 @@ class Settings(BaseModel):
     slices: tuple[int, int] | None = Field(
         None,
         title="Slice range",
-        description="First and last slice of the model's grid to analyse; all when empty.",
+        description="First and last slice to analyse, numbered as the viewer's slider numbers them; all when empty.",
     )
 
     @field_validator("lambda_s", "lambda_p", "flag_slices")

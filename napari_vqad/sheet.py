@@ -13,6 +13,7 @@ from matplotlib.image import AxesImage
 
 from napari_vqad.completeness import incomplete
 from napari_vqad.explorer import Explorer
+from napari_vqad.stack import numbers
 
 ROWS = 8
 INK, FAINT, PAPER, ALERT = "#e8e8ea", "#8a8a92", "#101014", "#ff9f1c"
@@ -83,11 +84,16 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
         hspace=0.03,
     )
     shown: dict[str, AxesImage] = {}
+    number_of, frames = numbers(grid), grid.kind == "clip"
     for row, i in zip(axes, chosen, strict=True):
         for ax, column in zip(row, COLUMNS, strict=True):
             image = paint(ax, explorer, i, column)
             if image is not None:
                 shown[HEAT[column]] = image
+        if not frames:
+            row[0].text(
+                -0.06, 0.82, f"slice {number_of[i]}", color=INK, fontsize=9, ha="right", transform=row[0].transAxes
+            )
         row[0].text(
             -0.06,
             0.62,

@@ -11,11 +11,12 @@ from napari_vqad.review import Review
 COLUMNS = (
     "number",
     "side",
+    "from_midline_mm",
     "r_mm",
     "a_mm",
     "s_mm",
-    "grid_first_slice",
-    "grid_last_slice",
+    "first_slice",
+    "last_slice",
     "ml",
     "peak",
     "mean",
@@ -43,5 +44,6 @@ def as_csv(found: list[Finding], review: Review) -> str:
 def _values(f: Finding, review: Review) -> tuple:
     word = review.word(f)
     sizes = (round(v, 3) for v in (f.ml, f.peak, f.mean, f.nll))
-    place = (f.number, f.side, *(round(v, 1) for v in f.centre), *f.slices)
+    mm = (round(v, 1) for v in (f.head[0], *f.centre))
+    place = (f.number, f.side, *mm, *f.numbers)
     return (*place, *sizes, "yes" if f.final else "no", word.verdict, word.note)

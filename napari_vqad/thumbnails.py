@@ -81,7 +81,9 @@ def draw_profile(explorer: Explorer) -> bytes:
     ax.annotate(f"flagged above {limit:.0f} nats", (1, limit), xycoords=("axes fraction", "data"), xytext=(-3, 3),
                 textcoords="offset points", color=INK, fontsize=7.5, ha="right")  # fmt: skip
     ax.set_ylim(0, 1.12 * max(limit, np.nanmax(np.nan_to_num(scores)), 1.0))
-    ax.set_xlabel(f"{('P−A', 'I−S')[grid.axis - 1] if grid.axis else 'L−R'}, mm{grid.own_axis}", color=INK, fontsize=8)
+    if grid.kind == "head":
+        ax.invert_xaxis()  # slices run as in the viewer
+    ax.set_xlabel(f"{('R−L', 'A−P', 'S−I')[grid.axis]}, mm{grid.own_axis}", color=INK, fontsize=8)
     ax.set_ylabel("AS_sample, nats", color=INK, fontsize=8)
     ax.tick_params(colors=INK, labelsize=7.5, length=2)
     for side, spine in ax.spines.items():

@@ -108,6 +108,11 @@ def is_oblique(affine: np.ndarray, shape: tuple[int, ...]) -> bool:
     return bool(np.abs(corners @ (turn - np.diag(np.sqrt((turn**2).sum(0)))).T).max() > APART)
 
 
-def on_side(axis: int, mm: float) -> str:
-    """A scanner coordinate as the letter of the side that it lies on: −12 mm along axis 2 is "I 12"."""
-    return f"{SIDES[axis][int(mm < 0)]} {abs(mm):.0f}"
+def on_side(axis: int, mm: float, known: bool = True) -> str:
+    """A coordinate as the side that it lies on: −12 mm along axis 2 is "I 12", or "I? 12" if not `known`."""
+    return f"{SIDES[axis][int(mm < 0)]}{'' if known else '?'} {abs(mm):.0f}"
+
+
+def along(axis: int, mm: float, oblique: bool, known: bool = True) -> str:
+    """A coordinate along a scan's own axis, mm of its diagonal frame: "I 12 mm", or "−12 mm" of an oblique scan."""
+    return f"{mm:+.0f} mm".replace("-", "−") if oblique else f"{on_side(axis, mm, known)} mm"

@@ -12,9 +12,9 @@ from pydicom import dcmread
 from napari_vqad.cli import main
 from napari_vqad.dicom_export import SCORE, SEGMENTS, export_dicom
 from napari_vqad.errors import InputError
-from napari_vqad.findings import scanner_mm
 from napari_vqad.io.nifti import write_map
 from napari_vqad.io.scans import open_scan
+from napari_vqad.location import scanner_mm
 from napari_vqad.scoring import score
 from napari_vqad.settings import Settings
 

@@ -11,6 +11,7 @@ from napari_vqad.maps import MAPS
 from napari_vqad.scores.consolidate import consolidate, distance, residual, weights
 from napari_vqad.scores.pool import pool
 from napari_vqad.settings import Settings
+from napari_vqad.stack import span
 
 QUICK = Settings(n_restorations=3, lambda_p=2.0, lambda_s=2.0, flag_voxels=0.5)
 
@@ -128,7 +129,7 @@ def test_results_of_another_scan_are_dropped(explorer, head):
 
 
 def test_slice_range(explorer):
-    explorer.change(QUICK.model_copy(update={"slices": (4, 7)}))
+    explorer.change(QUICK.model_copy(update={"slices": span(explorer.grid, (4, 7))}))
     finish(explorer)
     assert np.flatnonzero(explorer.ready("pixel_score")).tolist() == [4, 5, 6, 7]
     assert np.isnan(explorer.slice_scores()).sum() == len(explorer.grid) - 4
@@ -136,7 +137,7 @@ def test_slice_range(explorer):
 
 
 def test_slices_chosen_while_restorations_are_under_way(explorer):
-    explorer.change(QUICK.model_copy(update={"slices": (4, 9)}))
+    explorer.change(QUICK.model_copy(update={"slices": span(explorer.grid, (4, 9))}))
     stages = explorer.work()
     while next(stages).stage == "NLL":
         pass

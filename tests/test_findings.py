@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+from dataclasses import replace
 from itertools import permutations, product
 from types import SimpleNamespace
 
@@ -10,10 +12,12 @@ import pytest
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.explorer import Explorer
-from napari_vqad.findings import findings, in_words
+from napari_vqad.findings import findings
 from napari_vqad.grid import GridSpec, to_grid
+from napari_vqad.location import in_words
 from napari_vqad.review import Review
 from napari_vqad.settings import Settings
+from napari_vqad.stack import numbers
 from napari_vqad.tables import COLUMNS, as_csv, as_rows
 from napari_vqad.volume import Volume
 
@@ -139,6 +143,45 @@ def test_rows_and_table_hold_the_same():
 
 def test_words():
     assert in_words((-32.4, 10.0, -5.6)) == "L 32 A 10 I 6 mm"
+    assert in_words((-32.4, 10.0, -5.6), known=False) == "L? 32 A? 10 I? 6 mm"
+
+
+CORNER = np.array([-130.0, 40.0, 70.0])  # added to a header's origin, so that its zero lies outside of the head
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, 1), (-1, -1, 1)])
+def test_left_and_right_count_from_the_midline_and_not_from_the_headers_zero(signs):
+    """As of a header whose origin is a corner: "right" never stands beside a letter L."""
+    affine = affine_of((0, 1, 2), signs)
+    (known,) = findings(explored(*scan_of(affine)))
+    volume, brain, block = scan_of(affine)
+    moved = np.eye(4)
+    moved[:3, 3] = CORNER
+    there = Volume(volume.voxels, moved @ volume.affine, moved @ volume.file_affine)
+    (found,) = findings(explored(there, brain, block))
+    assert (found.side, found.head[0]) == ("right", pytest.approx(known.head[0]))
+    assert 14 <= found.head[0] <= 22
+    assert found.where.startswith(f"R {found.head[0]:.0f} A ")
+    np.testing.assert_allclose(found.centre, np.add(known.centre, CORNER), atol=1e-4)
+    assert found.scanner.startswith("L 1")
+    (row,) = as_rows([found], Review())
+    assert (row["from_midline_mm"], row["r_mm"]) == (round(found.head[0], 1), round(found.centre[0], 1))
+
+
+def test_the_side_is_unknown_where_the_scan_does_not_say():
+    volume, brain, block = scan_of(affine_of((0, 1, 2), (1, 1, 1)))
+    (found,) = findings(explored(replace(volume, side_known=False), brain, block))
+    assert found.side == "unknown"
+    assert re.match(r"R\? \d+ P\? \d+ S\? \d+ mm", found.where)
+
+
+def test_slices_are_numbered_as_the_slider_numbers_them():
+    explorer = explored(*scan_of(affine_of((0, 1, 2), (1, 1, 1))))
+    (found,) = findings(explorer)
+    number_of = numbers(explorer.grid)
+    assert found.numbers == (number_of[found.slices[1]], number_of[found.slices[0]])
+    (row,) = as_rows([found], Review())
+    assert (row["first_slice"], row["last_slice"]) == found.numbers
 
 
 @pytest.fixture(scope="module")

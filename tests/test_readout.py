@@ -1,11 +1,13 @@
 """The words for a point say what the maps hold there."""
 
+import re
+
 import numpy as np
 import pytest
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.explorer import Explorer
-from napari_vqad.findings import in_words
+from napari_vqad.location import Locator, in_words
 from napari_vqad.readout import place, read_out
 from napari_vqad.settings import Settings
 from napari_vqad.volume import Volume
@@ -46,7 +48,16 @@ def test_it_says_what_the_maps_hold(explored):
 def test_outside_the_brain_and_the_grid_only_the_place(explored):
     volume = explored.volume
     for mm in (point_of(explored, (0, 0, 0)), volume.origin - 500):
-        assert read_out(explored, mm) == place(volume, mm)
+        assert re.fullmatch(r"[RL] \d+ [AP] \d+ [SI] \d+ mm", words := read_out(explored, mm))
+        assert words.partition(" ")[2].partition(" ")[2] == place(volume, mm).partition(" ")[2].partition(" ")[2]
+
+
+def test_right_and_left_count_from_the_midline_as_in_the_findings(explored):
+    volume, grid = explored.volume, explored.grid
+    index = np.argwhere(grid.mask)[70]
+    located = Locator.of(volume, grid).locate(index[None], index)
+    assert read_out(explored, point_of(explored, index)).endswith(in_words(located.head))
+    assert located.head[0] != pytest.approx(located.centre[0], abs=2)
 
 
 def test_the_place_is_the_scanners(explored):
@@ -59,7 +70,7 @@ def test_the_place_is_the_scanners(explored):
 def test_what_is_not_there_yet_is_left_out(explored):
     explored.open(explored.volume, explored.volume.voxels > 0)
     at = tuple(np.argwhere(explored.grid.mask)[50])
-    assert read_out(explored, point_of(explored, at)) == place(explored.volume, point_of(explored, at))
+    assert re.fullmatch(r"[RL] \d+ [AP] \d+ [SI] \d+ mm", read_out(explored, point_of(explored, at)))
     list(explored.work(("nll",)))
     words = read_out(explored, point_of(explored, at))
     assert "NLL" in words

@@ -18,6 +18,7 @@ from napari_vqad.review import Review
 from napari_vqad.scoring import Result
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import upright
+from napari_vqad.stack import span
 from napari_vqad.thumbnails import draw_finding
 
 WHEN = datetime(2026, 11, 24, 16, 5, tzinfo=UTC)
@@ -214,7 +215,8 @@ def test_slices_that_were_left_out_are_no_healthy_ones(result):
         pass
     whole = explorer.n_slices
     first = explorer.focus
-    explorer.change(explorer.settings.model_copy(update={"slices": (first, first + 1)}))
+    two = span(explorer.grid, (first, first + 1))
+    explorer.change(explorer.settings.model_copy(update={"slices": two}))
     part = Result(explorer, result.volume, result.mask, "As given.")
     assert explorer.n_slices == 2
     assert np.isfinite(explorer.slice_scores()).sum() == 2

@@ -137,8 +137,9 @@ def test_slices_that_were_not_asked_for_are_empty(head, tiny_bundle):
     volume, mask = head
     settings = Settings(n_restorations=1, method="light", slices=(8, 10))
     found = score(volume, mask=mask, bundle=tiny_bundle, device="cpu", settings=settings)
-    scores = found.numbers()["slice_scores"]
-    assert [i for i, s in enumerate(scores) if s is not None] == [8, 9, 10]
+    numbers = found.numbers()
+    chosen = [n for n, s in zip(numbers["slice_numbers"], numbers["slice_scores"], strict=True) if s is not None]
+    assert chosen == [10, 9, 8]  # from the lowest slice up, counted from the top
 
 
 def test_screen(monkeypatch):

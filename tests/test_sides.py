@@ -16,8 +16,9 @@ from matplotlib.text import Text
 from napari_vqad import thumbnails
 from napari_vqad.bundle import Bundle
 from napari_vqad.explorer import Explorer
-from napari_vqad.findings import findings, in_words, scanner_mm
+from napari_vqad.findings import findings
 from napari_vqad.io.nifti import read_scan, write_map
+from napari_vqad.location import in_words, scanner_mm
 from napari_vqad.report import report_html
 from napari_vqad.review import Review
 from napari_vqad.scoring import Result
@@ -148,10 +149,10 @@ def test_millimetres_of_slices_are_the_scanners_or_said_to_be_the_scans_own(anal
         assert sum(bool(re.fullmatch(pattern, w)) for w in words) == len(choose_slices(explorer))
         assert any("mm along the scan's own axis" in w for w in words) == oblique
         html = report_html(explorer, result.numbers(), Review())
-        assert re.search(rf"the highest, {pattern}: ", html)
+        assert re.search(rf"the highest, slice \d+, {pattern}: ", html)
         assert ("(mm along the scan&#x27;s own axis)" in html) == oblique
         drawn.clear()
         thumbnails.draw_profile(explorer)
-        assert drawn[0].axes[0].get_xlabel() == ("I−S, mm along the scan's own axis" if oblique else "I−S, mm")
+        assert drawn[0].axes[0].get_xlabel() == ("S−I, mm along the scan's own axis" if oblique else "S−I, mm")
         unit = "mm along the scan's own axis" if oblique else "mm of the scanner"
         assert result.numbers()["units"]["slice_mm"] == unit

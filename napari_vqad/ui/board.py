@@ -117,7 +117,6 @@ class Board:
                 metadata={"napari_vqad": volume},
                 **frame.placed_as(volume),
             )
-            mask_layer.contour = 1
             self._add("mask", mask_layer)
         for name in RESTORED:
             restored = Image(
@@ -150,7 +149,6 @@ class Board:
             opacity=0.9,
             **on_grid,
         )
-        flagged.contour = 1
         self._add("flagged", flagged)
         for layer in self.layers.values():
             layer.events.visible.connect(self.refresh)
@@ -167,7 +165,15 @@ class Board:
             return ("disagreement",) if which == DISAGREEMENT else ("restoration_j",)
         return VIEWS[view]
 
+    def outline(self, on: bool) -> None:
+        """Draw labels as outlines, as in slices, or filled: napari has no outlines in 3D, and warns of them."""
+        for layer in self.layers.values():
+            if isinstance(layer, Labels):
+                layer.contour = int(on)
+
     def _add(self, name: str, layer: Layer) -> None:
+        if isinstance(layer, Labels):
+            layer.contour = int(self.viewer.dims.ndisplay == 2)
         self._insert(layer)
         self.layers[name] = layer
 

@@ -143,16 +143,16 @@ class RangeKnob(Knob):
         whole = (self.first.minimum(), self.last.maximum())
         self.turned.emit(self.name, None if chosen == whole else chosen)
 
-    def span(self, n_slices: int) -> None:
-        """Set how many slices there are."""
+    def span(self, first: int, last: int) -> None:
+        """Set the numbers of the first and the last slice that there are."""
         for box in (self.first, self.last):
             box.blockSignals(True)
-            box.setRange(0, n_slices - 1)
+            box.setRange(first, last)
             box.blockSignals(False)
 
     def set(self, value: Any) -> None:
         """Show a range, or the whole stack for None."""
-        for box, v in zip((self.first, self.last), value or (0, self.last.maximum()), strict=True):
+        for box, v in zip((self.first, self.last), value or (self.first.minimum(), self.last.maximum()), strict=True):
             box.blockSignals(True)
             box.setValue(v)
             box.blockSignals(False)

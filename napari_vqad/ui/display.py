@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout,
 from superqt.utils import qthrottled
 
 from napari_vqad.readout import place, read_out
+from napari_vqad.stack import Ruler, ruler
 from napari_vqad.ui import frame, keys
 from napari_vqad.ui.boxes import Boxes
 from napari_vqad.ui.closing import Closing
@@ -21,6 +22,7 @@ from napari_vqad.ui.flicker import Flicker
 from napari_vqad.ui.letters import Letters
 from napari_vqad.ui.planes import Planes
 from napari_vqad.ui.session import Session
+from napari_vqad.ui.solid import Solid
 from napari_vqad.ui.style import SMALL
 from napari_vqad.ui.window import PRESETS, Windowing
 from napari_vqad.volume import Volume
@@ -42,7 +44,8 @@ class Display(QWidget):
         ties, self.viewer, self.session = session.ties, session.viewer, session
         self._had_head = False
         self.convention = Convention(ties, lambda: self.head() is not None)
-        self.letters = Letters(ties, self.head)
+        self.letters = Letters(ties, self.head, self.ruler_of)
+        self.solid = Solid(ties, session.board)
         self.windowing = Windowing(ties, session.board, self.letters.say)
         self.flickering = Flicker(session.board, self)
         self.boxes = Boxes(session)
@@ -62,7 +65,10 @@ class Display(QWidget):
         self.box.setCheckable(True)
         self.help = _button("Keys", f"All keys ({keys.HELP}).")
         self.words = QLabel("")
-        self.words.setToolTip("What there is under the mouse: NLL, pixel score, and the place in the scanner's mm.")
+        self.words.setToolTip(
+            "What there is under the mouse: NLL, pixel score, and the place. R and L count from the midline, once that "
+            "is known; all else is in the scanner's mm."
+        )
         self.words.setStyleSheet(SMALL)
         self.words.setWordWrap(True)
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -130,6 +136,12 @@ class Display(QWidget):
                 return volume if volume.kind == "head" else None
         return None
 
+    def ruler_of(self, volume: Volume, axis: int) -> Ruler:
+        """How the slices of a scan are numbered: with those of its maps, while it is the one that is explored."""
+        explorer = self.session.explorer
+        maps = [explorer.grid.view] if explorer is not None and explorer.volume is volume else []
+        return ruler(axis, volume.kind, volume.frame, *maps)
+
     def shown(self) -> Iterator[Layer]:
         """The layers for the other planes, from the lowest up: the scan and the visible map."""
         board, volume = self.session.board, self.head()
@@ -167,7 +179,7 @@ class Display(QWidget):
             words = read_out(explorer, frame.frame_mm(explorer.volume.kind, point))
             self.words.setText("\n".join(words.rsplit("; ", 1)))  # the place on a line of its own
         else:
-            self.words.setText("" if volume is None else place(volume, frame.frame_mm("head", point)))
+            self.words.setText("" if volume is None else f"Scanner: {place(volume, frame.frame_mm('head', point))}")
 
     def _under_mouse(self) -> tuple[float, ...]:
         """The mouse's place on the slice in view: the cursor's own is still on the slice where it last moved.

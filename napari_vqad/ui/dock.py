@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from napari_vqad.calibration import resolve
 from napari_vqad.completeness import missing_slices
 from napari_vqad.sheet import unit_and_healthy
+from napari_vqad.stack import span
 from napari_vqad.ui.board import DISAGREEMENT
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.display import Display
@@ -331,7 +332,7 @@ class ExplorerDock(QScrollArea):
         calibration = explorer.bundle.calibration
         for name in ("lambda_s", "lambda_p"):
             self.sections.slider(name).span(0.0, calibration.value("nll", "p99.99"))
-        self.sections.range("slices").span(len(explorer.grid))
+        self.sections.range("slices").span(*span(explorer.grid, (0, len(explorer.grid) - 1)))
         head = explorer.grid.kind == "head"
         for name in ("axis", *SECTIONS["Findings"]):  # a clip has frames, and no other way to cut it, nor a brain
             self.knobs[name].setVisible(head)

@@ -71,6 +71,11 @@ def plane_of(dims: Dims) -> tuple[int, int] | None:
     return down_across if len(down_across) == 2 and dims.ndim >= 3 and min(down_across) >= 0 else None
 
 
+def in_3d(dims: Dims) -> bool:
+    """Are a scan's three axes shown together, in their own order?"""
+    return dims.ndisplay == 3 and dims.ndim >= 3 and tuple(dims.displayed) == tuple(range(dims.ndim - 3, dims.ndim))
+
+
 def slice_at(grid: Grid, point: tuple[float, ...]) -> int:
     """The grid's slice at a point of the world."""
     return grid.slice_of(SIGN[grid.kind] * point[canvas_axis(grid)])
@@ -131,7 +136,7 @@ def volume_of(layer: Any) -> Volume:
     affine[:3, 3] = -translate[::-1]
     guess = "It was opened by another reader: which side is right is assumed, and may be wrong."
     array = from_canvas(np.asarray(layer.data, np.float32))
-    return Volume.from_array(array, affine, name=layer.name, notes=(guess,))
+    return Volume.from_array(array, affine, name=layer.name, notes=(guess,), side_known=False)
 
 
 def mask_of(layer: Any) -> tuple[np.ndarray, np.ndarray]:

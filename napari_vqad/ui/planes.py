@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import numpy as np
 from napari.layers import Layer
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
@@ -31,7 +30,7 @@ class Plane(QWidget):
         super().__init__()
         self.cuts: list[Cut] = []
         self.axis, self.orientation, self.cross = 0, ("down", "right"), (0.0, 0.0)
-        self.affine = np.eye(4)
+        self.volume: Volume | None = None
         self.setCursor(Qt.CursorShape.CrossCursor)
         self.setMinimumSize(120, 150)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -40,10 +39,15 @@ class Plane(QWidget):
         return QSize(260, 230)
 
     def show_cuts(
-        self, axis: int, cuts: list[Cut], cross: tuple[float, float], orientation: tuple[str, str], affine: np.ndarray
+        self,
+        axis: int,
+        cuts: list[Cut],
+        cross: tuple[float, float],
+        orientation: tuple[str, str],
+        volume: Volume | None,
     ) -> None:
         """Cuts across a world axis from the lowest up; the cross in world coordinates, down and across."""
-        self.axis, self.cuts, self.cross, self.orientation, self.affine = axis, cuts, cross, orientation, affine
+        self.axis, self.cuts, self.cross, self.orientation, self.volume = axis, cuts, cross, orientation, volume
         self.setToolTip(f"The {PLANES[axis]} plane; click or drag to go there.")
         self.update()
 
@@ -81,7 +85,7 @@ class Plane(QWidget):
 
     def _draw(self, painter: QPainter) -> None:
         painter.fillRect(self.rect(), Qt.GlobalColor.black)
-        if not self.cuts:
+        if not self.cuts or self.volume is None:
             return
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         scale, middle, signs = self.to_screen()
@@ -104,7 +108,7 @@ class Plane(QWidget):
         painter.setPen(QColor("#f0f0f0"))
         sides = (flags.AlignLeft | flags.AlignVCenter, flags.AlignRight | flags.AlignVCenter)
         ends = (flags.AlignTop | flags.AlignHCenter, flags.AlignBottom | flags.AlignHCenter)
-        for text, side in zip(edges(self.affine, rows, columns, self.orientation), (*sides, *ends), strict=True):
+        for text, side in zip(edges(self.volume, rows, columns, self.orientation), (*sides, *ends), strict=True):
             painter.drawText(box, side, text)
 
 
@@ -152,8 +156,7 @@ class Planes(QWidget):
             rows, columns = (a for a in range(3) if a != axis)
             cuts = [c for c in (cut(layer, axis, point[axis]) for layer in layers) if c is not None]
             way = self.convention.orientation((rows, columns), 3)
-            affine = np.eye(4) if volume is None else volume.affine
-            picture.show_cuts(axis, cuts, (point[rows], point[columns]), way, affine)
+            picture.show_cuts(axis, cuts, (point[rows], point[columns]), way, volume)
 
     def showEvent(self, event: object) -> None:  # noqa: N802, D102
         super().showEvent(event)  # type: ignore[arg-type]

@@ -1,4 +1,7 @@
-"""The slice scores along the stack: what is flagged, where one is, and a click to go there."""
+"""The slice scores along the stack: what is flagged, where one is, and a click to go there.
+
+Bars stand in reading order, as the slider below the canvas runs: the top of the head is on the left.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from qtpy.QtGui import QBrush, QColor, QFontMetricsF, QMouseEvent, QPainter, QPa
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_vqad.grid import Grid
+from napari_vqad.stack import numbers, reading_order
 
 BAR, FLAGGED, HERE = QColor("#7d8a99"), QColor("#ff9f1c"), QColor("#59bfff")
 
@@ -20,7 +24,8 @@ class Profile(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.scores, self.flagged, self.waiting = np.zeros(0), np.zeros(0, bool), np.zeros(0, bool)
-        self.places: list[str] = []
+        self.places: list[str] = []  # of each slice of the grid, in words
+        self.order = np.zeros(0, int)  # indices of the grid, as the bars stand
         self.own_axis = ""
         self.threshold, self.here = 0.0, 0
         self.setMouseTracking(True)
@@ -38,13 +43,16 @@ class Profile(QWidget):
         `waiting`, bool (n,), are slices whose scores are not final yet: they are hatched.
         """
         self.scores, self.flagged, self.threshold, self.waiting = scores, flagged, threshold, waiting
-        self.places, self.own_axis = [grid.place_of(i) for i in range(len(grid))], grid.own_axis
+        places, self.own_axis = [grid.place_of(i) for i in range(len(grid))], grid.own_axis
+        head = grid.kind == "head"  # a frame's place is its number
+        self.places = [f"{n}, {at}" if head else at for n, at in zip(numbers(grid), places, strict=True)]
+        self.order = reading_order(grid)
         self.update()
 
     def clear(self) -> None:
         """Nothing is analysed."""
         self.scores, self.flagged, self.waiting, self.places = np.zeros(0), np.zeros(0, bool), np.zeros(0, bool), []
-        self.threshold, self.here = 0.0, 0
+        self.order, self.threshold, self.here = np.zeros(0, int), 0.0, 0
         self.update()
 
     def show_here(self, index: int) -> None:
@@ -74,19 +82,19 @@ class Profile(QWidget):
         seen = np.nan_to_num(self.scores)
         top = max(float(seen.max()), 1.3 * self.threshold, 1e-6)
         step = plot.width() / n
-        for i, score in enumerate(seen):
-            height = plot.height() * score / top
+        for place, i in enumerate(self.order):
+            height = plot.height() * float(seen[i]) / top
             colour = FLAGGED if self.flagged[i] else BAR
             painter.fillRect(
-                QRectF(plot.left() + i * step, plot.bottom() - height, max(step - 0.8, 0.8), height), colour
+                QRectF(plot.left() + place * step, plot.bottom() - height, max(step - 0.8, 0.8), height), colour
             )
             if self.waiting[i]:
-                column = QRectF(plot.left() + i * step, plot.top(), step, plot.height())
+                column = QRectF(plot.left() + place * step, plot.top(), step, plot.height())
                 painter.fillRect(column, QBrush(BAR, Qt.BrushStyle.BDiagPattern))
         y = plot.bottom() - plot.height() * self.threshold / top
         painter.setPen(QPen(FLAGGED, 1, Qt.PenStyle.DashLine))
         painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
-        x = plot.left() + (self.here + 0.5) * step
+        x = plot.left() + (int(np.flatnonzero(self.order == self.here)[0]) + 0.5) * step
         painter.setPen(QPen(HERE, 1.6))
         painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom() + 2))
         self._labels(painter, plot, top, y, ink)
@@ -100,17 +108,17 @@ class Profile(QWidget):
             painter.setPen(FLAGGED)
             painter.drawText(QPointF(2, y + 4), f"{self.threshold:.0f}")
         painter.setPen(ink)
-        low, high = self.places[0], self.places[-1]
+        first, last = self.places[self.order[0]], self.places[self.order[-1]]
         base = plot.bottom() + metrics.ascent() + 3
-        painter.drawText(QPointF(plot.left(), base), low)
-        painter.drawText(QPointF(plot.right() - metrics.horizontalAdvance(high), base), high)
+        painter.drawText(QPointF(plot.left(), base), first)
+        painter.drawText(QPointF(plot.right() - metrics.horizontalAdvance(last), base), last)
         unit = "sample-wise score, nats"
         painter.drawText(QPointF(plot.center().x() - metrics.horizontalAdvance(unit) / 2, base), unit)
 
     def _index(self, event: QMouseEvent) -> int:
         plot = self._plot()
         part = (event.position().x() - plot.left()) / max(plot.width(), 1)
-        return int(np.clip(part * len(self.scores), 0, len(self.scores) - 1))
+        return int(self.order[int(np.clip(part * len(self.order), 0, len(self.order) - 1))])
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802, D102
         if len(self.scores):
@@ -122,6 +130,10 @@ class Profile(QWidget):
         i = self._index(event)
         score = "not analysed" if np.isnan(self.scores[i]) else f"{self.scores[i]:.0f} nats"
         score += ", not final yet" if self.waiting[i] else ""
-        QToolTip.showText(event.globalPosition().toPoint(), f"{self.places[i]}{self.own_axis}: {score}", self)
+        QToolTip.showText(
+            event.globalPosition().toPoint(),
+            f"Slice {self.places[i]}{self.own_axis}: {score}".replace("Slice frame", "Frame"),
+            self,
+        )
         if event.buttons() & Qt.MouseButton.LeftButton:
             self.chosen.emit(i)

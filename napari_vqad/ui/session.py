@@ -14,6 +14,7 @@ import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 
+from napari_vqad import stack
 from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle
 from napari_vqad.explorer import Explorer
@@ -26,6 +27,7 @@ from napari_vqad.study import Study, open_study
 from napari_vqad.ui import frame
 from napari_vqad.ui.board import Board
 from napari_vqad.ui.files import scan_layer
+from napari_vqad.ui.fit import Fit
 from napari_vqad.ui.masks import given_mask
 from napari_vqad.ui.order import Order, Prepared
 from napari_vqad.ui.runner import Runner
@@ -60,6 +62,7 @@ class Session:
         self.prepared: Prepared | None = None
         self.note = ""
         self.board = Board(viewer)
+        self.fit = Fit(ties)
         self.review = Review()
         self.reviewing = False  # is the list of findings to be seen?
         self.boxed = False  # are their boxes?
@@ -227,16 +230,16 @@ class Session:
             self.viewer.dims.set_point(frame.canvas_axis(grid), frame.point_of(grid, index))
 
     def go_to_flagged(self, step: int) -> None:
-        """Bring the next (1) or previous (−1) flagged slice into view, round the end."""
+        """Bring the next (1) or previous (−1) flagged slice into view, as the slider runs, round the end."""
         if self.explorer is None:
             return
         flagged = np.flatnonzero(self.explorer.flagged_slices())
         if not len(flagged):
             self.advanced.emit("No slice is flagged; lower λ_s or the percentile for slices.")
             return
-        now = self.current()
-        beyond = flagged[flagged > now] if step > 0 else flagged[flagged < now][::-1]
-        self.go_to(int(beyond[0] if len(beyond) else flagged[0 if step > 0 else -1]))
+        following = stack.following(self.explorer.grid, self.current(), flagged, step)
+        if following is not None:
+            self.go_to(following)
 
     # ---- findings -------------------------------------------------------------------------------------------------
 
@@ -256,7 +259,7 @@ class Session:
             self.review.take(findings(explorer))
 
     def show_finding(self, finding: Finding) -> None:
-        """Bring its centre into view, in the middle of the canvas."""
+        """Bring its centre into view; where the user has zoomed, into the middle of the canvas."""
         if self.explorer is None or self.explorer.volume is None:
             return
         dims, world = self.viewer.dims, frame.world_of(self.explorer.volume, finding.centre)
@@ -264,8 +267,7 @@ class Session:
             return
         first = dims.ndim - 3
         dims.set_point(range(first, dims.ndim), world)
-        seen = [world[d - first] for d in dims.displayed if d >= first]
-        self.viewer.scene.camera.center = (*([0.0] * (3 - len(seen))), *seen)
+        self.fit.show([world[d - first] for d in dims.displayed if d >= first])
 
     def _on_point(self) -> None:
         if self.explorer is not None and self.viewer.dims.ndim >= 3:

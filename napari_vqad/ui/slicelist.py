@@ -9,11 +9,13 @@ from qtpy.QtWidgets import QAbstractItemView, QLabel, QTableWidget, QTableWidget
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding
 from napari_vqad.grid import Grid
+from napari_vqad.stack import numbers
 from napari_vqad.ui.typed import Typed
 from napari_vqad.volume import SIDES
 
 COLUMNS = {
     "Rank": "By the sample-wise score, the highest first.",
+    "Slice": "Its number, as the slider below the canvas shows it.",
     "Place": "Where its middle lies.",
     "Score (nats)": "Sample-wise score: the sum of all NLL above λ_s.",
     "Healthy percentile": "So many per cent of healthy slices have a lower score.",
@@ -21,7 +23,7 @@ COLUMNS = {
     "Findings": "Numbers of the findings that it cuts.",
 }
 PLACE = Qt.ItemDataRole.UserRole
-Row = tuple[int, int, int, int, float, float | str, str]  # slice of the grid, and a cell a column
+Row = tuple[int, int, int, int, int, float, float | str, str]  # slice of the grid, and a cell a column
 
 
 class SliceList(QWidget):
@@ -43,7 +45,7 @@ class SliceList(QWidget):
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(22)
         self.table.horizontalHeader().setStretchLastSection(True)
-        for at, width in enumerate((50, 90, 110, 140, 70)):
+        for at, width in enumerate((50, 60, 90, 110, 140, 70)):
             self.table.setColumnWidth(at, width)
         self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         Typed(self.table)
@@ -70,7 +72,8 @@ class SliceList(QWidget):
         if explorer.focus != self._focus:
             self._mark(explorer.focus)
         self._rows, self._focus = rows, explorer.focus
-        self._head(1, *_place_head(grid))
+        self._head(2, *_place_head(grid))
+        self.table.setColumnHidden(1, grid.kind == "clip")  # a frame's place is its number
         kind = "slices" if grid.kind == "head" else "frames"
         words = f"{len(rows)} of {explorer.n_slices} {kind} flagged: "
         words += f"their sample-wise score is above {explorer.thresholds().flag_slices:.0f} nats."
@@ -128,10 +131,12 @@ def _rows(explorer: Explorer, found: list[Finding]) -> list[Row]:
     ranked = [int(i) for i in flagged[np.argsort(-scores[flagged], kind="stable")]]
     # The score of a whole scan takes long to make anew: not while slices are being done, one after the other.
     calibration, pixels = explorer.bundle.calibration, explorer.map("pixel_score") if explorer.complete else None
+    number_of = numbers(grid)
     rows: list[Row] = []
     for rank, i in enumerate(ranked, start=1):
         share = calibration.percentile("slice_score", float(scores[i]), lambda_s=limits.lambda_s)
         cut = ", ".join(str(f.number) for f in found if f.slices[0] <= i <= f.slices[1])
         peak = "" if pixels is None else round(float(pixels[i].max()), 1)
-        rows.append((i, rank, round(grid.mm_of(i)), round(float(scores[i])), round(share, 1), peak, cut))
+        place = round(grid.mm_of(i))
+        rows.append((i, rank, int(number_of[i]), place, round(float(scores[i])), round(share, 1), peak, cut))
     return rows

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QLabel, QListView, QListWidget, QListWidgetItem, QVBo
 from napari_vqad.explorer import Explorer
 from napari_vqad.maps import Restored
 from napari_vqad.sheet import WINDOW, heat, limits, upright
+from napari_vqad.stack import numbers
 from napari_vqad.ui.board import DISAGREEMENT, MEAN
 from napari_vqad.ui.typed import Typed
 
@@ -87,7 +88,9 @@ class Strip(QWidget):
             n, apart = len(found.weights), found.disagreement[grid.mask[explorer.focus]].max(initial=0)
             words = f"{n} restorations, with their weights w in the mean. The largest SD among them is {apart:.1f}, "
             words = words + "in SD of healthy intensity." if n > 1 else "one restoration."
-            self.words.setText(f"{grid.place_of(explorer.focus)}{grid.own_axis}: {words}")
+            at = f"{grid.place_of(explorer.focus)}{grid.own_axis}"
+            at = f"Slice {numbers(grid)[explorer.focus]}, {at}" if grid.kind == "head" else at
+            self.words.setText(f"{at}: {words}")
         self._of = of
         self._mark(which)
 

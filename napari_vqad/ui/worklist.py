@@ -44,7 +44,14 @@ COLUMNS: tuple[tuple[str, Callable[[Finding, Word], Any], str, str], ...] = (
         "Centre",
         lambda f, w: f.where,
         "{}",
-        "Scanner coordinates of its middle, mm. Sorted from foot to head.",
+        "Its middle: mm to the right (R) or left (L) of the midline; A, P, S and I are scanner coordinates. Hold the "
+        "mouse over a centre for all three in scanner coordinates. Sorted from foot to head.",
+    ),
+    (
+        "Slices",
+        lambda f, w: f"{f.numbers[0]}–{f.numbers[1]}",
+        "{}",
+        "Its first and last slice, as the slider numbers them.",
     ),
     ("Reach", lambda f, w: f.extent, "{}", "How low and how high it reaches, scanner mm. Sorted from the lowest."),
     ("mL", lambda f, w: f.ml, "{:.2f}", "Volume."),
@@ -60,7 +67,12 @@ COLUMNS: tuple[tuple[str, Callable[[Finding, Word], Any], str, str], ...] = (
     ("Note", lambda f, w: w.note, "{}", "Yours: double-click to write."),
 )
 NOTE = len(COLUMNS) - 1
-HEIGHT = {2: lambda f: f.centre[2], 3: lambda f: f.reach[0]}  # columns of words that are sorted by mm
+# Columns of words that are sorted by a number of theirs.
+SORTS: dict[str, Callable[[Finding], float]] = {
+    "Centre": lambda f: f.centre[2],
+    "Slices": lambda f: f.numbers[0],
+    "Reach": lambda f: f.reach[0],
+}
 SORTED_BY = Qt.ItemDataRole.UserRole
 
 
@@ -90,11 +102,13 @@ class Table(QAbstractTableModel):
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: D102
         finding = self.known[index.row()]
         word = self.review.word(finding)
-        _, value, form, _ = COLUMNS[index.column()]
+        title, value, form, _ = COLUMNS[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
             return form.format(value(finding, word))
-        if role == SORTED_BY and index.column() in HEIGHT:
-            return HEIGHT[index.column()](finding)
+        if role == SORTED_BY and title in SORTS:
+            return SORTS[title](finding)
+        if role == Qt.ItemDataRole.ToolTipRole and title == "Centre":
+            return f"Scanner coordinates: {finding.scanner}"
         if role in (SORTED_BY, Qt.ItemDataRole.EditRole):
             return value(finding, word)
         if role == Qt.ItemDataRole.ForegroundRole:
@@ -149,7 +163,7 @@ class Worklist(QWidget):
         header = self.view.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setStretchLastSection(True)
-        for place, width in enumerate((44, 70, 140, 124, 56, 56, 56, 112, 80)):
+        for place, width in enumerate((44, 70, 140, 70, 124, 56, 56, 56, 112, 80)):
             self.view.setColumnWidth(place, width)
         self.words = QLabel("")
         self.words.setWordWrap(True)

@@ -1,5 +1,6 @@
 """The letters at the edges: each names the side of the patient that is drawn there."""
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -120,22 +121,46 @@ def test_right_and_left_alone_are_turned():
             viewer.dims.order = roll
             found[plane, neurological] = (*shown.at(), viewer.canvas.overlays["vqad_words"].text)
     assert found == {
-        ("axial", False): ("R", "L", "A", "P", "Axial\nradiological"),
-        ("coronal", False): ("R", "L", "S", "I", "Coronal\nradiological"),
-        ("sagittal", False): ("A", "P", "S", "I", "Sagittal"),
-        ("axial", True): ("L", "R", "A", "P", "Axial\nneurological"),
-        ("coronal", True): ("L", "R", "S", "I", "Coronal\nneurological"),
-        ("sagittal", True): ("A", "P", "S", "I", "Sagittal"),
+        ("axial", False): ("R", "L", "A", "P", "Axial 3, S 16 mm\nradiological"),
+        ("coronal", False): ("R", "L", "S", "I", "Coronal 3, A 20 mm\nradiological"),
+        ("sagittal", False): ("A", "P", "S", "I", "Sagittal 2, R 2 mm"),
+        ("axial", True): ("L", "R", "A", "P", "Axial 3, S 16 mm\nneurological"),
+        ("coronal", True): ("L", "R", "S", "I", "Coronal 3, A 20 mm\nneurological"),
+        ("sagittal", True): ("A", "P", "S", "I", "Sagittal 2, R 2 mm"),
     }
 
 
-def test_no_letters_in_3d_nor_without_a_head():
+@pytest.mark.parametrize(
+    ("view", "up", "expected"),
+    [  # in the world, −(S, A, R): the viewer looks that way
+        ((-1, 0, 0), (0, -1, 0), ("R", "L", "A", "P")),  # from the feet
+        ((1, 0, 0), (0, -1, 0), ("L", "R", "A", "P")),  # from above
+        ((0, 1, 0), (-1, 0, 0), ("R", "L", "S", "I")),  # into the face
+        ((0, 0, 1), (-1, 0, 0), ("P", "A", "S", "I")),  # onto the patient's right ear
+    ],
+)
+def test_letters_turn_with_the_head_in_3d(view, up, expected):
+    viewer, shown, _, _ = open_(affine_of((1, 0, 2), (1, -1, 1)))
+    viewer.dims.ndisplay = 3
+    viewer.scene.camera.set_view_direction(view, up)
+    assert shown.at() == expected
+    assert tuple(viewer.canvas.overlays[f"vqad_{n}"].text for n in ("left", "right", "top", "bottom")) == expected
+    assert viewer.canvas.overlays["vqad_words"].text.startswith("3D")
+
+
+def test_letters_are_doubted_where_the_scan_does_not_say_how_the_head_lies():
+    viewer, shown, _, volume = open_(affine_of((0, 1, 2), (1, 1, 1)))
+    shown.head = lambda: replace(volume, side_known=False)
+    shown.refresh()
+    assert shown.at() == ("R?", "L?", "A?", "P?")
+    assert viewer.canvas.overlays["vqad_words"].text == "Axial 3, S? 16 mm\nsides not known"
+    viewer.dims.ndisplay = 3
+    assert all(letter.endswith("?") for letter in shown.at())
+
+
+def test_no_letters_without_a_head():
     viewer, shown, convention, _ = open_(affine_of((0, 1, 2), (1, 1, 1)))
     convention.set(True)
-    viewer.dims.ndisplay = 3
-    assert shown.at() is None
-    assert not any(viewer.canvas.overlays[f"vqad_{n}"].visible for n in ("left", "right", "top", "bottom", "words"))
-    viewer.dims.ndisplay = 2
     assert shown.at().left == "L"
     shown.head = lambda: None
     convention.is_head = lambda: False
