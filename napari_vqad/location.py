@@ -1,7 +1,9 @@
 """Where something lies in a patient: on which side, how far from the midline, and where in the scanner.
 
 Left and right are told from the head, and not from the scanner's coordinates, whose zero may be anywhere, such as in a
-corner of the picture. In an aligned head the midline is the template's; else it lies between the brain mask's sides.
+corner of the picture. In an aligned head the midline is the template's. Where there is no template, or the alignment
+failed, right and left are the scanner's directions from the middle between the brain mask's sides, and unknown where
+the picture cuts the mask.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_vqad.field_of_view import cut_faces
 from napari_vqad.grid import Grid
 from napari_vqad.volume import Volume, on_side
 
@@ -58,7 +61,9 @@ class Locator:
         """The one of a scan and its grid."""
         middle, mm = _midline(grid), np.linalg.norm(grid.placement[:3, 0])
         to_right = _Affine.of(lambda index: (grid.axes_index(index)[:, :1] - middle) * mm)
-        return cls(_Affine.of(lambda index: scanner_mm(volume, grid, index)), to_right, volume.side_known)
+        # A head that could not be aligned has no midline to go by, unless the picture holds all of its mask across.
+        cut = grid.failed and any(axis == 0 for axis, _ in cut_faces(grid.to_axes(grid.mask)))
+        return cls(_Affine.of(lambda index: scanner_mm(volume, grid, index)), to_right, volume.side_known and not cut)
 
     def locate(self, indices: NDArray, middle: NDArray) -> Location:
         """Where a piece lies: indices (voxels, 3) of the grid, and that of the voxel that is its middle."""
@@ -110,7 +115,7 @@ def _side(right: NDArray) -> Side:
 
 def _midline(grid: Grid) -> float:
     """Index along the grid's axis to the right: the template's middle, or that between the mask's sides."""
-    if grid.aligned:
+    if grid.aligned and not grid.failed:
         return (grid.to_axes(grid.mask).shape[0] - 1) / 2
     r = grid.axes_index(np.argwhere(grid.mask))[:, 0]
     return float((r.min() + r.max()) / 2)

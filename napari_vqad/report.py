@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_vqad import slice_words
 from napari_vqad.completeness import incomplete, missing_slices
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, findings
@@ -136,6 +137,7 @@ def _summary(explorer: Explorer, found: list[Finding], review: Review, remarks: 
         lines.append(f"{left} slices with brain were left out by choice: nothing is said of them.")
     if words := incomplete(explorer):
         lines.insert(0, words)
+    lines.insert(0, explorer.fitness().verdict)
     lines += remarks  # such as that the header does not say which side is right: before all that relies on it
     return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
 
@@ -195,15 +197,18 @@ def _slices(explorer: Explorer) -> str:
     grid, scores, limit = explorer.grid, explorer.slice_scores(), explorer.thresholds()
     flagged, number_of = explorer.flagged_slices(), numbers(grid)
     ranked = np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable")[: min(5, int(flagged.sum()))]
-    highest = "; ".join(f"slice {number_of[i]}, {grid.place_of(i)}: {scores[i]:.0f} nats" for i in ranked)
+    highest = "; ".join(
+        f"slice {number_of[i]}, {grid.place_of(i)}: {slice_words.value(explorer, scores[i])}" for i in ranked
+    )
     highest += f" (mm{grid.own_axis})" if highest and grid.oblique else ""
     words = (
-        f"AS_sample of each slice: the sum of the NLL of its codes above λ_s, {limit.lambda_s:.2f} nats. "
-        f"Flagged above {limit.flag_slices:.0f} nats (hatched)" + (f"; the highest, {highest}." if highest else ".")
+        f"{slice_words.explained(explorer)} "
+        f"Flagged above {slice_words.value(explorer, limit.flag_slices)} (hatched)"
+        + (f"; the highest, {highest}." if highest else ".")
     )
     if len(missing := missing_slices(explorer)):
         words += f" Cross-hatched: {len(missing)} slices that are not final."
-    alt = f"Bars: AS_sample by slice, {int(flagged.sum())} of {explorer.n_slices} above the threshold (dashed line)."
+    alt = f"Bars: {slice_words.title(explorer)}, by slice, {int(flagged.sum())} of {explorer.n_slices} above the threshold (dashed line)."
     return f"<figure>{_image(draw_profile(explorer), alt)}<figcaption>{escape(words)}</figcaption></figure>"
 
 

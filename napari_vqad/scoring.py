@@ -85,13 +85,14 @@ class Result:
         grid, settings, limits = explorer.grid, explorer.settings, explorer.thresholds()
         calibration, scores = bundle.calibration, explorer.slice_scores()
         mm = [grid.mm_of(i) for i in range(len(grid))]
-        (path, series), saved = origin_of(self.volume), self.reopened
+        (path, series), saved, fitness = origin_of(self.volume), self.reopened, explorer.fitness()
         return {
             "scan": str(path or self.volume.name),
             "series": series,
             "notes": list(self.volume.notes),
             "mask": self.mask_note,
             "alignment": grid.note or None,
+            "fitness": {"fits": fitness.fits, "doubts": list(fitness.doubts), "measured": fitness.measured},
             "grid_to_scan_mm": grid.placement.round(6).tolist(),
             "mask_outside_grid": round(grid.outside, 4),
             "bundle": {"name": bundle.name, "sha256": bundle.hash},
@@ -106,8 +107,8 @@ class Result:
                 ),
                 "flag_slices": _both(
                     limits.flag_slices,
-                    "nats",
-                    calibration.percentile("slice_score", limits.flag_slices, lambda_s=limits.lambda_s),
+                    explorer.slice_unit,
+                    calibration.slice_percentile(settings, limits.flag_slices, limits.lambda_s),
                 ),
             },
             "slice_axis": "RAS"[grid.axis],
@@ -115,6 +116,7 @@ class Result:
             "slice_mm": [round(float(m), 2) for m in mm],
             "slice_scores": [None if np.isnan(s) else round(float(s), 3) for s in scores],
             "slice_flagged": explorer.flagged_slices().tolist(),
+            "sample_scores": [None if np.isnan(s) else round(float(s), 3) for s in explorer.sample_scores()],
             "volume_score": round(explorer.volume_score(), 3),
             "complete": explorer.complete,
             "slices_missing": missing_slices(explorer).tolist(),
@@ -122,7 +124,8 @@ class Result:
             "units": {
                 "slice_numbers": "as the viewer's slider numbers them",
                 "slice_mm": f"mm{grid.own_axis or ' of the scanner'}",
-                "slice_scores": "nats",
+                "slice_scores": explorer.slice_unit,
+                "sample_scores": "nats",
                 "volume_score": "nats",
                 "residual": "SD of healthy intensity",
                 "pixel_score": score_unit(explorer),
@@ -145,6 +148,7 @@ class Result:
         first = f" The first: {found[0].side}, {found[0].where}, {found[0].ml:.1f} mL." if found else ""
         return partial + (
             f"{' '.join([*self.volume.notes, self.mask_note, *grid.remarks])}\n"
+            f"{explorer.fitness().verdict}\n"
             f"{int(flagged.sum())} of {explorer.n_slices} slices are flagged; "
             f"volume score {explorer.volume_score():.0f} nats.\n"
             f"{len(found)} finding{'s' if len(found) != 1 else ''}, {sum(f.ml for f in found):.1f} mL in all.{first}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from napari_vqad import slice_words
 from napari_vqad.completeness import incomplete
 from napari_vqad.explorer import Explorer
 from napari_vqad.stack import numbers
@@ -104,7 +106,7 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
             transform=row[0].transAxes,
         )
         mark = " ▲" if flagged[i] else ""
-        value = "not analysed" if np.isnan(scores[i]) else f"{scores[i]:.0f} nats{mark}"
+        value = slice_words.value(explorer, scores[i]) + mark
         row[0].text(
             -0.06,
             0.42,
@@ -199,5 +201,8 @@ def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
     )
     if words := incomplete(explorer):
         lines = (*lines, (0.87, words, {"color": ALERT, "fontsize": 8.5, "fontweight": "bold"}))
+    if not (fitness := explorer.fitness()).fits:
+        warning = textwrap.shorten(fitness.verdict, 150, placeholder=" …")
+        lines = (*lines, (0.87, warning, {"color": ALERT, "fontsize": 8.5}))
     for below, text, style in lines:
         figure.text(0.014, 1 - below / figure.get_figheight(), text, va="center", **style)

@@ -9,6 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from napari_vqad import slice_words
 from napari_vqad.completeness import missing_slices
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding
@@ -64,7 +65,7 @@ def draw_scales(explorer: Explorer) -> bytes:
 
 
 def draw_profile(explorer: Explorer) -> bytes:
-    """AS_sample of each slice, those above the threshold in the colour of what is flagged, hatched for print."""
+    """The score of each slice, those above the threshold in the colour of what is flagged, hatched for print."""
     grid, limit = explorer.grid, explorer.thresholds().flag_slices
     scores, flagged = explorer.slice_scores(), explorer.flagged_slices()
     mm = np.array([grid.mm_of(i) for i in range(len(grid))])
@@ -78,13 +79,13 @@ def draw_profile(explorer: Explorer) -> bytes:
     missing = missing_slices(explorer)
     ax.bar(mm[missing], 1, step, color="none", hatch="xxxx", edgecolor=FAINT, lw=0, transform=ax.get_xaxis_transform())
     ax.axhline(limit, color=INK, lw=0.9, ls="--")
-    ax.annotate(f"flagged above {limit:.0f} nats", (1, limit), xycoords=("axes fraction", "data"), xytext=(-3, 3),
+    ax.annotate(f"flagged above {slice_words.value(explorer, limit)}", (1, limit), xycoords=("axes fraction", "data"), xytext=(-3, 3),
                 textcoords="offset points", color=INK, fontsize=7.5, ha="right")  # fmt: skip
     ax.set_ylim(0, 1.12 * max(limit, np.nanmax(np.nan_to_num(scores)), 1.0))
     if grid.kind == "head":
         ax.invert_xaxis()  # slices run as in the viewer
     ax.set_xlabel(f"{('R−L', 'A−P', 'S−I')[grid.axis]}, mm{grid.own_axis}", color=INK, fontsize=8)
-    ax.set_ylabel("AS_sample, nats", color=INK, fontsize=8)
+    ax.set_ylabel(slice_words.title(explorer), color=INK, fontsize=8)
     ax.tick_params(colors=INK, labelsize=7.5, length=2)
     for side, spine in ax.spines.items():
         spine.set_visible(side in ("left", "bottom"))

@@ -388,7 +388,10 @@ class ExplorerDock(QScrollArea):
             return
         grid, flagged = explorer.grid, explorer.flagged_slices()
         waiting = np.isin(np.arange(len(grid)), missing_slices(explorer))
-        self.profile.show_scores(explorer.slice_scores(), flagged, explorer.thresholds().flag_slices, grid, waiting)
+        unit, limit = explorer.slice_unit, explorer.thresholds().flag_slices
+        sample = None if unit == "nats" else explorer.sample_scores()
+        self.profile.show_scores(explorer.slice_scores(), flagged, limit, grid, waiting, unit, sample)
         what = "slices" if grid.kind == "head" else "frames"
-        so_far = "" if explorer.ready("nll")[explorer.chosen()].all() else " so far"
+        so_far = "" if np.isfinite(explorer.slice_scores()[explorer.chosen()]).all() else " so far"
         self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} {what} flagged{so_far}")
+        self.subject.warn("" if (fitness := explorer.fitness()).fits else fitness.verdict)

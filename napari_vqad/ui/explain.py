@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from napari_vqad import slice_words
 from napari_vqad.calibration import Thresholds
 from napari_vqad.explorer import Explorer
 from napari_vqad.settings import Settings
@@ -21,14 +22,14 @@ def explain(explorer: Explorer, settings: Settings, limits: Thresholds) -> Expla
     calibration = explorer.bundle.calibration
     kind, percentile = calibration.pixel_kind(settings), calibration.percentile
     codes = "{:.2f} nats · {:.1f} % of healthy codes"
-    slices = percentile("slice_score", limits.flag_slices, lambda_s=limits.lambda_s)
+    slices = calibration.slice_percentile(settings, limits.flag_slices, limits.lambda_s)
     words = {
         "lambda_s": codes.format(limits.lambda_s, percentile("nll", limits.lambda_s)),
         "lambda_p": codes.format(limits.lambda_p, percentile("nll", limits.lambda_p)),
-        "flag_slices": f"{limits.flag_slices:.0f} nats · {slices:.1f} % of healthy slices",
+        "flag_slices": f"{slice_words.value(explorer, limits.flag_slices)} · {slices:.1f} % of healthy slices",
         "flag_voxels": _of_voxels(explorer, settings, limits.flag_voxels, kind),
     }
-    highest = calibration.value("slice_score", "p100", lambda_s=limits.lambda_s)
+    highest = calibration.slice_value(settings.model_copy(update={"flag_slices": "p100"}), limits.lambda_s)
     return Explained(
         words,
         {

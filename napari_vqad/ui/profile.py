@@ -17,7 +17,7 @@ BAR, FLAGGED, HERE = QColor("#7d8a99"), QColor("#ff9f1c"), QColor("#59bfff")
 
 
 class Profile(QWidget):
-    """AS_sample of each slice as bars, with the flagging threshold as a line; nats."""
+    """The score of each slice as bars, with the flagging threshold as a line; AS_sample as a thin curve of its own height."""
 
     chosen = Signal(int)
 
@@ -26,7 +26,7 @@ class Profile(QWidget):
         self.scores, self.flagged, self.waiting = np.zeros(0), np.zeros(0, bool), np.zeros(0, bool)
         self.places: list[str] = []  # of each slice of the grid, in words
         self.order = np.zeros(0, int)  # indices of the grid, as the bars stand
-        self.own_axis = ""
+        self.own_axis, self.unit, self.sample = "", "nats", np.zeros(0)
         self.threshold, self.here = 0.0, 0
         self.setMouseTracking(True)
         self.setMinimumHeight(96)
@@ -36,12 +36,23 @@ class Profile(QWidget):
         return QSize(300, 104)
 
     def show_scores(
-        self, scores: np.ndarray, flagged: np.ndarray, threshold: float, grid: Grid, waiting: np.ndarray
+        self,
+        scores: np.ndarray,
+        flagged: np.ndarray,
+        threshold: float,
+        grid: Grid,
+        waiting: np.ndarray,
+        unit: str = "nats",
+        sample: np.ndarray | None = None,
     ) -> None:
-        """Scores (n,) of a grid's slices in nats, NaN where not ready; threshold in nats.
+        """Scores (n,) of a grid's slices and their threshold in `unit`, NaN where not ready.
 
-        `waiting`, bool (n,), are slices whose scores are not final yet: they are hatched.
+        Args:
+            waiting: bool (n,), slices whose scores are not final yet: they are hatched.
+            unit: "nats" of AS_sample, or "SD".
+            sample: AS_sample, (n,) in nats, to show beside another score.
         """
+        self.unit, self.sample = unit, np.zeros(0) if sample is None else np.nan_to_num(sample)
         self.scores, self.flagged, self.threshold, self.waiting = scores, flagged, threshold, waiting
         places, self.own_axis = [grid.place_of(i) for i in range(len(grid))], grid.own_axis
         head = grid.kind == "head"  # a frame's place is its number
@@ -83,7 +94,7 @@ class Profile(QWidget):
         top = max(float(seen.max()), 1.3 * self.threshold, 1e-6)
         step = plot.width() / n
         for place, i in enumerate(self.order):
-            height = plot.height() * float(seen[i]) / top
+            height = plot.height() * max(0.0, float(seen[i])) / top
             colour = FLAGGED if self.flagged[i] else BAR
             painter.fillRect(
                 QRectF(plot.left() + place * step, plot.bottom() - height, max(step - 0.8, 0.8), height), colour
@@ -91,6 +102,11 @@ class Profile(QWidget):
             if self.waiting[i]:
                 column = QRectF(plot.left() + place * step, plot.top(), step, plot.height())
                 painter.fillRect(column, QBrush(BAR, Qt.BrushStyle.BDiagPattern))
+        if len(self.sample) == n and self.sample.max() > 0:
+            heights = plot.height() * 0.95 * self.sample[self.order] / self.sample.max()
+            points = [QPointF(plot.left() + (at + 0.5) * step, plot.bottom() - h) for at, h in enumerate(heights)]
+            painter.setPen(QPen(ink, 1))
+            painter.drawPolyline(points)
         y = plot.bottom() - plot.height() * self.threshold / top
         painter.setPen(QPen(FLAGGED, 1, Qt.PenStyle.DashLine))
         painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
@@ -102,18 +118,21 @@ class Profile(QWidget):
     def _labels(self, painter: QPainter, plot: QRectF, top: float, y: float, ink: QColor) -> None:
         metrics = QFontMetricsF(painter.font())
         painter.setPen(ink)
-        painter.drawText(QPointF(2, plot.top() + metrics.ascent() - 2), f"{top:.0f}")
+        painter.drawText(QPointF(2, plot.top() + metrics.ascent() - 2), self._number(top))
         painter.drawText(QPointF(2, plot.bottom()), "0")
         if plot.top() + 12 < y < plot.bottom() - 12:
             painter.setPen(FLAGGED)
-            painter.drawText(QPointF(2, y + 4), f"{self.threshold:.0f}")
+            painter.drawText(QPointF(2, y + 4), self._number(self.threshold))
         painter.setPen(ink)
         first, last = self.places[self.order[0]], self.places[self.order[-1]]
         base = plot.bottom() + metrics.ascent() + 3
         painter.drawText(QPointF(plot.left(), base), first)
         painter.drawText(QPointF(plot.right() - metrics.horizontalAdvance(last), base), last)
-        unit = "sample-wise score, nats"
+        unit = "AS_sample, nats" if self.unit == "nats" else "slice score, SD (curve: AS_sample)"
         painter.drawText(QPointF(plot.center().x() - metrics.horizontalAdvance(unit) / 2, base), unit)
+
+    def _number(self, score: float) -> str:
+        return f"{score:.0f}" if self.unit == "nats" else f"{score:.1f}"
 
     def _index(self, event: QMouseEvent) -> int:
         plot = self._plot()
@@ -128,7 +147,9 @@ class Profile(QWidget):
         if not len(self.scores):
             return
         i = self._index(event)
-        score = "not analysed" if np.isnan(self.scores[i]) else f"{self.scores[i]:.0f} nats"
+        score = "not analysed" if np.isnan(self.scores[i]) else f"{self._number(self.scores[i])} {self.unit}"
+        if len(self.sample) == len(self.scores):
+            score += f", AS_sample {self.sample[i]:.0f} nats"
         score += ", not final yet" if self.waiting[i] else ""
         QToolTip.showText(
             event.globalPosition().toPoint(),

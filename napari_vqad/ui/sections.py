@@ -9,7 +9,7 @@ from superqt import QCollapsible
 from napari_vqad.ui.controls import BoxKnob, Knob, RangeKnob, SliderKnob, make_knob
 
 SECTIONS = {
-    "Thresholds": ("lambda_s", "lambda_p", "flag_slices", "flag_voxels"),
+    "Thresholds": ("lambda_s", "lambda_p", "slice_score", "flag_slices", "flag_voxels"),
     "Findings": ("least_ml", "median", "erode"),
     "Restoration": ("method", "n_restorations", "k", "seed"),
     "More": ("score", "pooling", "level", "distance", "paper_faithful", "axis", "slices"),

@@ -235,7 +235,7 @@ class Session:
             return
         flagged = np.flatnonzero(self.explorer.flagged_slices())
         if not len(flagged):
-            self.advanced.emit("No slice is flagged; lower λ_s or the percentile for slices.")
+            self.advanced.emit("No slice is flagged; lower the threshold for slices.")
             return
         following = stack.following(self.explorer.grid, self.current(), flagged, step)
         if following is not None:

@@ -1,4 +1,4 @@
-"""The flagged slices as a list, the highest sample-wise score first; a click or Enter goes there."""
+"""The flagged slices as a list, the highest score first; a click or Enter goes there."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from napari_vqad.ui.typed import Typed
 from napari_vqad.volume import SIDES
 
 COLUMNS = {
-    "Rank": "By the sample-wise score, the highest first.",
+    "Rank": "By the slice score, the highest first.",
     "Slice": "Its number, as the slider below the canvas shows it.",
     "Place": "Where its middle lies.",
-    "Score (nats)": "Sample-wise score: the sum of all NLL above λ_s.",
+    "Score": "Slice score: the highest pixel scores and NLL in the slice, or AS_sample in nats; see the settings.",
     "Healthy percentile": "So many per cent of healthy slices have a lower score.",
     "Peak": "Highest pixel score in the slice.",
     "Findings": "Numbers of the findings that it cuts.",
@@ -76,9 +76,9 @@ class SliceList(QWidget):
         self.table.setColumnHidden(1, grid.kind == "clip")  # a frame's place is its number
         kind = "slices" if grid.kind == "head" else "frames"
         words = f"{len(rows)} of {explorer.n_slices} {kind} flagged: "
-        words += f"their sample-wise score is above {explorer.thresholds().flag_slices:.0f} nats."
+        words += f"their score is above {slice_words.value(explorer, explorer.thresholds().flag_slices)}."
         if not rows:
-            words = f"No {kind[:-1]} is flagged; lower λ_s or the threshold for {kind}."
+            words = f"No {kind[:-1]} is flagged; lower the threshold for {kind}."
         self.words.setText(words)
 
     def _fill(self, rows: list[Row]) -> None:
@@ -126,17 +126,18 @@ def _place_head(grid: Grid) -> tuple[str, str]:
 
 def _rows(explorer: Explorer, found: list[Finding]) -> list[Row]:
     """The flagged slices, the highest score first; without a peak where the pixel score is not there yet."""
-    scores, limits, grid = np.nan_to_num(explorer.slice_scores()), explorer.thresholds(), explorer.grid
+    scores, grid = np.nan_to_num(explorer.slice_scores()), explorer.grid
+    digits = None if explorer.slice_unit == "nats" else 1
     flagged = np.flatnonzero(explorer.flagged_slices())
     ranked = [int(i) for i in flagged[np.argsort(-scores[flagged], kind="stable")]]
     # The score of a whole scan takes long to make anew: not while slices are being done, one after the other.
-    calibration, pixels = explorer.bundle.calibration, explorer.map("pixel_score") if explorer.complete else None
+    pixels = explorer.map("pixel_score") if explorer.complete else None
     number_of = numbers(grid)
     rows: list[Row] = []
     for rank, i in enumerate(ranked, start=1):
-        share = calibration.percentile("slice_score", float(scores[i]), lambda_s=limits.lambda_s)
+        share = slice_words.percentile(explorer, float(scores[i]))
         cut = ", ".join(str(f.number) for f in found if f.slices[0] <= i <= f.slices[1])
         peak = "" if pixels is None else round(float(pixels[i].max()), 1)
         place = round(grid.mm_of(i))
-        rows.append((i, rank, int(number_of[i]), place, round(float(scores[i])), round(share, 1), peak, cut))
+        rows.append((i, rank, int(number_of[i]), place, round(float(scores[i]), digits), round(share, 1), peak, cut))
     return rows
