@@ -51,6 +51,7 @@ def build_parser(words: set[str]) -> argparse.ArgumentParser:
     score.add_argument("--mask", type=Path, help="NIfTI file of the brain; made when not given")
     score.add_argument("--series", metavar="N", help="number or UID, where a folder holds several DICOM series")
     score.add_argument("--dicom", action="store_true", help="for DICOM: write findings.dcm and score.dcm, too")
+    score.add_argument("--strict", action="store_true", help="exit with code 3 where the scan may not fit the model")
     _model_options(score)
     _settings_options(score)
     score.set_defaults(func=run_score)
@@ -116,7 +117,7 @@ def run_score(args: argparse.Namespace) -> int:
         report=_show,
     )
     print(f"\n{result.summary()}\nMaps, contact sheet and numbers are in {args.out}.")
-    return 0
+    return 3 if args.strict and not result.explorer.fitness().fits else 0
 
 
 def run_bench(args: argparse.Namespace) -> int:

@@ -208,7 +208,8 @@ def _slices(explorer: Explorer) -> str:
     )
     if len(missing := missing_slices(explorer)):
         words += f" Cross-hatched: {len(missing)} slices that are not final."
-    alt = f"Bars: {slice_words.title(explorer)}, by slice, {int(flagged.sum())} of {explorer.n_slices} above the threshold (dashed line)."
+    count = f"{int(flagged.sum())} of {explorer.n_slices} above the threshold (dashed line)"
+    alt = f"Bars: {slice_words.title(explorer)}, {count}."
     return f"<figure>{_image(draw_profile(explorer), alt)}<figcaption>{escape(words)}</figcaption></figure>"
 
 

@@ -79,7 +79,8 @@ def draw_profile(explorer: Explorer) -> bytes:
     missing = missing_slices(explorer)
     ax.bar(mm[missing], 1, step, color="none", hatch="xxxx", edgecolor=FAINT, lw=0, transform=ax.get_xaxis_transform())
     ax.axhline(limit, color=INK, lw=0.9, ls="--")
-    ax.annotate(f"flagged above {slice_words.value(explorer, limit)}", (1, limit), xycoords=("axes fraction", "data"), xytext=(-3, 3),
+    words = f"flagged above {slice_words.value(explorer, limit)}"
+    ax.annotate(words, (1, limit), xycoords=("axes fraction", "data"), xytext=(-3, 3),
                 textcoords="offset points", color=INK, fontsize=7.5, ha="right")  # fmt: skip
     ax.set_ylim(0, 1.12 * max(limit, np.nanmax(np.nan_to_num(scores)), 1.0))
     if grid.kind == "head":

@@ -17,7 +17,7 @@ BAR, FLAGGED, HERE = QColor("#7d8a99"), QColor("#ff9f1c"), QColor("#59bfff")
 
 
 class Profile(QWidget):
-    """The score of each slice as bars, with the flagging threshold as a line; AS_sample as a thin curve of its own height."""
+    """The score of each slice as bars, its threshold as a line, and AS_sample as a thin curve of its own height."""
 
     chosen = Signal(int)
 

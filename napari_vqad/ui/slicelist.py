@@ -6,6 +6,7 @@ import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
+from napari_vqad import slice_words
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding
 from napari_vqad.grid import Grid
@@ -23,7 +24,7 @@ COLUMNS = {
     "Findings": "Numbers of the findings that it cuts.",
 }
 PLACE = Qt.ItemDataRole.UserRole
-Row = tuple[int, int, int, int, int, float, float | str, str]  # slice of the grid, and a cell a column
+Row = tuple[int, int, int, int, float, float, float | str, str]  # slice of the grid, and a cell a column
 
 
 class SliceList(QWidget):
