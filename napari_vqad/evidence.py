@@ -81,6 +81,12 @@ def level(
     return np.where(within, (score - max(0.0, median - healthy[0])) / stretch, 0).astype(np.float32)
 
 
+def level_slices(score: NDArray, within: NDArray, healthy: tuple[float, float]) -> NDArray[np.float32]:
+    """As `level`, each slice by itself: what all of a slice has, such as where a scanner's bias is not corrected."""
+    pairs = zip(score, within, strict=True)
+    return np.stack([level(of_slice[None], inside[None], healthy)[0] for of_slice, inside in pairs])
+
+
 def fuse(residual: NDArray, others: Mapping[str, NDArray]) -> NDArray[np.float32]:
     """The weighted sum of z maps, (n, H, W)."""
     return sum((WEIGHTS[name] * z for name, z in others.items()), residual).astype(np.float32)

@@ -355,10 +355,11 @@ class Explorer:
     def slice_scores(self) -> np.ndarray:
         """What flags and ranks slices, (n,), in `slice_unit`; NaN where it is not ready, or was not chosen."""
         calibration = self.bundle.calibration
-        if calibration.slice_kind(self.settings) is None:
+        if (kind := calibration.slice_kind(self.settings)) is None:
             return self.sample_scores()
+        healthy, spacing = calibration.middle(kind), self.bundle.config.grid.spacing
         with self._lock:
-            scores = self._maps.slice_scores(self._kept(), calibration.slice_nll, self.bundle.config.grid.spacing)
+            scores = self._maps.slice_scores(self._kept(), healthy, calibration.slice_nll, spacing)
         return np.where(self.ready("pixel_score") & self.chosen(), scores, np.nan)
 
     @property

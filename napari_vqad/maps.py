@@ -12,7 +12,7 @@ import torch
 from napari_vqad.cache import Restorations
 from napari_vqad.calibration import pixel_kind
 from napari_vqad.consolidation import Consolidation
-from napari_vqad.evidence import LINEAR, NLL, Evidence, fuse, level, middle, standardise
+from napari_vqad.evidence import LINEAR, NLL, Evidence, fuse, level, level_slices, middle, standardise
 from napari_vqad.grid import Grid
 from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.pca import PCA
@@ -165,14 +165,23 @@ class Maps:
             self._others = made_of, self._linear | standardise(nll, self._places, self.grid.mask)
         return self._others[1]
 
-    def slice_scores(self, kept: Kept, healthy_nll: tuple[float, float] | None, spacing: float) -> np.ndarray:
-        """Slice scores made of the pixel score, (n,); `spacing` in mm. Made anew when that has changed."""
+    def slice_scores(
+        self, kept: Kept, healthy: tuple[float, float], healthy_nll: tuple[float, float] | None, spacing: float
+    ) -> np.ndarray:
+        """Slice scores made of the pixel score, (n,); made anew when that has changed.
+
+        Args:
+            kept: what maps are made of.
+            healthy, healthy_nll: median and 84th percentile of healthy pixel scores, and of the NLL by place.
+            spacing: mm between the grid's voxels.
+        """
         made_of = _made_of("pixel_score", kept, 0)
         if self._slices[0] != made_of:
-            pixel, within, nll = self.get("pixel_score", kept), self.grid.mask, None
+            within, nll = self.grid.mask, None
+            pixel = level_slices(self.get("pixel_score", kept), within, healthy)
             if kept.scale != "plain" and healthy_nll is not None:
                 there = within & kept.has_nll[:, None, None]
-                nll = level(self.evidence(kept)[NLL], there, healthy_nll)
+                nll = level_slices(self.evidence(kept)[NLL], there, healthy_nll)
             self._slices = made_of, slice_score(pixel, nll, within, spacing)
         return self._slices[1]
 

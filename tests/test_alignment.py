@@ -7,6 +7,7 @@ import pytest
 
 from napari_vqad.alignment import align
 from napari_vqad.errors import InputError
+from napari_vqad.field_of_view import cut_faces
 from napari_vqad.grid import GridSpec, to_grid
 from napari_vqad.harmonise import harmonise
 from napari_vqad.paths import models_folder
@@ -159,3 +160,37 @@ def test_a_template_that_is_none_is_refused(template, tmp_path):
     replace(template, marks=template.marks[:2]).save(tmp_path)
     with pytest.raises(InputError, match="not a template"):
         Template.load(tmp_path)
+
+
+SIDES = {
+    "top": (2, slice(0, -28)),
+    "bottom": (2, slice(30, None)),
+    "front": (1, slice(0, -20)),
+    "left": (0, slice(20, None)),
+}
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_cut_head_is_laid_as_the_whole_one(template, side):
+    """Places agree where the picture ends inside the brain, and the overlap is measured where there is data."""
+    affine = turned((8, -4), (1.06, 0.97, 1.02), (3, -4, 2))
+    volume, mask = moved(template, affine)
+    axis, kept = SIDES[side]
+    box = tuple(kept if a == axis else slice(None) for a in range(3))
+    first = volume.affine.copy()
+    first[:3, 3] += first[:3, axis] * (kept.start or 0)
+    cut = replace(volume, voxels=volume.voxels[box], affine=first)
+    assert cut_faces(mask[box])
+    assert not cut_faces(mask)
+    found = align(cut, mask[box], template)
+    points = np.argwhere(template.mask > 0.5)[::97] * template.spacing + template.frame.origin
+    apart = np.linalg.norm(points @ (found.affine - affine)[:3, :3].T + (found.affine - affine)[:3, 3], axis=1)
+    assert not found.failed
+    assert found.overlap > 0.93
+    assert apart.mean() < 3.0
+
+
+def test_a_head_that_does_not_lie_as_its_header_says_is_not_aligned(template):
+    quarter = turned((90, 0), (1, 1, 1), (0, 0, 0))
+    volume, mask = moved(template, quarter, (120, 120, 120))
+    assert align(volume, mask, template).failed

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_vqad.brainmask import PLAUSIBLE, SIDES, background_of, make_mask, network_mask, to_network_grid
 from napari_vqad.errors import InputError
@@ -60,6 +61,81 @@ def test_a_padded_whole_head_is_not_taken_for_a_stripped_one(whole):
     mask, note = make_mask(padded)
     assert NETWORK in note
     assert dice(mask, np.pad(brain, 10)) > 0.93
+
+
+@pytest.fixture(scope="module")
+def coarse(whole):
+    """The simulated head with lesions at 3 mm, its brain, and the spacing's affine: quick to mask."""
+    volume = read_scan(samples_folder() / "lesions_t1.nii.gz")
+    brain = read_mask(samples_folder() / "lesions_brain.nii.gz", volume)
+    return ndimage.zoom(volume.voxels, 0.5, order=1), ndimage.zoom(brain.astype(float), 0.5, order=1) > 0.5
+
+
+MM3 = np.diag([3.0, 3, 3, 1])
+
+
+def noisy(voxels, brain, rng):
+    return np.where(brain, voxels, 1e-4 * rng.normal(size=brain.shape))
+
+
+def lossy(voxels, brain, rng):
+    return np.where(brain, 16 * voxels, rng.integers(0, 4, brain.shape))
+
+
+def grainy(voxels, brain, rng):
+    return np.where(brain, voxels, 2 * rng.normal(size=brain.shape))
+
+
+def interpolated(voxels, brain, rng):
+    """Moved by cubic splines, which ring around the brain."""
+    return ndimage.shift(np.where(brain, voxels, 0).astype(float), 0.4, order=3)
+
+
+def z_scored(voxels, brain, rng):
+    """The background is the lowest value, and no zero."""
+    inside = voxels[brain]
+    return np.where(brain, (voxels - inside.mean()) / inside.std(), -5.0) + 1e-6 * rng.normal(size=brain.shape)
+
+
+@pytest.mark.parametrize("background", [noisy, lossy, grainy, interpolated, z_scored])
+def test_a_stripped_head_needs_no_constant_background(coarse, background):
+    voxels, brain = coarse
+    mask, note = make_mask(Volume.from_array(background(voxels, brain, np.random.default_rng(0)), MM3))
+    assert STRIPPED in note
+    assert dice(mask, brain) > 0.96
+
+
+@pytest.mark.parametrize("part", [slice(16, None), slice(0, 48), slice(12, 52)], ids=["top", "bottom", "slab"])
+def test_a_part_of_a_stripped_head_is_masked_by_its_background(coarse, part):
+    voxels, brain = (a[..., part] for a in coarse)
+    mask, note = make_mask(Volume.from_array(noisy(voxels, brain, np.random.default_rng(0)), MM3))
+    assert STRIPPED in note
+    assert dice(mask, brain) > 0.96
+
+
+@pytest.mark.parametrize("mm", [15, 30, 45, 60])
+def test_a_head_without_its_top_is_masked_as_well_as_a_whole_one(coarse, mm):
+    voxels, brain = coarse
+    top = np.flatnonzero(brain.any((0, 1)))[-1] - mm // 3
+    mask, note = make_mask(Volume.from_array(voxels[..., :top], MM3))
+    assert NETWORK in note
+    assert dice(mask, brain[..., :top]) > 0.94
+
+
+def test_the_top_of_a_whole_head_is_not_taken_for_a_stripped_brain(coarse):
+    voxels, brain = coarse
+    low = np.flatnonzero(brain.any((0, 1)))[-1] - 25
+    mask, note = make_mask(Volume.from_array(voxels[..., low:], MM3))
+    assert NETWORK in note
+    assert dice(mask, brain[..., low:]) > 0.9
+
+
+@pytest.mark.parametrize("scale", [0.6, 0.72])
+def test_the_brain_of_an_infant_is_masked(coarse, scale):
+    voxels, brain = coarse
+    mask, note = make_mask(Volume.from_array(voxels, np.diag([3 * scale] * 3 + [1.0])))
+    assert NETWORK in note
+    assert dice(mask, brain) > 0.9
 
 
 @pytest.mark.parametrize("order", [(1, 2, 0), (2, 0, 1)])

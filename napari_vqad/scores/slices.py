@@ -1,10 +1,11 @@
 """One number a slice, to flag and to rank it by what its voxels say.
 
-    slice = ½ · top(pixel score) + top(level(z(NLL)))
+    slice = ½ · top(level(pixel score)) + top(level(z(NLL)))
 
-top is the mean of the highest values within 4 cm² of brain, level takes off what all of a scan has (`evidence.level`),
-and z is in healthy SDs at the place. Chosen on validation heads with simulated anomalies: AUROC of their slices 0.93,
-against 0.92 by the pixel score alone, 0.91 by its single highest voxel and 0.80 by the papers' AS_sample.
+top is the mean of the highest values within 4 cm² of brain, level takes off what all of the slice has
+(`evidence.level_slices`), and z is in healthy SDs at the place. Chosen on validation heads with simulated anomalies:
+AUROC of their slices 0.94, against 0.93 without levelling, 0.92 by the pixel score alone, 0.91 by its single highest
+voxel and 0.80 by the papers' AS_sample.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def slice_score(pixel: NDArray, nll: NDArray | None, mask: NDArray, spacing: flo
     """Score of each slice, (n,), in the unit of the pixel score; NaN where there is no brain.
 
     Args:
-        pixel: pixel score, (n, H, W).
+        pixel: pixel score, levelled, (n, H, W).
         nll: NLL in healthy SDs at its place, levelled, (n, H, W); None where the model does not know places, and the
             pixel score stands alone.
         mask: bool (n, H, W).

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.calibration import LAMBDA_LEVELS, LEVELS, Calibration, pixel_kind
-from napari_vqad.evidence import LINEAR, MADE_WITH, NLL, Evidence, fuse, level
+from napari_vqad.evidence import LINEAR, MADE_WITH, NLL, Evidence, fuse, level, level_slices
 from napari_vqad.explorer import Explorer
 from napari_vqad.grid import Grid
 from napari_vqad.nets.levels import Levels
@@ -66,13 +66,17 @@ def calibrate(
     tables: dict[str, dict[str, list[float]]] = {"residual": {}, "pixel_score": {}, "findings": {}, "slices": {}}
     placed_nll = [z[NLL] for z in others if NLL in z]
     slice_nll = _middle(_quantiles(_inside(placed_nll, masks))) if placed_nll else None
-    levelled_nll = _levelled(placed_nll, masks, slice_nll) if slice_nll else []
+    levelled_nll = [level_slices(z, m, slice_nll) for z, m in zip(placed_nll, masks, strict=True)] if slice_nll else []
 
     def add(kind: str, maps: Maps) -> None:
         table = _quantiles(_inside(maps, masks))
         tables["pixel_score"][kind] = table
         tables["findings"][kind] = _findings(maps, table)
-        shown = _levelled(maps, masks, _middle(table)) if kind.endswith(" fused") else maps
+        healthy = _middle(table)
+        shown = [m.astype(np.float32) for m in maps]
+        if kind.endswith(" fused"):
+            shown = [level(m, inside, healthy) for m, inside in zip(shown, masks, strict=True)]
+        shown = [level_slices(m, inside, healthy) for m, inside in zip(shown, masks, strict=True)]
         nll: Maps | list[None] = [None] * len(maps) if kind.endswith(" plain") else levelled_nll
         of_scans = [slice_score(*of_scan, spacing) for of_scan in zip(shown, nll, masks, strict=True)]
         slices = np.concatenate(of_scans)
@@ -170,10 +174,6 @@ def _inside(maps: Maps, masks: Maps) -> NDArray:
 def _middle(table: list[float]) -> tuple[float, float]:
     """Median and 84th percentile of a table of quantiles."""
     return float(np.interp(50, LEVELS, table)), float(np.interp(84, LEVELS, table))
-
-
-def _levelled(maps: Maps, masks: Maps, healthy: tuple[float, float]) -> Maps:
-    return [level(m.astype(np.float32), inside, healthy) for m, inside in zip(maps, masks, strict=True)]
 
 
 def _left_out(maps: Maps, masks: Maps) -> Maps:

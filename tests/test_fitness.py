@@ -1,0 +1,111 @@
+"""One verdict on whether a scan fits the model: no alarm on a T1 head, none missed on what is none."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_vqad.errors import InputError
+from napari_vqad.fitness import CONTRAST, FLAGGED, assess, check_extent, contrast
+from napari_vqad.grid import GridSpec, to_grid
+from napari_vqad.io.nifti import read_mask, read_scan
+from napari_vqad.paths import models_folder, samples_folder
+from napari_vqad.template import Template
+from napari_vqad.volume import Volume
+
+SPEC = GridSpec(shape=(72, 88), aligned=True)
+
+
+@pytest.fixture(scope="module")
+def template():
+    return Template.load(models_folder() / "ixi-aligned")
+
+
+@pytest.fixture(scope="module")
+def sample(template):
+    """The simulated head with lesions, its brain, and both on the grid."""
+    volume = read_scan(samples_folder() / "lesions_t1.nii.gz")
+    mask = read_mask(samples_folder() / "lesions_brain.nii.gz", volume)
+    return volume, mask, to_grid(volume, mask, SPEC, template=template)
+
+
+def doubts_of(volume, mask, grid, template):
+    return " ".join(assess(volume, mask, grid, template).doubts)
+
+
+def test_a_t1_head_fits(sample, template):
+    found = assess(*sample, template)
+    assert found.fits
+    assert found.verdict == "The scan fits the model."
+    assert found.measured["brain_ml"] == pytest.approx(1574, abs=10)
+    assert found.measured["contrast"] > CONTRAST + 0.2
+
+
+def like_flair(z):
+    """Grey matter brighter than white matter, CSF dark as in T1."""
+    return np.where(z > -1, np.abs(2.5 - np.abs(z)), z)
+
+
+@pytest.mark.parametrize("change", [lambda z: -z, like_flair, lambda z: np.random.default_rng(0).normal(size=z.shape)])
+def test_another_contrast_is_noticed(sample, template, change):
+    volume, mask, grid = sample
+    other = replace(grid, slices=change(grid.slices).astype(np.float32))
+    assert contrast(other, template) < CONTRAST
+    assert "grey and white matter" in doubts_of(volume, mask, other, template)
+
+
+def test_the_picture_that_cuts_the_brain_is_noticed(sample, template):
+    volume, mask, grid = sample
+    top = np.flatnonzero(mask.any((0, 1)))[-1] - 14
+    cut = replace(volume, voxels=volume.voxels[:, :, :top])
+    assert "cuts the brain at the top" in doubts_of(cut, mask[:, :, :top], grid, template)
+
+
+@pytest.mark.parametrize("scale", [0.72, 1.25])
+def test_brains_of_no_adult_are_noticed(sample, template, scale):
+    volume, mask, grid = sample
+    other = replace(volume, affine=np.diag([scale, scale, scale, 1]) @ volume.affine)
+    assert "brains of adults" in doubts_of(other, mask, grid, template)
+
+
+def test_what_the_grid_says_is_repeated(sample, template):
+    volume, mask, grid = sample
+    assert "could not be aligned" in doubts_of(volume, mask, replace(grid, failed=True), template)
+    assert "9% of the brain mask lies beyond" in doubts_of(volume, mask, replace(grid, outside=0.09), template)
+
+
+def test_thick_slices_are_noticed(sample, template):
+    volume, mask, grid = sample
+    thick = replace(volume, affine=volume.affine @ np.diag([1, 1, 6.5 / 1.5, 1]))
+    assert "6.5 mm apart" in doubts_of(thick, mask, grid, template)
+
+
+def test_a_scan_with_nearly_all_slices_flagged_is_noticed(sample, template):
+    found = assess(*sample, template)
+    assert found.with_flagged(FLAGGED).fits
+    assert "96% of the slices" in found.with_flagged(0.96).verdict
+
+
+@pytest.mark.parametrize("mm", [0.001, 0.1, 30.0, 1000.0])
+def test_what_no_head_measures_is_refused(mm):
+    volume = Volume.from_array(np.zeros((90, 100, 80)), np.diag([mm, mm, mm, 1]), name="odd")
+    with pytest.raises(InputError, match=r"odd measures .* mm, which no scan of a head does"):
+        check_extent(volume)
+
+
+@pytest.mark.parametrize("name", ["lgg_5872_t1", "lgg_6690_t1", "lgg_7881_t1", "ms07_t1", "ms19_t1"])
+def test_real_t1_heads_with_lesions_fit(shared_data, template, name):
+    from napari_vqad.brainmask import make_mask
+
+    volume = read_scan(shared_data / "lesions" / f"{name}.nii.gz")
+    mask, _ = make_mask(volume)
+    assert assess(volume, mask, to_grid(volume, mask, SPEC, template=template), template).fits
+
+
+def test_a_flair_is_noticed(shared_data, template):
+    from napari_vqad.brainmask import make_mask
+
+    volume = read_scan(shared_data / "lesions" / "lgg_6690_flair.nii.gz")
+    mask, _ = make_mask(volume)
+    grid = to_grid(volume, mask, SPEC, template=template)
+    assert "grey and white matter" in doubts_of(volume, mask, grid, template)
