@@ -15,7 +15,7 @@ import torch
 from napari_vqad.bundle import Bundle, find, list_bundles, load_weights, read_config, same_grid
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
-from napari_vqad.evaluate import models, ped2, reconstructions
+from napari_vqad.evaluate import fitness, models, ped2, reconstructions, slices
 from napari_vqad.evaluate.cases import PER_SUBJECT, folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, write_json
 from napari_vqad.evaluate.findings import examine, table
@@ -45,6 +45,15 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     findings.add_argument("scans", type=Path, nargs="+")
     findings.add_argument("--method", choices=get_args(Method), help="the bundle's first, without")
     findings.set_defaults(func=run_findings)
+    fit = kinds.add_parser("fitness", help="does each scan fit the model? With NAME_mask beside it, by that mask")
+    fit.add_argument("scans", type=Path, nargs="+")
+    fit.add_argument("--method", choices=get_args(Method), default="regenerative")
+    fit.set_defaults(func=run_fitness)
+    flagged = kinds.add_parser("slices", help="how well slices are flagged, on validation subjects as for validation")
+    flagged.add_argument("data", type=Path)
+    flagged.add_argument("--method", choices=get_args(Method), default="regenerative")
+    flagged.add_argument("--flag-slices", default=Settings().flag_slices, help="healthy percentile")
+    flagged.set_defaults(func=run_slices)
     grid = kinds.add_parser("grid", help="every bundle of a folder by every method it knows: tokenizers × priors")
     grid.add_argument("models", type=Path, nargs="?", help="folder of bundles; those that come along, without it")
     grid.add_argument("--data", type=Path, required=True, help="folder of cases, as for testset")
@@ -70,9 +79,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     for parser in (grid, clips):
         parser.add_argument("--methods", nargs="+", choices=METHODS, default=[], help="these alone")
         parser.add_argument("--json", type=Path, help="write the lines here")
-    for parser in (testset, validation, findings):
+    for parser in (testset, validation, findings, fit, flagged):
         parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
-    for parser in (testset, validation, findings, grid, again, clips):
+    for parser in (testset, validation, findings, fit, flagged, grid, again, clips):
         parser.add_argument("--device", default="auto")
         parser.add_argument("--threads", type=int, default=os.cpu_count())
     for parser in (testset, validation):
@@ -102,6 +111,27 @@ def run_findings(args: argparse.Namespace) -> int:
         rows.append(examine(bundle, settings, scan, mask, label))
         print(rows[-1], flush=True)
     print(f"\n{table(rows)}")
+    return 0
+
+
+def run_fitness(args: argparse.Namespace) -> int:
+    """The fitness verdict on scans."""
+    bundle, settings, rows = _load(args), settings_from({"method": args.method}), []
+    for scan in args.scans:
+        rows.append(fitness.judge(bundle, settings, scan, _beside(scan, scan.name.split("_t1")[0], ("mask",))))
+        verdict = rows[-1].fitness.verdict if rows[-1].fitness else rows[-1].refused
+        print(f"{scan.name}: {verdict}", flush=True)
+    print(f"\n{fitness.table(rows)}")
+    return 0
+
+
+def run_slices(args: argparse.Namespace) -> int:
+    """Slice scores on validation subjects with simulated anomalies."""
+    bundle = _load(args)
+    settings = settings_from({"method": args.method, "flag_slices": args.flag_slices})
+    spec = bundle.config.grid
+    cases = simulated_cases(load_stack(args.data, "validation", spec, bundle.template), spec)
+    print(slices.table(slices.collect(bundle, settings, cases)))
     return 0
 
 

@@ -1,0 +1,57 @@
+"""The fitness verdict on many scans, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_vqad.brainmask import make_mask
+from napari_vqad.bundle import Bundle
+from napari_vqad.errors import InputError
+from napari_vqad.explorer import Explorer
+from napari_vqad.fitness import Fitness
+from napari_vqad.io.nifti import read_mask
+from napari_vqad.io.scans import open_scan
+from napari_vqad.settings import Settings
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scan: its verdict, or why it was refused, and what reading it had to guess."""
+
+    name: str
+    fitness: Fitness | None
+    refused: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def judge(bundle: Bundle, settings: Settings, scan: Path, mask: Path | None = None) -> Row:
+    """Analyse one scan and say whether it fits; the brain mask is made where none is given."""
+    try:
+        volume = open_scan(scan)
+        brain = read_mask(mask, volume) if mask else make_mask(volume)[0]
+        explorer = Explorer(bundle, settings)
+        explorer.open(volume, brain)
+        for _ in explorer.work():
+            pass
+    except InputError as error:
+        return Row(scan.name, None, str(error))
+    return Row(scan.name, explorer.fitness(), "", volume.notes)
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Markdown: a row for each scan."""
+    lines = [
+        "| scan | verdict | brain, mL | contrast | flagged slices | why, and what was guessed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if row.fitness is None:
+            lines.append(f"| {row.name} | refused | | | | {row.refused} |")
+            continue
+        m = row.fitness.measured
+        numbers = (f"{m['brain_ml']:.0f}", f"{m.get('contrast', float('nan')):.2f}", f"{m.get('flagged_share', 0):.0%}")
+        words = " ".join((*row.fitness.doubts, *row.notes))
+        lines.append(f"| {row.name} | {'fits' if row.fitness.fits else 'doubtful'} | {' | '.join(numbers)} | {words} |")
+    return "\n".join(lines)
