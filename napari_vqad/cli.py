@@ -41,16 +41,18 @@ def build_parser(words: set[str]) -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="open the viewer on a sample head; without a screen, write its maps")
     demo.add_argument("--sample", choices=("lesions", "healthy"), default="lesions", help="which simulated head")
     demo.add_argument("--no-viewer", action="store_true", help="write files even where there is a screen")
-    demo.add_argument("-o", "--out", type=Path, default=Path("vqad-demo"), help="folder for the files")
+    demo.add_argument("-o", "--out", default="vqad-demo", help="folder for the files")
+    _overwrite_option(demo)
     _model_options(demo)
     demo.set_defaults(func=run_demo)
 
     score = commands.add_parser("score", help="score one scan and write its maps")
     score.add_argument("scan", type=Path, help="NIfTI file, 3D; or a folder with DICOM, or a file of a series")
-    score.add_argument("-o", "--out", type=Path, required=True, help="folder for the maps")
+    score.add_argument("-o", "--out", required=True, help="folder for the maps; made where it is missing")
     score.add_argument("--mask", type=Path, help="NIfTI file of the brain; made when not given")
     score.add_argument("--series", metavar="N", help="number or UID, where a folder holds several DICOM series")
     score.add_argument("--dicom", action="store_true", help="for DICOM: write findings.dcm and score.dcm, too")
+    _overwrite_option(score)
     _model_options(score)
     _settings_options(score)
     score.set_defaults(func=run_score)
@@ -93,8 +95,9 @@ def run_demo(args: argparse.Namespace) -> int:
     if not args.no_viewer:
         print("There is no screen here for the viewer.")
     print(f"The sample is analysed and its maps are written to {args.out}.", flush=True)
-    result = score(sample_scan(args.sample), args.out, bundle=bundle, device=args.device, report=_show)
-    print(f"\n{result.summary()}\nLook at {args.out / 'sheet.png'}.")
+    scan = sample_scan(args.sample)
+    result = score(scan, args.out, bundle=bundle, device=args.device, overwrite=args.overwrite, report=_show)
+    print(f"\n{result.summary()}\nLook at {Path(args.out) / 'sheet.png'}.")
     return 0
 
 
@@ -113,6 +116,7 @@ def run_score(args: argparse.Namespace) -> int:
         settings=settings,
         series=args.series,
         dicom=args.dicom,
+        overwrite=args.overwrite,
         report=_show,
     )
     print(f"\n{result.summary()}\nMaps, contact sheet and numbers are in {args.out}.")
@@ -138,6 +142,10 @@ def run_bench(args: argparse.Namespace) -> int:
     if args.json:
         bench_report.write(found, args.json)
     return 0
+
+
+def _overwrite_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of another scan in the folder")
 
 
 def _model_options(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SCREEN = {"napari", "qtpy", "PySide6", "PySide2", "PyQt5", "PyQt6", "superqt", "magicgui", "vispy"}
 # Arrows point down this list: a module may import from its own floor and those below.
 FLOORS = [
-    {"errors", "paths", "settings", "device", "resample", "progress", "provenance"},
+    {"text", "errors", "console", "paths", "settings", "device", "resample", "progress", "provenance"},
     {"volume", "template", "alignment", "harmonise", "grid", "calibration", "nets", "cache"},
     {"scores", "io"},
     {"consolidation", "places"},
@@ -24,7 +24,7 @@ FLOORS = [
     {"explorer"},
     {"findings", "review", "tables"},
     {"readout"},
-    {"sheet", "thumbnails", "report", "studyfile", "study", "dicom_export", "scoring", "train", "evaluate"},
+    {"sheet", "thumbnails", "report", "studyfile", "study", "dicom_export", "outputs", "scoring", "train", "evaluate"},
     {"ui"},
     {"cli", "__main__"},
 ]

@@ -121,7 +121,14 @@ def test_failure_leaves_nothing_behind(oblique, tiny_bundle, tmp_path, monkeypat
 
     monkeypatch.setattr("napari_vqad.scoring.draw_sheet", full_disk)
     with pytest.raises(InputError, match="No space left"):
-        score(oblique / "scan.nii.gz", out, mask=oblique / "mask.nii.gz", bundle=tiny_bundle, settings=QUICK)
+        score(
+            oblique / "scan.nii.gz",
+            out,
+            mask=oblique / "mask.nii.gz",
+            bundle=tiny_bundle,
+            settings=QUICK,
+            overwrite=True,
+        )
     assert [f.name for f in out.iterdir()] == ["nll.nii.gz"]
     assert (out / "nll.nii.gz").read_bytes() == b"of before"
 

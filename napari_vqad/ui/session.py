@@ -48,12 +48,13 @@ class Order:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A scan that is ready to be worked on; `study`, where it comes of a saved one."""
+    """A scan that is ready to be worked on; `study`, where it comes of a saved one; `files` read beside the scan."""
 
     explorer: Explorer
     mask: np.ndarray
     note: str
     study: Study | None = None
+    files: tuple[Path, ...] = ()
 
 
 class Session:
@@ -247,7 +248,7 @@ class Session:
             mask, note = given_mask(order.mask, volume)
         explorer = Explorer(self._bundle, self._bundle.known(self.settings), self.cache_bytes)
         explorer.open(volume, mask)
-        yield Prepared(explorer, mask, note)
+        yield Prepared(explorer, mask, note, files=(order.mask,) if isinstance(order.mask, Path) else ())
 
     def _on_prepared(self, news: str | Prepared) -> None:
         if isinstance(news, str):
