@@ -6,30 +6,26 @@ import argparse
 import sys
 import types
 import typing
+from contextlib import suppress
 from pathlib import Path
 
-from napari_vqad.errors import InputError
+from napari_vqad.console import run, until_it_ends
 from napari_vqad.settings import Settings, flag, settings_from
+from napari_vqad.text import printable
 
 SHORT = {"n_restorations": "-S", "k": "-k"}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; what a person gave wrong is one sentence on stderr and exit code 2."""
-    argv = sys.argv[1:] if argv is None else argv
-    # Training and evaluation bring torch and more: parsers of the other commands must not wait for them.
-    parser = build_parser(set(argv))
-    args = parser.parse_args(argv)
-    try:
+    words = sys.argv[1:] if argv is None else argv
+
+    def command() -> int:
+        # Training and evaluation bring torch and more: parsers of the other commands must not wait for them.
+        args = build_parser(set(words)).parse_args(words)
         return args.func(args)
-    except InputError as error:
-        if args.debug:
-            raise
-        print(f"napari-vqad: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nnapari-vqad: stopped.", file=sys.stderr)
-        return 130
+
+    return run(command, debug="--debug" in words)
 
 
 def build_parser(words: set[str]) -> argparse.ArgumentParser:
@@ -88,9 +84,10 @@ def run_demo(args: argparse.Namespace) -> int:
 
     bundle = args.bundle or DEFAULT_BUNDLE
     if not args.no_viewer and has_screen():
-        from napari_vqad.ui.demo import run
+        from napari_vqad.ui import demo
 
-        run(args.sample, bundle=bundle, device=args.device)
+        with until_it_ends():
+            demo.run(args.sample, bundle=bundle, device=args.device)
         return 0
     if not args.no_viewer:
         print("There is no screen here for the viewer.")
@@ -127,8 +124,11 @@ def run_bench(args: argparse.Namespace) -> int:
     """A table of what was measured."""
     from napari_vqad.bundle import Bundle
     from napari_vqad.evaluate import bench_report
+    from napari_vqad.io.room import check_file
     from napari_vqad.scoring import DEFAULT_BUNDLE, has_screen
 
+    if args.json:
+        check_file(args.json)  # told before the work
     bundle = Bundle.load(args.bundle or DEFAULT_BUNDLE, args.device)
     viewer = None
     if has_screen():
@@ -173,11 +173,14 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
 
 def _show(line: str) -> None:
     """Progress in one line that is written over; where nobody watches, one line a stage."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
-    elif (stage := line.partition(":")[0]) != _shown[-1]:
-        _shown.append(stage)
-        print(stage, file=sys.stderr, flush=True)
+    with suppress(OSError, ValueError):  # nobody reads it any more: no reason to stop the work
+        if sys.stderr is None:
+            return
+        if sys.stderr.isatty():
+            print(f"\r\033[K{printable(line)}", end="", file=sys.stderr, flush=True)
+        elif (stage := line.partition(":")[0]) != _shown[-1]:
+            _shown.append(stage)
+            print(printable(stage), file=sys.stderr, flush=True)
 
 
 _shown = [""]

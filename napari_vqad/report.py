@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, findings
-from napari_vqad.io.whole import whole
+from napari_vqad.io.whole import write_text
 from napari_vqad.provenance import Saved
 from napari_vqad.review import Review, Verdict
 from napari_vqad.settings import Settings
@@ -69,9 +69,7 @@ def write_report(
     Raises:
         InputError: the file cannot be written.
     """
-    page = report_html(explorer, numbers, review, when)
-    with whole(Path(path)) as file:
-        file.write_text(page, encoding="utf-8")
+    write_text(Path(path), report_html(explorer, numbers, review, when))
 
 
 def report_html(explorer: Explorer, numbers: dict, review: Review, when: datetime | None = None) -> str:

@@ -55,14 +55,15 @@ def check_folder(folder: Path, names: Iterable[str], size: int = 0) -> None:
             raise InputError(f"{folder} has room for {_mb(free)}; about {_mb(size)} are needed.") from None
 
 
-def check_file(path: Path, size: int = 0) -> None:
-    """As `check_folder`, of one file, whose folder is made where it is missing.
+def check_file(path: Path) -> None:
+    """As `check_folder`, of one file; its folder must be there.
 
     Raises:
         InputError: it could not be written.
     """
-    folder_of(path.parent)
-    check_folder(path.parent, [path.name], size)
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is no folder.")
+    check_folder(path.parent, [path.name])
 
 
 class _TriedError(Exception):

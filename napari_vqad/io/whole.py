@@ -43,6 +43,16 @@ def whole(path: Path) -> Iterator[Path]:
         raise InputError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}.") from error
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with whole(path) as file:
+        file.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def whole_folder(folder: Path, stale: Iterable[str] = (), check: Callable[[], None] = lambda: None) -> Iterator[Path]:
     """A new folder to write files to; all of them move into `folder`, which may be made, when all went well.

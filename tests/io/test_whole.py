@@ -209,7 +209,9 @@ def test_what_cannot_be_written_is_found_out_by_a_trial_that_leaves_nothing(plac
 
 def test_a_trial_that_goes_well_leaves_nothing(tmp_path):
     check_folder(tmp_path / "deep" / "er", NAMES, 1000)
-    check_file(tmp_path / "new" / "file.json")
+    check_file(tmp_path / "file.json")
+    with pytest.raises(InputError, match="new is no folder"):
+        check_file(tmp_path / "new" / "file.json")
     assert os.listdir(tmp_path) == []
     write(tmp_path / "deep" / "er", "new")
     assert held(tmp_path / "deep" / "er") == dict.fromkeys(NAMES, "new")
