@@ -32,6 +32,7 @@ from napari_vqad.places import Places
 from napari_vqad.settings import Method, Settings
 from napari_vqad.template import FILE as TEMPLATE
 from napari_vqad.template import Template
+from napari_vqad.text import printable
 
 
 class BundleConfig(BaseModel):
@@ -78,7 +79,7 @@ class Bundle:
     @property
     def name(self) -> str:
         """The folder's name, by which the command line knows it."""
-        return self.folder.name
+        return printable(self.folder.name)
 
     @property
     def title(self) -> str:

@@ -28,9 +28,18 @@ def main(argv: list[str] | None = None) -> int:
     return run(command, debug="--debug" in words)
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse's own keeps it to itself when its help cannot be written."""
+
+    def print_help(self, file: typing.Any = None) -> None:
+        """Write the help to a file, or to stdout, if there is one."""
+        if (stream := file or sys.stdout) is not None:
+            stream.write(self.format_help())
+
+
 def build_parser(words: set[str]) -> argparse.ArgumentParser:
     """All commands; the options of `train`, `calibrate` and `evaluate` only when one of the words names them."""
-    parser = argparse.ArgumentParser(prog="napari-vqad", description=__doc__)
+    parser = Parser(prog="napari-vqad", description=__doc__)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

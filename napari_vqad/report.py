@@ -8,7 +8,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable
 from datetime import datetime
-from html import escape
+from html import escape as escape_html
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from napari_vqad.provenance import Saved
 from napari_vqad.review import Review, Verdict
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import score_unit
+from napari_vqad.text import printable
 from napari_vqad.thumbnails import draw_finding, draw_profile, draw_scales
 
 PICTURES = 12  # findings with a picture
@@ -236,6 +237,11 @@ def _made(explorer: Explorer, numbers: dict) -> Iterable[tuple[str, str]]:
 
 
 # ---- HTML -----------------------------------------------------------------------------------------------------------
+
+
+def escape(text: str) -> str:
+    """Text from outside, harmless in HTML: in one line, no character unseen, no markup."""
+    return escape_html(printable(text))
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ from napari_vqad.review import Review
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import draw_sheet, score_unit
 from napari_vqad.tables import as_csv, as_rows
-from napari_vqad.text import all_printable
+from napari_vqad.text import all_printable, printable
 from napari_vqad.volume import Volume
 
 DEFAULT_BUNDLE = "ixi-aligned"
@@ -135,7 +136,7 @@ class Result:
         flagged, found = explorer.flagged_slices(), self.findings()
         first = f" The first: {found[0].side}, {found[0].where}, {found[0].ml:.1f} mL." if found else ""
         return (
-            f"{' '.join([*self.volume.notes, self.mask_note, *grid.remarks])}\n"
+            f"{printable(' '.join([*self.volume.notes, self.mask_note, *grid.remarks]))}\n"
             f"{int(flagged.sum())} of {explorer.n_slices} slices are flagged; "
             f"volume score {explorer.volume_score():.0f} nats.\n"
             f"{len(found)} finding{'s' if len(found) != 1 else ''}, {sum(f.ml for f in found):.1f} mL in all.{first}"
@@ -174,7 +175,9 @@ class Result:
                 about = f"{description}, {score_unit(self.explorer)}" if name == "pixel_score" else description
                 write_map(work / f"{name}.nii.gz", self.map(name), self.volume, about)
             (work / TABLE).write_text(as_csv(self.findings(), self.review), encoding="utf-8")
-            self.sheet().savefig(work / SHEET, dpi=110)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a script that no font here has: a box
+                self.sheet().savefig(work / SHEET, dpi=110)
             numbers = self.numbers()
             (work / NUMBERS).write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
             (work / REPORT).write_text(report_html(self.explorer, numbers, self.review), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.image import AxesImage
 
 from napari_vqad.explorer import Explorer
+from napari_vqad.text import printable
 
 ROWS = 8
+# Fonts that have the letters that DejaVu Sans lacks, on Linux, Windows and macOS.
+SCRIPTS = ("Noto Sans CJK JP", "Yu Gothic", "Hiragino Sans", "Malgun Gothic", "Microsoft YaHei", "Arial Unicode MS")
 INK, FAINT, PAPER, ALERT = "#e8e8ea", "#8a8a92", "#101014", "#ff9f1c"
 WINDOW = (-2.5, 2.5)  # SD
 COLUMNS = ("Scan", "NLL", "Restoration", "Residual", "Pixel score", "Flagged")
@@ -191,4 +196,13 @@ def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
         (0.69, f"{flagged} (λ_s {t.lambda_s:.2f} nats)  ·  {outline}", {"color": FAINT, "fontsize": 8.5}),
     )
     for below, text, style in lines:
-        figure.text(0.014, 1 - below / figure.get_figheight(), text, va="center", **style)
+        # A name may hold a $, which would begin a formula, and letters of any script.
+        place: dict[str, Any] = {"va": "center", "parse_math": False, "fontfamily": _fonts()}
+        figure.text(0.014, 1 - below / figure.get_figheight(), printable(text), **place, **style)
+
+
+@lru_cache(maxsize=1)
+def _fonts() -> list[str]:
+    """matplotlib's own font, and after it those of `SCRIPTS` that are on this machine."""
+    known = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in SCRIPTS if name in known)]
