@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -31,6 +29,7 @@ from napari_vqad.paths import samples_folder
 from napari_vqad.provenance import Saved
 from napari_vqad.report import report_html
 from napari_vqad.review import Review
+from napari_vqad.screen import has_screen as has_screen  # it is told from here, too
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import draw_sheet, score_unit
 from napari_vqad.tables import as_csv, as_rows
@@ -253,11 +252,6 @@ def score(
 def sample_scan(name: str = "lesions") -> Path:
     """The file of a sample head, "lesions" or "healthy"."""
     return samples_folder() / f"{name}_t1.nii.gz"
-
-
-def has_screen() -> bool:
-    """Can a window be opened? On Linux that takes a display; elsewhere there is one."""
-    return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _both(value: float, unit: str, percentile: float) -> dict:

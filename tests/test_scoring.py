@@ -10,7 +10,7 @@ from scipy import ndimage
 import napari_vqad
 from napari_vqad.errors import InputError
 from napari_vqad.io.nifti import read_scan
-from napari_vqad.scoring import FILES, REPORT, TABLE, has_screen, score
+from napari_vqad.scoring import FILES, REPORT, TABLE, score
 from napari_vqad.settings import Settings
 
 QUICK = Settings(n_restorations=2, method="light")
@@ -146,15 +146,6 @@ def test_slices_that_were_not_asked_for_are_empty(head, tiny_bundle):
     found = score(volume, mask=mask, bundle=tiny_bundle, device="cpu", settings=settings)
     scores = found.numbers()["slice_scores"]
     assert [i for i, s in enumerate(scores) if s is not None] == [8, 9, 10]
-
-
-def test_screen(monkeypatch):
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    assert not has_screen()
-    monkeypatch.setenv("DISPLAY", ":7")
-    assert has_screen()
 
 
 def test_a_clip_is_refused(tiny_clips):
