@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -111,8 +112,14 @@ def test_stale_files_go_and_come_back_with_the_others(tmp_path):
     assert held(tmp_path) == dict.fromkeys(NAMES, "new")
 
 
-def test_two_that_write_into_one_folder_do_not_mix(tmp_path):
-    mixed, stop = [], threading.Event()
+def test_two_that_write_into_one_folder_do_not_mix(tmp_path, monkeypatch):
+    mixed, stop, replace = [], threading.Event(), os.replace
+
+    def slowly(source, target):
+        replace(source, target)
+        time.sleep(0.002)
+
+    monkeypatch.setattr("os.replace", slowly)
 
     def writer(name):
         while not stop.is_set():
@@ -122,7 +129,7 @@ def test_two_that_write_into_one_folder_do_not_mix(tmp_path):
     writers = [threading.Thread(target=writer, args=(name,)) for name in ("one", "two", "three")]
     for thread in writers:
         thread.start()
-    for _ in range(60):
+    for _ in range(30):
         with locked(tmp_path / FOLDER_LOCK, "busy"):
             found = {(tmp_path / name).read_text(encoding="utf-8") for name in NAMES}
         mixed += [found] if len(found) > 1 else []
