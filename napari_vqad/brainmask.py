@@ -186,7 +186,7 @@ def normalise(box: np.ndarray) -> np.ndarray:
 def bundled_network() -> UNet3d:
     """The network that comes along, loaded once."""
     folder = models_folder() / "brainmask-t1"
-    network = UNet3d(tuple(json.loads((folder / "config.json").read_text())["channels"]))
+    network = UNet3d(tuple(json.loads((folder / "config.json").read_text(encoding="utf-8"))["channels"]))
     load_weights(network, folder / "mask.safetensors")
     return network
 

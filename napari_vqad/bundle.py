@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from napari_vqad.calibration import Calibration
@@ -19,6 +19,7 @@ from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
 from napari_vqad.evidence import MADE_WITH
 from napari_vqad.grid import GridSpec
+from napari_vqad.io.whole import whole
 from napari_vqad.nets.kinds import PriorConfig, TokenizerConfig, has_places, make_prior, make_tokenizer
 from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.pca import FILE as LINEAR
@@ -31,6 +32,7 @@ from napari_vqad.places import Places
 from napari_vqad.settings import Method, Settings
 from napari_vqad.template import FILE as TEMPLATE
 from napari_vqad.template import Template
+from napari_vqad.text import printable
 
 
 class BundleConfig(BaseModel):
@@ -77,7 +79,7 @@ class Bundle:
     @property
     def name(self) -> str:
         """The folder's name, by which the command line knows it."""
-        return self.folder.name
+        return printable(self.folder.name)
 
     @property
     def title(self) -> str:
@@ -221,8 +223,14 @@ def load_weights(model: Network, path: Path) -> Network:
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """Write a network's weights in half precision; `load_weights` turns them back into float32."""
-    save_file({k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}, path)
+    """Write a network's weights in half precision; `load_weights` turns them back into float32.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    tensors = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
+    with whole(path) as file:
+        file.write_bytes(save(tensors))
 
 
 def fingerprint(folder: Path) -> str:
@@ -240,7 +248,7 @@ T = TypeVar("T", bound=BaseModel)
 
 def _read_json(path: Path, kind: type[T]) -> T:
     try:
-        return kind.model_validate(json.loads(path.read_text()))
+        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing from the bundle.") from error
     except ValidationError as error:

@@ -6,52 +6,59 @@ import argparse
 import sys
 import types
 import typing
+from contextlib import suppress
 from pathlib import Path
 
-from napari_vqad.errors import InputError
+from napari_vqad.console import run, until_it_ends
 from napari_vqad.settings import Settings, flag, settings_from
+from napari_vqad.text import printable
 
 SHORT = {"n_restorations": "-S", "k": "-k"}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; what a person gave wrong is one sentence on stderr and exit code 2."""
-    argv = sys.argv[1:] if argv is None else argv
-    # Training and evaluation bring torch and more: parsers of the other commands must not wait for them.
-    parser = build_parser(set(argv))
-    args = parser.parse_args(argv)
-    try:
+    words = sys.argv[1:] if argv is None else argv
+
+    def command() -> int:
+        # Training and evaluation bring torch and more: parsers of the other commands must not wait for them.
+        args = build_parser(set(words)).parse_args(words)
         return args.func(args)
-    except InputError as error:
-        if args.debug:
-            raise
-        print(f"napari-vqad: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nnapari-vqad: stopped.", file=sys.stderr)
-        return 130
+
+    return run(command, debug="--debug" in words)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's own keeps it to itself when its help cannot be written."""
+
+    def print_help(self, file: typing.Any = None) -> None:
+        """Write the help to a file, or to stdout, if there is one."""
+        if (stream := file or sys.stdout) is not None:
+            stream.write(self.format_help())
 
 
 def build_parser(words: set[str]) -> argparse.ArgumentParser:
     """All commands; the options of `train`, `calibrate` and `evaluate` only when one of the words names them."""
-    parser = argparse.ArgumentParser(prog="napari-vqad", description=__doc__)
+    parser = Parser(prog="napari-vqad", description=__doc__)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="open the viewer on a sample head; without a screen, write its maps")
     demo.add_argument("--sample", choices=("lesions", "healthy"), default="lesions", help="which simulated head")
     demo.add_argument("--no-viewer", action="store_true", help="write files even where there is a screen")
-    demo.add_argument("-o", "--out", type=Path, default=Path("vqad-demo"), help="folder for the files")
+    demo.add_argument("-o", "--out", default="vqad-demo", help="folder for the files")
+    _overwrite_option(demo)
     _model_options(demo)
     demo.set_defaults(func=run_demo)
 
     score = commands.add_parser("score", help="score one scan and write its maps")
     score.add_argument("scan", type=Path, help="NIfTI file, 3D; or a folder with DICOM, or a file of a series")
-    score.add_argument("-o", "--out", type=Path, required=True, help="folder for the maps")
+    score.add_argument("-o", "--out", required=True, help="folder for the maps; made where it is missing")
     score.add_argument("--mask", type=Path, help="NIfTI file of the brain; made when not given")
     score.add_argument("--series", metavar="N", help="number or UID, where a folder holds several DICOM series")
     score.add_argument("--dicom", action="store_true", help="for DICOM: write findings.dcm and score.dcm, too")
     score.add_argument("--strict", action="store_true", help="exit with code 3 where the scan may not fit the model")
+    _overwrite_option(score)
     _model_options(score)
     _settings_options(score)
     score.set_defaults(func=run_score)
@@ -87,15 +94,17 @@ def run_demo(args: argparse.Namespace) -> int:
 
     bundle = args.bundle or DEFAULT_BUNDLE
     if not args.no_viewer and has_screen():
-        from napari_vqad.ui.demo import run
+        from napari_vqad.ui import demo
 
-        run(args.sample, bundle=bundle, device=args.device)
+        with until_it_ends():
+            demo.run(args.sample, bundle=bundle, device=args.device)
         return 0
     if not args.no_viewer:
         print("There is no screen here for the viewer.")
     print(f"The sample is analysed and its maps are written to {args.out}.", flush=True)
-    result = score(sample_scan(args.sample), args.out, bundle=bundle, device=args.device, report=_show)
-    print(f"\n{result.summary()}\nLook at {args.out / 'sheet.png'}.")
+    scan = sample_scan(args.sample)
+    result = score(scan, args.out, bundle=bundle, device=args.device, overwrite=args.overwrite, report=_show)
+    print(f"\n{result.summary()}\nLook at {Path(args.out) / 'sheet.png'}.")
     return 0
 
 
@@ -114,6 +123,7 @@ def run_score(args: argparse.Namespace) -> int:
         settings=settings,
         series=args.series,
         dicom=args.dicom,
+        overwrite=args.overwrite,
         report=_show,
     )
     print(f"\n{result.summary()}\nMaps, contact sheet and numbers are in {args.out}.")
@@ -124,8 +134,11 @@ def run_bench(args: argparse.Namespace) -> int:
     """A table of what was measured."""
     from napari_vqad.bundle import Bundle
     from napari_vqad.evaluate import bench_report
+    from napari_vqad.io.room import check_file
     from napari_vqad.scoring import DEFAULT_BUNDLE, has_screen
 
+    if args.json:
+        check_file(args.json)  # told before the work
     bundle = Bundle.load(args.bundle or DEFAULT_BUNDLE, args.device)
     viewer = None
     if has_screen():
@@ -139,6 +152,10 @@ def run_bench(args: argparse.Namespace) -> int:
     if args.json:
         bench_report.write(found, args.json)
     return 0
+
+
+def _overwrite_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of another scan in the folder")
 
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
@@ -166,11 +183,14 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
 
 def _show(line: str) -> None:
     """Progress in one line that is written over; where nobody watches, one line a stage."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
-    elif (stage := line.partition(":")[0]) != _shown[-1]:
-        _shown.append(stage)
-        print(stage, file=sys.stderr, flush=True)
+    with suppress(OSError, ValueError):  # nobody reads it any more: no reason to stop the work
+        if sys.stderr is None:
+            return
+        if sys.stderr.isatty():
+            print(f"\r\033[K{printable(line)}", end="", file=sys.stderr, flush=True)
+        elif (stage := line.partition(":")[0]) != _shown[-1]:
+            _shown.append(stage)
+            print(printable(stage), file=sys.stderr, flush=True)
 
 
 _shown = [""]

@@ -66,7 +66,7 @@ def has_bf16(device: torch.device) -> bool:
 
 def _cpu_flag(*names: str) -> bool:
     try:
-        with open("/proc/cpuinfo") as file:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             flags = next((line for line in file if line.startswith("flags")), "").split()
     except OSError:  # not Linux: take the safe way
         return False

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_vqad.completeness import incomplete
+from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, findings
 from napari_vqad.io.dicom_out import Maker, Segment, check_source, write_score, write_segments
@@ -59,11 +60,14 @@ def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding
         found: the findings that are written, such as the accepted ones; all that are flagged when not given.
 
     Raises:
-        InputError: as `check_source`, or the folder cannot be written to.
+        InputError: as `check_source`; the folder cannot be written to; or a file of the series has one of the names.
     """
     folder, volume = Path(folder), explorer.volume
     assert volume is not None  # a bare grid came from nowhere
     check_source(volume)
+    for name in (SEGMENTS, SCORE):
+        if any(_same(folder / name, Path(file)) for file in volume.header.files):
+            raise InputError(f"{folder / name} is a file of the series that was read; give another folder.")
     found = findings(explorer) if found is None else found
     maker = _maker(explorer)
     with whole_folder(folder, stale=(SEGMENTS,)) as work:
@@ -80,6 +84,10 @@ def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding
         names = sorted(file.name for file in work.iterdir())
     without = tuple(found[i - 1].number for i in sorted(set(range(1, len(found) + 1)) - set(kept)))
     return Exported(tuple(folder / name for name in names), without, incomplete(explorer))
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _labels(explorer: Explorer, found: Sequence[Finding]) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from scipy import ndimage
 from torch.nn import functional as F
 
@@ -63,9 +63,14 @@ class Places:
         return np.where(mask, (score - mean) / sd, 0).astype(np.float32)
 
     def save(self, folder: Path) -> None:
-        """Write into a bundle, half precision."""
+        """Write into a bundle, half precision.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         shape = np.array(self.shape, np.int32)
-        save_file({"shape": shape, **{k: v.astype(np.float16) for k, v in self.maps.items()}}, folder / FILE)
+        maps = {k: v.astype(np.float16) for k, v in self.maps.items()}
+        (folder / FILE).write_bytes(save({"shape": shape, **maps}))
 
     @classmethod
     def load(cls, folder: Path) -> Places:

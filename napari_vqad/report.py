@@ -8,7 +8,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable
 from datetime import datetime
-from html import escape
+from html import escape as escape_html
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from napari_vqad import slice_words
 from napari_vqad.completeness import incomplete, missing_slices
 from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, findings
-from napari_vqad.io.whole import whole
+from napari_vqad.io.whole import write_text
 from napari_vqad.provenance import Saved
 from napari_vqad.review import Review, Verdict
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import score_unit
 from napari_vqad.stack import numbers
+from napari_vqad.text import printable
 from napari_vqad.thumbnails import draw_finding, draw_profile, draw_scales
 
 PICTURES = 12  # findings with a picture
@@ -72,9 +73,7 @@ def write_report(
     Raises:
         InputError: the file cannot be written.
     """
-    page = report_html(explorer, numbers, review, when)
-    with whole(Path(path)) as file:
-        file.write_text(page, encoding="utf-8")
+    write_text(Path(path), report_html(explorer, numbers, review, when))
 
 
 def report_html(explorer: Explorer, numbers: dict, review: Review, when: datetime | None = None) -> str:
@@ -250,6 +249,11 @@ def _made(explorer: Explorer, numbers: dict) -> Iterable[tuple[str, str]]:
 
 
 # ---- HTML -----------------------------------------------------------------------------------------------------------
+
+
+def escape(text: str) -> str:
+    """Text from outside, harmless in HTML: in one line, no character unseen, no markup."""
+    return escape_html(printable(text))
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> str:

@@ -13,6 +13,7 @@ from typing import Literal
 from psygnal import Signal
 
 from napari_vqad.findings import Finding
+from napari_vqad.text import printable
 
 Verdict = Literal["open", "accepted", "rejected"]
 Place = tuple[int, int, int]
@@ -27,6 +28,9 @@ class Word:
 
     verdict: Verdict = "open"
     note: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "note", printable(self.note))  # it goes into reports and tables
 
 
 class Review:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,28 +22,23 @@ from napari_vqad.explorer import Explorer
 from napari_vqad.findings import Finding, findings
 from napari_vqad.io.dicom_out import check_source
 from napari_vqad.io.nifti import read_mask, write_map
+from napari_vqad.io.room import folder_of
 from napari_vqad.io.scans import open_scan, origin_of
 from napari_vqad.io.whole import whole_folder
+from napari_vqad.outputs import FILES, NUMBERS, REPORT, SHEET, TABLE, check_place, check_room, identity
 from napari_vqad.paths import samples_folder
 from napari_vqad.provenance import Saved
 from napari_vqad.report import report_html
 from napari_vqad.review import Review
+from napari_vqad.screen import has_screen as has_screen  # it is told from here, too
 from napari_vqad.settings import Settings
 from napari_vqad.sheet import draw_sheet, score_unit
 from napari_vqad.stack import numbers
 from napari_vqad.tables import as_csv, as_rows
+from napari_vqad.text import all_printable, printable
 from napari_vqad.volume import Volume
 
 DEFAULT_BUNDLE = "ixi-aligned"
-FILES = {
-    "nll": "NLL of the codes, nats",
-    "restoration": "weighted mean of the restorations",
-    "residual": "weighted residual, SD of healthy intensity",
-    "pixel_score": "pooled pixel score",
-    "flagged": "pixel score above its threshold",
-}
-
-TABLE, REPORT = "findings.csv", "report.html"
 
 
 @dataclass(frozen=True)
@@ -57,6 +51,7 @@ class Result:
         mask_note: where the mask came from.
         review: what a reader said of the findings.
         reopened: the saved study that it comes of, if it does.
+        files: what was read beside the scan, such as a mask; `save` does not overwrite it.
     """
 
     explorer: Explorer
@@ -65,6 +60,7 @@ class Result:
     mask_note: str
     review: Review = field(default_factory=Review)
     reopened: Saved | None = None
+    files: tuple[Path, ...] = ()
 
     def map(self, name: str) -> np.ndarray:
         """A map on the scan's canonical voxels, (R, A, S); names as in `FILES`.
@@ -86,8 +82,9 @@ class Result:
         calibration, scores = bundle.calibration, explorer.slice_scores()
         mm = [grid.mm_of(i) for i in range(len(grid))]
         (path, series), saved, fitness = origin_of(self.volume), self.reopened, explorer.fitness()
-        return {
+        content = {
             "scan": str(path or self.volume.name),
+            **identity(self.volume),
             "series": series,
             "notes": list(self.volume.notes),
             "mask": self.mask_note,
@@ -135,6 +132,7 @@ class Result:
             "study": {"saved": saved.when.isoformat(), "napari-vqad": saved.version} if saved else None,
             "written": {"napari-vqad": napari_vqad.__version__},
         }
+        return {name: all_printable(value) for name, value in content.items()}
 
     def findings(self) -> list[Finding]:
         """Connected pieces of what is flagged, the weightiest first; none of a clip."""
@@ -147,7 +145,7 @@ class Result:
         partial = f"{words}\n" if (words := incomplete(explorer)) else ""
         first = f" The first: {found[0].side}, {found[0].where}, {found[0].ml:.1f} mL." if found else ""
         return partial + (
-            f"{' '.join([*self.volume.notes, self.mask_note, *grid.remarks])}\n"
+            f"{printable(' '.join([*self.volume.notes, self.mask_note, *grid.remarks]))}\n"
             f"{explorer.fitness().verdict}\n"
             f"{int(flagged.sum())} of {explorer.n_slices} slices are flagged; "
             f"volume score {explorer.volume_score():.0f} nats.\n"
@@ -158,28 +156,40 @@ class Result:
         """The contact sheet, as a matplotlib figure."""
         return draw_sheet(self.explorer, self.volume.name)
 
-    def save(self, out: str | Path, dicom: bool = False) -> tuple[str, ...]:
+    def save(self, out: str | Path, dicom: bool = False, overwrite: bool = False) -> tuple[str, ...]:
         """Write maps, contact sheet, numbers and report into a folder: all of them, or none.
 
+        Files of an earlier analysis of the same scan are replaced.
+
         Args:
-            out: the folder.
+            out: the folder; made, with its parents, where it is missing.
             dicom: write findings that are not rejected and pixel score as DICOM, too: see `export_dicom`. What is there
-                from before, of another scan maybe, is removed otherwise.
+                from before is removed otherwise.
+            overwrite: replace the files of another scan's analysis, too.
 
         Returns:
             What is missing, in sentences: slices of an analysis that is not complete, and what the DICOM files lack.
 
         Raises:
-            InputError: the folder cannot be written to, or the scan cannot be written out as DICOM.
+            InputError: the folder cannot be written to, or holds another scan's files; a file would take the place of
+                one that was read; or the scan cannot be written out as DICOM.
         """
-        with whole_folder(Path(out), stale=(SEGMENTS, SCORE)) as work:
+        folder = folder_of(out)
+
+        def check() -> None:
+            check_place(folder, self.volume, self.files, overwrite)
+
+        check()  # once more when the files are moved: another process may have written there meanwhile
+        with whole_folder(folder, stale=(SEGMENTS, SCORE), check=check) as work:
             for name, description in FILES.items():
                 about = f"{description}, {score_unit(self.explorer)}" if name == "pixel_score" else description
                 write_map(work / f"{name}.nii.gz", self.map(name), self.volume, about)
             (work / TABLE).write_text(as_csv(self.findings(), self.review), encoding="utf-8")
-            self.sheet().savefig(work / "sheet.png", dpi=110)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a script that no font here has: a box
+                self.sheet().savefig(work / SHEET, dpi=110)
             numbers = self.numbers()
-            (work / "result.json").write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
+            (work / NUMBERS).write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
             (work / REPORT).write_text(report_html(self.explorer, numbers, self.review), encoding="utf-8")
             found = [f for f in self.findings() if self.review.word(f).verdict != "rejected"]
             if dicom:
@@ -197,30 +207,36 @@ def score(
     settings: Settings | None = None,
     series: str | int | None = None,
     dicom: bool = False,
+    overwrite: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> Result:
     """Analyse one scan.
 
     Args:
         scan: a NIfTI file, a folder with DICOM or one of its files, or a `Volume`.
-        out: folder for maps, contact sheet and numbers; nothing is written without it.
+        out: folder for maps, contact sheet and numbers, made with its parents where it is missing; nothing is written
+            without it.
         mask: a NIfTI file, or bool (R, A, S); made when not given.
         bundle: name, folder, or a loaded `Bundle`.
         device: "auto", "cuda", "mps", "cpu"; for a bundle that is not loaded yet.
         settings: thresholds, method and so on.
         series: number or UID, for a folder with several DICOM series.
         dicom: write findings and pixel score as DICOM, too, which takes a scan that came from DICOM.
+        overwrite: replace the files of another scan's analysis in `out`; those of the same scan are replaced anyway.
         report: told how far it has come.
 
     Raises:
-        InputError: something given cannot be used.
+        InputError: something given cannot be used, or `out` cannot be written to, which is found out before the work.
     """
     tell = report or (lambda _line: None)
-    if out is not None and Path(out).exists() and not Path(out).is_dir():
-        raise InputError(f"{out} is a file; give a folder for the maps.")
+    folder = None if out is None else folder_of(out)
     volume = scan if isinstance(scan, Volume) else open_scan(scan, series)
     if volume.kind != "head":
         raise InputError(f"{volume.name} is a {volume.kind}; look at it in the viewer, where its frames are analysed.")
+    files = (Path(mask),) if isinstance(mask, (str, Path)) else ()
+    if folder is not None:
+        check_place(folder, volume, files, overwrite)
+        check_room(folder, volume)
     if dicom:
         check_source(volume)  # what cannot be written is told before the work
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, device)
@@ -238,10 +254,10 @@ def score(
     explorer.seconds["mask"] = seconds
     for progress in explorer.work():
         tell(str(progress))
-    result = Result(explorer, volume, brain, note)
-    if out is not None:
+    result = Result(explorer, volume, brain, note, files=files)
+    if folder is not None:
         tell("Writing …")
-        for line in result.save(out, dicom):
+        for line in result.save(folder, dicom, overwrite):
             tell(line)
     return result
 
@@ -249,11 +265,6 @@ def score(
 def sample_scan(name: str = "lesions") -> Path:
     """The file of a sample head, "lesions" or "healthy"."""
     return samples_folder() / f"{name}_t1.nii.gz"
-
-
-def has_screen() -> bool:
-    """Can a window be opened? On Linux that takes a display; elsewhere there is one."""
-    return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _both(value: float, unit: str, percentile: float) -> dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.image import AxesImage
 
 from napari_vqad import slice_words
 from napari_vqad.completeness import incomplete
 from napari_vqad.explorer import Explorer
 from napari_vqad.stack import numbers
+from napari_vqad.text import printable
 
 ROWS = 8
+# Fonts that have the letters that DejaVu Sans lacks, on Linux, Windows and macOS.
+SCRIPTS = ("Noto Sans CJK JP", "Yu Gothic", "Hiragino Sans", "Malgun Gothic", "Microsoft YaHei", "Arial Unicode MS")
 INK, FAINT, PAPER, ALERT = "#e8e8ea", "#8a8a92", "#101014", "#ff9f1c"
 WINDOW = (-2.5, 2.5)  # SD
 COLUMNS = ("Scan", "NLL", "Restoration", "Residual", "Pixel score", "Flagged")
@@ -205,4 +210,13 @@ def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
         warning = textwrap.shorten(fitness.verdict, 150, placeholder=" …")
         lines = (*lines, (0.87, warning, {"color": ALERT, "fontsize": 8.5}))
     for below, text, style in lines:
-        figure.text(0.014, 1 - below / figure.get_figheight(), text, va="center", **style)
+        # A name may hold a $, which would begin a formula, and letters of any script.
+        place: dict[str, Any] = {"va": "center", "parse_math": False, "fontfamily": _fonts()}
+        figure.text(0.014, 1 - below / figure.get_figheight(), printable(text), **place, **style)
+
+
+@lru_cache(maxsize=1)
+def _fonts() -> list[str]:
+    """matplotlib's own font, and after it those of `SCRIPTS` that are on this machine."""
+    known = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in SCRIPTS if name in known)]

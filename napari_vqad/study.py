@@ -21,6 +21,7 @@ from napari_vqad.io.scans import open_scan, origin_of
 from napari_vqad.provenance import Saved
 from napari_vqad.review import Places, Word
 from napari_vqad.studyfile import Contents, Header, SavedBundle, SavedScan
+from napari_vqad.text import printable
 from napari_vqad.volume import Volume
 
 SUFFIX = ".vqad"
@@ -75,7 +76,7 @@ def save_study(
         made=stages.made,
         scan=SavedScan(
             name=volume.name,
-            path=str(scan.absolute()) if scan else None,
+            path=printable(str(scan.absolute())) if scan else None,
             relative=_relative(scan, path),
             series=series,
             shape=volume.voxels.shape,
@@ -83,10 +84,13 @@ def save_study(
             sha256=studyfile.fingerprint(volume.voxels),
         ),
         bundle=SavedBundle(
-            name=bundle.name, folder=str(bundle.folder.absolute()), title=bundle.title, sha256=bundle.hash
+            name=printable(bundle.name),
+            folder=printable(str(bundle.folder.absolute())),
+            title=bundle.title,
+            sha256=bundle.hash,
         ),
         settings=explorer.settings,
-        mask_note=mask_note,
+        mask_note=printable(mask_note),
         words=list((words or {}).items()),
         slice=explorer.focus,
         view=view,
@@ -157,7 +161,7 @@ def open_study(
 
 def _relative(scan: Path | None, study: Path) -> str | None:
     try:
-        return Path(os.path.relpath(scan, study.parent)).as_posix() if scan else None
+        return printable(Path(os.path.relpath(scan, study.parent)).as_posix()) if scan else None
     except ValueError:  # on another drive
         return None
 

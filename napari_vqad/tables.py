@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 from napari_vqad.findings import Finding
 from napari_vqad.review import Review
+from napari_vqad.text import printable
 
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "−")  # full-width ones count, too, in a Japanese spreadsheet
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 COLUMNS = (
     "number",
     "side",
@@ -37,8 +41,17 @@ def as_csv(found: list[Finding], review: Review) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(as_rows(found, review))
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in as_rows(found, review))
     return text.getvalue()
+
+
+def cell(value: object) -> object:
+    """A value as a spreadsheet may have it: text never begins a formula, numbers stay numbers."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    # An apostrophe is how a spreadsheet marks text; blanks before a formula do not stop every one of them.
+    return f"'{text}" if text.lstrip().startswith(FORMULA) and not NUMBER.fullmatch(text) else text
 
 
 def _values(f: Finding, review: Review) -> tuple:

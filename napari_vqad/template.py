@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from napari_vqad.errors import InputError
 from napari_vqad.resample import Frame
@@ -52,11 +52,15 @@ class Template:
         return [sure & (self.voxels >= a) & (self.voxels < b) for a, b in pairwise(edges)]
 
     def save(self, folder: Path) -> None:
-        """Write it into a bundle, 8 bits a voxel."""
+        """Write it into a bundle, 8 bits a voxel.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         numbers = np.array([self.spacing, self.mean, self.sd, *self.marks], np.float32)
         parts = {"voxels": self.voxels, "mask": self.mask}
         eight = {k: np.rint(v.clip(0, 1) * 255).astype(np.uint8) for k, v in parts.items()}
-        save_file({**eight, "numbers": numbers}, folder / FILE)
+        (folder / FILE).write_bytes(save({**eight, "numbers": numbers}))
 
     @classmethod
     def load(cls, folder: Path) -> Template:

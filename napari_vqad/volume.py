@@ -26,6 +26,7 @@ from nibabel.orientations import (
 
 from napari_vqad.errors import InputError
 from napari_vqad.resample import Frame
+from napari_vqad.text import printable
 
 Kind = Literal["head", "clip"]
 SIDES = ("RL", "AP", "SI")  # of the patient, by canonical axis: above and below zero
@@ -58,6 +59,9 @@ class Volume:
     notes: tuple[str, ...] = ()
     kind: Kind = "head"
     side_known: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(self.name))  # of a file or a series, which may be called anything
 
     @classmethod
     def from_array(cls, array: np.ndarray, affine: np.ndarray, **about: Any) -> Volume:

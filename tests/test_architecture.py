@@ -14,8 +14,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SCREEN = {"napari", "qtpy", "PySide6", "PySide2", "PyQt5", "PyQt6", "superqt", "magicgui", "vispy"}
 # Arrows point down this list: a module may import from its own floor and those below.
 FLOORS = [
-    {"errors", "paths", "settings", "device", "resample", "progress", "provenance"},
-    {"volume", "template", "alignment", "harmonise", "grid", "stack", "location", "calibration", "nets", "cache"},
+    {"text", "errors", "console", "screen", "paths", "settings", "device", "resample", "progress", "provenance"},
+    {
+        *{"volume", "template", "field_of_view", "alignment", "harmonise", "grid", "stack", "location", "fitness"},
+        *{"calibration", "nets", "cache"},
+    },
     {"scores", "io"},
     {"consolidation", "places"},
     {"evidence"},
@@ -24,7 +27,7 @@ FLOORS = [
     {"explorer"},
     {"findings", "review", "tables", "completeness"},
     {"readout"},
-    {"sheet", "thumbnails", "report", "studyfile", "study", "dicom_export", "scoring", "train", "evaluate"},
+    {"sheet", "thumbnails", "report", "studyfile", "study", "dicom_export", "outputs", "scoring", "train", "evaluate"},
     {"ui"},
     {"cli", "__main__"},
 ]
@@ -103,6 +106,65 @@ def test_nothing_is_unpickled(path):
             assert (node.value.id, node.attr) != ("torch", "load"), f"{path}:{node.lineno}"
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             assert getattr(node.value, "value", True) is False, f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_text_is_utf_8_whatever_the_locale(path):
+    """Every file that is opened as text says its encoding: the locale's is another on each machine."""
+    for call in (n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)):
+        if "encoding" not in {k.arg for k in call.keywords}:
+            assert not _opens_text(call, dialogs="ui" in path.parts), f"{path}:{call.lineno}"
+
+
+def _opens_text(call: ast.Call, dialogs: bool) -> bool:
+    """Does a call open, read or write a file as text? With `dialogs` an `open()` of nothing shows a dialog."""
+    mode = next((k.value for k in call.keywords if k.arg == "mode"), None)
+    if isinstance(call.func, ast.Name):  # `write_text` is that of `io.whole`
+        mode = mode or (call.args[1] if len(call.args) > 1 else None)
+        return call.func.id == "open" and "b" not in getattr(mode, "value", "r")
+    if not isinstance(call.func, ast.Attribute) or ast.unparse(call.func) == "os.open":
+        return False
+    if call.func.attr in ("read_text", "write_text"):
+        return True
+    if call.func.attr in ("fdopen", "NamedTemporaryFile", "TemporaryFile"):
+        return "b" not in getattr(mode or (call.args or [None])[-1], "value", "w+b")
+    if call.func.attr != "open":
+        return False
+    mode = mode or (call.args[0] if call.args else None)
+    if mode is None:
+        return not dialogs
+    return isinstance(text := getattr(mode, "value", None), str) and set(text) <= set("rwxat+")
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("open(p)", True),
+        ("open(p, 'w')", True),
+        ("open(p, 'rb')", False),
+        ("p.open()", True),
+        ("p.open('a')", True),
+        ("p.open('rb')", False),
+        ("p.open(newline='')", True),
+        ("p.read_text()", True),
+        ("p.write_text('x')", True),
+        ("os.fdopen(n, 'w')", True),
+        ("explorer.open(volume, mask)", False),
+        ("viewer.open(path, plugin='x')", False),
+    ],
+)
+def test_what_opens_text_is_known(line, text):
+    assert _opens_text(ast.parse(line).body[0].value, dialogs=False) == text
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_tables_are_written_in_one_place(path):
+    """There formulas are neutralised."""
+    names = {"csv.writer", "csv.DictWriter"}
+    found = {
+        ast.unparse(n) for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Attribute)
+    }
+    assert name_of(path) == "tables.py" or not found & names
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

@@ -143,5 +143,5 @@ def test_one_that_fails_leaves_neither(result, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no space left"):
         export_dicom(out, result.explorer)
     with pytest.raises(InputError, match="no space left"):
-        result.save(out, dicom=True)
+        result.save(out, dicom=True, overwrite=True)
     assert [(p.name, p.read_bytes()) for p in out.iterdir()] == [(SCORE, b"of before")]

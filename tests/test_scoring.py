@@ -10,7 +10,7 @@ from scipy import ndimage
 import napari_vqad
 from napari_vqad.errors import InputError
 from napari_vqad.io.nifti import read_scan
-from napari_vqad.scoring import FILES, REPORT, TABLE, has_screen, score
+from napari_vqad.scoring import FILES, REPORT, TABLE, score
 from napari_vqad.settings import Settings
 
 QUICK = Settings(n_restorations=2, method="light")
@@ -121,7 +121,14 @@ def test_failure_leaves_nothing_behind(oblique, tiny_bundle, tmp_path, monkeypat
 
     monkeypatch.setattr("napari_vqad.scoring.draw_sheet", full_disk)
     with pytest.raises(InputError, match="No space left"):
-        score(oblique / "scan.nii.gz", out, mask=oblique / "mask.nii.gz", bundle=tiny_bundle, settings=QUICK)
+        score(
+            oblique / "scan.nii.gz",
+            out,
+            mask=oblique / "mask.nii.gz",
+            bundle=tiny_bundle,
+            settings=QUICK,
+            overwrite=True,
+        )
     assert [f.name for f in out.iterdir()] == ["nll.nii.gz"]
     assert (out / "nll.nii.gz").read_bytes() == b"of before"
 
@@ -140,15 +147,6 @@ def test_slices_that_were_not_asked_for_are_empty(head, tiny_bundle):
     numbers = found.numbers()
     chosen = [n for n, s in zip(numbers["slice_numbers"], numbers["slice_scores"], strict=True) if s is not None]
     assert chosen == [10, 9, 8]  # from the lowest slice up, counted from the top
-
-
-def test_screen(monkeypatch):
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    assert not has_screen()
-    monkeypatch.setenv("DISPLAY", ":7")
-    assert has_screen()
 
 
 def test_a_clip_is_refused(tiny_clips):

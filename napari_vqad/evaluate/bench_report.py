@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from napari_vqad.bundle import Bundle
-from napari_vqad.errors import InputError
 from napari_vqad.evaluate import bench
+from napari_vqad.io.whole import write_text
 from napari_vqad.settings import Settings
 
 Viewer = Callable[[int], dict]  # rounds → what ui.bench measures
@@ -125,7 +125,4 @@ def write(found: dict, path: Path) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    try:
-        path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written to: {error.strerror}.") from error
+    write_text(path, json.dumps(found, indent=1, ensure_ascii=False) + "\n")

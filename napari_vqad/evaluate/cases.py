@@ -72,7 +72,7 @@ def folder_cases(
     table = Path(folder) / "cases.csv"
     if not table.exists():
         raise InputError(f"{folder} has no cases.csv.")
-    with table.open() as file:
+    with table.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     for row in (r for r in rows if names is None or r["case"] in names):
         scan = read_scan(table.parent / f"{row['case']}_t1.nii.gz")

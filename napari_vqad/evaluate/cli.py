@@ -21,6 +21,8 @@ from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, 
 from napari_vqad.evaluate.findings import examine, table
 from napari_vqad.evaluate.pictures import Album
 from napari_vqad.evaluate.ways import METHODS, SAMPLE, Over, ablation, of_methods
+from napari_vqad.io.room import check_file, check_folder
+from napari_vqad.io.whole import write_text
 from napari_vqad.nets.kinds import make_tokenizer
 from napari_vqad.nets.pca import PCA
 from napari_vqad.scoring import DEFAULT_BUNDLE
@@ -158,8 +160,8 @@ def run_grid(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     settings = settings_from({"n_restorations": args.n_restorations})
     lines: list[models.Line] = []
-    if args.json and not args.json.parent.is_dir():
-        raise InputError(f"{args.json.parent} is no folder.")
+    if args.json:
+        check_file(args.json)
     # All of them before the first runs: one that does not fit must not end it after an hour.
     bundles = [Bundle.load(folder, args.device) for folder in _known(args.models, "head")]
     if not bundles:
@@ -176,7 +178,7 @@ def run_grid(args: argparse.Namespace) -> int:
         before = bundle
         lines += models.lines_of(bundle, tuning, cases, settings, tuple(args.methods), _say, keep=args.keep)
         if args.json:  # after each, for who stops it
-            args.json.write_text(json.dumps(models.as_json(lines), indent=1) + "\n", encoding="utf-8")
+            write_text(args.json, json.dumps(models.as_json(lines), indent=1) + "\n")
     print(f"\n{models.table(lines)}\n\n{models.threshold_table(lines)}")
     return 0
 
@@ -184,8 +186,8 @@ def run_grid(args: argparse.Namespace) -> int:
 def run_reconstructions(args: argparse.Namespace) -> int:
     """Tokenizers on the validation scans."""
     torch.set_num_threads(args.threads)
-    if args.picture and not args.picture.parent.is_dir():
-        raise InputError(f"{args.picture.parent} is no folder.")
+    if args.picture:
+        check_file(args.picture)
     folders, device = [find(name) for name in args.bundles], pick_device(args.device)
     configs = [read_config(folder) for folder in folders]
     spec = configs[0].grid
@@ -210,8 +212,8 @@ def run_ped2(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     names = ("n_restorations", "lambda_p", "lambda_s", "pooling")
     settings = settings_from({name: getattr(args, name) for name in names})
-    if args.json and not args.json.parent.is_dir():
-        raise InputError(f"{args.json.parent} is no folder.")
+    if args.json:
+        check_file(args.json)
     bundles = [Bundle.load(folder, args.device) for folder in args.bundles or _known(None, "clip")]
     if not bundles:
         raise InputError("No bundle of clips comes along; give one.")
@@ -220,7 +222,7 @@ def run_ped2(args: argparse.Namespace) -> int:
         print(bundle.title, flush=True)
         lines += ped2.lines_of(bundle, args.data, settings, tuple(args.methods), args.frame_score, _say)
         if args.json:  # after each, for who stops it
-            args.json.write_text(json.dumps(models.as_json(lines), indent=1) + "\n", encoding="utf-8")
+            write_text(args.json, json.dumps(models.as_json(lines), indent=1) + "\n")
     print(f"\n{ped2.true_table(lines)}\n\n{models.threshold_table(lines, 'frames', both=True)}")
     print(f"\n{ped2.paper_table(lines)}")
     return 0
@@ -243,6 +245,10 @@ def _load(args: argparse.Namespace) -> Bundle:
 def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
     names = ("lambda_p", "lambda_s", "n_restorations", "k", "pooling", "score")
     settings = bundle.fitting(settings_from({name: getattr(args, name) for name in names}))
+    if args.json:  # told before the work
+        check_file(args.json)
+    if args.pictures:
+        check_folder(args.pictures, ["page.png"])
     pca = None
     if args.pca_data:
         pca = PCA.fit(load_stack(args.pca_data, "train", bundle.config.grid).slices())

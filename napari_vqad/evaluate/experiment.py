@@ -16,6 +16,7 @@ from napari_vqad.evaluate.kept import Measured, Shelf
 from napari_vqad.evaluate.metrics import Ranking, rank
 from napari_vqad.evaluate.ways import Way
 from napari_vqad.explorer import Explorer
+from napari_vqad.io.whole import write_text
 from napari_vqad.nets.pca import PCA
 from napari_vqad.settings import Settings
 
@@ -143,5 +144,9 @@ def kind_table(rows: list[Row], what: str = "ap") -> str:
 
 
 def write_json(rows: list[Row], path: Path, about: dict) -> None:
-    """The rows with what they were made with."""
-    path.write_text(json.dumps({**about, "rows": [asdict(r) for r in rows]}, indent=1) + "\n", encoding="utf-8")
+    """The rows with what they were made with.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    write_text(path, json.dumps({**about, "rows": [asdict(r) for r in rows]}, indent=1) + "\n")

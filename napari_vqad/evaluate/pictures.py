@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from napari_vqad.evaluate.cases import Case
 from napari_vqad.explorer import Explorer
+from napari_vqad.io.whole import whole_folder
 from napari_vqad.sheet import ALERT, FAINT, INK, PAPER, WINDOW, heat, limits, upright
 
 COLUMNS = ("Scan", "NLL", "Restoration", "Residual", "Pixel score")
@@ -55,14 +56,14 @@ class Album:
 
     def write(self, folder: Path) -> list[Path]:
         """`METHOD-PAGE.png` in the folder, which is made; the files."""
-        folder.mkdir(parents=True, exist_ok=True)
         written = []
         for method, by_title in self.looks.items():
             looks = list(by_title.values())
             for page, first in enumerate(range(0, len(looks), ROWS), start=1):
-                path = folder / f"{method}-{page}.png"
-                draw_page(looks[first : first + ROWS], method).savefig(path, dpi=110, facecolor=PAPER)
-                written.append(path)
+                with whole_folder(folder) as new:
+                    path = new / f"{method}-{page}.png"
+                    draw_page(looks[first : first + ROWS], method).savefig(path, dpi=110, facecolor=PAPER)
+                written.append(folder / path.name)
         return written
 
 

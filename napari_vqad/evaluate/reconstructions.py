@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_vqad.evaluate.metrics import gradient_energy
+from napari_vqad.io.whole import whole
 from napari_vqad.nets.tokenizer import Tokenizer, reconstruct
 from napari_vqad.sheet import INK, PAPER, WINDOW, upright
 from napari_vqad.train.data import Stack
@@ -79,5 +80,10 @@ def draw(stack: Stack, found: list[Reconstructed]) -> Figure:
 
 
 def write_picture(figure: Figure, path: Path) -> None:
-    """As PNG, at the resolution of a screen."""
-    figure.savefig(path, dpi=120, facecolor=PAPER)
+    """At the resolution of a screen, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with whole(path) as file:
+        figure.savefig(file, dpi=120, facecolor=PAPER)

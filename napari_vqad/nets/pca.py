@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from napari_vqad.errors import InputError
 
@@ -42,7 +42,7 @@ class PCA:
     def save(self, folder: Path) -> None:
         """Write into a bundle, half precision."""
         parts = {"mean": self.mean, "components": self.components}
-        save_file({k: v.astype(np.float16) for k, v in parts.items()}, folder / FILE)
+        (folder / FILE).write_bytes(save({k: v.astype(np.float16) for k, v in parts.items()}))
 
     @classmethod
     def load(cls, folder: Path, shape: tuple[int, int]) -> PCA | None:

@@ -14,10 +14,13 @@ from torch.nn import functional as F
 
 from napari_vqad.brainmask import SIDES, SPACING, network_mask, to_network_grid
 from napari_vqad.bundle import save_weights
+from napari_vqad.console import run
 from napari_vqad.device import pick_device
+from napari_vqad.io.room import folder_of
+from napari_vqad.io.whole import whole_folder
 from napari_vqad.nets.unet3d import UNet3d
 from napari_vqad.train.data import Split, ixi_scans
-from napari_vqad.train.loop import Losses, Schedule, fit
+from napari_vqad.train.loop import Losses, Schedule, alone_in, fit
 from napari_vqad.volume import Volume
 
 CARD = """# Brain mask of a whole T1 head
@@ -45,40 +48,46 @@ through it. A nearly black lesion that touches the brain's surface is left out i
 """
 
 
-def main() -> None:
+def main() -> int:
     """Train, measure, write weights, config and card."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", required=True)
     parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    args.out.mkdir(parents=True, exist_ok=True)
+    args.out = folder_of(args.out)
+    with alone_in(args.out, ["mask.safetensors", "config.json", "README.md"]):
+        make(args)
+    return 0
+
+
+def make(args: argparse.Namespace) -> None:
+    """The work of `main`."""
     schedule = Schedule(steps=args.steps, batch=2, lr=2e-3, seed=args.seed, validate_every=100)
     network = train(load(args.data, "train"), load(args.data, "validation"), args.out / ".training", schedule)
-    save_weights(network, args.out / "mask.safetensors")
     config = {"version": 1, "channels": [8, 16, 32, 48], "spacing": SPACING, "sides": SIDES}
-    (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     network.cpu()
     scores = {
         s: [dice(network_mask(v, network)[0], m) for v, m in ixi_scans(args.data, s)]
         for s in ("validation", "calibration")
     }
     validation, test = ((float(np.mean(s)), min(s)) for s in scores.values())
-    (args.out / "README.md").write_text(
-        CARD.format(
-            parameters=sum(p.numel() for p in network.parameters()) / 1e6,
-            steps=args.steps,
-            seed=args.seed,
-            validation=validation,
-            test=test,
-            n_validation=len(scores["validation"]),
-            n_test=len(scores["calibration"]),
-        ),
-        encoding="utf-8",
+    card = CARD.format(
+        parameters=sum(p.numel() for p in network.parameters()) / 1e6,
+        steps=args.steps,
+        seed=args.seed,
+        validation=validation,
+        test=test,
+        n_validation=len(scores["validation"]),
+        n_test=len(scores["calibration"]),
     )
+    with whole_folder(args.out) as new:
+        save_weights(network, new / "mask.safetensors")
+        (new / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (new / "README.md").write_text(card, encoding="utf-8")
     print(f"Dice: validation {validation[0]:.3f}, lowest {validation[1]:.3f}; test {test[0]:.3f}, lowest {test[1]:.3f}")
 
 
@@ -174,4 +183,4 @@ def augment(head: Tensor, mask: Tensor, rng: torch.Generator) -> tuple[Tensor, T
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main))

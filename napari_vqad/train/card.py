@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from napari_vqad.bundle import Bundle
 from napari_vqad.calibration import Calibration
 from napari_vqad.detectors.vq import VQDetector
+from napari_vqad.io.whole import write_text
 from napari_vqad.nets.codebook import perplexity
 from napari_vqad.settings import Settings
 from napari_vqad.train.data import Stack
@@ -55,16 +56,19 @@ def measure(bundle: Bundle, stack: Stack) -> Measured:
     )
 
 
-def write_card(bundle: Bundle, calibration: Calibration, measured: Measured) -> None:
-    """Write README.md beside the weights."""
+def write_card(bundle: Bundle, calibration: Calibration, measured: Measured, into: Path | None = None) -> None:
+    """Write README.md beside the weights, or into another folder.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     config, folder = bundle.config, bundle.folder
     tokenizer, prior = (_millions(folder / f"{name}.safetensors") for name in ("tokenizer", "prior"))
     codes = " and ".join(f"{h}×{w}" for h, w in bundle.levels.shapes)
     one_finding = _threshold_of_one_finding(bundle, calibration)
     describe = _of_clips if config.grid.kind == "clip" else _of_heads
     words = describe(bundle, measured, calibration)
-    (folder / "README.md").write_text(
-        f"""# {config.title}
+    card = f"""# {config.title}
 
 {config.description}
 
@@ -98,9 +102,8 @@ def write_card(bundle: Bundle, calibration: Calibration, measured: Measured) -> 
 ## Limits of use
 
 Research use only, not a medical device. {words.limits}
-""",
-        encoding="utf-8",
-    )
+"""
+    write_text((into or folder) / "README.md", card)
 
 
 def _by_level(bundle: Bundle, numbers: list[float], form: str) -> str:

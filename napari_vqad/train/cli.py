@@ -15,6 +15,8 @@ from napari_vqad.bundle import Bundle, BundleConfig, find, fingerprint, load_wei
 from napari_vqad.calibration import Calibration
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
+from napari_vqad.io.room import check_folder, folder_of
+from napari_vqad.io.whole import whole_folder
 from napari_vqad.nets.kinds import make_own, make_prior, make_tokenizer
 from napari_vqad.nets.pca import FILE as LINEAR
 from napari_vqad.nets.pca import PCA
@@ -24,7 +26,8 @@ from napari_vqad.template import Template
 from napari_vqad.train.calibrate import calibrate, with_slices
 from napari_vqad.train.card import measure, write_card
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
-from napari_vqad.train.history import read_history, record, write_history
+from napari_vqad.train.history import Trained, read_history, write_history
+from napari_vqad.train.loop import CHECKPOINT, alone_in, state_of
 from napari_vqad.train.prior import train_prior
 from napari_vqad.train.recipe import Recipe
 from napari_vqad.train.template import make_template
@@ -32,6 +35,7 @@ from napari_vqad.train.tokenizer import describe, train_tokenizer
 
 # Checkpoints live in a hidden folder of the bundle, so that the same command resumes what was killed.
 WORK = ".training"
+OUTPUTS = ("tokenizer.safetensors", "config.json", "calibration.json", "README.md")  # of what is written into a bundle
 UNCALIBRATED = Calibration(
     n_scans=1, n_slices=1, levels=[0, 100], nll=[0, 0], slice_score={}, residual={}, pixel_score={}, findings={}
 )
@@ -58,7 +62,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def _command(kinds: argparse._SubParsersAction, name: str, text: str, func) -> argparse.ArgumentParser:
     parser = kinds.add_parser(name, help=text)
     parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle (of the packed files, for pack)")
+    parser.add_argument("--out", required=True, help="folder of the bundle (of the packed files, for pack)")
     _data(parser)
     parser.set_defaults(func=func)
     return parser
@@ -73,30 +77,43 @@ def _data(parser: argparse.ArgumentParser) -> None:
 def run_pack(args: argparse.Namespace) -> int:
     """Each split of the data as one small file."""
     recipe = Recipe.read(args.config)
-    args.out.mkdir(parents=True, exist_ok=True)
-    template = _template(args, recipe)
-    for split in SPLITS:
-        Stack.of(load_grids(args.data, split, recipe.grid, template), recipe.grid).save(args.out / f"{split}.npz")
-        print(f"wrote {args.out / split}.npz")
+    args.out = folder_of(args.out)
+    names = [f"{split}.npz" for split in SPLITS]
+    with alone_in(args.out, names):
+        template = _template(args, recipe)
+        with whole_folder(args.out) as new:
+            for split, name in zip(SPLITS, names, strict=True):
+                Stack.of(load_grids(args.data, split, recipe.grid, template), recipe.grid).save(new / name)
+                print(f"packed {split}")
+    print(f"wrote {', '.join(names)} into {args.out}")
     return 0
 
 
 def run_tokenizer(args: argparse.Namespace) -> int:
     """Train a tokenizer and write it into the bundle."""
     recipe, device = _prepare(args)
+    with alone_in(args.out, OUTPUTS):
+        return _train_tokenizer(args, recipe, device)
+
+
+def _train_tokenizer(args: argparse.Namespace, recipe: Recipe, device: torch.device) -> int:
+    work, history = _work_of(args, "tokenizer"), read_history(args.out)
     source = _source(args, args.start, recipe)
     start = load_weights(make_own(recipe.tokenizer), source / "tokenizer.safetensors") if source else None
     template = _template(args, recipe, source)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
-    work, background, training = args.out / WORK / "tokenizer", recipe.grid.background, recipe.tokenizer_training
+    background, training = recipe.grid.background, recipe.tokenizer_training
     model = train_tokenizer(recipe.tokenizer, training, train, held_out, background, work, device, start)
-    if source:
-        _share(source, args.out, (LINEAR,))
-    elif template is not None:
-        PCA.fit(train.slices()).save(args.out)
-    (args.out / "config.json").write_text(recipe.bundle_config().model_dump_json(indent=2) + "\n")
-    save_weights(model, args.out / "tokenizer.safetensors")
-    record(args.out, "tokenizer", _command_of(args, "start"), training.schedule, describe(training), work)
+    command, schedule = _command_of(args, "start"), training.schedule
+    trained = Trained(command=command, schedule=schedule, steps=state_of(work)["step"], loss=describe(training))
+    with whole_folder(args.out) as new:
+        if source:
+            _share(source, new, (LINEAR,))
+        elif template is not None:
+            PCA.fit(train.slices()).save(new)
+        (new / "config.json").write_text(recipe.bundle_config().model_dump_json(indent=2) + "\n", encoding="utf-8")
+        save_weights(model, new / "tokenizer.safetensors")
+        write_history(new, {**history, "tokenizer": trained})
     print(f"wrote {args.out / 'tokenizer.safetensors'}; loss curves in {work / 'curves.png'}")
     return 0
 
@@ -104,6 +121,12 @@ def run_tokenizer(args: argparse.Namespace) -> int:
 def run_prior(args: argparse.Namespace) -> int:
     """Train a prior on the codes of the bundle's tokenizer, or of another's, and write it into the bundle."""
     recipe, device = _prepare(args)
+    with alone_in(args.out, OUTPUTS):
+        return _train_prior(args, recipe, device)
+
+
+def _train_prior(args: argparse.Namespace, recipe: Recipe, device: torch.device) -> int:
+    work, history = _work_of(args, "prior"), read_history(args.out)
     source = _source(args, args.tokenizer, recipe)
     base = source or args.out
     if not (base / "config.json").exists():
@@ -113,20 +136,35 @@ def run_prior(args: argparse.Namespace) -> int:
     start, levels = _begun_prior(args, recipe, config.tokenizer.n_codes), config.levels
     template = _template(args, recipe, source)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
-    work, background = args.out / WORK / "prior", recipe.grid.background
-    training = recipe.prior_training
+    background, training = recipe.grid.background, recipe.prior_training
     model = train_prior(recipe.prior, training, tokenizer, train, held_out, background, work, device, levels, start)
-    if source:
-        _share(source, args.out, (LINEAR, "tokenizer.safetensors"))
-        if "tokenizer" in (history := read_history(source)):
-            write_history(args.out, read_history(args.out) | {"tokenizer": history["tokenizer"]})
-    (args.out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
-    save_weights(model, args.out / "prior.safetensors")
+    if source and "tokenizer" in (theirs := read_history(source)):
+        history["tokenizer"] = theirs["tokenizer"]
     seen = "hidden codes" if isinstance(model, MaskedPrior) else "codes"
     loss = f"cross-entropy of {seen}, on codes of {training.variants} versions of the training slices"
-    record(args.out, "prior", _command_of(args, "tokenizer", "start"), training.schedule, loss, work)
+    command, schedule = _command_of(args, "tokenizer", "start"), training.schedule
+    trained = Trained(command=command, schedule=schedule, steps=state_of(work)["step"], loss=loss)
+    with whole_folder(args.out) as new:
+        if source:
+            _share(source, new, (LINEAR, "tokenizer.safetensors"))
+        (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        save_weights(model, new / "prior.safetensors")
+        write_history(new, {**history, "prior": trained})
     print(f"wrote {args.out / 'prior.safetensors'}; loss curves in {work / 'curves.png'}")
     return 0
+
+
+def _work_of(args: argparse.Namespace, network: str) -> Path:
+    """The folder of a network's checkpoint.
+
+    Raises:
+        InputError: it cannot be written to, or the checkpoint in it is damaged: told before the data are read.
+    """
+    work = args.out / WORK / network
+    check_folder(work, [CHECKPOINT])
+    if (work / CHECKPOINT).exists():
+        state_of(work)
+    return work
 
 
 def _source(args: argparse.Namespace, name: str | None, recipe: Recipe) -> Path | None:
@@ -193,6 +231,12 @@ def run_calibrate(args: argparse.Namespace) -> int:
     """Write calibration.json and the card of a trained bundle."""
     torch.set_num_threads(args.threads)
     folder = find(args.bundle)
+    with alone_in(folder, OUTPUTS):
+        return _calibrate(args, folder)
+
+
+def _calibrate(args: argparse.Namespace, folder: Path) -> int:
+    read_history(folder)  # a record that the card cannot be written from is told before the work
     bundle = Bundle.load(folder, args.device, calibration=None if args.slices else UNCALIBRATED)
     if unknown := set(args.method).difference(bundle.methods if args.slices else ()):
         raise InputError(f"--method {min(unknown)} does not fit: with --slices, one of {', '.join(bundle.methods)}.")
@@ -200,16 +244,17 @@ def run_calibrate(args: argparse.Namespace) -> int:
     stack = load_stack(args.data, "calibration", spec, bundle.template)
     if args.slices:
         calibration = with_slices(bundle, stack, lambda line: print(line, flush=True), args.method)
-        (folder / "calibration.json").write_text(calibration.model_dump_json() + "\n", encoding="utf-8")
+        with whole_folder(folder) as new:
+            (new / "calibration.json").write_text(calibration.model_dump_json() + "\n", encoding="utf-8")
         print(f"wrote {folder / 'calibration.json'}; bundle {fingerprint(folder)[:12]}")
         return 0
     calibration, places = calibrate(bundle, stack, lambda line: print(line, flush=True))
-    (folder / "calibration.json").write_text(calibration.model_dump_json() + "\n")
-    if places is not None:
-        places.save(folder)
-    write_card(
-        bundle, calibration, measure(bundle, load_stack(args.data, "validation", spec, bundle.template).of_brain())
-    )
+    measured = measure(bundle, load_stack(args.data, "validation", spec, bundle.template).of_brain())
+    with whole_folder(folder) as new:
+        (new / "calibration.json").write_text(calibration.model_dump_json() + "\n", encoding="utf-8")
+        if places is not None:
+            places.save(new)
+        write_card(bundle, calibration, measured, new)
     print(f"wrote {folder / 'calibration.json'} and {folder / 'README.md'}; bundle {fingerprint(folder)[:12]}")
     return 0
 
@@ -228,11 +273,12 @@ def _template(args: argparse.Namespace, recipe: Recipe, source: Path | None = No
             break
     else:
         found = make_template(list(ixi_scans(args.data, "train")), recipe.grid, recipe.slices)
-    found.save(args.out)
+    with whole_folder(args.out) as new:
+        found.save(new)
     return Template.load(args.out)  # as everybody will see it, in eight bits
 
 
 def _prepare(args: argparse.Namespace) -> tuple[Recipe, torch.device]:
     torch.set_num_threads(args.threads)
-    args.out.mkdir(parents=True, exist_ok=True)
+    args.out = folder_of(args.out)
     return Recipe.read(args.config), pick_device(args.device)

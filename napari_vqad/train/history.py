@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from napari_vqad.errors import InputError
 from napari_vqad.train.loop import Schedule
 
 FILE = "training.json"
@@ -30,18 +30,24 @@ _TABLE = TypeAdapter(dict[Network, Trained])
 
 
 def read_history(folder: Path) -> dict[Network, Trained]:
-    """What is known of a bundle's networks; nothing where there is no record."""
+    """What is known of a bundle's networks; nothing where there is no record.
+
+    Raises:
+        InputError: the record is damaged.
+    """
     path = folder / FILE
-    return _TABLE.validate_json(path.read_bytes()) if path.exists() else {}
-
-
-def record(folder: Path, network: Network, command: str, schedule: Schedule, loss: str, work: Path) -> None:
-    """Add a network that was trained just now; `work` holds its checkpoint."""
-    steps = json.loads((work / "state.json").read_text())["step"]
-    trained = Trained(command=command, schedule=schedule, steps=steps, loss=loss)
-    write_history(folder, {**read_history(folder), network: trained})
+    if not path.exists():
+        return {}
+    try:
+        return _TABLE.validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        raise InputError(f"{path} is damaged; remove it, and the card will say 'Not recorded'.") from error
 
 
 def write_history(folder: Path, history: dict[Network, Trained]) -> None:
-    """Write `training.json`."""
+    """Write `training.json`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     (folder / FILE).write_bytes(_TABLE.dump_json(history, indent=1) + b"\n")

@@ -10,6 +10,8 @@ import torch
 from napari_vqad.bundle import BundleConfig, save_weights
 from napari_vqad.errors import InputError
 from napari_vqad.grid import GridSpec
+from napari_vqad.io.room import folder_of
+from napari_vqad.io.whole import whole_folder
 from napari_vqad.nets.monai import MonaiPrior, MonaiPriorConfig, MonaiTokenizer, MonaiTokenizerConfig
 
 
@@ -36,7 +38,7 @@ def pack(
         tokenizer, prior: the arguments that the networks were made with, which MONAI does not keep.
 
     Raises:
-        InputError: networks, arguments and grid do not fit together.
+        InputError: networks, arguments and grid do not fit together; or the folder cannot be written to.
     """
     order = torch.as_tensor(ordering.get_sequence_ordering().copy()).long()
     codes = (grid.shape[0] // tokenizer.stride) * (grid.shape[1] // tokenizer.stride)
@@ -53,9 +55,9 @@ def pack(
             ours.network.load_state_dict(theirs.state_dict())
         except RuntimeError as error:
             raise InputError(f"{type(theirs).__name__} was not made with these arguments.") from error
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
-    save_weights(coder, folder / "tokenizer.safetensors")
-    save_weights(chain, folder / "prior.safetensors")
+    folder = folder_of(folder)
+    with whole_folder(folder) as new:
+        (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        save_weights(coder, new / "tokenizer.safetensors")
+        save_weights(chain, new / "prior.safetensors")
     return folder

@@ -50,7 +50,7 @@ class Recipe(BaseModel):
             known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
             raise InputError(f"There is no recipe '{name}'; give a TOML file or one of: {known}.")
         try:
-            return cls.model_validate(tomllib.loads(path.read_text()))
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "prior"

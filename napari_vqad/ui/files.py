@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,8 +168,14 @@ def _write(path: str, data: np.ndarray, attributes: dict) -> list[str]:
         labels = data.dtype.kind in "iu"
         data = frame.to_canvas(grid.view_to_scan(frame.from_canvas(data), order=0 if labels else 1))
     target = path if is_nifti(path) else f"{path}.nii.gz"
+    if like.path is not None and _same_file(target, like.path):
+        raise InputError(f"{target} is the file that the layer was read from or is of; give another name.")
     write_map(target, frame.from_canvas(data), like, attributes.get("name", ""))
     return [target]
+
+
+def _same_file(one: str | Path, other: str | Path) -> bool:
+    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
 
 
 def healthy_sample() -> list[LayerData]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
 from napari_vqad.io.dicom import Series
-from napari_vqad.io.scans import origin_of
+from napari_vqad.outputs import belongs_to
 from napari_vqad.report import write_report
 from napari_vqad.review import Review
 from napari_vqad.scoring import Result
@@ -190,7 +189,7 @@ class HandOver(QToolButton):
             if session.prepared is not prepared:
                 yield f"{path.name} was not written: its scan is not shown any more."
                 return
-            remarks = write(Result(still, volume, prepared.mask, prepared.note, review, reopened)) or ()
+            remarks = write(Result(still, volume, prepared.mask, prepared.note, review, reopened, prepared.files)) or ()
             session.verdicts.saved(scan, review.words)
             yield " ".join([f"{what} written: {path}", *remarks])
 
@@ -227,10 +226,9 @@ class HandOver(QToolButton):
         explorer = self.session.explorer
         assert explorer is not None
         assert explorer.volume is not None
-        origin, series = origin_of(explorer.volume)
         name, number = f"{self._stem()}_vqad", 1
         path = folder / name
-        while path.exists() and any(path.iterdir()) and _whose(path) != (str(origin or explorer.volume.name), series):
+        while path.exists() and (not path.is_dir() or any(path.iterdir())) and not belongs_to(path, explorer.volume):
             number += 1
             path = folder / f"{name}_{number}"
         return path
@@ -264,12 +262,3 @@ class HandOver(QToolButton):
     def _on_gone(self, gone: bool) -> None:
         for runner in self._writing:
             runner.deaf = gone
-
-
-def _whose(folder: Path) -> tuple[str, str | None] | None:
-    """Which scan the maps in a folder are of: path or name, and series; None where it does not say."""
-    try:
-        numbers = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        return numbers["scan"], numbers["series"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

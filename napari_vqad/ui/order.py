@@ -25,10 +25,14 @@ class Order:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A scan that is ready to be worked on; `scan` is its layer, `study` the saved one that it comes of, if any."""
+    """A scan that is ready to be worked on; `scan` is its layer, `study` the saved one that it comes of, if any.
+
+    `files` were read beside the scan.
+    """
 
     explorer: Explorer
     mask: np.ndarray
     note: str
     scan: Image | None = None
     study: Study | None = None
+    files: tuple[Path, ...] = ()

@@ -291,7 +291,8 @@ class Session:
             mask, note = given_mask(order.mask, volume)
         explorer = Explorer(self._bundle, self._bundle.known(self.settings), self.cache_bytes)
         explorer.open(volume, mask)
-        yield Prepared(explorer, mask, note, order.scan)
+        files = (order.mask,) if isinstance(order.mask, Path) else ()
+        yield Prepared(explorer, mask, note, order.scan, files=files)
 
     def _on_prepared(self, news: str | Prepared) -> None:
         if isinstance(news, str):

@@ -1,7 +1,5 @@
 """Training of the mask network on heads simple enough to be learned in seconds."""
 
-import json
-
 import nibabel as nib
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ import torch
 
 from napari_vqad import brainmask
 from napari_vqad.train import brainmask as training
-from napari_vqad.train.loop import Schedule
+from napari_vqad.train.loop import Schedule, state_of
 from napari_vqad.volume import Volume
 
 MM = 8.0  # a voxel of the simple heads
@@ -39,7 +37,7 @@ SCHEDULE = Schedule(steps=24, batch=2, lr=1e-2, seed=0, validate_every=6)
 
 
 def curve(folder):
-    return json.loads((folder / "state.json").read_text())["history"]
+    return state_of(folder)["history"]
 
 
 def test_the_loss_falls(pairs, tmp_path):

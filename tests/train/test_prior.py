@@ -1,7 +1,5 @@
 """What training a prior counts: nats of codes, and of nothing else."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,7 @@ from napari_vqad.grid import Grid, GridSpec
 from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.pixelsnail import PixelSnailConfig
 from napari_vqad.train.data import Stack
-from napari_vqad.train.loop import Schedule
+from napari_vqad.train.loop import Schedule, state_of
 from napari_vqad.train.prior import PriorTraining, train_prior
 
 
@@ -45,6 +43,6 @@ def test_held_out_nats_are_of_codes_alone(tmp_path):
         train_prior(
             PixelSnailConfig(), training, Tokenizer(), stack, stack, -2.0, tmp_path, torch.device("cpu"), levels
         )
-    history = json.loads((tmp_path / "state.json").read_text())["history"]
+    history = state_of(tmp_path)["history"]
     assert history["held_out"][0] == pytest.approx(np.log(16), rel=1e-4)
     assert history["loss"][0] == pytest.approx(np.log(16), rel=1e-4)

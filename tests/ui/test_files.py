@@ -9,6 +9,7 @@ from pydicom.uid import generate_uid
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QInputDialog, QListView
 
+from napari_vqad.errors import InputError
 from napari_vqad.grid import GridSpec, to_grid
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.ui import files, frame
@@ -86,6 +87,20 @@ def test_labels_stay_whole_numbers(head, tmp_path):
     after = nib.load(written)
     assert after.get_data_dtype().kind in "iu"
     np.testing.assert_array_equal(np.asarray(after.dataobj), 3 * mask)
+
+
+def test_a_layer_does_not_take_the_place_of_the_file_that_it_is_of(head, tmp_path):
+    volume, mask = head
+    write_map(tmp_path / "head.nii.gz", volume.voxels, volume)
+    (tmp_path / "link.nii.gz").symlink_to(tmp_path / "head.nii.gz")
+    before = (tmp_path / "head.nii.gz").read_bytes()
+    data, attributes, _ = files.scan_layer(read_scan(tmp_path / "head.nii.gz"))
+    for name in ("head", "head.nii.gz", "link.nii.gz"):
+        with pytest.raises(InputError, match="give another name"):
+            files.write_image(str(tmp_path / name), data, attributes)
+        with pytest.raises(InputError, match="give another name"):
+            files.write_labels(str(tmp_path / name), mask.astype(int).T, attributes)
+    assert (tmp_path / "head.nii.gz").read_bytes() == before
 
 
 def test_layer_of_another_reader_is_written_where_it_lies(tmp_path):

@@ -124,7 +124,7 @@ def test_maps_by_their_key_beside_those_of_others(read, qtbot, dialogs, tmp_path
     numbers = json.loads((out / "head_vqad" / "result.json").read_text(encoding="utf-8"))
     assert numbers["findings"][0]["verdict"] == "accepted"
     assert numbers["mask"] == "Brain mask from the layer 'ball'."
-    (out / "head_vqad" / "result.json").write_text(json.dumps(numbers | {"scan": "/of/another/head.nii.gz"}))
+    (out / "head_vqad" / "result.json").write_text(json.dumps(numbers | {"scan_sha256": "of another"}))
     answers.append(out)
     press(qtbot, read, "M")
     told(qtbot, read, f"Maps written: {out / 'head_vqad_2'}")  # the name is the same, the scan is not
