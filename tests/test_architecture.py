@@ -26,7 +26,7 @@ FLOORS = [
     {"detectors", "brainmask", "maps"},
     {"explorer"},
     {"findings", "review", "tables", "completeness"},
-    {"readout"},
+    {"readout", "slice_words"},
     {"sheet", "thumbnails", "report", "studyfile", "study", "dicom_export", "outputs", "scoring", "train", "evaluate"},
     {"ui"},
     {"cli", "__main__"},
