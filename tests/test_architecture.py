@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SCREEN = {"napari", "qtpy", "PySide6", "PySide2", "PyQt5", "PyQt6", "superqt", "magicgui", "vispy"}
 # Arrows point down this list: a module may import from its own floor and those below.
 FLOORS = [
-    {"errors", "paths", "settings", "device", "resample", "progress", "provenance"},
+    {"errors", "files", "paths", "settings", "device", "resample", "progress", "provenance"},
     {"volume", "template", "alignment", "harmonise", "grid", "calibration", "nets", "cache"},
     {"scores", "io"},
     {"consolidation", "places"},

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.pixels import get_decoder
 
 from napari_vqad.errors import InputError
-from napari_vqad.io.dicom_files import BROKEN, Listed, is_dicom, pick, series_in, series_of
+from napari_vqad.io.dicom_files import Listed, is_dicom, pick, series_in, series_of
+from napari_vqad.io.dicom_open import BROKEN, open_dicom
+from napari_vqad.io.dicom_pixels import check_pixels
 from napari_vqad.io.dicom_slices import Slice, Stack, stack_of
 from napari_vqad.volume import Volume
 
@@ -112,9 +114,9 @@ def _grey(stack: Stack) -> tuple[NDArray[np.float32], bool]:
 
 def _image(path: Path) -> Dataset:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return dcmread(path)
+        return open_dicom(path)
+    except InputError:
+        raise
     except BROKEN as error:
         raise InputError(f"{path} is cut short or damaged: it cannot be read.") from error
 
@@ -130,10 +132,11 @@ def _pixels(one: Slice, image: Dataset) -> NDArray:
                     f"{one.path} is compressed as {syntax.name}, for which no decoder is installed; install one that "
                     "pydicom knows (such as python-gdcm), or decompress the files."
                 )
+            check_pixels(image, one.size, one.path)
             pixels = image.pixel_array
     except InputError:
         raise
-    except BROKEN as error:
+    except Exception as error:  # a decoder is whatever is installed, and raises what it likes
         raise InputError(f"{one.path} is cut short or damaged: its pixels cannot be read.") from error
     pixels = pixels.reshape(-1, *pixels.shape[-2:])
     if pixels.shape[1:] != one.size or len(pixels) <= one.frame:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,15 @@ from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 from nibabel.wrapstruct import WrapStructError
 
 from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+from napari_vqad.files.limits import gib
+from napari_vqad.io.unpack import read_promised
 from napari_vqad.io.whole import whole
 from napari_vqad.volume import Volume
 
 ENDINGS = (".nii", ".nii.gz")
+LONGEST_HEADER = 540  # bytes, of NIfTI-2
+LARGEST_LABEL = 2**24  # beyond it float32 does not tell whole numbers apart
 MM = {1: 1000.0, 3: 0.001}  # NIfTI's codes for metres and micrometres; any other is taken for mm
 BROKEN = (ImageFileError, WrapStructError, HeaderDataError, HeaderTypeError, OSError, ValueError, OverflowError)
 
@@ -38,11 +43,11 @@ def read_scan(path: str | Path) -> Volume:
         InputError: the file is missing, broken, no 3D greyscale image, without content, or without usable geometry.
     """
     path = Path(path)
-    image, array = _read(path)
+    image, array, unpacking = _read(path)
     finite = np.isfinite(array)
     if not finite.any():
         raise InputError(f"{path} has no voxel that is a number.")
-    notes = []
+    notes = list(unpacking)
     if not finite.all():
         array = np.where(finite, array, array[finite].min())
         n = int(np.count_nonzero(~finite))
@@ -72,7 +77,12 @@ def read_labels(path: str | Path, volume: Volume) -> np.ndarray:
     Raises:
         InputError: as `read_scan`; or they have another shape or place than the scan.
     """
-    return np.rint(_read_beside(path, volume, "label file")).astype(np.int32)
+    found = np.rint(_read_beside(path, volume, "label file"))
+    if np.abs(found).max() > LARGEST_LABEL:
+        raise InputError(
+            f"The label file {path} has a label of {np.abs(found).max():g}; labels are small whole numbers."
+        )
+    return found.astype(np.int32)
 
 
 def write_map(path: str | Path, array: np.ndarray, like: Volume, description: str = "") -> None:
@@ -102,18 +112,16 @@ def is_nifti(path: str | Path) -> bool:
     return str(path).lower().endswith(ENDINGS)
 
 
-def _read(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
-    """An image and its voxels, float32 with scale factors applied, trailing axes of length one dropped."""
+def _read(path: Path) -> tuple[nib.Nifti1Image, np.ndarray, tuple[str, ...]]:
+    """An image; its voxels, float32 with scale factors applied, trailing axes of length one dropped; and notes."""
     if not path.exists():
         raise InputError(f"{path} does not exist.")
     if not path.is_file():
         raise InputError(f"{path} is not a file.")
     if not is_nifti(path):
         raise InputError(f"{path} is not a NIfTI file: its name ends neither in .nii nor in .nii.gz.")
-    raw = _unpacked(path)
-    kinds = [k for k in (nib.Nifti1Image, nib.Nifti2Image) if k.header_class.may_contain_header(raw)]
-    if not kinds:
-        raise InputError(f"{path} is not a NIfTI file: it does not begin with such a header.")
+    raw, notes = read_promised(path, LONGEST_HEADER, partial(_promised, path))
+    kinds = _kinds(raw)
     try:
         with _quiet():
             image = kinds[0].from_bytes(raw)
@@ -136,7 +144,7 @@ def _read(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
             array = np.asanyarray(image.dataobj).reshape(shape).astype(np.float32)
     except (*BROKEN, MemoryError) as error:
         raise InputError(f"{path} is cut short or damaged: its voxels cannot be read.") from error
-    return image, array
+    return image, array, notes
 
 
 @contextmanager
@@ -150,21 +158,44 @@ def _quiet() -> Iterator[None]:
         nibabel_logger.setLevel(level)
 
 
-def _unpacked(path: Path) -> bytes:
-    """The bytes of a file, out of gzip where they are in it."""
+def _kinds(raw: bytes) -> list[type[nib.Nifti1Image]]:
+    """The kinds of NIfTI, 1 or 2, that these first bytes may be of."""
+    return [k for k in (nib.Nifti1Image, nib.Nifti2Image) if k.header_class.may_contain_header(raw)]
+
+
+def _promised(path: Path, head: bytes) -> int:
+    """How many bytes a file that begins so has, as its header says; those of the header alone where that is broken.
+
+    Raises:
+        InputError: the file is no NIfTI, or its voxels or its header are beyond the limit.
+    """
+    if not (kinds := _kinds(head)):
+        raise InputError(f"{path} is not a NIfTI file: it does not begin with such a header.")
+    kind = kinds[0].header_class
     try:
-        raw = path.read_bytes()
-        # All at once: a stream that ends with the last voxel never looks at gzip's checksum behind it.
-        return gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
-    except PermissionError as error:
-        raise InputError(f"{path} may not be read: permission denied.") from error
-    except (EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{path} is cut short or damaged: it cannot be unpacked.") from error
+        with _quiet():
+            header = kind(head[: kind.sizeof_hdr], check=False)
+            shape, dtype = header.get_data_shape(), header.get_data_dtype()
+            offset = int(header["vox_offset"])
+    except (*BROKEN, KeyError):  # KeyError: a data type that nobody knows
+        return len(head)
+    count = prod(max(int(n), 1) for n in shape)
+    if 4 * count > limits.VOXELS:
+        raise InputError(
+            f"{path} is too large: its header promises {_size(shape)} voxels, {gib(4 * count)} as float32, and at most "
+            f"{gib(limits.VOXELS)} are read."
+        )
+    if offset > limits.NIFTI_HEADER:
+        raise InputError(
+            f"{path} is too large: its voxels begin after {gib(offset)}, and at most {gib(limits.NIFTI_HEADER)} of a "
+            "header are read."
+        )
+    return max(offset, len(head)) + count * dtype.itemsize
 
 
 def _read_beside(path: str | Path, volume: Volume, what: str) -> np.ndarray:
     """A mask or labels on the canonical voxels of a scan; what is no number counts as zero."""
-    image, array = _read(Path(path))
+    image, array, _ = _read(Path(path))
     found = _place(np.nan_to_num(array), image, name=_stem(Path(path)))
     if found.voxels.shape != volume.voxels.shape:
         raise InputError(
