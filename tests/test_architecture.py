@@ -19,7 +19,7 @@ FLOORS = [
     {"scores", "io"},
     {"consolidation", "places"},
     {"evidence"},
-    {"bundle"},
+    {"bundle", "agreement"},
     {"detectors", "brainmask", "maps"},
     {"explorer"},
     {"findings", "review", "tables"},

@@ -12,6 +12,7 @@ BEYOND = 16 * MIB  # bytes that are unpacked beyond what a header promises, to r
 WEIGHTS = 4 * GIB  # bytes of a network's parameters as float32
 TENSORS = 20_000  # tensors of a safetensors file, and
 TENSOR_HEADER = 8 * MIB  # bytes of its header
+TABLES = 512 * MIB  # bytes of a template, of healthy means by place, of a linear model
 STUDY = 2 * GIB  # bytes of a study's arrays
 ZIP_LIST = MIB  # bytes of a zip's list of contents
 

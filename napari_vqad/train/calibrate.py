@@ -77,7 +77,9 @@ def calibrate(bundle: Bundle, stack: Stack, report: Report = print) -> tuple[Cal
                 add(pixel_kind(method, pooling, "fused"), [fuse(a, b) for a, b in zip(placed, others, strict=True)])
     shape = (len(grids[0]), *bundle.config.grid.shape)
     fused = MADE_WITH if bundle.template is not None else {}
-    return first.model_copy(update=tables | {"fused": fused}), Places(places, shape) if places else None
+    return first.model_copy(update=tables | {"fused": fused, "weights": bundle.weights or None}), Places(
+        places, shape
+    ) if places else None
 
 
 def _of_codes(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, Maps]:
