@@ -6,16 +6,19 @@ network makes no sense of, is masked by Otsu's threshold and morphology.
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from napari_vqad.bundle import load_weights
 from napari_vqad.errors import InputError
+from napari_vqad.files.jsonfile import read_json, validated
 from napari_vqad.nets.unet3d import UNet3d
 from napari_vqad.paths import models_folder
 from napari_vqad.volume import Volume
@@ -26,6 +29,24 @@ PLAUSIBLE = (700.0, 2300.0)  # mL, brains of adults with room on both sides
 # The rim of a brain is 0.2 to 0.27 of it, on held-out heads, other scanners and FLAIR; noise, an inverted head, a head
 # upside down or a neck alone leave 0.3 to 0.5 undecided.
 UNSURE = 0.29
+
+
+class NetworkConfig(BaseModel):
+    """`config.json` of a network for brain masks; it works on the one grid that is known here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    channels: tuple[Annotated[int, Field(ge=4, le=256, multiple_of=4)], ...] = Field(min_length=2, max_length=4)
+    spacing: Annotated[float, Field(ge=SPACING, le=SPACING)]
+    sides: tuple[int, int, int]
+
+    @field_validator("sides")
+    @classmethod
+    def _known(cls, sides: tuple[int, int, int]) -> tuple[int, int, int]:
+        if sides != SIDES:
+            raise ValueError(f"the sides are {SIDES}")
+        return sides
 
 
 def make_mask(volume: Volume) -> tuple[np.ndarray, str]:
@@ -129,10 +150,18 @@ def normalise(box: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=1)
 def bundled_network() -> UNet3d:
     """The network that comes along, loaded once."""
-    folder = models_folder() / "brainmask-t1"
-    network = UNet3d(tuple(json.loads((folder / "config.json").read_text())["channels"]))
-    load_weights(network, folder / "mask.safetensors")
-    return network
+    return load_network(models_folder() / "brainmask-t1")
+
+
+def load_network(folder: Path) -> UNet3d:
+    """A network for brain masks: `config.json` and `mask.safetensors`.
+
+    Raises:
+        InputError: a file is missing, or does not fit.
+    """
+    path = folder / "config.json"
+    config = validated(NetworkConfig, read_json(path, "is missing from the brain mask network"), path)
+    return load_weights(UNet3d(config.channels), folder / "mask.safetensors")
 
 
 def _foreground(voxels: np.ndarray) -> np.ndarray:

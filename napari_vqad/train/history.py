@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from napari_vqad.files.jsonfile import read_json, validated_as
 from napari_vqad.train.loop import Schedule
 
 FILE = "training.json"
@@ -30,9 +31,13 @@ _TABLE = TypeAdapter(dict[Network, Trained])
 
 
 def read_history(folder: Path) -> dict[Network, Trained]:
-    """What is known of a bundle's networks; nothing where there is no record."""
+    """What is known of a bundle's networks; nothing where there is no record.
+
+    Raises:
+        InputError: the record is damaged.
+    """
     path = folder / FILE
-    return _TABLE.validate_json(path.read_bytes()) if path.exists() else {}
+    return validated_as(_TABLE, read_json(path), path) if path.exists() else {}
 
 
 def record(folder: Path, network: Network, command: str, schedule: Schedule, loss: str, work: Path) -> None:

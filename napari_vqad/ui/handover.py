@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton
 
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
+from napari_vqad.files.jsonfile import read_json
 from napari_vqad.io.dicom import Series
 from napari_vqad.io.scans import origin_of
 from napari_vqad.report import write_report
@@ -246,7 +246,7 @@ class HandOver(QToolButton):
 def _whose(folder: Path) -> tuple[str, str | None] | None:
     """Which scan the maps in a folder are of: path or name, and series; None where it does not say."""
     try:
-        numbers = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        numbers = read_json(folder / "result.json")
         return numbers["scan"], numbers["series"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, KeyError, TypeError):
         return None
