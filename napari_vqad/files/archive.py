@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -35,6 +36,7 @@ BROKEN = (
     TypeError,
     AttributeError,
     SyntaxError,  # of the header of an npy, which is a Python literal
+    tokenize.TokenError,
     OverflowError,
 )
 END, END64 = b"PK\x05\x06", b"PK\x06\x07"  # the end of a zip's list of contents, and of a list beyond 4 GiB

@@ -103,9 +103,10 @@ class _Gzip:
 
     def _next(self) -> None:
         """Go on with the next member, if there is one."""
-        rest = self.inflate.unused_data.lstrip(b"\0")
-        while len(rest) < len(GZIP) and (piece := self.file.read(PIECE)):
-            rest = (rest + piece).lstrip(b"\0")
+        rest, zeros = self.inflate.unused_data.lstrip(b"\0"), 0
+        # Zeros that take no room on the disk may go on for ever.
+        while len(rest) < len(GZIP) and zeros <= limits.BEYOND and (piece := self.file.read(PIECE)):
+            rest, zeros = (rest + piece).lstrip(b"\0"), zeros + len(piece)
         if rest.startswith(GZIP):
             self.inflate, self.rest = _inflate(), rest
         else:

@@ -20,6 +20,7 @@ from napari_vqad.train.clips import pieces
 from napari_vqad.volume import Volume
 
 Split = Literal["train", "validation", "calibration"]
+LARGEST = 1e4  # SD of a clip range, or position; anything near it is nonsense
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration")
 
 
@@ -84,7 +85,7 @@ class Stack:
         kinds = levels.dtype == packed.dtype == np.uint8 and (position.dtype.kind, clip.dtype.kind) == ("f", "f")
         if not levels.size or not sizes or not kinds or scan.dtype.kind not in "iu" or scan.min() < 0:
             raise damaged
-        if not np.isfinite(position).all() or not np.isfinite(clip).all() or not clip[0] < clip[1]:
+        if not (np.abs(position) < LARGEST).all() or not (np.abs(clip) < LARGEST).all() or not clip[0] < clip[1]:
             raise damaged
         mask = np.unpackbits(packed, axis=-1, count=w).astype(bool)
         return cls(levels, mask, position.astype(np.float32), scan, tuple(clip.tolist()))
