@@ -43,7 +43,11 @@ def read_promised(path: Path, first: int, promised: Callable[[bytes], int]) -> t
             if isinstance(stream, _Plain):
                 return raw, ()
             # On to the end: gzip's checksum stands behind the last byte.
-            if len(stream.take(limits.BEYOND + 1)) > limits.BEYOND:
+            beyond = 0
+            while piece := stream.take(PIECE):
+                beyond += len(piece)
+                if beyond <= limits.BEYOND:
+                    continue
                 raise InputError(
                     f"{path} unpacks to over {gib(limits.BEYOND)} more than its header promises; it is not read."
                 )
