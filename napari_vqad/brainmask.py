@@ -6,19 +6,21 @@ network makes no sense of, is masked by Otsu's threshold and morphology.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from napari_vqad.bundle import load_weights
 from napari_vqad.errors import InputError
 from napari_vqad.field_of_view import cut_faces
+from napari_vqad.files.jsonfile import read_json, validated
 from napari_vqad.nets.unet3d import UNet3d
 from napari_vqad.paths import models_folder
 from napari_vqad.volume import Volume
@@ -39,6 +41,24 @@ UNSURE = 0.29
 CUT = 0.1
 NECK = (2, False)  # every picture of a head ends at the neck, and the network was trained on such
 MISSING_TOP = 60.0  # mm of head that a picture without the top is taken to lack; right for 15 to 75 mm
+
+
+class NetworkConfig(BaseModel):
+    """`config.json` of a network for brain masks; it works on the one grid that is known here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    channels: tuple[Annotated[int, Field(ge=4, le=256, multiple_of=4)], ...] = Field(min_length=2, max_length=4)
+    spacing: Annotated[float, Field(ge=SPACING, le=SPACING)]
+    sides: tuple[int, int, int]
+
+    @field_validator("sides")
+    @classmethod
+    def _known(cls, sides: tuple[int, int, int]) -> tuple[int, int, int]:
+        if sides != SIDES:
+            raise ValueError(f"the sides are {SIDES}")
+        return sides
 
 
 def make_mask(volume: Volume) -> tuple[np.ndarray, str]:
@@ -185,10 +205,18 @@ def normalise(box: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=1)
 def bundled_network() -> UNet3d:
     """The network that comes along, loaded once."""
-    folder = models_folder() / "brainmask-t1"
-    network = UNet3d(tuple(json.loads((folder / "config.json").read_text(encoding="utf-8"))["channels"]))
-    load_weights(network, folder / "mask.safetensors")
-    return network
+    return load_network(models_folder() / "brainmask-t1")
+
+
+def load_network(folder: Path) -> UNet3d:
+    """A network for brain masks: `config.json` and `mask.safetensors`.
+
+    Raises:
+        InputError: a file is missing, or does not fit.
+    """
+    path = folder / "config.json"
+    config = validated(NetworkConfig, read_json(path, "is missing from the brain mask network"), path)
+    return load_weights(UNet3d(config.channels), folder / "mask.safetensors")
 
 
 def _foreground(voxels: np.ndarray) -> np.ndarray:

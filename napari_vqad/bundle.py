@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
+import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from safetensors.torch import save
 from torch import nn
 
+from napari_vqad.agreement import check_agreement, check_grid
 from napari_vqad.calibration import Calibration
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
-from napari_vqad.evidence import MADE_WITH
+from napari_vqad.files import limits
+from napari_vqad.files.jsonfile import parse_json, short, validated
+from napari_vqad.files.limits import gib
+from napari_vqad.files.regular import hash_regular, is_regular, read_regular
+from napari_vqad.files.search import listed
+from napari_vqad.files.snapshot import Snapshot
+from napari_vqad.files.tensors import Entry, parse_tensors
 from napari_vqad.grid import GridSpec
 from napari_vqad.io.whole import whole
+from napari_vqad.nets.blank import blank, bytes_of
 from napari_vqad.nets.kinds import PriorConfig, TokenizerConfig, has_places, make_prior, make_tokenizer
 from napari_vqad.nets.levels import Levels
+from napari_vqad.nets.masked import MaskedConfig
+from napari_vqad.nets.monai import MonaiPrior
 from napari_vqad.nets.pca import FILE as LINEAR
 from napari_vqad.nets.pca import PCA
 from napari_vqad.nets.prior import MaskedPrior, Prior
@@ -34,6 +46,8 @@ from napari_vqad.template import FILE as TEMPLATE
 from napari_vqad.template import Template
 from napari_vqad.text import printable
 
+VERSION = 1  # of config.json
+
 
 class BundleConfig(BaseModel):
     """`config.json`: architecture, grid, preprocessing, and what the person reads in the list of models."""
@@ -41,15 +55,22 @@ class BundleConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
-    title: str
-    description: str
+    title: str = Field(max_length=200)
+    description: str = Field(max_length=10_000)
     grid: GridSpec = GridSpec()
     tokenizer: TokenizerConfig
     prior: PriorConfig
 
     @model_validator(mode="after")
     def _prior_reaches(self) -> BundleConfig:
+        (height, width), stride = self.grid.shape, self.tokenizer.stride
+        if height % stride or width % stride:
+            raise ValueError(
+                f"a slice of {height}×{width} pixels is no whole number of codes of {stride}×{stride} pixels"
+            )
         levels = self.levels
+        if getattr(self.tokenizer, "context", 0) and any(n % 2 for n in levels.shape):
+            raise ValueError("a tokenizer with context has an even number of codes along each side")
         if not has_places(self.prior, levels):
             grids = " and ".join(f"{h}×{w}" for h, w in levels.shapes)
             raise ValueError(f"the prior has no place for a grid of {grids} codes")
@@ -63,7 +84,11 @@ class BundleConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle, its networks in eval mode on `device`."""
+    """A loaded bundle, its networks in eval mode on `device`.
+
+    `hash` is that of the very bytes it was loaded from, as `fingerprint` makes it of a folder; `weights` that of the
+    networks, template and linear model alone, which a calibration belongs to.
+    """
 
     folder: Path
     hash: str
@@ -75,6 +100,7 @@ class Bundle:
     template: Template | None = None  # of a model that knows aligned heads
     places: Places = field(default_factory=Places.none)  # what is normal where, of such a model
     linear: PCA | None = None  # its second opinion
+    weights: str = ""
 
     @property
     def name(self) -> str:
@@ -89,8 +115,7 @@ class Bundle:
     @property
     def methods(self) -> tuple[Method, ...]:
         """The ways of restoring that its prior knows, the one to begin with first."""
-        masked = isinstance(self.prior, MaskedPrior)
-        return ("masked", "regenerative") if masked else ("anchored", "sequential", "light", "regenerative")
+        return methods_of(self.config.prior)
 
     @property
     def causal(self) -> Prior:
@@ -138,26 +163,43 @@ class Bundle:
         Raises:
             InputError: it does not exist or does not fit; the sentence says what and where.
         """
-        folder = find(folder)
-        config = read_config(folder)
-        target = pick_device(device)
-        tokenizer = load_weights(make_tokenizer(config.tokenizer), folder / "tokenizer.safetensors")
-        prior = load_weights(make_prior(config.prior, config.tokenizer.n_codes), folder / "prior.safetensors")
-        calibration = calibration or _read_json(folder / "calibration.json", Calibration)
-        if any(kind.endswith(" fused") for kind in calibration.pixel_score) and calibration.fused != MADE_WITH:
-            raise InputError(f"{folder} was calibrated for another fused score; run 'napari-vqad calibrate {folder}'.")
-        return cls(
+        files, target = Snapshot(find(folder), "bundle"), pick_device(device)
+        folder, given = files.folder, calibration
+        # In the order of `fingerprint`: each file is read once, and the hash is of what was read.
+        config = _config(folder, files.read("config.json", limits.JSON))
+        tokenizer = _network(files, "tokenizer.safetensors", partial(make_tokenizer, config.tokenizer))
+        prior = _network(files, "prior.safetensors", partial(make_prior, config.prior, config.tokenizer.n_codes))
+        parts = {name: files.read(name, limits.TABLES, True) for name in (LINEAR, TEMPLATE) if files.has(name)}
+        raw = files.read("calibration.json", limits.JSON) if files.has("calibration.json") or given is None else b""
+        if files.has(PLACES):
+            parts[PLACES] = files.read(PLACES, limits.TABLES)
+        calibration = given or validated(
+            Calibration, parse_json(raw, folder / "calibration.json"), folder / "calibration.json"
+        )
+        template, places, linear = None, Places.none(), None
+        if config.grid.aligned:
+            template = Template.parse(_there(parts, folder / TEMPLATE), folder / TEMPLATE)
+            linear = PCA.parse(parts[LINEAR], folder / LINEAR, config.grid.shape) if LINEAR in parts else None
+            # A bundle that is about to be calibrated may have those of its last calibration.
+            if PLACES in parts and given is None:
+                places = Places.parse(parts[PLACES], folder / PLACES)
+        loaded = cls(
             folder,
-            fingerprint(folder),
+            files.all.hexdigest(),
             config,
             tokenizer.to(target).to(memory_format=torch.channels_last),  # type: ignore[call-overload]  # stubs lack it
             prior.to(target),
             calibration,
             target,
-            Template.load(folder) if config.grid.aligned else None,
-            Places.load(folder) if config.grid.aligned else Places.none(),
-            PCA.load(folder, config.grid.shape) if config.grid.aligned else None,
+            template,
+            places,
+            linear,
+            files.weights.hexdigest(),
         )
+        check_grid(folder, config.grid, template)
+        if given is None:
+            check_agreement(loaded.folder, calibration, loaded.methods, loaded.levels, template, places, loaded.weights)
+        return loaded
 
     def to(self, device: str) -> Bundle:
         """The same bundle on another device; this one is no longer of use."""
@@ -168,13 +210,13 @@ class Bundle:
 def list_bundles(folder: Path | None = None) -> list[Path]:
     """Folders with a tokenizer and a prior, under `folder` or the models that come with the package."""
     folder = models_folder() if folder is None else Path(folder)
-    return sorted(p.parent for p in folder.glob("*/prior.safetensors")) if folder.is_dir() else []
+    return [place for place in listed(folder) if is_regular(place / "prior.safetensors")]
 
 
 def find(name: str | Path) -> Path:
     """The folder of a bundle given by path or by name."""
     for folder in (Path(name), models_folder() / name):
-        if (folder / "config.json").is_file():
+        if is_regular(folder / "config.json"):
             return folder
     known = ", ".join(p.name for p in list_bundles()) or "none"
     raise InputError(f"There is no bundle at '{name}'; the bundles at hand are: {known}.")
@@ -185,12 +227,23 @@ def same_grid(one: Path, other: Path) -> bool:
     grid = read_config(one).grid
     if grid != read_config(other).grid:
         return False
-    return not grid.aligned or (one / TEMPLATE).read_bytes() == (other / TEMPLATE).read_bytes()
+    return not grid.aligned or _template_of(one) == _template_of(other)
 
 
 def read_config(folder: Path) -> BundleConfig:
-    """`config.json` of a bundle, without its weights."""
-    return _read_json(folder / "config.json", BundleConfig)
+    """`config.json` of a bundle, without its weights.
+
+    Raises:
+        InputError: it is missing, does not fit, or is of a newer version.
+    """
+    path = folder / "config.json"
+    return _config(folder, read_regular(path, limits.JSON, "is missing from the bundle"))
+
+
+def methods_of(prior: PriorConfig) -> tuple[Method, ...]:
+    """The ways of restoring that a prior knows, the one to begin with first."""
+    masked = isinstance(prior, MaskedConfig)
+    return ("masked", "regenerative") if masked else ("anchored", "sequential", "light", "regenerative")
 
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -202,23 +255,46 @@ def load_weights(model: Network, path: Path) -> Network:
     Raises:
         InputError: the file is missing, broken, or of another network.
     """
-    try:
-        tensors = load_file(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is missing from the bundle.") from error
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is not a readable safetensors file.") from error
     wanted = model.state_dict()
+    raw = read_regular(path, 2 * bytes_of(model) + limits.TENSOR_HEADER, "is missing from the bundle")
+    return _filled(model, parse_tensors(raw, path, partial(_check_entries, wanted, path)), path)
+
+
+def _network(files: Snapshot, name: str, make: Callable[[], Network]) -> Network:
+    """The network of a bundle's file, which is checked as a whole before there is room for the network."""
+    empty, path = blank(make), files.folder / name
+    if (size := bytes_of(empty)) > limits.WEIGHTS:
+        raise InputError(
+            f"{files.folder / 'config.json'} asks for a network of {gib(size)}, and at most {gib(limits.WEIGHTS)} are "
+            "read."
+        )
+    raw = files.read(name, 2 * size + limits.TENSOR_HEADER, True)  # twice, should it be float64
+    return _filled(make(), parse_tensors(raw, path, partial(_check_entries, empty.state_dict(), path)), path)
+
+
+def _check_entries(wanted: Mapping[str, torch.Tensor], path: Path, entries: Mapping[str, Entry]) -> None:
     for name, tensor in wanted.items():
-        if name not in tensors:
+        if name not in entries:
             raise InputError(f"{path} lacks '{name}', which config.json asks for.")
-        if tensors[name].shape != tensor.shape:
-            has, asks = tuple(tensors[name].shape), tuple(tensor.shape)
+        has, asks = entries[name].shape, tuple(tensor.shape)
+        if has != asks:
             raise InputError(f"{path} has '{name}' of shape {has} where config.json asks for {asks}.")
-    unknown = sorted(set(tensors) - set(wanted))
+        if tensor.is_floating_point() and not entries[name].is_float:
+            raise InputError(f"{path} has '{name}' as {entries[name].dtype}, which is another kind of number.")
+    unknown = sorted(set(entries) - set(wanted))
     if unknown:
-        raise InputError(f"{path} has '{unknown[0]}', which config.json does not know.")
-    model.load_state_dict({k: v.to(wanted[k].dtype) for k, v in tensors.items()})
+        raise InputError(f"{path} has '{short(unknown[0])}', which config.json does not know.")
+
+
+def _filled(model: Network, tensors: dict[str, NDArray], path: Path) -> Network:
+    wanted = model.state_dict()
+    for name, tensor in tensors.items():
+        # Whole numbers were once saved in half precision, too.
+        if not wanted[name].is_floating_point() and not np.array_equal(tensor, np.rint(tensor)):
+            raise InputError(f"{path} has '{name}' with values that are not whole numbers.")
+    model.load_state_dict({k: torch.from_numpy(v).to(wanted[k].dtype) for k, v in tensors.items()})
+    if isinstance(model, MonaiPrior) and not model.in_order:
+        raise InputError(f"{path} has an 'order' that does not name each place of the sequence once.")
     return model.eval().requires_grad_(False)
 
 
@@ -228,9 +304,9 @@ def save_weights(model: nn.Module, path: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    tensors = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with whole(path) as file:
-        file.write_bytes(save(tensors))
+        file.write_bytes(save({k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}))
 
 
 def fingerprint(folder: Path) -> str:
@@ -239,21 +315,26 @@ def fingerprint(folder: Path) -> str:
     networks = ("tokenizer.safetensors", "prior.safetensors", LINEAR)
     for name in ("config.json", *networks, TEMPLATE, "calibration.json", PLACES):
         if (folder / name).exists():
-            digest.update((folder / name).read_bytes())
+            hash_regular(folder / name, 2 * limits.WEIGHTS, digest)
     return digest.hexdigest()
 
 
-T = TypeVar("T", bound=BaseModel)
+def _config(folder: Path, raw: bytes) -> BundleConfig:
+    path = folder / "config.json"
+    given = parse_json(raw, path)
+    version = given.get("version", VERSION) if isinstance(given, dict) else VERSION
+    if type(version) is int and version > VERSION:
+        raise InputError(
+            f"{path} is of version {version}, newer than this napari-vqad, which reads version {VERSION}; upgrade it."
+        )
+    return validated(BundleConfig, given, path)
 
 
-def _read_json(path: Path, kind: type[T]) -> T:
-    try:
-        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is missing from the bundle.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path} does not fit at '{where}': {first['msg'].lower()}.") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not readable JSON.") from error
+def _there(parts: Mapping[str, bytes], path: Path) -> bytes:
+    if path.name not in parts:
+        raise InputError(f"{path} is missing from the bundle.")
+    return parts[path.name]
+
+
+def _template_of(folder: Path) -> bytes:
+    return read_regular(folder / TEMPLATE, limits.TABLES, "is missing from the bundle")

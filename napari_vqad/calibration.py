@@ -33,11 +33,12 @@ class Calibration(BaseModel):
         slice_nll: median and 84th percentile of the NLL by place over the voxels of the mask; None where there are no
             places.
         fused: constants that fused scores were made with (`evidence.MADE_WITH`); empty where there are none.
+        weights: sha256 of the networks that were calibrated (`Bundle.weights`); None in bundles of before there was it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    n_scans: int = Field(ge=1)
+    n_scans: int = Field(ge=1, le=10**9)
     n_slices: int = Field(ge=1)
     finding_voxels: int = Field(10, ge=1)
     levels: list[float] = Field(min_length=2)
@@ -50,15 +51,25 @@ class Calibration(BaseModel):
     slices: dict[str, list[float]] = {}
     slice_nll: tuple[float, float] | None = None
     fused: dict[str, float] = {}
+    weights: str | None = None
 
     @model_validator(mode="after")
-    def _same_length(self) -> Calibration:
+    def _are_quantiles(self) -> Calibration:
         tables = [self.nll, *self.slice_score.values(), *self.residual.values(), *self.pixel_score.values()]
-        if any(
-            len(t) != len(self.levels)
-            for t in [*tables, *self.findings.values(), *self.nll_map.values(), *self.slices.values()]
-        ):
+        by_kind = [*self.findings.values(), *self.nll_map.values(), *self.slices.values()]
+        if any(len(t) != len(self.levels) for t in [*tables, *by_kind]):
             raise ValueError("every table of quantiles must have one value for each level")
+        if not np.isfinite([*self.levels, *self.fused.values()]).all() or not np.isfinite([*tables, *by_kind]).all():
+            raise ValueError("a level, a quantile or a constant is not a finite number")
+        levels = np.array(self.levels)
+        if levels[0] < 0 or levels[-1] > 100 or (np.diff(levels) <= 0).any():
+            raise ValueError("levels are percentiles, 0 to 100, each above the one before")
+        if (np.diff([*tables, *self.nll_map.values()], axis=1) < 0).any():
+            raise ValueError("the quantiles of a table must not fall")
+        if any(value < 0 for counts in self.findings.values() for value in counts):
+            raise ValueError("there are no fewer findings than none")
+        if not all(_is_level(key) for key in self.slice_score):
+            raise ValueError("the tables of slice_score go by percentiles, such as '99.5'")
         return self
 
     def value(self, score: Score, threshold: Threshold, *, kind: str = "", lambda_s: float = 0.0) -> float:
@@ -142,6 +153,14 @@ class Calibration(BaseModel):
         below = int(at)
         above = min(below + 1, len(levels) - 1)
         return tables[below] + (at - below) * (tables[above] - tables[below])
+
+
+def _is_level(key: str) -> bool:
+    """Is this a percentile as `_table` writes it?"""
+    try:
+        return 0 <= float(key) <= 100 and f"{float(key):g}" == key
+    except ValueError:
+        return False
 
 
 def pixel_kind(method: str, pooling: str, score: str) -> str:

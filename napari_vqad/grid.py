@@ -17,6 +17,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from pydantic import ConfigDict
 from torch.nn import functional as F
 
 from napari_vqad.alignment import align
@@ -44,6 +45,8 @@ class GridSpec:
             which is z-scored for itself.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     shape: tuple[int, int] = (80, 104)
     spacing: float = 2.0
     background: float = -2.0
@@ -52,6 +55,15 @@ class GridSpec:
     grey: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        """Refuse, by ValueError, what no model was trained on."""
+        if not all(1 <= n <= 2048 for n in self.shape):
+            raise ValueError("the sides of a slice are 1 to 2048 pixels")
+        if not 0.05 <= self.spacing <= 50:
+            raise ValueError("the spacing is 0.05 to 50 mm")
+        if not (np.isfinite([self.background, *self.clip]).all() and self.clip[0] < self.clip[1]):
+            raise ValueError("background and clip are finite numbers, and clip rises")
+        if self.grey is not None and not np.isfinite(self.grey).all():
+            raise ValueError("grey values are finite numbers")
         if self.grey is not None and (self.aligned or not self.grey[1] > 0):
             raise ValueError("the grey values of a model of clips have an SD above zero, and no template")
 

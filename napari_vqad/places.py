@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 from scipy import ndimage
 from torch.nn import functional as F
 
 from napari_vqad.calibration import pixel_kind
 from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+from napari_vqad.files.regular import read_regular
+from napari_vqad.files.tensors import parse_tensors
 from napari_vqad.settings import Scale, Settings
 
 FILE = "places.safetensors"
@@ -77,18 +79,32 @@ class Places:
         """Read a bundle's places; none where there is no such file.
 
         Raises:
-            InputError: the file is broken.
+            InputError: as `parse`.
         """
         path = folder / FILE
-        if not path.exists():
-            return cls.none()
+        return cls.parse(read_regular(path, limits.TABLES), path) if path.exists() else cls.none()
+
+    @classmethod
+    def parse(cls, raw: bytes, path: Path) -> Places:
+        """What the bytes of such a file say; `path` names it in the sentence.
+
+        Raises:
+            InputError: the file is broken: means are finite, SDs above zero, and all maps of one grid.
+        """
+        broken = InputError(f"{path} does not hold healthy means by place.")
         try:
-            maps = load_file(path)
-            n, h, w = maps.pop("shape").tolist()
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
-            raise InputError(f"{path} does not hold healthy means by place.") from error
-        if any(m.ndim != 4 or m.shape[0] != 2 for m in maps.values()):
-            raise InputError(f"{path} does not hold healthy means by place.")
+            maps = parse_tensors(raw, path)
+            shape = maps.pop("shape")
+        except KeyError as error:
+            raise broken from error
+        except InputError as error:
+            raise InputError(f"{broken.args[0][:-1]}: {str(error).removeprefix(f'{path} ')}") from error
+        if shape.shape != (3,) or shape.dtype.kind not in "iu" or not all(STEP <= n <= 2048 for n in shape.tolist()):
+            raise broken
+        n, h, w = shape.tolist()
+        kept = (2, n // STEP, h // STEP, w // STEP)
+        if any(m.shape != kept or m.dtype.kind != "f" or not (m[1] > 0).all() for m in maps.values()):
+            raise broken
         return cls({k: m.astype(np.float32) for k, m in maps.items()}, (n, h, w))
 
 

@@ -17,6 +17,8 @@ from napari_vqad.bundle import Bundle, find, list_bundles
 from napari_vqad.bundle import fingerprint as hash_of
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
+from napari_vqad.files.regular import is_regular
+from napari_vqad.grid import AXES
 from napari_vqad.io.scans import open_scan, origin_of
 from napari_vqad.provenance import Saved
 from napari_vqad.review import Places, Word
@@ -141,9 +143,15 @@ def open_study(
     volume = _scan(path, header, scan)
     loaded = _bundle(path, header.bundle, bundle, bundles, device)
     explorer = Explorer(loaded, header.settings, cache_bytes)
-    wanted, given = loaded.levels.shape, contents.stages.codes.shape[1:]
-    if wanted != given:
+    n_codes, wanted, given = loaded.tokenizer.n_codes, loaded.levels.shape, contents.stages.codes.shape[1:]
+    if wanted != given or max(_highest(contents.stages.codes), *map(_highest, contents.stages.restored)) >= n_codes:
         raise InputError(f"{path} is damaged: its codes do not fit {loaded.title}.")
+    n, template = len(contents.grid), loaded.template
+    on_grid = contents.grid.slices.shape[1:] == tuple(loaded.config.grid.shape)
+    if not on_grid or contents.grid.aligned != (template is not None) or (template and template.voxels.shape[2] != n):
+        raise InputError(f"{path} is damaged: its slices do not fit {loaded.title}.")
+    if header.grid.axis != AXES[header.settings.axis]:
+        raise InputError(f"{path} is damaged: its slices lie along another axis than its settings say.")
     explorer.resume(volume, contents.mask, contents.grid, contents.stages)
     explorer.focus = int(np.clip(header.slice, 0, len(contents.grid) - 1))
     return Study(
@@ -157,6 +165,14 @@ def open_study(
         header.which,
         Saved(header.saved, header.software.get("napari-vqad", "of an unknown version")),
     )
+
+
+def _hash(folder: Path) -> str | None:
+    """None for a folder whose files cannot be read."""
+    try:
+        return hash_of(folder)
+    except InputError:
+        return None
 
 
 def _relative(scan: Path | None, study: Path) -> str | None:
@@ -174,11 +190,15 @@ def _candidates(path: Path, header: Header) -> list[Path]:
 
 
 def _is_there(path: Path) -> bool:
-    """What may not be looked at, as in another user's home, is not there."""
+    """Is it a file or a folder? What may not be looked at, as in another user's home, is not there; nor is a pipe."""
     try:
-        return path.exists()
-    except OSError:
+        return is_regular(path) or path.is_dir()
+    except (OSError, ValueError):  # ValueError: a name with a NUL
         return False
+
+
+def _highest(codes: np.ndarray) -> int:
+    return int(codes.max(initial=0))
 
 
 def _scan(path: Path, header: Header, given: str | Path | Volume | None) -> Volume:
@@ -217,10 +237,10 @@ def _bundle(
             raise InputError(f"{path} was made with other weights than those of {given.folder}.")
         return given
     folders = [find(given)] if given is not None else [Path(saved.folder), *others, *list_bundles()]
-    there = [f for f in dict.fromkeys(folders) if _is_there(f / "config.json")]
+    there = [f for f in dict.fromkeys(folders) if is_regular(f / "config.json")]
     for folder in there:
-        if hash_of(folder) == saved.sha256:
-            return Bundle.load(folder, device)
+        if _hash(folder) == saved.sha256 and (loaded := Bundle.load(folder, device)).hash == saved.sha256:
+            return loaded  # and not what has taken its place in between
     alike = next((f for f in there if f.name == saved.name or given is not None), None)
     if alike is not None:
         raise InputError(f"{path} was made with other weights than those of {alike}.")

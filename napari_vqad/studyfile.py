@@ -8,22 +8,26 @@ voxel near the threshold would be flagged here and not there (`device.quick`). T
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
-import zlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors.numpy import save
 
 from napari_vqad.cache import Stages
 from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+from napari_vqad.files.archive import open_member, open_zip
+from napari_vqad.files.jsonfile import parse_json, short
+from napari_vqad.files.limits import gib
+from napari_vqad.files.tensors import Entry, read_tensors
 from napari_vqad.grid import Grid
 from napari_vqad.harmonise import Intensity
 from napari_vqad.io.whole import whole
@@ -31,13 +35,19 @@ from napari_vqad.provenance import Made
 from napari_vqad.resample import Frame
 from napari_vqad.review import Place, Places, Word
 from napari_vqad.settings import Settings
+from napari_vqad.studycheck import MOST, NoStudyError, check_sizes, check_values, usable
 from napari_vqad.volume import Volume, is_oblique
 
 FORMAT = 2
 READ = (1, FORMAT)  # 1 does not say with what the numbers were computed, and knows no words on merged findings
 JSON, ARRAYS = "study.json", "arrays.safetensors"
 APART = 1e-3  # mm; affines that differ by less are the same
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, SafetensorError)
+DAMAGED = "is cut short or damaged, or no study at all"
+
+Text = Annotated[str, Field(max_length=1000)]
+Length = Annotated[int, Field(ge=1, le=2**15)]  # of a side, voxels
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Triple = Annotated[list[Number], Field(min_length=3, max_length=3)]
 
 
 class _Part(BaseModel):
@@ -50,13 +60,20 @@ class SavedScan(_Part):
     `series` is the UID of a DICOM series in a folder.
     """
 
-    name: str
+    name: Text
     path: str | None
     relative: str | None
-    series: str | None = None
-    shape: tuple[int, int, int]
-    affine: list[list[float]]
-    sha256: str
+    series: Text | None = None
+    shape: tuple[Length, Length, Length]
+    affine: list[list[Number]]
+    sha256: Text
+
+    @model_validator(mode="after")
+    def _lies_somewhere(self) -> Self:
+        if [len(row) for row in self.affine] != [4] * 4 or not usable(np.array(self.affine)):
+            raise ValueError("the scan lies nowhere")
+        _bounded(self.shape)
+        return self
 
     def fits(self, volume: Volume) -> bool:
         """Is this the scan, voxel for voxel at the same place?"""
@@ -67,24 +84,32 @@ class SavedScan(_Part):
 class SavedBundle(_Part):
     """Which model it was: its folder, title, and the hash of its files."""
 
-    name: str
+    name: Text
     folder: str
-    title: str
-    sha256: str
+    title: Text
+    sha256: Text
 
 
 class SavedGrid(_Part):
     """How the scan was laid on the model's grid, but for the arrays."""
 
-    axis: int
-    outside: float
+    axis: int = Field(ge=0, le=2)
+    outside: float = Field(ge=0, le=1)
     aligned: bool
-    note: str
+    note: Text
     failed: bool = False
-    low: float
-    scale: float
-    gain: float | None  # None where it is an array
-    view: tuple[list[float], list[float], tuple[int, int, int]]
+    low: Number
+    scale: float = Field(gt=0, allow_inf_nan=False)
+    gain: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None  # None where it is an array
+    view: tuple[Triple, Triple, tuple[Length, Length, Length]]
+
+    @model_validator(mode="after")
+    def _is_seen(self) -> Self:
+        _, spacing, shape = self.view
+        if not all(1e-4 < s < 1e4 for s in spacing):
+            raise ValueError("the view has voxels of no size")
+        _bounded(shape)
+        return self
 
 
 class Header(_Part):
@@ -105,11 +130,11 @@ class Header(_Part):
     scan: SavedScan
     bundle: SavedBundle
     settings: Settings
-    mask_note: str
+    mask_note: Text
     words: list[tuple[Places | Place, Word]]
     slice: int
-    view: str
-    which: int
+    view: Text
+    which: int = Field(ge=0, le=MOST)
     grid: SavedGrid
 
 
@@ -148,7 +173,7 @@ def write(path: Path, contents: Contents) -> None:
     """Write a study, whole or not at all.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or would be too large to be read.
     """
     grid, stages, i = contents.grid, contents.stages, contents.grid.intensity
     arrays: dict[str, NDArray] = {
@@ -168,6 +193,8 @@ def write(path: Path, contents: Contents) -> None:
         "n_difference": np.array([len(d) for d in stages.difference]),
         "difference": np.concatenate(stages.difference),
     }
+    if (n_bytes := sum(array.nbytes for array in arrays.values())) + limits.TENSOR_HEADER > limits.STUDY:
+        raise InputError(f"{path} would hold {gib(n_bytes)}, and at most {gib(limits.STUDY)} are read again.")
     raw = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     with whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
         archive.writestr(JSON, contents.header.model_dump_json(indent=1))
@@ -180,50 +207,54 @@ def read_header(path: Path) -> Header:
     Raises:
         InputError: the file is missing, broken, no study, or of another version.
     """
-    return _header(path, _entry(path, JSON))
+    with open_zip(path, DAMAGED) as archive:
+        return _header(path, archive)
 
 
 def read(path: Path) -> Contents:
     """All of a study.
 
     Raises:
-        InputError: as `read_header`; or its arrays do not fit together.
+        InputError: as `read_header`; or its arrays do not fit together, or are beyond the limit.
     """
-    header = read_header(path)
+    with open_zip(path, DAMAGED) as archive:
+        header = _header(path, archive)
+        with open_member(archive, ARRAYS, limits.STUDY, path) as (stream, size):
+            try:
+                arrays = read_tensors(stream, size, path, partial(_check, header))
+                stream.read(1)  # at the end, where the zip looks at its checksum
+                check_values(arrays)
+                return _contents(header, arrays)
+            except (InputError, NoStudyError) as error:
+                raise InputError(f"{path} is damaged: its arrays do not make a study.") from error
+
+
+def _check(header: Header, entries: dict[str, Entry]) -> None:
+    check_sizes(entries, header.scan.shape, header.grid.axis, header.grid.gain is None)
+
+
+def _bounded(shape: tuple[int, ...]) -> None:
+    if 4 * prod(shape) > limits.VOXELS:
+        raise ValueError("more voxels than are read")
+
+
+def _header(path: Path, archive: zipfile.ZipFile) -> Header:
+    with open_member(archive, JSON, limits.JSON, path) as (stream, _):
+        raw = stream.read()
     try:
-        arrays = {name: array.copy() for name, array in load(_entry(path, ARRAYS)).items()}  # to be written to
-        return _contents(header, arrays)
-    except (*BROKEN, ValueError, IndexError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is damaged: its arrays do not make a study.") from error
-
-
-def _entry(path: Path, name: str) -> bytes:
-    if not path.is_file():
-        raise InputError(f"{path} is not a file." if path.exists() else f"{path} does not exist.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(name)
-    except PermissionError as error:
-        raise InputError(f"{path} may not be read: permission denied.") from error
-    except (*BROKEN, OSError) as error:
-        raise InputError(f"{path} is cut short or damaged, or no study at all.") from error
-
-
-def _header(path: Path, raw: bytes) -> Header:
-    try:
-        known = json.loads(raw)
+        known = parse_json(raw, path)
         number = known["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (InputError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged, or no study at all.") from error
-    if number not in READ:
-        known = " and ".join(map(str, READ))
-        raise InputError(f"{path} is a study of format {number}; this version of napari-vqad reads formats {known}.")
+    if type(number) is not int or number not in READ:
+        formats = " and ".join(map(str, READ))
+        raise InputError(
+            f"{path} is a study of format {short(number)}; this version of napari-vqad reads formats {formats}."
+        )
     try:
-        return Header.model_validate_json(raw)
+        return Header.model_validate(known)
     except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        where = short(".".join(str(part) for part in error.errors(include_input=False, include_url=False)[0]["loc"]))
         raise InputError(f"{path} is damaged: it does not fit at '{where}'.") from error
 
 
@@ -254,8 +285,6 @@ def _contents(header: Header, arrays: dict[str, NDArray]) -> Contents:
         _parted(arrays["difference"], arrays["n_difference"]),
         header.made,
     )
-    if not (len(stages.codes) == len(stages.nll) == len(stages.restored) == len(stages.difference) == len(grid)):
-        raise ValueError("arrays of different lengths")
     return Contents(header, _unpacked(arrays["mask"], header.scan.shape), grid, stages)
 
 
@@ -264,14 +293,9 @@ def _gain(saved: SavedGrid, arrays: dict[str, NDArray]) -> Any:
 
 
 def _unpacked(bits: NDArray, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    n = int(np.prod(shape))
-    if len(bits) != -(-n // 8):
-        raise ValueError("a mask of another size")
-    return np.unpackbits(bits, count=n).reshape(shape).astype(bool)
+    return np.unpackbits(bits, count=prod(shape)).reshape(shape).astype(bool)
 
 
 def _parted(array: NDArray, counts: NDArray) -> list[NDArray]:
     """One array for each slice."""
-    if counts.sum() != len(array):
-        raise ValueError("arrays of different lengths")
     return np.split(array, np.cumsum(counts)[:-1])

@@ -8,10 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+from napari_vqad.files.regular import read_regular
+from napari_vqad.files.tensors import parse_tensors
 from napari_vqad.resample import Frame
 
 FILE = "template.safetensors"
@@ -67,17 +69,37 @@ class Template:
         """Read a bundle's template.
 
         Raises:
-            InputError: it is missing or broken.
+            InputError: it is missing, or as `parse`.
         """
         path = folder / FILE
+        return cls.parse(read_regular(path, limits.TABLES, "is missing from the bundle"), path)
+
+    @classmethod
+    def parse(cls, raw: bytes, path: Path) -> Template:
+        """What the bytes of such a file say; `path` names it in the sentence.
+
+        Raises:
+            InputError: it is broken: numbers are finite, spacing and SD above zero, and there is brain in each band.
+        """
+        broken = InputError(f"{path} is not a template.")
         try:
-            parts = load_file(path)
-            voxels, mask = (parts[k].astype(np.float32) / 255 for k in ("voxels", "mask"))
-            spacing, mean, sd, *marks = parts["numbers"].tolist()
-        except FileNotFoundError as error:
-            raise InputError(f"{path} is missing from the bundle.") from error
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
-            raise InputError(f"{path} is not a template.") from error
-        if voxels.ndim != 3 or voxels.shape != mask.shape or len(marks) != len(BANDS) - 1:
-            raise InputError(f"{path} is not a template.")
-        return cls(voxels, mask, spacing, np.array(marks), mean, sd)
+            parts = parse_tensors(raw, path)
+            voxels, mask, numbers = (parts[k] for k in ("voxels", "mask", "numbers"))
+        except KeyError as error:
+            raise broken from error
+        except InputError as error:
+            raise InputError(f"{path} is not a template: {str(error).removeprefix(f'{path} ')}") from error
+        if voxels.ndim != 3 or voxels.shape != mask.shape or {voxels.dtype, mask.dtype} != {np.dtype(np.uint8)}:
+            raise broken
+        if numbers.shape != (len(BANDS) + 2,) or numbers.dtype.kind != "f" or 0 in voxels.shape:
+            raise broken
+        spacing, mean, sd, *marks = numbers.tolist()
+        found = cls(voxels.astype(np.float32) / 255, mask.astype(np.float32) / 255, spacing, np.array(marks), mean, sd)
+        if (
+            not 0.05 <= spacing <= 50
+            or not sd > 0
+            or not (found.mask > 0.9).any()
+            or not all(b.any() for b in found.bands)
+        ):
+            raise broken
+        return found

@@ -114,6 +114,7 @@ def tiny_two(tiny_bundle, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_masked(tiny_bundle, tmp_path_factory) -> Path:
     """The tiny bundle with a prior that sees both sides."""
+    import json
     import shutil
 
     import torch
@@ -131,8 +132,11 @@ def tiny_masked(tiny_bundle, tmp_path_factory) -> Path:
     for parameter in prior.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     save_weights(prior, folder / "prior.safetensors")
-    tables = (folder / "calibration.json").read_text().replace("anchored", "masked")
-    (folder / "calibration.json").write_text(tables)
+    known = json.loads((folder / "calibration.json").read_text())
+    for table in ("residual", "pixel_score", "findings"):
+        named = {name.replace("anchored", "masked"): value for name, value in known[table].items()}
+        known[table] = {name: value for name, value in named.items() if name.split()[0] in ("masked", "regenerative")}
+    (folder / "calibration.json").write_text(json.dumps(known))
     return folder
 
 

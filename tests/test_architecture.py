@@ -14,18 +14,17 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SCREEN = {"napari", "qtpy", "PySide6", "PySide2", "PyQt5", "PyQt6", "superqt", "magicgui", "vispy"}
 # Arrows point down this list: a module may import from its own floor and those below.
 FLOORS = [
-    {"text", "errors", "console", "screen", "paths", "settings", "device", "resample", "progress", "provenance"},
-    {
-        *{"volume", "template", "field_of_view", "alignment", "harmonise", "grid", "stack", "location", "fitness"},
-        *{"calibration", "nets", "cache"},
-    },
+    {"text", "errors", "files", "console", "screen", "paths", "settings", "device", "resample"},
+    {"progress", "provenance"},
+    {"volume", "template", "field_of_view", "harmonise", "calibration", "nets", "cache", "alignment", "grid"},
+    {"stack", "location", "fitness"},
     {"scores", "io"},
     {"consolidation", "places"},
     {"evidence"},
-    {"bundle"},
+    {"bundle", "agreement"},
     {"detectors", "brainmask", "maps"},
     {"explorer"},
-    {"findings", "review", "tables", "completeness"},
+    {"findings", "review", "tables", "completeness", "studycheck"},
     {"readout", "slice_words"},
     {"sheet", "thumbnails", "report", "studyfile", "study", "dicom_export", "outputs", "scoring", "train", "evaluate"},
     {"ui"},

@@ -127,14 +127,13 @@ def test_a_prior_that_has_no_place_for_the_grid_is_refused(copy):
     refused(copy, "config.json", "4×5 codes")
 
 
-def test_a_calibration_of_another_fused_score_is_refused(copy):
+def test_a_calibration_of_another_fused_score_is_refused(tmp_path):
     """Thresholds and levelling would be wrong, and nobody would see it."""
-    table = json.loads((copy / "calibration.json").read_text())
-    table["pixel_score"]["anchored smooth fused"] = table["pixel_score"]["anchored smooth plain"]
-    (copy / "calibration.json").write_text(json.dumps(table))
-    refused(copy, "another fused score", "napari-vqad calibrate")
-    (copy / "calibration.json").write_text(json.dumps(table | {"fused": MADE_WITH}))
+    copy = shutil.copytree(find("ixi-masked"), tmp_path / "copy")
     assert Bundle.load(copy, "cpu").calibration.fused == MADE_WITH
+    table = json.loads((copy / "calibration.json").read_text())
+    (copy / "calibration.json").write_text(json.dumps(table | {"fused": MADE_WITH | {"Huber SD": 1.0}}))
+    refused(copy, "another fused score", "napari-vqad calibrate")
 
 
 def test_a_grid_is_the_same_with_the_same_sizes_and_template(tiny_bundle, tiny_masked, tmp_path):

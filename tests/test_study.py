@@ -8,12 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 import napari_vqad
+from napari_vqad import study
 from napari_vqad.bundle import Bundle
 from napari_vqad.detectors.vq import VQDetector
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
+from napari_vqad.files import limits
 from napari_vqad.findings import findings
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.io.scans import open_scan
@@ -321,6 +324,15 @@ def test_a_broken_file_is_refused_whatever_is_missing(saved, bundle):
         ({"which": "x"}, "damaged: it does not fit at 'which'"),
         ({"settings__surprise": 1}, "damaged: it does not fit at 'settings.surprise'"),
         ({"scan__shape": [400, 400, 400]}, "damaged: its arrays"),
+        ({"format": [[]]}, "is a study of format"),
+        ({"scan__shape": [10**9, 10**9, 10**9]}, "damaged: it does not fit at 'scan.shape.0'"),
+        ({"scan__shape": [30000, 30000, 30000]}, "damaged: it does not fit at 'scan'"),
+        ({"scan__affine": [[0.0] * 4] * 4}, "damaged: it does not fit at 'scan'"),
+        ({"grid__scale": 0}, "damaged: it does not fit at 'grid.scale'"),
+        ({"grid__axis": 3}, "damaged: it does not fit at 'grid.axis'"),
+        ({"grid__axis": 1}, "damaged: its slices lie along another axis"),
+        ({"grid__aligned": True}, "damaged: its slices do not fit Tiny"),
+        ({"grid__view": [[0, 0, 0], [0, 4, 4], [9, 9, 9]]}, "damaged: it does not fit at 'grid'"),
     ],
 )
 def test_another_version_and_what_does_not_fit(saved, bundle, change, sentence):
@@ -351,3 +363,110 @@ def test_a_clip_is_no_study(tiny_clips, tmp_path):
     explorer.open(volume, np.ones(volume.voxels.shape, bool))
     with pytest.raises(InputError, match="clips are not saved"):
         save_study(tmp_path / "walk.vqad", explorer, np.ones(volume.voxels.shape, bool))
+
+
+def spoil(path, change):
+    """Change the arrays of a study."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    arrays = load(parts["arrays.safetensors"])
+    change(arrays)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("study.json", parts["study.json"])
+        archive.writestr("arrays.safetensors", save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+
+
+ARRAYS = {
+    "a code that there is not": (lambda a: a["codes"].__setitem__((0, 0, 0), 16), "codes do not fit Tiny"),
+    "a restored code that there is not": (lambda a: a["restored"].__setitem__((0, 0, 0), 999), "codes do not fit Tiny"),
+    "a code below zero": (lambda a: a["codes"].__setitem__((0, 0, 0), -1), "its arrays"),
+    "NaN": (lambda a: a["slices"].__setitem__((0, 0, 0), np.nan), "its arrays"),
+    "no brain": (lambda a: a["grid_mask"].fill(0), "its arrays"),
+    "one too many": (lambda a: a["n_restored"].__setitem__(3, 4), "its arrays"),
+    "fewer than none": (lambda a: a["n_restored"].__setitem__(slice(3, 5), (-1, 7)), "its arrays"),
+    "another kind": (lambda a: a.update(nll=a["nll"].astype(np.int32)), "its arrays"),
+    "unknown": (lambda a: a.update(more=np.zeros(3)), "its arrays"),
+    "missing": (lambda a: a.pop("position"), "its arrays"),
+    "nowhere": (lambda a: a["placement"].fill(0), "its arrays"),
+    "a falling curve": (lambda a: a.update(levels=a["levels"][::-1].copy()), "its arrays"),
+    "very large": (lambda a: a.update(difference=np.zeros((10**6, 32, 40), np.float16)), "its arrays"),
+}
+
+
+@pytest.mark.parametrize("what", ARRAYS)
+def test_arrays_that_do_not_make_a_study_are_refused(saved, bundle, what):
+    change, sentence = ARRAYS[what]
+    if what == "very large":  # by its header: what it packs is not even looked at
+        with zipfile.ZipFile(saved) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        n = int.from_bytes(parts["arrays.safetensors"][:8], "little")
+        header = json.loads(parts["arrays.safetensors"][8 : 8 + n])
+        header["difference"]["shape"][0] = 10**9
+        raw = json.dumps(header).encode()
+        with zipfile.ZipFile(saved, "w") as archive:
+            archive.writestr("study.json", parts["study.json"])
+            archive.writestr("arrays.safetensors", len(raw).to_bytes(8, "little") + raw + bytes(1000))
+    else:
+        spoil(saved, change)
+    with pytest.raises(InputError, match=rf"reading\.vqad is damaged: .*{sentence}"):
+        open_study(saved, bundle=bundle)
+
+
+def test_a_study_that_unpacks_beyond_the_limit_is_refused(saved, bundle, monkeypatch):
+    with zipfile.ZipFile(saved, "a", zipfile.ZIP_DEFLATED) as archive:
+        size = archive.getinfo("arrays.safetensors").file_size
+    monkeypatch.setattr(limits, "STUDY", size - 1)
+    with pytest.raises(InputError, match=r"reading\.vqad is too large: its arrays\.safetensors would unpack to"):
+        open_study(saved, bundle=bundle)
+    with pytest.raises(InputError, match="are read again"):
+        save_study(saved, open_explorer(saved, bundle, monkeypatch), np.ones((30, 32, 28), bool))
+
+
+def open_explorer(path, bundle, monkeypatch):
+    monkeypatch.undo()
+    explorer = open_study(path, bundle=bundle).explorer
+    monkeypatch.setattr(limits, "STUDY", limits.TENSOR_HEADER + 1000)
+    return explorer
+
+
+def test_json_nested_without_end_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "deep.vqad", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("study.json", "[" * 100_000)
+    assert (tmp_path / "deep.vqad").stat().st_size < 446
+    with pytest.raises(InputError, match=r"deep\.vqad is damaged"):
+        find_scan(tmp_path / "deep.vqad")
+
+
+@pytest.mark.parametrize("what", ["study", "scan"])
+def test_a_pipe_for_a_study_or_behind_one_is_refused(saved, scan, bundle, what):
+    of_pipe = saved if what == "study" else scan
+    of_pipe.unlink()
+    os.mkfifo(of_pipe)
+    with pytest.raises(InputError, match="is not a file but a pipe" if what == "study" else "is not there"):
+        open_study(saved, bundle=bundle)
+
+
+def test_a_study_that_names_a_huge_folder_for_its_scan_is_refused_soon(saved, bundle, tmp_path, monkeypatch):
+    (tmp_path / "huge").mkdir()
+    for n in range(30):
+        (tmp_path / "huge" / f"{n}.dcm").touch()
+    edit(saved, scan__path=str(tmp_path / "huge"), scan__relative="huge", scan__series="1.2.3")
+    monkeypatch.setattr(limits, "SEARCH_FILES", 20)
+    with pytest.raises(InputError, match="huge holds more than 20 files and folders"):
+        open_study(saved, bundle=bundle)
+
+
+def test_a_model_that_is_replaced_while_the_study_opens_is_not_taken(saved, tiny_bundle, tmp_path, monkeypatch):
+    mine = shutil.copytree(tiny_bundle, tmp_path / "mine")
+    edit(saved, bundle__folder=str(mine))
+    hashed = study.hash_of
+
+    def and_replaced(folder):
+        found = hashed(folder)
+        if folder == mine:
+            (mine / "calibration.json").write_bytes((mine / "calibration.json").read_bytes() + b"\n")
+        return found
+
+    monkeypatch.setattr(study, "hash_of", and_replaced)
+    with pytest.raises(InputError, match="other weights"):
+        open_study(saved, bundle=mine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.anomalies import KINDS, add_anomaly
+from napari_vqad.files import limits
+from napari_vqad.files.regular import read_text
 from napari_vqad.grid import Grid, GridSpec, to_grid
 from napari_vqad.io.nifti import read_mask, read_scan
 from napari_vqad.template import Template
@@ -72,15 +75,31 @@ def folder_cases(
     table = Path(folder) / "cases.csv"
     if not table.exists():
         raise InputError(f"{folder} has no cases.csv.")
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in (r for r in rows if names is None or r["case"] in names):
+    for row in (r for r in read_table(table) if names is None or r["case"] in names):
         scan = read_scan(table.parent / f"{row['case']}_t1.nii.gz")
         mask = read_mask(table.parent / f"{row['case']}_mask.nii.gz", scan)
         answer = table.parent / f"{row['case']}_label.nii.gz"
         label = read_mask(answer, scan) if row["kind"] != NORMAL else np.zeros_like(mask)
         grid = to_grid(scan, mask, spec, template=template)
         yield Case(row["case"], row["kind"], grid, grid.from_scan(label), label, mask)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of `cases.csv`, each with a "case" and a "kind".
+
+    Raises:
+        InputError: it is no such table, too large, not UTF-8, or a case has the name of a file elsewhere.
+    """
+    text = read_text(path, limits.TEXT)
+    try:
+        rows = list(csv.DictReader(io.StringIO(text), strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path} is not a readable table: {error}.") from error
+    for number, row in enumerate(rows, 2):
+        name, kind = row.get("case"), row.get("kind")
+        if not name or not kind or not name.isprintable() or {"/", "\\"} & set(name) or len(name) > 100:
+            raise InputError(f"{path} has no case and kind in line {number}, or a case that is no plain name.")
+    return rows
 
 
 def simulated_cases(stack: Stack, spec: GridSpec, each: int = PER_SUBJECT - 1, seed: int = 77) -> Iterator[Case]:

@@ -12,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vqad.bundle import Bundle
+from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import Case
+from napari_vqad.files import limits
+from napari_vqad.files.archive import read_npz
+from napari_vqad.files.regular import read_regular
 from napari_vqad.io.whole import whole
 from napari_vqad.settings import Settings
 
@@ -40,7 +44,7 @@ class Shelf:
         """That of a bundle's weights and calibration, these settings and this score of a slice (`Way.over`)."""
         if folder is None:
             return cls()
-        calibration = (bundle.folder / "calibration.json").read_bytes()
+        calibration = read_regular(bundle.folder / "calibration.json", limits.JSON)
         key = hashlib.sha256(
             bundle.hash.encode() + calibration + f"{settings.model_dump_json()}{over}".encode()
         ).hexdigest()
@@ -55,9 +59,8 @@ class Shelf:
         if self.folder is None:
             return measure()
         file = self._file(self.folder, case, way)
-        if file.exists():
-            with np.load(file) as known:
-                return Measured(known["voxels"], known["slices"], float(known["seconds"]))
+        if file.exists() and (known := _read(file)) is not None:
+            return known
         found = measure()
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole(file) as fresh:
@@ -70,3 +73,13 @@ class Shelf:
         for part in (case.grid.slices, case.grid.mask, case.truth, case.counted):
             content.update(np.ascontiguousarray(part).tobytes())
         return folder / f"{case.name} {content.hexdigest()[:12]} {way}.npz"
+
+
+def _read(file: Path) -> Measured | None:
+    """What was kept; None where it is damaged, and is measured again."""
+    try:
+        known = read_npz(file, Measured._fields, "measurement", limits.VOXELS)
+        voxels, slices, seconds = (known[name] for name in Measured._fields)
+        return Measured(voxels, slices, float(seconds)) if voxels.ndim == slices.ndim == 1 else None
+    except (InputError, KeyError, TypeError):
+        return None

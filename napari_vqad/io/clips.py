@@ -6,17 +6,15 @@ abnormal, and `pixel_label`, uint8 (T, H, ⌈W/8⌉): bits packed along the last
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+from napari_vqad.files.archive import holds, read_npz
 from napari_vqad.volume import Volume
-
-BROKEN = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -59,13 +57,7 @@ class Clip:
 
 def is_clip(path: str | Path) -> bool:
     """Is this an npz that holds frames? Nothing of it is read but its list of contents."""
-    if not str(path).lower().endswith(".npz"):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return "frames.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False
+    return str(path).lower().endswith(".npz") and holds(path, "frames.npy")
 
 
 def read_clip(path: str | Path) -> Clip:
@@ -75,13 +67,8 @@ def read_clip(path: str | Path) -> Clip:
         InputError: the file is missing, broken, or holds no such frames or labels.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist." if not path.exists() else f"{path} is not a file.")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("frames", "frame_label", "pixel_label") if name in archive}
-    except (*BROKEN, AttributeError, TypeError) as error:  # an npy by another name has neither names nor an end
-        raise InputError(f"{path} is not a readable clip: an npz of plain arrays was expected.") from error
+    # A frame's pixels become float32: four bytes of a scan for each of one here.
+    arrays = read_npz(path, ("frames", "frame_label", "pixel_label"), "clip", limits.VOXELS // 4)
     if "frames" not in arrays:
         raise InputError(f"{path} is not a clip: it holds no 'frames'.")
     frames = arrays["frames"]
@@ -97,10 +84,15 @@ def read_clip(path: str | Path) -> Clip:
         raise InputError(f"{path} has '{labelled.pop()}' alone; a labelled clip has 'frame_label' and 'pixel_label'.")
     abnormal, packed = arrays["frame_label"], arrays["pixel_label"]
     t, h, w = frames.shape
-    if abnormal.shape != (t,) or packed.dtype != np.uint8 or packed.shape != (t, h, -(-w // 8)):
+    if (
+        abnormal.dtype.kind not in "biuf"
+        or abnormal.shape != (t,)
+        or packed.dtype != np.uint8
+        or packed.shape != (t, h, -(-w // 8))
+    ):
         raise InputError(
             f"{path} has labels of the shapes {_size(abnormal)} and {_size(packed)} (packed in bits) for frames of "
-            f"{_size(frames)}; they must agree."
+            f"{_size(frames)}; they must agree, and be numbers."
         )
     label = np.unpackbits(packed, axis=-1, count=w).astype(bool)
     return Clip(path.stem, frames, abnormal != 0, label, path)

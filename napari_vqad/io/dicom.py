@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.pixels import get_decoder
 
 from napari_vqad.errors import InputError
 from napari_vqad.io.dicom_bare import name_syntax
-from napari_vqad.io.dicom_files import BROKEN, Listed, is_dicom, pick, series_in, series_of
+from napari_vqad.io.dicom_files import Listed, is_dicom, pick, series_in, series_of
+from napari_vqad.io.dicom_open import BROKEN, open_dicom
+from napari_vqad.io.dicom_pixels import check_pixels
 from napari_vqad.io.dicom_slices import Slice, Stack, stack_of
 from napari_vqad.io.padding import fill_padding
 from napari_vqad.volume import Volume
@@ -128,11 +130,11 @@ def _grey(stack: Stack) -> tuple[NDArray[np.float32], NDArray[np.bool_], bool]:
 
 def _image(path: Path) -> Dataset:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = dcmread(path, force=True)
-            name_syntax(image)
-            return image
+        image = open_dicom(path)
+        name_syntax(image)
+        return image
+    except InputError:
+        raise
     except BROKEN as error:
         raise InputError(f"{path} is cut short or damaged: it cannot be read.") from error
 
@@ -148,10 +150,11 @@ def _pixels(one: Slice, image: Dataset) -> NDArray:
                     f"{one.path} is compressed as {syntax.name}, for which no decoder is installed; install one that "
                     "pydicom knows (such as python-gdcm), or decompress the files."
                 )
+            check_pixels(image, one.size, one.path)
             pixels = image.pixel_array
     except InputError:
         raise
-    except BROKEN as error:
+    except Exception as error:  # a decoder is whatever is installed, and raises what it likes
         raise InputError(f"{one.path} is cut short or damaged: its pixels cannot be read.") from error
     pixels = pixels.reshape(-1, *pixels.shape[-2:])
     if pixels.shape[1:] != one.size or len(pixels) <= one.frame:

@@ -7,37 +7,22 @@ name. What is no image (DICOMDIR, reports, segmentations, maps of ours) is passe
 from __future__ import annotations
 
 import os
-import struct
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
-from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom import Dataset
 from pydicom.uid import UID
 
 from napari_vqad.errors import InputError
+from napari_vqad.files.regular import is_regular, open_regular
+from napari_vqad.files.search import listed, search
 from napari_vqad.io.dicom_bare import HEAD, is_bare
+from napari_vqad.io.dicom_open import BROKEN, open_dicom
 
-# What pydicom raises on files that are cut short or hold nonsense.
-BROKEN = (
-    InvalidDicomError,
-    BytesLengthException,
-    struct.error,
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    IndexError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-)
 LOOK = 100  # files of a folder that are looked at to tell whether it is one of DICOM; folders near a file's own
 ENDS = 3  # first and last files of a folder that are asked for their series
 TAGS = [
@@ -118,12 +103,13 @@ class SeveralSeriesError(InputError):
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Does a file bear the mark of DICOM, or begin as a data set without that?"""
+    """Does a file bear the mark of DICOM, or begin as a data set without that? Only a regular file is looked into."""
     try:
-        with open(path, "rb") as file:
-            head = file.read(HEAD)
+        with open_regular(path) as file:
+            # Without a size there is nothing to read; the kernel's own files have none, and may wait when read.
+            head = file.read(HEAD) if os.fstat(file.fileno()).st_size else b""
         return head[128:132] == b"DICM" or is_bare(head)
-    except OSError:
+    except (InputError, OSError):
         return False
 
 
@@ -132,26 +118,28 @@ def series_uid(path: str | Path) -> str | None:
     if not is_dicom(path):
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            header = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"], force=True)
-            return str(header.get("SeriesInstanceUID") or "") or None
-    except BROKEN:
+        header = open_dicom(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+        return str(header.get("SeriesInstanceUID") or "") or None
+    except BROKEN:  # an InputError is a ValueError
         return None
 
 
 def holds_dicom(folder: str | Path) -> bool:
     """Is there DICOM among the first files of a folder? Quick; a folder that does not say so soon is none."""
-    return any(is_dicom(path) for path in islice(_files(Path(folder)), LOOK))
+    try:
+        return any(is_dicom(path) for path in islice(search(Path(folder), is_regular), LOOK))
+    except InputError:  # more than is searched
+        return False
 
 
 def series_in(folder: Path) -> list[Listed]:
     """The series of images in a folder and the folders within, by number.
 
     Raises:
-        InputError: it holds no DICOM image, or one that does not say which series it belongs to.
+        InputError: it holds no DICOM image, or one that does not say which series it belongs to; or more than is
+            searched.
     """
-    return _listed(folder, _candidates(_files(folder)))
+    return _listed(folder, search(folder, _is_candidate))
 
 
 def series_of(path: Path) -> Listed:
@@ -166,7 +154,7 @@ def series_of(path: Path) -> Listed:
     (own,) = _listed(path, [path])
 
     def within(folder: Path) -> Listed:
-        return next(s for s in _listed(folder, _candidates(_flat(folder))) if s.uid == own.uid)
+        return next(s for s in _listed(folder, filter(_is_candidate, _flat(folder))) if s.uid == own.uid)
 
     whole = within(path.parent)
     if any(frames_of(header) > 1 for _, header in whole.images):  # which is all of it
@@ -226,23 +214,13 @@ def is_localizer(header: Dataset) -> bool:
     return "LOCALIZER" in [str(kind).upper() for kind in ([kinds] if isinstance(kinds, str) else kinds)]
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """The files in a folder and the folders within, by name; what is hidden stays so."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        yield from (Path(place) / name for name in sorted(names) if not name.startswith("."))
-
-
 def _flat(folder: Path) -> list[Path]:
     """The files in a folder, by name; none where it cannot be looked into."""
-    try:
-        return [p for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith(".")]
-    except OSError:
-        return []
+    return [path for path in listed(folder) if is_regular(path)]
 
 
-def _candidates(files: Iterable[Path]) -> Iterator[Path]:
-    return (path for path in files if is_dicom(path) or path.suffix.lower() == ".dcm")
+def _is_candidate(path: Path) -> bool:
+    return is_dicom(path) or (path.suffix.lower() == ".dcm" and is_regular(path))
 
 
 def _ends(folder: Path) -> list[Path]:
@@ -256,8 +234,8 @@ def _near(folder: Path) -> list[Path]:
 
     def within(place: Path) -> list[Path]:
         try:
-            return [p for p in sorted(place.iterdir()) if p.is_dir() and not p.name.startswith(".")]
-        except OSError:
+            return [p for p in listed(place) if p.is_dir()]
+        except (InputError, OSError):  # an InputError: more than is searched, and so no export on CD
             return []
 
     above = folder.parent
@@ -308,9 +286,9 @@ def _header(path: Path) -> Dataset | None:
     if not is_dicom(path):  # and named so: passed over, it might be the last slice of a scan
         raise damaged
     try:
+        header = open_dicom(path, stop_before_pixels=True, specific_tags=list(TAGS))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is odd and harmless is none of the person's business
-            header = dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS), force=True)
             kind = UID(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
             if "Image Storage" not in kind.name:
                 if header.preamble and not header.file_meta.get("TransferSyntaxUID"):  # after the kind: cut before it
@@ -321,6 +299,8 @@ def _header(path: Path) -> Dataset | None:
             sides = header.get("Rows"), header.get("Columns")
             if not header.get("SeriesInstanceUID") or not all(isinstance(n, int) and n > 0 for n in sides):
                 raise damaged
+    except InputError:
+        raise
     except BROKEN as error:
         raise damaged from error
     return header

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 from pydicom.valuerep import DA, TM
@@ -23,7 +23,7 @@ from pydicom.valuerep import DA, TM
 import napari_vqad
 from napari_vqad.errors import InputError
 from napari_vqad.io.dicom import Series
-from napari_vqad.io.dicom_files import BROKEN
+from napari_vqad.io.dicom_open import BROKEN, open_dicom
 from napari_vqad.io.whole import whole
 from napari_vqad.volume import Volume
 
@@ -220,7 +220,7 @@ def _source(volume: Volume) -> list[Dataset]:
     images: list[Dataset] = []
     for file, instance in known.items():
         try:
-            image = dcmread(file, stop_before_pixels=True, specific_tags=[*CARRIED, *REFERRED], force=True)
+            image = open_dicom(file, stop_before_pixels=True, specific_tags=[*CARRIED, *REFERRED])
             same = image.SOPInstanceUID == instance
         except BROKEN as error:
             raise InputError(f"{file}, which the scan was read from, cannot be read any more.") from error

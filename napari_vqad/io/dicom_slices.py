@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+from napari_vqad.files.limits import gib
 from napari_vqad.io.dicom_files import Listed, frames_of, is_localizer
 
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -68,7 +70,8 @@ def stack_of(series: Listed, where: str) -> tuple[Stack, tuple[str, ...]]:
 
     Raises:
         InputError: a slice does not say where it lies; or the slices differ in size, spacing or orientation, are
-            fewer than two, lie at the same place, leave gaps, or are stacked askew, as with a tilted gantry.
+            fewer than two, more than is read, lie at the same place, leave gaps, or are stacked askew, as with a tilted
+            gantry.
     """
     images = [(p, h) for p, h in series.images if series.is_localizer or not is_localizer(h)]
     if len(images) > 1 and any(frames_of(header) > 1 for _, header in images):
@@ -79,6 +82,12 @@ def stack_of(series: Listed, where: str) -> tuple[Stack, tuple[str, ...]]:
     if len(slices) < 2:
         raise InputError(f"{where} has a single slice; a scan has at least two.")
     _check_alike(slices, where)
+    rows, columns = slices[0].size
+    if (n_bytes := 4 * rows * columns * len(slices)) > limits.VOXELS:
+        raise InputError(
+            f"{where} is too large: {len(slices)} slices of {rows}×{columns} are {gib(n_bytes)} as float32, and at "
+            f"most {gib(limits.VOXELS)} are read."
+        )
     return _stacked(slices, where), notes
 
 

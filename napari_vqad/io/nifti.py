@@ -5,14 +5,13 @@ Where the voxels lie is decided in `nifti_geometry`.
 
 from __future__ import annotations
 
-import gzip
 import logging
 import math
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -26,13 +25,17 @@ from nibabel.volumeutils import apply_read_scaling
 from nibabel.wrapstruct import WrapStructError
 
 from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+from napari_vqad.files.limits import gib
 from napari_vqad.io.nifti_geometry import geometry_of
 from napari_vqad.io.padding import fill_padding
+from napari_vqad.io.unpack import read_promised
 from napari_vqad.io.whole import whole
 from napari_vqad.volume import Volume
 
-LONG_HEADER = 1 << 24  # bytes; the header of a pair is shorter, extensions included
 ENDINGS = (".nii", ".nii.gz")
+LONGEST_HEADER = 540  # bytes, of NIfTI-2
+LARGEST_LABEL = 2**24  # beyond it float32 does not tell whole numbers apart
 PAIR = {".hdr": ".img", ".hdr.gz": ".img.gz"}  # header and voxels in a file each; any of them may be opened
 BROKEN = (
     ImageFileError,
@@ -60,12 +63,12 @@ def read_scan(path: str | Path) -> Volume:
         InputError: the file is missing, broken, no 3D greyscale image, without content, or without usable geometry.
     """
     path = Path(path)
-    header, array = _read(path)
+    header, array, unpacking = _read(path)
     geometry = geometry_of(header, array.shape, path)
     finite = np.isfinite(array)
     if not finite.any():
         raise InputError(f"{path} has no voxel that is a number.")
-    notes = []
+    notes = list(unpacking)
     if not finite.all():
         array = np.where(finite, array, array[finite].min())
         n = int(np.count_nonzero(~finite))
@@ -105,7 +108,12 @@ def read_labels(path: str | Path, volume: Volume) -> np.ndarray:
     Raises:
         InputError: as `read_scan`; or they have another shape or place than the scan.
     """
-    return np.rint(_read_beside(path, volume, "label file")).astype(np.int32)
+    found = np.rint(_read_beside(path, volume, "label file"))
+    if np.abs(found).max() > LARGEST_LABEL:
+        raise InputError(
+            f"The label file {path} has a label of {np.abs(found).max():g}; labels are small whole numbers."
+        )
+    return found.astype(np.int32)
 
 
 def write_map(path: str | Path, array: np.ndarray, like: Volume, description: str = "") -> None:
@@ -139,22 +147,23 @@ def is_pair(path: str | Path) -> bool:
     """Is it one file of a pair .hdr and .img, with the header of a NIfTI image? Other formats have such names, too."""
     try:
         header = _files_of(Path(path))[0]
-        return header.stat().st_size < LONG_HEADER and bool(_kinds(_unpacked(header)))
+        return bool(_kinds(read_promised(header, LONGEST_HEADER, len)[0]))
     except (InputError, OSError):
         return False
 
 
-def _read(path: Path) -> tuple[nib.Nifti1Header, np.ndarray]:
-    """A header as it is in the file, and the voxels: float32, scaled, trailing axes of length one or zero dropped."""
+def _read(path: Path) -> tuple[nib.Nifti1Header, np.ndarray, tuple[str, ...]]:
+    """A header as in the file; the voxels, float32, scaled, trailing axes of length one or zero dropped; and notes."""
     if not path.exists():
         raise InputError(f"{path} does not exist.")
     if not path.is_file():
         raise InputError(f"{path} is not a file.")
     about, body = _files_of(path)
-    raw = _unpacked(about)
+    if about == body:
+        raw, notes = read_promised(path, LONGEST_HEADER, partial(_promised, path))
+    else:
+        raw, notes = read_promised(about, LONGEST_HEADER, partial(_header_alone, path))
     kinds = _kinds(raw)
-    if not kinds:
-        raise InputError(f"{path} is not a NIfTI file: it does not begin with such a header.")
     try:
         with _quiet():
             header = kinds[0](raw[: kinds[0].sizeof_hdr], check=False)
@@ -168,7 +177,9 @@ def _read(path: Path) -> tuple[nib.Nifti1Header, np.ndarray]:
     if about == body:
         begin = max(begin, header.single_vox_offset)
     else:
-        raw = _unpacked(body)
+        size = math.prod(max(n, 1) for n in shape) * dtype.itemsize
+        raw, more = read_promised(body, 1, lambda _: begin + size)
+        notes = (*notes, *more)
     while len(shape) > 3 and shape[-1] in (0, 1):
         shape = shape[:-1]
     if dtype.kind not in "iufb":
@@ -184,7 +195,7 @@ def _read(path: Path) -> tuple[nib.Nifti1Header, np.ndarray]:
             array = np.asarray(apply_read_scaling(stored, slope, intercept)).astype(np.float32)
     except (*BROKEN, MemoryError) as error:
         raise InputError(f"{body} is cut short or damaged: its voxels cannot be read.") from error
-    return header, array
+    return header, array, notes
 
 
 def _kinds(raw: bytes) -> list[type[nib.Nifti1Header]]:
@@ -223,16 +234,39 @@ def _quiet() -> Iterator[None]:
         nibabel_logger.setLevel(level)
 
 
-def _unpacked(path: Path) -> bytes:
-    """The bytes of a file, out of gzip where they are in it."""
+def _promised(path: Path, head: bytes) -> int:
+    """How many bytes a file that begins so has, as its header says; those of the header alone where that is broken.
+
+    Raises:
+        InputError: the file is no NIfTI, or its voxels or its header are beyond the limit.
+    """
+    if not (kinds := _kinds(head)):
+        raise InputError(f"{path} is not a NIfTI file: it does not begin with such a header.")
     try:
-        raw = path.read_bytes()
-        # All at once: a stream that ends with the last voxel never looks at gzip's checksum behind it.
-        return gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
-    except PermissionError as error:
-        raise InputError(f"{path} may not be read: permission denied.") from error
-    except (EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{path} is cut short or damaged: it cannot be unpacked.") from error
+        with _quiet():
+            header = kinds[0](head[: kinds[0].sizeof_hdr], check=False)
+            shape, dtype = header.get_data_shape(), header.get_data_dtype()
+            offset = int(header["vox_offset"])
+    except (*BROKEN, KeyError):  # KeyError: a data type that nobody knows
+        return len(head)
+    count = math.prod(max(int(n), 1) for n in shape)
+    if 4 * count > limits.VOXELS:
+        raise InputError(
+            f"{path} is too large: its header promises {_size(shape)} voxels, {gib(4 * count)} as float32, and at most "
+            f"{gib(limits.VOXELS)} are read."
+        )
+    if offset > limits.NIFTI_HEADER:
+        raise InputError(
+            f"{path} is too large: its voxels begin after {gib(offset)}, and at most {gib(limits.NIFTI_HEADER)} of a "
+            "header are read."
+        )
+    return max(offset, len(head)) + count * dtype.itemsize
+
+
+def _header_alone(path: Path, head: bytes) -> int:
+    """As `_promised`, of the header of a pair, which holds no voxels."""
+    _promised(path, head)
+    return len(head)
 
 
 def _read_beside(path: str | Path, volume: Volume, what: str) -> np.ndarray:
@@ -242,7 +276,7 @@ def _read_beside(path: str | Path, volume: Volume, what: str) -> np.ndarray:
     its header states is one that the scan's header states.
     """
     path = Path(path)
-    header, array = _read(path)
+    header, array, _ = _read(path)
     order = io_orientation(volume.file_affine)
     shape = volume.to_file(volume.voxels).shape
     apart = np.inf

@@ -16,11 +16,11 @@ class TransformerSizes(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    width: int = Field(192, ge=8, description="width of the residual stream")
-    layers: int = Field(6, ge=1)
+    width: int = Field(192, ge=8, le=16384, description="width of the residual stream")
+    layers: int = Field(6, ge=1, le=128)
     heads: int = Field(6, ge=1, description="attention heads; they share the width evenly")
     dropout: float = Field(0.1, ge=0.0, lt=1.0)
-    condition: int = Field(64, ge=1, description="features of the slice position")
+    condition: int = Field(64, ge=1, le=4096, description="features of the slice position")
 
     @model_validator(mode="after")
     def _even(self) -> Self:
@@ -36,7 +36,9 @@ class PositionFeatures(nn.Module):
 
     def __init__(self, width: int, octaves: int = 4) -> None:
         super().__init__()
-        self.register_buffer("frequency", math.pi * 2.0 ** torch.arange(octaves), persistent=False)
+        # Python's numbers: 2.0 ** tensor imports torch's compiler, which takes seconds.
+        frequency = torch.tensor([math.pi * 2.0**i for i in range(octaves)])
+        self.register_buffer("frequency", frequency, persistent=False)
         self.mlp = nn.Sequential(nn.Linear(2 * octaves, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, position: Tensor) -> Tensor:

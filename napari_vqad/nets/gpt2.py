@@ -21,7 +21,7 @@ class GPT2Config(TransformerSizes):
     """Sizes. GPT-2 medium, as in Ishii: width 1024, layers 24, heads 16."""
 
     kind: Literal["gpt2"] = "gpt2"
-    places: int = Field(1024, ge=1, description="most codes of a slice; each place has a learnt vector")
+    places: int = Field(1024, ge=1, le=2**16, description="most codes of a slice; each place has a learnt vector")
 
 
 class GPT2(CausalNetwork):

@@ -19,8 +19,12 @@ from napari_vqad.nets.vqvae2 import VQVAE2, VQVAE2Config
 
 
 def _kind_or(first: str) -> Callable[[Any], str]:
-    """Bundles from before there was a choice do not name the kind."""
-    return lambda given: given.get("kind", first) if isinstance(given, dict) else given.kind
+    """Bundles from before there was a choice do not name the kind. What is no config has none, and is refused."""
+
+    def kind_of(given: Any) -> str:
+        return str(given.get("kind", first) if isinstance(given, dict) else getattr(given, "kind", ""))
+
+    return kind_of
 
 
 OwnTokenizer = VQVAE | VQVAE2  # those that are trained here

@@ -20,10 +20,12 @@ class MaskedConfig(TransformerSizes):
     """Sizes, and how a likelihood is made of what it says (`scores/masked.py`)."""
 
     kind: Literal["masked"] = "masked"
-    max_side: int = Field(64, ge=1, description="largest code grid side with a learnt place")
-    folds: int = Field(4, ge=2, description="into how many parts codes are hidden in turn")
-    rounds: int = Field(1, ge=1, description="how often what is doubted is looked for anew, until it stays the same")
-    doubt: float = Field(4.0, ge=0, description="nats from which a code is hidden from all others")
+    max_side: int = Field(64, ge=1, le=4096, description="largest code grid side with a learnt place")
+    folds: int = Field(4, ge=2, le=64, description="into how many parts codes are hidden in turn")
+    rounds: int = Field(
+        1, ge=1, le=64, description="how often what is doubted is looked for anew, until it stays the same"
+    )
+    doubt: float = Field(4.0, ge=0, le=1000, description="nats from which a code is hidden from all others")
 
 
 class MaskedTransformer(nn.Module):

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+from napari_vqad.files.regular import read_regular
+from napari_vqad.files.tensors import parse_tensors
 
 FILE = "linear.safetensors"
 # Tried on validation subjects, each smaller value was better than the one before: voxel AP 0.34 by least squares,
@@ -49,19 +51,31 @@ class PCA:
         """Read a bundle's linear model of slices of `shape`; None where there is no such file.
 
         Raises:
-            InputError: the file is broken, or of other slices.
+            InputError: as `parse`.
         """
         path = folder / FILE
-        if not path.exists():
-            return None
+        return cls.parse(read_regular(path, limits.TABLES), path, shape) if path.exists() else None
+
+    @classmethod
+    def parse(cls, raw: bytes, path: Path, shape: tuple[int, int]) -> PCA:
+        """What the bytes of such a file say; `path` names it in the sentence.
+
+        Raises:
+            InputError: it is broken, or of other slices.
+        """
+        broken = InputError(f"{path} is not a linear model.")
         try:
-            parts = load_file(path)
-            mean, components = (parts[k].astype(np.float32) for k in ("mean", "components"))
-        except (SafetensorError, KeyError, OSError) as error:
-            raise InputError(f"{path} is not a linear model.") from error
+            parts = parse_tensors(raw, path)
+            mean, components = parts["mean"], parts["components"]
+        except KeyError as error:
+            raise broken from error
+        except InputError as error:
+            raise InputError(f"{path} is not a linear model: {str(error).removeprefix(f'{path} ')}") from error
+        if mean.dtype.kind != "f" or components.dtype.kind != "f" or components.ndim != 2:
+            raise broken
         if mean.shape != (shape[0] * shape[1],) or components.shape[1:] != mean.shape:
             raise InputError(f"{path} is a linear model of slices of another size than {shape[0]}×{shape[1]}.")
-        return cls(mean, components)
+        return cls(mean.astype(np.float32), components.astype(np.float32))
 
     def reconstruct(self, slices: np.ndarray, passes: int = PASSES) -> np.ndarray:
         """What mean and components can say of slices (n, H, W), a lesion left out of account.

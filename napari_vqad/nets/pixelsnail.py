@@ -6,10 +6,10 @@ leaves out the code itself; every later layer may look at its own place, since b
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,14 +24,22 @@ class PixelSnailConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["pixelsnail"] = "pixelsnail"
-    channels: int = Field(96, ge=8, description="width of the residual stream")
-    blocks: int = Field(3, ge=1, description="PixelSNAIL blocks, each ending with attention")
-    res_blocks: int = Field(2, ge=1, description="gated residual blocks in each")
-    kernel: int = Field(3, ge=3, description="side of the causal convolutions, odd")
-    heads: int = Field(4, ge=1, description="attention heads")
+    channels: int = Field(96, ge=8, le=4096, description="width of the residual stream")
+    blocks: int = Field(3, ge=1, le=32, description="PixelSNAIL blocks, each ending with attention")
+    res_blocks: int = Field(2, ge=1, le=32, description="gated residual blocks in each")
+    kernel: int = Field(3, ge=3, le=31, description="side of the causal convolutions, odd")
+    heads: int = Field(4, ge=1, description="attention heads; they share the channels evenly")
     dropout: float = Field(0.1, ge=0.0, lt=1.0)
-    condition: int = Field(64, ge=1, description="features of the slice position")
-    max_side: int = Field(64, ge=1, description="largest code grid side with a learnt place")
+    condition: int = Field(64, ge=1, le=4096, description="features of the slice position")
+    max_side: int = Field(64, ge=1, le=4096, description="largest code grid side with a learnt place")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.channels % self.heads:
+            raise ValueError("channels must be a multiple of heads")
+        if self.kernel % 2 == 0:
+            raise ValueError("the side of a kernel is odd")
+        return self
 
 
 class PixelSNAIL(CausalNetwork):

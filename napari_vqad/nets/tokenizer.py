@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal, Protocol, Self
+from typing import Annotated, Literal, Protocol, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -28,28 +28,40 @@ class Tokenizer(Protocol):
         """Codes (B, h, w), position (B,) → slices (B, 1, H, W) in SD."""
 
 
+# Bounds are far beyond what anybody trains; without them a damaged config asks for more memory than there is.
+Channels = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(max_length=8)]
+Blocks = Annotated[tuple[Annotated[int, Field(ge=0, le=32)], ...], Field(max_length=8)]
+MOST_CODES = 2**15  # codes are kept as int16
+
+
 class SizesOfTokenizer(BaseModel):
     """What every tokenizer of ours must be told."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: tuple[int, ...] = Field((64, 96, 128), description="channels of each level; one halving between levels")
-    blocks: tuple[int, ...] = Field((1, 2, 2), description="residual blocks of each level")
-    patch: int = Field(2, ge=1, description="side of the pixel patch that enters the first level")
-    n_codes: int = Field(128, ge=2, description="K, size of the codebook")
-    code_dim: int = Field(64, ge=1, description="D, length of a codebook vector")
-    condition: int = Field(64, ge=1, description="features of the slice position")
-    context: int = Field(0, ge=0, description="channels of a coarser grid that the encoder looks at; 0 for none")
-    context_blocks: int = Field(3, ge=1, description="residual blocks on the coarser grid")
+    channels: Channels = Field(
+        (64, 96, 128), min_length=1, description="channels of each level; one halving between levels"
+    )
+    blocks: Blocks = Field((1, 2, 2), description="residual blocks of each level")
+    patch: int = Field(2, ge=1, le=64, description="side of the pixel patch that enters the first level, 1 or even")
+    n_codes: int = Field(128, ge=2, le=MOST_CODES, description="K, size of the codebook")
+    code_dim: int = Field(64, ge=1, le=4096, description="D, length of a codebook vector")
+    condition: int = Field(64, ge=1, le=4096, description="features of the slice position")
+    context: int = Field(
+        0, ge=0, le=4096, description="channels of a coarser grid that the encoder looks at; 0 for none"
+    )
+    context_blocks: int = Field(3, ge=1, le=32, description="residual blocks on the coarser grid")
     non_local: bool = Field(False, description="a non-local block at the lowest resolution of encoder and decoder")
-    decoder_channels: tuple[int, ...] = Field((), description="as `channels`, fine to coarse; the encoder's when empty")
-    decoder_blocks: tuple[int, ...] = Field((), description="as `blocks`; the encoder's when empty")
+    decoder_channels: Channels = Field((), description="as `channels`, fine to coarse; the encoder's when empty")
+    decoder_blocks: Blocks = Field((), description="as `blocks`; the encoder's when empty")
 
     @model_validator(mode="after")
     def _same_levels(self) -> Self:
         levels = len(self.channels)
         if {len(self.blocks), len(self.decoding[0]), len(self.decoding[1])} != {levels}:
             raise ValueError("channels, blocks, decoder_channels and decoder_blocks must have one number a level")
+        if self.patch > 1 and self.patch % 2:
+            raise ValueError("the side of a patch is 1 or even")
         return self
 
     @property

@@ -6,7 +6,7 @@ and restoration goes through the top and then through the bottom.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,13 +21,16 @@ from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
 NEVER = -1e4  # the logit of what cannot be: with it ln p of the only other code is zero to the last bit
 
 
+Side = Annotated[int, Field(ge=1, le=4096)]
+
+
 class TwoLevelConfig(BaseModel):
     """A PixelSNAIL a level."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["two-level"] = "two-level"
-    shape: tuple[int, int] = Field(description="(h, w) of the top level; the bottom has twice as many each way")
+    shape: tuple[Side, Side] = Field(description="(h, w) of the top level; the bottom has twice as many each way")
     top: PixelSnailConfig = PixelSnailConfig()
     bottom: PixelSnailConfig = PixelSnailConfig()
 

@@ -19,8 +19,8 @@ class VQVAE2Config(SizesOfTokenizer):
     """Sizes of the fine level, which are those of a VQ-VAE, and of the coarse one, half as fine."""
 
     kind: Literal["vqvae2"] = "vqvae2"
-    top_channels: int = Field(128, ge=1, description="channels of the coarse level")
-    top_blocks: int = Field(2, ge=1, description="residual blocks of the coarse level")
+    top_channels: int = Field(128, ge=1, le=4096, description="channels of the coarse level")
+    top_blocks: int = Field(2, ge=1, le=32, description="residual blocks of the coarse level")
 
     @model_validator(mode="after")
     def _no_context(self) -> Self:

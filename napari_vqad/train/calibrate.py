@@ -94,16 +94,17 @@ def calibrate(
                 add(pixel_kind(method, pooling, "fused"), [fuse(a, b) for a, b in zip(placed, others, strict=True)])
     shape = (len(grids[0]), *bundle.config.grid.shape)
     fused = MADE_WITH if bundle.template is not None else {}
-    return first.model_copy(update=tables | {"slice_nll": slice_nll, "fused": fused}), Places(
-        places, shape
-    ) if places else None
+    calibration = first.model_copy(
+        update=tables | {"slice_nll": slice_nll, "fused": fused, "weights": bundle.weights or None}
+    )
+    return calibration, Places(places, shape) if places else None
 
 
 def with_slices(bundle: Bundle, stack: Stack, report: Report = print, methods: Sequence[str] = ()) -> Calibration:
     """A bundle's own calibration with healthy slice scores of some methods added; everything else as it is."""
     found, _ = calibrate(bundle, stack, report, methods)
-    slices = bundle.calibration.slices | found.slices
-    return bundle.calibration.model_copy(update={"slices": slices, "slice_nll": found.slice_nll})
+    added = {"slices": bundle.calibration.slices | found.slices, "slice_nll": found.slice_nll, "weights": found.weights}
+    return bundle.calibration.model_copy(update=added)
 
 
 def _of_codes(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, Maps]:

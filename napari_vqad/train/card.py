@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.calibration import Calibration
 from napari_vqad.detectors.vq import VQDetector
+from napari_vqad.files.regular import open_regular
+from napari_vqad.files.tensors import read_entries
 from napari_vqad.io.whole import write_text
 from napari_vqad.nets.codebook import perplexity
 from napari_vqad.settings import Settings
@@ -179,7 +182,9 @@ def _alignment(bundle: Bundle) -> str:
 
 
 def _millions(path: Path) -> float:
-    return sum(t.numel() for t in load_file(path).values()) / 1e6
+    with open_regular(path) as file:
+        entries = read_entries(file, os.fstat(file.fileno()).st_size, path)
+    return sum(prod(entry.shape) for entry in entries.values()) / 1e6
 
 
 def _training(bundle: Bundle) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 from scipy import ndimage
 
 from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+from napari_vqad.files.archive import read_npz
 from napari_vqad.grid import Grid, GridSpec, to_grid
 from napari_vqad.io.nifti import read_scan
 from napari_vqad.template import Template
@@ -18,6 +20,7 @@ from napari_vqad.train.clips import pieces
 from napari_vqad.volume import Volume
 
 Split = Literal["train", "validation", "calibration"]
+LARGEST = 1e4  # SD of a clip range, or position; anything near it is nonsense
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration")
 
 
@@ -68,13 +71,24 @@ class Stack:
         Raises:
             InputError: the file is not such a stack.
         """
+        damaged = InputError(f"{path} is not a stack packed by 'napari-vqad train pack'.")
+        names = ("levels", "mask", "position", "scan", "clip")
         try:
-            with np.load(path) as z:
-                levels = z["levels"]
-                mask = np.unpackbits(z["mask"], axis=-1, count=levels.shape[-1]).astype(bool)
-                return cls(levels, mask, z["position"], z["scan"], tuple(z["clip"].tolist()))
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(f"{path} is not a stack packed by 'napari-vqad train pack'.") from error
+            found = read_npz(path, names, "stack", limits.VOXELS)
+            levels, packed, position, scan, clip = (found[name] for name in names)
+        except KeyError as error:
+            raise damaged from error
+        except InputError as error:
+            raise InputError(f"{damaged.args[0][:-1]}: {str(error).removeprefix(f'{path} ')}") from error
+        n, h, w = levels.shape if levels.ndim == 3 else (0, 0, 0)
+        sizes = packed.shape == (n, h, -(-w // 8)) and position.shape == scan.shape == (n,) and clip.shape == (2,)
+        kinds = levels.dtype == packed.dtype == np.uint8 and (position.dtype.kind, clip.dtype.kind) == ("f", "f")
+        if not levels.size or not sizes or not kinds or scan.dtype.kind not in "iu" or scan.min() < 0:
+            raise damaged
+        if not (np.abs(position) < LARGEST).all() or not (np.abs(clip) < LARGEST).all() or not clip[0] < clip[1]:
+            raise damaged
+        mask = np.unpackbits(packed, axis=-1, count=w).astype(bool)
+        return cls(levels, mask, position.astype(np.float32), scan, tuple(clip.tolist()))
 
     def grids(self, spec: GridSpec) -> Iterator[Grid]:
         """Each scan's slices as a grid of its own, at the origin of nowhere."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from napari_vqad.errors import InputError
+from napari_vqad.files.jsonfile import read_json, validated_as
 from napari_vqad.train.loop import Schedule
 
 FILE = "training.json"
@@ -36,12 +36,7 @@ def read_history(folder: Path) -> dict[Network, Trained]:
         InputError: the record is damaged.
     """
     path = folder / FILE
-    if not path.exists():
-        return {}
-    try:
-        return _TABLE.validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
-        raise InputError(f"{path} is damaged; remove it, and the card will say 'Not recorded'.") from error
+    return validated_as(_TABLE, read_json(path), path) if path.exists() else {}
 
 
 def write_history(folder: Path, history: dict[Network, Trained]) -> None:

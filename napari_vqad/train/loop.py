@@ -33,11 +33,11 @@ class Schedule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(2000, ge=1, description="optimiser steps")
-    batch: int = Field(32, ge=1, description="slices a step")
-    lr: float = Field(1e-4, gt=0, description="Adam's learning rate after a warm-up of 100 steps")
+    steps: int = Field(2000, ge=1, le=10**8, description="optimiser steps")
+    batch: int = Field(32, ge=1, le=10**6, description="slices a step")
+    lr: float = Field(1e-4, gt=0, allow_inf_nan=False, description="Adam's learning rate after a warm-up of 100 steps")
     decay: bool = Field(True, description="let the rate fall to zero along a cosine")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     validate_every: int = Field(250, ge=1, description="steps between looks at the held-out loss")
     keep: Literal["best", "last"] = Field("best", description="weights: of the best held-out loss, or the last ones")
     patience: int = Field(8, ge=1, description="looks without a better held-out loss before training stops early")

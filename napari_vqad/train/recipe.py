@@ -5,10 +5,13 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_vqad.bundle import BundleConfig
 from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+from napari_vqad.files.jsonfile import short, validated
+from napari_vqad.files.regular import is_regular, read_text
 from napari_vqad.grid import GridSpec
 from napari_vqad.nets.kinds import OwnTokenizerConfig, PriorConfig
 from napari_vqad.nets.pixelsnail import PixelSnailConfig
@@ -27,7 +30,7 @@ class Recipe(BaseModel):
     title: str
     description: str
     grid: GridSpec = GridSpec()
-    slices: int = Field(72, ge=1, description="slices of the template, where the grid is aligned")
+    slices: int = Field(72, ge=1, le=2048, description="slices of the template, where the grid is aligned")
     tokenizer: OwnTokenizerConfig = TokenizerConfig()
     tokenizer_training: TokenizerTraining = TokenizerTraining()
     prior: PriorConfig = PixelSnailConfig()
@@ -45,18 +48,19 @@ class Recipe(BaseModel):
         Raises:
             InputError: there is none, or it does not fit.
         """
-        path = next((p for p in (Path(name), FOLDER / f"{name}.toml") if p.is_file()), None)
+        path = next((p for p in (Path(name), FOLDER / f"{name}.toml") if is_regular(p)), None)
         if path is None:
             known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
             raise InputError(f"There is no recipe '{name}'; give a TOML file or one of: {known}.")
+        text = read_text(path, limits.RECIPE)
+        # A dotted key makes a table for each dot, and compares it with all before.
+        if max(line.count(".") for line in text.split("\n")) > limits.DOTS:
+            raise InputError(f"{path} has a line with more than {limits.DOTS} dots, which is no recipe's.")
         try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "prior"
-            raise InputError(f"{path} does not fit at '{where}': {first['msg'].lower()}.") from error
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{path} is not readable TOML: {error}.") from error
+            given = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path} is not readable TOML: {short(error)}.") from error
+        return validated(cls, given, path)
 
     def bundle_config(self) -> BundleConfig:
         """What of it goes into the bundle's config.json."""

@@ -11,6 +11,8 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLabel, QMessa
 
 from napari_vqad.bundle import read_config
 from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+from napari_vqad.files.regular import read_text
 from napari_vqad.ui import frame
 from napari_vqad.ui.choosers import Chooser
 from napari_vqad.ui.masks import StudyMask
@@ -114,5 +116,8 @@ class Inputs(QWidget):
         box.setWindowTitle("Model card")
         box.setTextFormat(Qt.TextFormat.MarkdownText)
         card = folder / "README.md"
-        box.setText(card.read_text(encoding="utf-8") if card.exists() else f"{folder.name} has no card.")
+        try:
+            box.setText(read_text(card, limits.TEXT))
+        except InputError as error:
+            box.setText(str(error) if card.exists() else f"{folder.name} has no card.")
         box.open()

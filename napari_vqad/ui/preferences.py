@@ -10,6 +10,7 @@ from napari.utils.notifications import show_warning
 from pydantic import ValidationError
 
 from napari_vqad.bundle import list_bundles
+from napari_vqad.errors import InputError
 from napari_vqad.settings import Settings
 
 
@@ -37,5 +38,9 @@ def read_preferences() -> Preferences:
         first = error.errors()[0]
         show_warning(f"Preferences: '{first['loc'][0]}' does not fit ({first['msg'].lower()}); defaults are used.")
         settings = Settings()
-    further = list_bundles(Path(page.model_folder).expanduser()) if page.model_folder else []
+    try:
+        further = list_bundles(Path(page.model_folder).expanduser()) if page.model_folder else []
+    except (InputError, RuntimeError) as error:  # RuntimeError: "~name" of nobody
+        show_warning(f"Preferences: the folder of models is not used: {error}")
+        further = []
     return Preferences([*list_bundles(), *further], page.device, max(1, page.cache_mb) * 2**20, settings)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy.ndimage import zoom
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.cli import main
@@ -100,7 +101,9 @@ def test_an_aligned_bundle_knows_places_and_can_be_calibrated_again(data, tmp_pa
     recipe, out = tmp_path / "aligned.toml", tmp_path / "aligned"
     recipe.write_text(RECIPE.replace("spacing = 8.0", "spacing = 8.0\naligned = true"))
     out.mkdir()
-    Template.load(models_folder() / "ixi-aligned").save(out)  # packed slices are on its grid already
+    known = Template.load(models_folder() / "ixi-aligned")
+    on_grid = {part: zoom(getattr(known, part), np.array((16, 24, 12)) / (72, 88, 72)) for part in ("voxels", "mask")}
+    replace(known, spacing=8.0, **on_grid).save(out)  # packed slices are on its grid already
     for what in ("tokenizer", "prior"):
         assert run("train", what, "--config", recipe, "--data", data, "--out", out) == 0
     found = []

@@ -1,0 +1,81 @@
+"""A search of a folder and the folders within that comes to an end, whatever folder it is."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+
+
+def search(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
+    """The wanted files in a folder and the folders within, by name; hidden ones are left out, links not followed.
+
+    Args:
+        folder: where to begin. A folder that may not be looked into counts as empty.
+        wanted: asked of each file.
+
+    Raises:
+        InputError: the folder holds more than `limits.SEARCH_FILES` files and folders, folders nested deeper than
+            `limits.SEARCH_DEPTH`, or takes longer than `limits.SEARCH_SECONDS`; what the caller does with a file that
+            was found does not count.
+    """
+    todo, seen, spent = [(folder, 0)], 0, 0.0
+    while todo:
+        place, depth = todo.pop()
+        if depth > limits.SEARCH_DEPTH:
+            raise _too_large(folder, f"has folders nested more than {limits.SEARCH_DEPTH} deep")
+        began = time.monotonic()
+        folders: list[str] = []
+        files: list[str] = []
+        for entry in _entries(place):
+            seen += 1
+            if seen > limits.SEARCH_FILES:
+                raise _too_large(folder, f"holds more than {limits.SEARCH_FILES} files and folders")
+            (folders if _is_folder(entry) else files).append(entry.name)
+        spent += time.monotonic() - began
+        for name in sorted(files):
+            began = time.monotonic()
+            found = wanted(place / name)
+            spent += time.monotonic() - began
+            if spent > limits.SEARCH_SECONDS:
+                raise _too_large(folder, f"takes more than {limits.SEARCH_SECONDS:.0f} s to search")
+            if found:
+                yield place / name
+        todo.extend((place / name, depth + 1) for name in sorted(folders, reverse=True))
+
+
+def listed(folder: Path) -> list[Path]:
+    """What is in a folder itself, by name, hidden entries left out; nothing where it cannot be looked into.
+
+    Raises:
+        InputError: the folder holds more than `limits.SEARCH_FILES` entries.
+    """
+    found: list[Path] = []
+    for entry in _entries(folder):
+        if len(found) >= limits.SEARCH_FILES:
+            raise _too_large(folder, f"holds more than {limits.SEARCH_FILES} files and folders")
+        found.append(folder / entry.name)
+    return sorted(found)
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry for entry in entries if not entry.name.startswith("."))
+    except (OSError, ValueError):  # ValueError: a name with a NUL
+        return
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
+
+
+def _too_large(folder: Path, why: str) -> InputError:
+    return InputError(f"{folder} {why}; give a folder that holds less, such as that of one series.")

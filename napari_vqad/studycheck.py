@@ -1,0 +1,101 @@
+"""Do the arrays of a study make one? Asked of their sizes before they are read, and of their values after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vqad.files.tensors import Entry
+
+MOST = 30  # restorations of a slice, as in `Settings`
+KNOTS = 64  # of a curve of grey values, far more than there are
+
+FLOATS = ("F32", "F64")
+
+
+class NoStudyError(ValueError):
+    """They do not; why is for the programmer."""
+
+
+def check_sizes(entries: Mapping[str, Entry], scan: tuple[int, ...], axis: int, has_gain: bool) -> None:
+    """Refuse arrays that do not fit each other.
+
+    Args:
+        entries: what the header of the file says of them.
+        scan: shape of the scan's voxels.
+        axis: of the scan, along which the grid's slices are stacked.
+        has_gain: is there a gain by voxel among them?
+
+    Raises:
+        NoStudyError: one is missing, unknown, or of another size or kind of number.
+    """
+    if not {"slices", "codes"} <= set(entries):
+        raise NoStudyError("arrays are missing")
+    slices, codes = entries["slices"].shape, entries["codes"].shape
+    if len(slices) != 3 or len(codes) != 3 or 0 in slices or 0 in codes:
+        raise NoStudyError("slices and codes are stacks")
+    n, knots = slices[0], entries["levels"].shape if "levels" in entries else ()
+    if len(knots) != 1 or not 2 <= knots[0] <= KNOTS:
+        raise NoStudyError("a curve has knots")
+    along = list(slices[1:])
+    along.insert(axis, n)
+    wanted: dict[str, tuple[tuple[str, ...], tuple[int | None, ...]]] = {
+        "mask": (("U8",), (-(-prod(scan) // 8),)),
+        "slices": (FLOATS, slices),
+        "grid_mask": (("U8",), (-(-prod(slices) // 8),)),
+        "position": (FLOATS, (n,)),
+        "placement": (FLOATS, (4, 4)),
+        "levels": (FLOATS, knots),
+        "targets": (FLOATS, knots),
+        "codes": (("I16",), (n, *codes[1:])),
+        "nll": (("F32",), (n, *codes[1:])),
+        "has_nll": (("BOOL",), (n,)),
+        "n_restored": (("I64",), (n,)),
+        "restored": (("I16",), (None, *codes[1:])),
+        "n_difference": (("I64",), (n,)),
+        "difference": (("F16",), (None, *slices[1:])),
+        **({"gain": (FLOATS, tuple(along))} if has_gain else {}),
+    }
+    if set(entries) != set(wanted):
+        raise NoStudyError("arrays are missing or unknown")
+    for name, (dtypes, shape) in wanted.items():
+        entry = entries[name]
+        fits = len(entry.shape) == len(shape) and all(b in (None, a) for a, b in zip(entry.shape, shape, strict=True))
+        if not fits or entry.dtype not in dtypes:
+            raise NoStudyError(f"{name} is of another size or kind")
+
+
+def check_values(arrays: Mapping[str, NDArray]) -> None:
+    """Refuse values that none of ours writes; floats are known to be finite.
+
+    Raises:
+        NoStudyError: there are such.
+    """
+    counts, shown = arrays["n_restored"], arrays["n_difference"]
+    for number, of in ((counts, "restored"), (shown, "difference")):
+        if number.min() < 0 or number.max() > MOST or number.sum() != len(arrays[of]):
+            raise NoStudyError(f"another number of {of}")
+    if (shown > counts).any():
+        raise NoStudyError("more pictures than restorations")
+    placement, levels, targets = arrays["placement"], arrays["levels"], arrays["targets"]
+    if not np.array_equal(placement[3], [0, 0, 0, 1]) or not usable(placement):
+        raise NoStudyError("the grid lies nowhere")
+    if (np.diff(levels) <= 0).any() or (np.diff(targets) <= 0).any():
+        raise NoStudyError("a curve that does not rise")
+    if "gain" in arrays and not (arrays["gain"] > 0).all():
+        raise NoStudyError("a gain that is not above zero")
+    if any(len(arrays[of]) and arrays[of].min() < 0 for of in ("codes", "restored")):
+        raise NoStudyError("a code below zero")
+    if not arrays["mask"].any() or not arrays["grid_mask"].any():
+        raise NoStudyError("a mask without voxels")
+
+
+def usable(affine: NDArray) -> bool:
+    """Does a 4×4 affine give each axis a length that a scan may have, and a direction of its own?"""
+    length = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or np.abs(affine).max() > 1e6 or not length.min() > 1e-4:
+        return False
+    return bool(abs(np.linalg.det(affine[:3, :3] / length)) > 1e-3)
