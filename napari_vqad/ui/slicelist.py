@@ -17,7 +17,7 @@ COLUMNS = {
     "Place": "Where its middle lies.",
     "Score (nats)": "Sample-wise score: the sum of all NLL above λ_s.",
     "Healthy percentile": "So many per cent of healthy slices have a lower score.",
-    "Peak": "Highest pixel score in the slice.",
+    "Peak (SD)": "Highest pixel score in the slice, in the SD that the view Score names.",
     "Findings": "Numbers of the findings that it cuts.",
 }
 PLACE = Qt.ItemDataRole.UserRole
