@@ -168,7 +168,8 @@ class ExplorerDock(QScrollArea):
         super().resizeEvent(event)
 
     def _place_subject(self) -> None:
-        height = self.subject.heightForWidth(self.width())
+        subject = self.subject  # without a sentence that wraps its height depends on no width
+        height = subject.heightForWidth(self.width()) if subject.hasHeightForWidth() else subject.sizeHint().height()
         self.subject.setGeometry(0, 0, self.width(), height)
         self.setViewportMargins(0, height, 0, 0)
 
