@@ -115,7 +115,7 @@ def _labels(explorer: Explorer, found: Sequence[Finding]) -> np.ndarray:
 def _segment(f: Finding) -> Segment:
     return Segment(
         f"Finding {f.number}, {'both sides' if f.side == 'both' else f.side}, {f.where}",
-        f"{f.ml:.2f} mL, peak score {f.peak:.1f}, mean {f.mean:.1f}, NLL peak {f.nll:.1f} nats",
+        f"{f.ml:.2f} mL, peak score {f.peak:.1f} SD, mean {f.mean:.1f} SD, NLL peak {f.nll:.1f} nats",
     )
 
 

@@ -145,8 +145,8 @@ def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
     if not found:
         return "<p>Nothing is flagged.</p>"
     unit, limit = score_unit(explorer), explorer.thresholds().flag_voxels
-    heads = ("No.", "Side", "Centre", "Slices", "Reach", "mL", "Peak", "Mean", "NLL, nats", "Verdict", "Note")
-    numbers = {"No.", "mL", "Peak", "Mean", "NLL, nats"}  # one below the other
+    heads = ("No.", "Side", "Centre", "Slices", "Reach", "mL", "Peak, SD", "Mean, SD", "NLL, nats", "Verdict", "Note")
+    numbers = {"No.", "mL", "Peak, SD", "Mean, SD", "NLL, nats"}  # one below the other
     head = "".join(f'<th scope="col"{_n(h in numbers)}>{h}</th>' for h in heads)
     rows = []
     for f in found[:ROWS]:
@@ -184,7 +184,7 @@ def _pictures(explorer: Explorer, found: list[Finding], review: Review) -> str:
         word = review.word(f)
         index = int(number_of[f.piece.middle[0]])
         alt = f"Finding {f.number}, {f.side}, {f.where}: scan with its outline, pixel score, NLL, restoration."
-        text = f"{f.side}, {f.where}, {f.ml:.2f} mL, peak {f.peak:.1f}; slice {index}; {TICKS[word.verdict]}"
+        text = f"{f.side}, {f.where}, {f.ml:.2f} mL, peak {f.peak:.1f} SD; slice {index}; {TICKS[word.verdict]}"
         note = f" <q>{escape(word.note)}</q>" if word.note else ""
         caption = f"<strong>{f.number}</strong> {escape(text)}{note}"
         picture = _image(draw_finding(explorer, f), alt)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from napari.layers import Image, Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -31,34 +30,24 @@ from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
 from napari_vqad.progress import Progress
 from napari_vqad.settings import Settings
-from napari_vqad.sheet import limits, unit_and_healthy
 from napari_vqad.ui import frame
-from napari_vqad.ui.board import heat_colours, remove_layers
+from napari_vqad.ui.board import remove_layers
+from napari_vqad.ui.cells import Panel, make_panel
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.controls import PAUSE
-from napari_vqad.ui.inputs import Inputs
+from napari_vqad.ui.inputs import Inputs, fits_kind
 from napari_vqad.ui.lent import CELL, Lent
 from napari_vqad.ui.masks import given_mask
 from napari_vqad.ui.preferences import read_preferences
 from napari_vqad.ui.runner import Runner
 from napari_vqad.ui.style import SMALL
-from napari_vqad.ui.ties import Ties
+from napari_vqad.ui.ties import PANEL, Ties, stack_panels
 from napari_vqad.ui.watch import Watch
 from napari_vqad.volume import Volume
 
 MAPS: dict[str, Score] = {"NLL": "nll", "Score": "pixel_score"}
 AT_FIRST = 90.0  # percentile of λ
 BEGIN = "Tick two or more models, then press Compare."
-
-
-@dataclass
-class Panel:
-    """One model's cell of the grid: its explorer, a copy of the scan, and its map above."""
-
-    explorer: Explorer
-    scan: Layer
-    map: Layer
-    drawn: np.ndarray | None = None
 
 
 class CompareDock(QWidget):
@@ -73,6 +62,7 @@ class CompareDock(QWidget):
         self._lent: Lent | None = None  # what was shown before the comparison
         self._note = ""
         self._runner = Runner(self._say)
+        self.setProperty(PANEL, True)
         self.setMinimumWidth(300)
         self.setMaximumWidth(420)
 
@@ -124,6 +114,7 @@ class CompareDock(QWidget):
         column.addWidget(notice)
         column.addStretch(1)
 
+        self.inputs.scan.box.currentIndexChanged.connect(lambda _index: self._list_models())
         self.go.clicked.connect(self.start)
         self.stop.clicked.connect(self.cancel)
         self.leave.clicked.connect(self.end)
@@ -143,6 +134,10 @@ class CompareDock(QWidget):
         closing.gone.connect(self._on_gone)
         self._list_layers()
 
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802, D102
+        super().showEvent(event)
+        stack_panels(self.viewer, self)
+
     def offer(self, folder: Path) -> None:
         """Add a model to the list; one that does not fit cannot be ticked, and says why."""
         try:
@@ -157,6 +152,7 @@ class CompareDock(QWidget):
         item.setCheckState(Qt.CheckState.Unchecked)
         item.setData(Qt.ItemDataRole.UserRole, folder)
         self.models.addItem(item)
+        self._list_models()
 
     def tick(self, *folders: Path) -> None:
         """Choose these models, and no others."""
@@ -166,7 +162,14 @@ class CompareDock(QWidget):
 
     def ticked(self) -> list[Path]:
         """The models that are chosen."""
-        return [i.data(Qt.ItemDataRole.UserRole) for i in self._items() if i.checkState() == Qt.CheckState.Checked]
+        ticked = [i for i in self._items() if i.checkState() == Qt.CheckState.Checked and not i.isHidden()]
+        return [i.data(Qt.ItemDataRole.UserRole) for i in ticked]
+
+    def _list_models(self) -> None:
+        """Offer the models of the scan's kind alone."""
+        for item in self._items():
+            folder = item.data(Qt.ItemDataRole.UserRole)
+            item.setHidden(folder is not None and not fits_kind(folder, self.inputs.kind()))
 
     def _items(self) -> list[QListWidgetItem]:
         return [item for i in range(self.models.count()) if (item := self.models.item(i)) is not None]
@@ -316,28 +319,10 @@ class CompareDock(QWidget):
         self._lent = Lent(self.viewer)
         frame.with_units(scan_layer)
         for number, explorer in enumerate(explorers):
-            title, grid = explorer.bundle.title, explorer.grid
-            known = {"napari_vqad": volume, "napari_vqad_grid": grid, CELL: number}
-            scan = Image(
-                frame.to_canvas(volume.voxels),
-                name=f"Scan, {title}",
-                contrast_limits=scan_layer.contrast_limits,
-                metadata=known,
-                **frame.placed_as(volume),
-            )
-            shown = Image(
-                frame.to_canvas(np.zeros(grid.view.shape, np.float32)),
-                name=title,
-                colormap=heat_colours(),
-                interpolation2d="linear",
-                blending="translucent",
-                metadata=known,
-                **frame.placed_on(grid),
-            )
-            shown.name_overlay.visible = True
-            for layer in (scan, shown):  # from the lowest up: what lies above, or will, is not counted before them
+            panel = make_panel(explorer, scan_layer, volume, number)
+            for layer in (panel.scan, panel.map):  # from the lowest up: what lies above is not counted before them
                 self.viewer.layers.insert(sum(CELL in m.metadata for m in self.viewer.layers), layer)
-            self.panels.append(Panel(explorer, scan, shown))
+            self.panels.append(panel)
         grid = self.viewer.canvas.grid
         grid.stride, grid.shape, grid.enabled = 2, (-1, -1), True
         self.viewer.fit_to_view()
@@ -347,23 +332,9 @@ class CompareDock(QWidget):
         name = MAPS[self.what.currentText()]
         lines: list[str] = []
         for panel in self.panels:
-            explorer = panel.explorer
             if panel.map not in self.viewer.layers:
                 continue
-            scale = limits(explorer)[name]
-            low = scale[0]
-            if name == "nll":  # where the slider stands among the healthy values of this very map
-                settings, calibration = explorer.settings, explorer.bundle.calibration
-                low = calibration.value("nll_map", settings.lambda_s, kind=settings.level)
-            high = max(scale[1], low + 1e-3)
-            panel.map.contrast_limits = (low, high)
-            unit, _ = unit_and_healthy(explorer, name)
-            lines.append(f"{explorer.bundle.title}: {low:.1f} to {high:.1f} {unit}")
-            stack = explorer.map(name)
-            if stack is not panel.drawn:
-                panel.drawn = stack
-                np.copyto(panel.map.data, frame.to_canvas(explorer.grid.on_view(stack, order=1)))
-                panel.map.refresh(extent=False)
+            lines.append(panel.refresh(name))
 
         self.scales.setText("\n".join(["Colours, clear to bright", *lines] if lines else []))
 

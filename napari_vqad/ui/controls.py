@@ -76,6 +76,11 @@ class SliderKnob(Knob):
         self._untold = False
         self.turned.emit(self.name, self.slider.value())
 
+    def blank(self, on: bool) -> None:
+        """Show no number: it is a percentile of healthy values, and no model has said which number that is."""
+        mode = QLabeledSlider.EdgeLabelMode
+        self.slider.setEdgeLabelMode(mode.NoLabel if on else mode.LabelIsValue)
+
     def set(self, value: Any) -> None:
         """Show a value, the range stretched to hold it; never against the hand that moves the slider."""
         if self._untold:

@@ -113,6 +113,8 @@ class Display(QWidget):
             ties.hear(event, lambda: look())
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             ties.hear(event, self.refresh)
+        for signal in (self.session.settled, self.session.busy):  # the number under the mouse may be another now
+            signal.connect(lambda *_: look())
         self.session.opened.connect(self._on_opened)
         self.session.emptied.connect(self._on_emptied)
         buttons = {keys.TURN: self.sides, keys.FLICKER: self.flicker, keys.PLANES: self.other, keys.BOXES: self.box}

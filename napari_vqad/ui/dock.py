@@ -28,7 +28,7 @@ from napari_vqad.stack import span
 from napari_vqad.ui.board import DISAGREEMENT
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.display import Display
-from napari_vqad.ui.explain import explain
+from napari_vqad.ui.explain import before, explain
 from napari_vqad.ui.handover import HandOver
 from napari_vqad.ui.inputs import Inputs
 from napari_vqad.ui.keys import NEXT, NEXT_FINDING, ORIGINAL, PREVIOUS, PREVIOUS_FINDING, bind
@@ -42,7 +42,7 @@ from napari_vqad.ui.session import Session
 from napari_vqad.ui.shelf import Shelf
 from napari_vqad.ui.style import BUTTONS, SMALL
 from napari_vqad.ui.subject import Subject
-from napari_vqad.ui.ties import Ties
+from napari_vqad.ui.ties import PANEL, Ties, stack_panels
 from napari_vqad.ui.tour import Tour
 from napari_vqad.ui.unfinished import Unfinished
 from napari_vqad.ui.viewbar import ViewBar
@@ -60,6 +60,7 @@ class ExplorerDock(QScrollArea):
         ties, preferences = Ties(napari_viewer), read_preferences()
         ties.hold(self)
         self.session = Session(ties, preferences.settings, preferences.cache_bytes)
+        self.setProperty(PANEL, True)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -154,6 +155,7 @@ class ExplorerDock(QScrollArea):
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """As wide as what is in it needs, which style and font have decided by now: nothing is cut."""
         super().showEvent(event)
+        stack_panels(self.viewer, self)
         body = self.widget()
         assert body is not None
         beside = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
@@ -167,7 +169,8 @@ class ExplorerDock(QScrollArea):
         super().resizeEvent(event)
 
     def _place_subject(self) -> None:
-        height = self.subject.heightForWidth(self.width())
+        subject = self.subject  # without a sentence that wraps its height depends on no width
+        height = subject.heightForWidth(self.width()) if subject.hasHeightForWidth() else subject.sizeHint().height()
         self.subject.setGeometry(0, 0, self.width(), height)
         self.setViewportMargins(0, height, 0, 0)
 
@@ -207,13 +210,8 @@ class ExplorerDock(QScrollArea):
             ties.hear(event, self._list_layers)
         ties.hear(layers.events, self._on_layer)
         self.display.wanted.connect(self.show_view)
-        for key, act, by in (
-            (NEXT, session.go_to_flagged, 1),
-            (PREVIOUS, session.go_to_flagged, -1),
-            (NEXT_FINDING, self.shelf.step, 1),
-            (PREVIOUS_FINDING, self.shelf.step, -1),
-        ):
-            bind(ties, key, partial(act, by))
+        for key, by in ((NEXT, 1), (PREVIOUS, -1)):
+            bind(ties, key, partial(session.go_to_flagged, by))
         ties.bind(ORIGINAL, self._while_held)
 
     def _while_held(self, _viewer: Viewer):  # napari calls a generator at press and again at release
@@ -370,7 +368,10 @@ class ExplorerDock(QScrollArea):
             knob.setEnabled(name not in OF_RESTORATIONS or settings.method != "regenerative")
         if explorer is None:
             for name in SECTIONS["Thresholds"]:
-                self.knobs[name].explain("")
+                words = before(name, getattr(settings, name))
+                self.sections.slider(name).blank(bool(words))
+                self.knobs[name].setEnabled(not words)
+                self.knobs[name].explain(words)
             return
         # The person's, which the explorer may get a moment later.
         limits = resolve(settings, explorer.bundle.calibration)
@@ -378,6 +379,7 @@ class ExplorerDock(QScrollArea):
         for name in SECTIONS["Thresholds"]:
             if name in explained.highest:
                 self.sections.slider(name).span(0.0, explained.highest[name])
+            self.sections.slider(name).blank(False)
             self.knobs[name].set(getattr(limits, name))
             self.knobs[name].explain(explained.words[name])
         self._show_scores()

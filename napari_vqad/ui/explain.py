@@ -39,6 +39,18 @@ def explain(explorer: Explorer, settings: Settings, limits: Thresholds) -> Expla
     )
 
 
+def before(name: str, value: float | str) -> str:
+    """What a threshold means before a model has said which number it is; empty where it is a number already."""
+    later = "its number comes with an analysis."
+    if not isinstance(value, str):
+        return ""
+    if "/" in value:
+        often = value.removeprefix("1/")
+        return f"One false finding in {'a healthy scan' if often == '1' else f'{often} healthy scans'}; {later}"
+    what = {"flag_slices": "slices", "flag_voxels": "voxels"}.get(name, "codes")
+    return f"Above {value[1:]} % of healthy {what}; {later}"
+
+
 def _of_voxels(explorer: Explorer, settings: Settings, limit: float, kind: str) -> str:
     """Its share of healthy voxels, and the rate of false findings."""
     calibration = explorer.bundle.calibration

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLabel, QMessageBox, QToolButton, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QListView,
+    QMessageBox,
+    QToolButton,
+    QWidget,
+)
 
 from napari_vqad.bundle import read_config
 from napari_vqad.errors import InputError
@@ -16,6 +25,15 @@ from napari_vqad.files.regular import read_text
 from napari_vqad.ui import frame
 from napari_vqad.ui.choosers import Chooser
 from napari_vqad.ui.masks import StudyMask
+from napari_vqad.volume import Kind
+
+
+def fits_kind(folder: Path, kind: Kind | None) -> bool:
+    """Is a model one of this kind of scan? One that cannot be read is left in the list, where it says why."""
+    try:
+        return kind is None or read_config(folder).grid.kind == kind
+    except InputError:
+        return True
 
 
 class Inputs(QWidget):
@@ -93,7 +111,23 @@ class Inputs(QWidget):
     def _is_clip(self) -> bool:
         return self.scan.value is not None and frame.kind_of(self.scan.value) == "clip"
 
+    def kind(self) -> Kind | None:
+        """What the chosen scan is; None where there is none."""
+        return None if self.scan.value is None else frame.kind_of(self.scan.value)
+
+    def _list_models(self) -> None:
+        """Offer the models of the scan's kind alone; one of another kind is not left picked where there is one."""
+        box, kind = self.bundle.box, self.kind()
+        fits = [fits_kind(folder, kind) for _, folder in self.bundle.items()]
+        view = box.view()
+        for row, fit in enumerate(fits):
+            if isinstance(view, QListView):
+                view.setRowHidden(row, not fit)
+        if 0 <= box.currentIndex() < len(fits) and not fits[box.currentIndex()] and any(fits):
+            box.setCurrentIndex(fits.index(True))
+
     def _on_scan(self, _index: int) -> None:
+        self._list_models()
         for widget in self._mask_row:
             widget.setVisible(not self._is_clip())
         self._list_masks()

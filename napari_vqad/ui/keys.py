@@ -39,7 +39,7 @@ SHEET: dict[str, tuple[tuple[str, str], ...]] = {
         (HELP, "this sheet"),
     ),
     "In the list of findings": (
-        (f"{ACCEPT}  {REJECT}", "accept, reject; once more takes it back"),
+        (f"{ACCEPT}  {REJECT}", "accept, reject, also on the canvas; once more takes it back"),
         (UNDO, "undo"),
         ("Enter", "go there"),
     ),

@@ -17,7 +17,9 @@ class Legend(QWidget):
         self.low, self.high, self.unit = 0.0, 0.0, ""
         self.healthy: float | None = None
         self.setVisible(False)  # there is nothing to tell yet
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        policy.setRetainSizeWhenHidden(True)  # what stands below stays where it is, whatever the view
+        self.setSizePolicy(policy)
 
     def sizeHint(self) -> QSize:  # noqa: N802, D102
         return QSize(300, 34)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSpinBox, QTabWidget, QToolButton
@@ -9,6 +11,7 @@ from superqt.utils import qthrottled
 
 from napari_vqad.ui.convention import Convention
 from napari_vqad.ui.drawer import Drawer
+from napari_vqad.ui.keys import ACCEPT, NEXT_FINDING, PREVIOUS_FINDING, REJECT, bind
 from napari_vqad.ui.session import Session
 from napari_vqad.ui.slicelist import SliceList
 from napari_vqad.ui.strip import Look, Strip
@@ -50,6 +53,13 @@ class Shelf(QObject):
         session.review.changed.connect(lambda: soon())
         which.valueChanged.connect(lambda _value: soon())
         session.ties.hear(session.viewer.scene.camera.events.orientation, lambda: soon())
+        for key, act in (
+            (NEXT_FINDING, partial(self.step, 1)),
+            (PREVIOUS_FINDING, partial(self.step, -1)),
+            (ACCEPT, partial(self.worklist.judge, "accepted")),
+            (REJECT, partial(self.worklist.judge, "rejected")),
+        ):
+            bind(session.ties, key, act)
         self.tabs.currentChanged.connect(lambda _tab: self.refresh())
         self.tabs.shown.connect(self.refresh)
 

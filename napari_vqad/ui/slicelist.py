@@ -20,7 +20,7 @@ COLUMNS = {
     "Place": "Where its middle lies.",
     "Score": "Slice score: the highest pixel scores and NLL in the slice, or AS_sample in nats; see the settings.",
     "Healthy percentile": "So many per cent of healthy slices have a lower score.",
-    "Peak": "Highest pixel score in the slice.",
+    "Peak (SD)": "Highest pixel score in the slice, in the SD that the view Score names.",
     "Findings": "Numbers of the findings that it cuts.",
 }
 PLACE = Qt.ItemDataRole.UserRole

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 from napari.viewer import Viewer
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_vqad.ui.closing import Closing
 
 W = TypeVar("W", bound=QWidget)
+PANEL = "napari_vqad_panel"  # a property of the widgets that need most of the window's height
 
 
 class Ties:
@@ -84,6 +85,21 @@ class Ties:
             event.disconnect(act)
         self._heard.clear()
         self._undo.pop_all()
+
+
+def stack_panels(viewer: Viewer, widget: QWidget) -> None:
+    """Let one of our panels lie behind the other, as tabs: one below the other, neither has room on a small screen."""
+    dock, window = widget.parentWidget(), widget.window()
+    if not isinstance(dock, QDockWidget) or not isinstance(window, QMainWindow) or dock.isFloating():
+        return
+    for other in viewer.window.dock_widgets.values():
+        beside = other.parentWidget()
+        if other is widget or not other.property(PANEL) or not isinstance(beside, QDockWidget):
+            continue
+        alike = window.dockWidgetArea(beside) == window.dockWidgetArea(dock)
+        if alike and not beside.isFloating() and beside not in window.tabifiedDockWidgets(dock):
+            window.tabifyDockWidget(beside, dock)
+            dock.raise_()
 
 
 def docked(viewer: Viewer, kind: type[W]) -> list[W]:

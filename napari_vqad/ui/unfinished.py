@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from napari.components.overlays import TextOverlay
 
 from napari_vqad.ui import frame
@@ -9,6 +11,7 @@ from napari_vqad.ui.lent import is_lent
 from napari_vqad.ui.session import Session
 
 NAME, AMBER = "vqad_unfinished", "#ffb454"
+WIDE = 26  # characters a line: beside the letter at the top of a small canvas
 
 
 class Unfinished:
@@ -17,7 +20,7 @@ class Unfinished:
     def __init__(self, session: Session) -> None:
         self.session, self.viewer = session, session.viewer
         ties, shown = session.ties, self.viewer.canvas.overlays
-        shown[NAME] = TextOverlay(text="", position="bottom_left", font_size=10, color=AMBER)
+        shown[NAME] = TextOverlay(text="", position="top_right", font_size=9, color=AMBER)
         ties.at_end(lambda: shown.pop(NAME))
         ties.hear(self.viewer.dims.events.order, self.refresh)
         ties.hear(self.viewer.dims.events.ndisplay, self.refresh)
@@ -28,8 +31,8 @@ class Unfinished:
 
     @property
     def text(self) -> str:
-        """What the canvas says now."""
-        return self.viewer.canvas.overlays[NAME].text
+        """What the canvas says now, in one line."""
+        return self.viewer.canvas.overlays[NAME].text.replace("\n", " ")
 
     def refresh(self) -> None:
         """Dim or not, and write the sentence anew."""
@@ -37,6 +40,7 @@ class Unfinished:
         if not is_lent(self.viewer):
             waits, words = self._state()
             board.dim(waits)
+        words = "\n".join(wrap(words, WIDE))
         overlay = self.viewer.canvas.overlays[NAME]
         if overlay.text != words:
             overlay.text = words
@@ -65,7 +69,7 @@ class Unfinished:
             return False, f"{rest}."
         if board.holds(name, focus):
             why = "restoring …" if running else "the run was stopped."
-            return True, f"Settings have changed: {why}\nThis picture is of the settings before."
+            return True, f"Settings have changed: {why} This picture is of the settings before."
         return (
             False,
             "This slice is not analysed yet." if running else "This slice is not analysed: the run was stopped.",

@@ -55,8 +55,8 @@ COLUMNS: tuple[tuple[str, Callable[[Finding, Word], Any], str, str], ...] = (
     ),
     ("Reach", lambda f, w: f.extent, "{}", "How low and how high it reaches, scanner mm. Sorted from the lowest."),
     ("mL", lambda f, w: f.ml, "{:.2f}", "Volume."),
-    ("Peak", lambda f, w: f.peak, "{:.1f}", "Highest pixel score."),
-    ("Mean", lambda f, w: f.mean, "{:.1f}", "Mean pixel score."),
+    ("Peak (SD)", lambda f, w: f.peak, "{:.1f}", "Highest pixel score, in the SD that the view Score names."),
+    ("Mean (SD)", lambda f, w: f.mean, "{:.1f}", "Mean pixel score, in the SD that the view Score names."),
     ("NLL peak (nats)", lambda f, w: f.nll, "{:.1f}", "Highest NLL within it, as the map shows it."),
     (
         "Verdict",
@@ -163,8 +163,9 @@ class Worklist(QWidget):
         header = self.view.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setStretchLastSection(True)
-        for place, width in enumerate((44, 70, 140, 70, 124, 56, 56, 56, 112, 80)):
+        for place, width in enumerate((44, 70, 140, 70, 124, 56, 72, 76, 112, 80)):
             self.view.setColumnWidth(place, width)
+        header.setResizeContentsPrecision(MANY)
         self.words = QLabel("")
         self.words.setWordWrap(True)
         accept, reject = (lambda: self.judge("accepted")), (lambda: self.judge("rejected"))
@@ -227,6 +228,9 @@ class Worklist(QWidget):
         again = next((f for f in self.review.found if chosen is not None and f.top == chosen.top), None)
         if again is not None and again is not chosen:
             self.choose(again)
+        for column in range(NOTE):  # bold words are wider, and none is cut; a column that the person made wide stays so
+            wide = max(self.view.sizeHintForColumn(column), self.view.columnWidth(column))
+            self.view.setColumnWidth(column, wide)
         n = len(self.review.found)
         if self.review.note:
             self.words.setText(self.review.note)

@@ -176,3 +176,45 @@ def test_without_an_explorer_the_scan_is_drawn_on_after_the_end(
         qtbot.wait(50)
         picture = viewer.screenshot(canvas_only=True)
     assert picture[..., :3].std() > 1
+
+
+def test_models_of_clips_are_not_offered_for_a_head(compare, tiny_bundle, tiny_clips, dock, make_clip, tmp_path):
+    from napari_vqad.io.clips import read_clip
+    from napari_vqad.ui.files import clip_layers
+
+    compare.offer(tiny_clips)
+    compare.tick(tiny_bundle, tiny_clips)
+    assert compare.ticked() == [tiny_bundle]
+    box = dock.inputs.bundle.box
+    box.addItem("Tiny, clips", tiny_clips)
+    assert dock.inputs.bundle.value == tiny_bundle
+    data, attributes, _ = clip_layers(read_clip(make_clip(tmp_path / "walk.npz")))[0]
+    dock.viewer.add_image(data, **attributes)
+    assert dock.inputs.bundle.value == tiny_clips
+    assert compare.ticked() == [tiny_clips]
+    dock.inputs.scan.pick(dock.viewer.layers["head"])
+    assert dock.inputs.bundle.value == tiny_bundle
+    assert [box.view().isRowHidden(row) for row in range(box.count())] == [False, True]
+
+
+def test_neither_panel_takes_the_others_room(compare, dock, qtbot):
+    window = dock.window()
+    window.resize(1366, 768)
+    assert dock.parentWidget() in window.tabifiedDockWidgets(compare.parentWidget())
+    dock.parentWidget().raise_()
+    qtbot.waitUntil(lambda: dock.height() > 400, timeout=2000)
+
+
+def test_a_slice_that_waits_for_others_is_not_shown_as_if_it_were_done(compare, tiny_bundle, tiny_masked, gate, qtbot):
+    gate.let = 2
+    compare.what.setCurrentText("Score")
+    compare.tick(tiny_bundle, tiny_masked)
+    compare.start()
+    qtbot.waitUntil(lambda: any(p.explorer.ready("restoration").any() for p in compare.panels), timeout=20_000)
+    qtbot.waitUntil(lambda: "not final yet" in compare.scales.text(), timeout=5000)
+    for panel in compare.panels:
+        assert not panel.map.data.any()
+        assert panel.map.name_overlay.position == "bottom_center"
+    compare.cancel()
+    qtbot.waitUntil(lambda: "Cancelled" in compare.status.text(), timeout=5000)
+    assert "not final yet" in compare.scales.text()

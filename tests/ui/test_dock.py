@@ -70,6 +70,18 @@ def test_dock_is_narrow(dock):
     assert dock.widget().minimumSizeHint().width() <= dock.maximumWidth()
 
 
+def test_a_percentile_is_no_number_before_a_model_has_said_which(dock):
+    """λ_s is 1.0 in these tests, λ_p a percentile."""
+    p, s, voxels = (dock.knobs[name] for name in ("lambda_p", "lambda_s", "flag_voxels"))
+    assert p.note.text() == "Above 20 % of healthy codes; its number comes with an analysis."
+    assert voxels.note.text() == "One false finding in a healthy scan; its number comes with an analysis."
+    assert not p.isEnabled()
+    assert p.slider.edgeLabelMode() == p.slider.EdgeLabelMode.NoLabel
+    assert s.isEnabled()
+    assert s.slider.edgeLabelMode() == s.slider.EdgeLabelMode.LabelIsValue
+    assert not dock.views_row.isEnabled()
+
+
 # ---- an analysis ------------------------------------------------------------------------------------------------
 
 
@@ -114,7 +126,14 @@ def test_a_view_shows_one_question(explored):
 
 
 def test_sliders_change_what_is_seen_at_once(explored, qtbot):
-    explored.show_view("Score")
+    places = []
+    for view in ("Flagged", "Score"):  # without and with a colour bar: what stands below it does not jump
+        explored.show_view(view)
+        qtbot.wait(20)
+        places.append([w.mapTo(explored.widget(), QPoint()).y() for w in (explored.beside, explored.profile)])
+    assert places[0] == places[1]
+    assert explored.knobs["lambda_p"].isEnabled()
+    assert explored.knobs["lambda_p"].slider.edgeLabelMode() != explored.knobs["lambda_p"].slider.EdgeLabelMode.NoLabel
     layer = explored.viewer.layers[NAMES["pixel_score"]]
     before = layer.data.copy()
     explored.knobs["k"].slider.setValue(10.0)

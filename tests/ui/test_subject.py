@@ -65,6 +65,9 @@ def test_the_line_names_what_is_shown_and_says_in_amber_what_is_chosen(explored,
     assert (subject.scan.text(), subject.model.text()) == ("Shown: head", "Model: Tiny")
     explored.verticalScrollBar().setValue(explored.verticalScrollBar().maximum())
     assert subject.isVisible()
+    assert subject.scan.isVisible()
+    assert subject.scan.visibleRegion().boundingRect().height() >= subject.scan.fontMetrics().height()
+    assert subject.height() >= subject.sizeHint().height() > 20
     assert subject.geometry().bottom() < explored.viewport().geometry().top()
     assert not asks.isVisible()
 

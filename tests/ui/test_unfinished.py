@@ -8,7 +8,7 @@ from napari_vqad.ui.files import write_image
 
 
 def overlay(dock):
-    return dock.viewer.canvas.overlays["vqad_unfinished"]
+    return dock.unfinished
 
 
 def test_the_old_picture_stays_dimmed_until_the_neighbours_are_there(explored, gate, qtbot, idle, tmp_path, notices):
@@ -26,7 +26,7 @@ def test_the_old_picture_stays_dimmed_until_the_neighbours_are_there(explored, g
     session.change(seed=7)
     assert "Ready" not in explored.status.text()
     assert "restoring" in overlay(explored).text
-    assert overlay(explored).visible
+    assert explored.viewer.canvas.overlays["vqad_unfinished"].visible
     assert layer.opacity == pytest.approx(DIM * opacity)
     np.testing.assert_array_equal(layer.data, before)
     gate.let = 3  # the slice in view and a neighbour on either side: not all that its score is pooled from

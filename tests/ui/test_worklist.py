@@ -85,6 +85,12 @@ def test_next_and_previous_by_keys_on_the_canvas(listed, qtbot):
     for shift in (Qt.KeyboardModifier.NoModifier,) * 2 + (back, back):
         qtbot.keyClick(canvas, Qt.Key.Key_N, shift)
     assert seen == [1, 2, 1, len(listed.session.review.found)]
+    review, last = listed.session.review, listed.session.review.found[-1]
+    assert listed.viewer.layers.selection.active is listed.viewer.layers["head"]
+    qtbot.keyClick(canvas, ACCEPT.lower())
+    assert review.word(last).verdict == "accepted"
+    qtbot.keyClick(canvas, REJECT.lower())
+    assert review.word(last).verdict == "rejected"
     qtbot.keyClick(worklist.view, Qt.Key.Key_N)
     assert seen[-1] == 1
 
@@ -98,6 +104,9 @@ def test_verdict_note_and_undo_by_keys(listed, qtbot):
     assert review.word(first).verdict == "accepted"
     assert texts(worklist, NOTE - 1)[0] == "accepted"
     assert worklist.chosen() is first, "the row is lost after a verdict"
+    cut = [c[0] for at, c in enumerate(COLUMNS) if worklist.view.sizeHintForColumn(at) > worklist.view.columnWidth(at)]
+    assert cut in ([], ["Note"]), "bold words are wider"
+    assert {"Peak (SD)", "Mean (SD)"} < {c[0] for c in COLUMNS}
     qtbot.keyClick(worklist.view, REJECT.lower())
     assert review.word(first).verdict == "rejected"
     worklist.order.setData(worklist.order.index(0, NOTE), "artefact")
