@@ -79,7 +79,7 @@ class Explorer:
 
     def take(self, grid: Grid) -> None:
         """Take a scan that is on the model's grid already."""
-        maps = Maps(grid, self.bundle.places, self.bundle.levels, self.bundle.linear)
+        maps = Maps(grid, self.bundle.places, self.bundle.levels, self.bundle.linear, self.bundle.template)
         maps.prepare()
         with self._lock:
             self._generation += 1

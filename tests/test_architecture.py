@@ -15,7 +15,19 @@ SCREEN = {"napari", "qtpy", "PySide6", "PySide2", "PyQt5", "PyQt6", "superqt", "
 # Arrows point down this list: a module may import from its own floor and those below.
 FLOORS = [
     {"errors", "paths", "settings", "device", "resample", "progress", "provenance"},
-    {"volume", "template", "alignment", "harmonise", "grid", "stack", "location", "calibration", "nets", "cache"},
+    {
+        "volume",
+        "template",
+        "alignment",
+        "harmonise",
+        "grid",
+        "stack",
+        "location",
+        "axes",
+        "calibration",
+        "nets",
+        "cache",
+    },
     {"scores", "io"},
     {"consolidation", "places"},
     {"evidence"},

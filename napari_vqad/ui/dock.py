@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 from napari_vqad.calibration import resolve
 from napari_vqad.sheet import unit_and_healthy
 from napari_vqad.stack import span
+from napari_vqad.ui.axes import lay
 from napari_vqad.ui.board import DISAGREEMENT, VIEWS
 from napari_vqad.ui.choosers import Which
 from napari_vqad.ui.closing import Closing
@@ -201,6 +202,7 @@ class ExplorerDock(QScrollArea):
         closing.gone.connect(session.close)
         self.sections.turned.connect(self._on_turned)
         self.analyse.clicked.connect(self.start)
+        self.inputs.questions.told.connect(partial(lay, self.viewer))
         self.welcome.sample.connect(self._open_sample)
         self.welcome.tour.connect(self.tour.start)
         self.welcome.file.connect(lambda path: self.viewer.open(path, plugin="napari-vqad"))
