@@ -112,7 +112,7 @@ class Hands:
                 # A λ_p where it was before would be remembered, and one close by is alike in many slices.
                 aside = 0.15 * turn if name == "lambda_p" else 0.0
                 started = time.perf_counter()
-                knob.move(self._value(place) + aside)
+                knob.slide(self._value(place) + aside)
                 if name == "lambda_p":
                     self._until(partial(self._is_shown, seen))
                 QApplication.processEvents()
@@ -120,7 +120,7 @@ class Hands:
                 if any(seen):
                     restored.append(taken[-1])
                 self._rest()
-            knob.move(before)
+            knob.slide(before)
             self._rest()
         self._until(self._idle)
         counted = restored or taken

@@ -83,10 +83,10 @@ class SliderKnob(Knob):
         self.slider.blockSignals(True)
         if value > self.slider.maximum():
             self.slider.setMaximum(value)
-        self.move(value)
+        self.slide(value)
         self.slider.blockSignals(False)
 
-    def move(self, value: float) -> None:
+    def slide(self, value: float) -> None:
         """Move the slider, as a hand does. A slider of whole numbers is given one: PyQt6 takes no other."""
         self.slider.setValue(int(value) if self.whole else value)
 

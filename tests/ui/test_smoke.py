@@ -35,7 +35,7 @@ def test_open_analyse_move_every_slider_and_look(make_napari_viewer, tiny_bundle
     assert {"lambda_s", "lambda_p", "n_restorations", "k", "flag_voxels", "flag_slices"} <= set(sliders)
     for name, knob in sliders.items():
         low, high, now = knob.slider.minimum(), knob.slider.maximum(), knob.slider.value()
-        knob.move(low + 0.4 * (high - low) if now != low + 0.4 * (high - low) else high)
+        knob.slide(low + 0.4 * (high - low) if now != low + 0.4 * (high - low) else high)
         qtbot.waitUntil(lambda name=name: name in moved)
     wait()
     for button in (dock.findings, dock.display.other, dock.display.box):
