@@ -34,6 +34,7 @@ PLAUSIBLE = (250.0, 2300.0)  # mL, from a newborn's brain to the largest of an a
 STRIPPED = 0.53
 SKULL_MM = (3.0, 12.0)  # below the skin
 SURROUNDED = 0.75  # share of the picture's faces that hold background around a stripped brain, cut on one side or not
+BRIDGE = 4.0  # mm; half as wide as the thinnest part of a brain that may hold its parts together
 # The rim of a brain is 0.2 to 0.27 of it, on held-out heads, other scanners and FLAIR; noise, an inverted head, a head
 # upside down or a neck alone leave 0.3 to 0.5 undecided.
 UNSURE = 0.29
@@ -150,7 +151,25 @@ def network_mask(volume: Volume, network: UNet3d | None = None) -> tuple[np.ndar
     logits = ndimage.affine_transform(
         logits, step, offset=-offset, output_shape=volume.voxels.shape, order=1, mode="constant", cval=-20.0
     )
-    return _largest(ndimage.binary_fill_holes(_largest(logits > 0))), undecided / max(inside, 1)
+    brain = without_islands(_largest(logits > 0), volume.spacing)
+    return _largest(ndimage.binary_fill_holes(brain)), undecided / max(inside, 1)
+
+
+def without_islands(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """A mask without what hangs on it by a thin bridge, such as fat and muscle below the skull.
+
+    An opening by a ball of `BRIDGE` mm cuts bridges that are thinner than twice that; the largest piece stays, with all
+    of the mask that lies near it. Where the picture ends nothing is cut.
+
+    Args:
+        mask: bool (R, A, S).
+        spacing: mm of a voxel, (3,).
+    """
+    core = _largest(ndimage.distance_transform_edt(mask, sampling=spacing) > BRIDGE)
+    if not core.any():  # nothing of it is thicker
+        return mask
+    near = ndimage.distance_transform_edt(~core, sampling=spacing) <= BRIDGE + float(np.linalg.norm(spacing))
+    return mask & near
 
 
 def to_network_grid(volume: Volume) -> tuple[np.ndarray, np.ndarray]:

@@ -125,6 +125,31 @@ class Budget:
         near = [k for k in self._kept if (k[0], k[2]) == (method, seed) and k[1] != lambda_p]
         return [(k[1], self._kept[k]) for k in sorted(near, key=lambda k: abs(k[1] - lambda_p))]
 
+    def inherit(self, rule: Rule, kept: Restorations, nll: np.ndarray, missing: list[int], wanted: int) -> list[int]:
+        """Take over slices where no ℓ_i lies between this λ_p and another: what is unlikely is the same there.
+
+        Not with the `sequential` rule, which compares other ℓ with λ_p, too.
+
+        Args:
+            rule, kept: the restorations to add to.
+            nll: ℓ of all slices, (n, h, w), nats.
+            missing: slices that lack some of the `wanted` restorations.
+
+        Returns:
+            The slices that were taken over.
+        """
+        method, lambda_p, _ = rule
+        found = []
+        for other_p, other in self.near(rule) if method in ("anchored", "light", "masked") else []:
+            low, high = sorted((lambda_p, other_p))
+            crossed = np.asarray(((nll > low) & (nll <= high)).any((1, 2)))
+            for i in missing:
+                if not crossed[i] and other.shown(i) >= wanted > kept.shown(i):
+                    kept.inherit(i, other)
+                    found.append(i)
+        self.trim()
+        return found
+
     def trim(self) -> None:
         """Drop what is beyond the budget."""
         excess = self.nbytes - self.n_bytes

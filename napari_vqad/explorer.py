@@ -5,8 +5,7 @@
                                     └──→ weights (k, S) → residual, restoration → pixel score (pooling) → flagged
 
 Everything up to the differences needs the networks and runs in `Explorer.work`, a generator for a worker thread, the
-slice in view first. Everything after is arithmetic on what is kept (`consolidation`), done when asked for. No Qt, no
-napari.
+slice in view first. Everything after is arithmetic on what is kept (`consolidation`), done when asked for.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ class Explorer:
 
     def take(self, grid: Grid) -> None:
         """Take a scan that is on the model's grid already."""
-        maps = Maps(grid, self.bundle.places, self.bundle.levels, self.bundle.linear)
+        maps = Maps(grid, self.bundle.places, self.bundle.levels, self.bundle.linear, self.bundle.template)
         maps.prepare()
         with self._lock:
             self._generation += 1
@@ -190,7 +189,7 @@ class Explorer:
         grid = self.grid
         with self._lock:
             rule, wanted, kept = self._rule(), self._wanted(), self._restorations()
-            alike = self._inherit(rule, kept, missing, wanted)
+            alike = self._budget.inherit(rule, kept, self._nll, [i for i in missing if self._has_nll[i]], wanted)
             near = self._budget.near(rule)
             self.in_hand = tuple(indices := self._lot(missing, kept, wanted))
         if alike or not indices:
@@ -227,32 +226,13 @@ class Explorer:
         self.changed.emit(set(MAPS) - {"nll"})
         return indices
 
-    def _inherit(self, rule: Rule, kept: Restorations, missing: list[int], wanted: int) -> list[int]:
-        """Take over slices where no ℓ_i lies between this λ_p and another: what is unlikely is the same there.
-
-        Not with the `sequential` rule, which compares other ℓ with λ_p, too. Returns the slices.
-        """
-        method, lambda_p, _ = rule
-        found = []
-        for other_p, other in self._budget.near(rule) if method in ("anchored", "light", "masked") else []:
-            low, high = sorted((lambda_p, other_p))
-            crossed = np.asarray(((self._nll > low) & (self._nll <= high)).any((1, 2)))
-            for i in missing:
-                if not crossed[i] and self._has_nll[i] and other.shown(i) >= wanted > kept.shown(i):
-                    kept.inherit(i, other)
-                    found.append(i)
-        self._budget.trim()
-        return found
-
     def _lot(self, missing: list[int], kept: Restorations, wanted: int) -> list[int]:
-        """The slices to restore next: the one in view alone, then its neighbours, so many that a lot is soon done."""
-        nearest = self._nearest([i for i in missing if self._has_nll[i]])
-        if not nearest:
+        """The slices to restore next: the one in view alone, then its neighbours, so many that all are soon done."""
+        if not (nearest := self._nearest([i for i in missing if self._has_nll[i]])):
             return []
-        have = (kept.restored(nearest[0]), kept.shown(nearest[0]))
+        have = kept.restored(nearest[0]), kept.shown(nearest[0])
         alike = [i for i in nearest if (kept.restored(i), kept.shown(i)) == have]
-        pictures = max(1, wanted - have[1])
-        return alike[: 1 if nearest[0] == self.focus else max(1, self._at_once // pictures)]
+        return alike[: 1 if nearest[0] == self.focus else max(1, self._at_once // max(1, wanted - have[1]))]
 
     def _nearest(self, missing: list[int]) -> list[int]:
         return sorted(missing, key=lambda i: abs(i - self.focus))
@@ -353,7 +333,7 @@ class Explorer:
         return np.where(self._has_nll & self.chosen(), scores, np.nan)
 
     def slice_scores(self) -> np.ndarray:
-        """What flags and ranks slices, (n,), in `slice_unit`; NaN where it is not ready, or was not chosen."""
+        """What flags and ranks slices, (n,), NaN as of `sample_scores`; their unit: `slice_words.unit`."""
         calibration = self.bundle.calibration
         if (kind := calibration.slice_kind(self.settings)) is None:
             return self.sample_scores()
@@ -361,11 +341,6 @@ class Explorer:
         with self._lock:
             scores = self._maps.slice_scores(self._kept(), healthy, calibration.slice_nll, spacing)
         return np.where(self.ready("pixel_score") & self.chosen(), scores, np.nan)
-
-    @property
-    def slice_unit(self) -> str:
-        """Unit of the slice scores: nats of AS_sample, else "SD"."""
-        return "nats" if self.bundle.calibration.slice_kind(self.settings) is None else "SD"
 
     @property
     def n_slices(self) -> int:
@@ -382,9 +357,8 @@ class Explorer:
 
     def fitness(self) -> Fitness:
         """Does the scan fit the model? The share of flagged slices counts once all slices have a score."""
-        if self._grid is None or self.grid.kind != "head" or not self.complete:
-            return self._fitness
-        return self._fitness.with_flagged(float(self.flagged_slices().sum() / max(1, self.n_slices)))
+        known = self._grid is not None and self.grid.kind == "head" and self.complete
+        return self._fitness.with_flagged(self.flagged_slices().sum() / self.n_slices) if known else self._fitness
 
     # ---- bookkeeping ----------------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ class Fitness:
 
     def with_flagged(self, share: float) -> Fitness:
         """The verdict once the slices are scored; `share` of them is flagged, 0 to 1."""
-        measured = self.measured | {"flagged_share": round(share, 3)}
+        measured = self.measured | {"flagged_share": round(float(share), 3)}
         if share <= FLAGGED:
             return replace(self, measured=measured)
         doubt = f"{share:.0%} of the slices are flagged; the model may not know scans of this kind."

@@ -18,10 +18,11 @@ from napari_vqad.nets.levels import Levels
 from napari_vqad.nets.pca import PCA
 from napari_vqad.places import Places
 from napari_vqad.scores.consolidate import consolidate, disagreement
-from napari_vqad.scores.findings import clean, large
+from napari_vqad.scores.findings import clean, large, within
 from napari_vqad.scores.nll import on_pixels
 from napari_vqad.scores.slices import slice_score
 from napari_vqad.settings import Settings
+from napari_vqad.template import Template
 
 MAPS = ("nll", "restoration", "restoration_j", "disagreement", "residual", "pixel_score", "flagged")
 
@@ -68,8 +69,17 @@ class Restored(NamedTuple):
 class Maps:
     """The maps of one scan on the model's grid."""
 
-    def __init__(self, grid: Grid, places: Places, levels: Levels, linear: PCA | None = None) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        places: Places,
+        levels: Levels,
+        linear: PCA | None = None,
+        template: Template | None = None,
+    ) -> None:
+        """With the template that the grid is aligned to, what is flagged outside of its brain is left out."""
         self.grid, self._levels = grid, levels
+        self._brain = template.brain if template is not None and grid.aligned else None
         self._places, self._evidence = places, Evidence(linear)
         self._others: tuple[Hashable, dict[str, np.ndarray]] = (None, {})
         self._consolidation = Consolidation(grid)
@@ -155,7 +165,9 @@ class Maps:
         if self.grid.kind == "clip":  # frames have no rim, and no millilitres
             return (self.get("pixel_score", kept) > kept.flag_voxels).astype(np.uint8)
         least = max(1, round(kept.settings.least_ml / self.grid.voxel_ml))
-        return large(self.get("cleaned", kept) > kept.flag_voxels, least).astype(np.uint8)
+        found = large(self.get("cleaned", kept) > kept.flag_voxels, least)
+        # What the mask holds of fat and muscle outside of the brain is no finding.
+        return (found if self._brain is None else within(found, self._brain)).astype(np.uint8)
 
     def evidence(self, kept: Kept) -> dict[str, np.ndarray]:
         """The other evidence of a fused score, by place; made anew when NLL has been added."""

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import napari_vqad
+from napari_vqad import slice_words
 from napari_vqad.brainmask import make_mask
 from napari_vqad.bundle import Bundle
 from napari_vqad.completeness import incomplete, missing_slices
@@ -104,7 +105,7 @@ class Result:
                 ),
                 "flag_slices": _both(
                     limits.flag_slices,
-                    explorer.slice_unit,
+                    slice_words.unit(explorer),
                     calibration.slice_percentile(settings, limits.flag_slices, limits.lambda_s),
                 ),
             },
@@ -121,7 +122,7 @@ class Result:
             "units": {
                 "slice_numbers": "as the viewer's slider numbers them",
                 "slice_mm": f"mm{grid.own_axis or ' of the scanner'}",
-                "slice_scores": explorer.slice_unit,
+                "slice_scores": slice_words.unit(explorer),
                 "sample_scores": "nats",
                 "volume_score": "nats",
                 "residual": "SD of healthy intensity",

@@ -136,7 +136,7 @@ class Settings(BaseModel):
         "p95",
         title="Flag slices",
         description="Slices whose slice score exceeds this are flagged.",
-        json_schema_extra={"unit": "SD"},
+        json_schema_extra={"unit": "SD or nats"},
     )
     level: OfLevel = Field(
         "all",

@@ -33,5 +33,10 @@ def explained(explorer: Explorer) -> str:
     return "The slice score: the highest pixel scores and NLL within a slice, in healthy SD."
 
 
+def unit(explorer: Explorer) -> str:
+    """Unit of the slice scores: "nats" of AS_sample, else "SD"."""
+    return "nats" if _is_sample(explorer) else "SD"
+
+
 def _is_sample(explorer: Explorer) -> bool:
-    return explorer.slice_unit == "nats"
+    return explorer.bundle.calibration.slice_kind(explorer.settings) is None

@@ -17,6 +17,7 @@ from napari_vqad.files.tensors import parse_tensors
 from napari_vqad.resample import Frame
 
 FILE = "template.safetensors"
+REACHED = 0.05  # share of healthy heads
 BANDS = (0.0, 0.12, 0.35, 0.65, 0.85, 1.0)  # shares of the template's voxels, from dark to bright
 
 
@@ -44,6 +45,11 @@ class Template:
         """Where its voxels lie in its own mm."""
         shape = self.voxels.shape
         return Frame(-(np.array(shape) - 1) * self.spacing / 2, np.full(3, self.spacing), shape)
+
+    @cached_property
+    def brain(self) -> np.ndarray:
+        """bool (S, R, A), as slices of a grid: where a healthy brain may reach."""
+        return np.ascontiguousarray(np.moveaxis(self.mask >= REACHED, 2, 0))
 
     @cached_property
     def bands(self) -> list[np.ndarray]:

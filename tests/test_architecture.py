@@ -17,7 +17,7 @@ FLOORS = [
     {"text", "errors", "files", "console", "screen", "paths", "settings", "device", "resample"},
     {"progress", "provenance"},
     {"volume", "template", "field_of_view", "harmonise", "calibration", "nets", "cache", "alignment", "grid"},
-    {"stack", "location", "fitness"},
+    {"stack", "location", "fitness", "axes"},
     {"scores", "io"},
     {"consolidation", "places"},
     {"evidence"},

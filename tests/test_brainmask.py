@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_vqad.brainmask import PLAUSIBLE, SIDES, background_of, make_mask, network_mask, to_network_grid
+from napari_vqad.brainmask import (
+    PLAUSIBLE,
+    SIDES,
+    background_of,
+    make_mask,
+    network_mask,
+    to_network_grid,
+    without_islands,
+)
 from napari_vqad.errors import InputError
 from napari_vqad.io.nifti import read_labels, read_mask, read_scan
 from napari_vqad.paths import samples_folder
@@ -212,3 +220,26 @@ def test_stripped_heads_of_other_sets(shared_data, name):
     given = shared_data / "lesions" / name.replace("t1c", "mask.nii.gz")
     if given.is_file():
         assert dice(mask, read_mask(given, volume)) > 0.97
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 2.0, 3.0)])
+def test_an_island_on_a_thin_bridge_is_left_out_and_the_brain_stays(spacing):
+    """A ball of fat below the skull, joined to the brain by a thread; a brainstem of 16 mm stays."""
+    shape = np.ceil(np.array([100, 100, 120]) / spacing).astype(int)
+    r, a, s = (i * d for i, d in zip(np.indices(shape), spacing, strict=True))
+    brain = (r - 50) ** 2 + (a - 50) ** 2 + (s - 75) ** 2 < 35**2
+    stem = ((r - 50) ** 2 + (a - 50) ** 2 < 8**2) & (s < 75)  # down to the picture's lowest face
+    thread = (np.abs(a - 62) < 3.1) & (np.abs(s - 32) < 3.1) & (np.abs(r - 50) < 40)
+    island = (r - 85) ** 2 + (a - 62) ** 2 + (s - 30) ** 2 < 12**2
+    joined = brain | stem | thread | island
+    found = without_islands(joined, np.array(spacing))
+    only_island = island & ~(brain | stem)
+    assert found[only_island].mean() < 0.02
+    assert found[brain | stem].mean() > 0.995
+    assert found[:, :, 0].any()
+
+
+def test_without_anything_thick_a_mask_stays():
+    thin = np.zeros((20, 20, 20), bool)
+    thin[10] = True
+    np.testing.assert_array_equal(without_islands(thin, np.ones(3)), thin)

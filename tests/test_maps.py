@@ -128,3 +128,25 @@ def test_one_restoration():
 def test_an_unknown_map():
     with pytest.raises(KeyError):
         Scan().get("nothing")
+
+
+def test_what_lies_mostly_outside_of_the_templates_brain_is_not_flagged():
+    """A piece within, one outside, and one that reaches out with less than half of it."""
+    from napari_vqad.template import Template
+
+    shares = np.zeros((H, W, N), np.float32)  # (R, A, S)
+    shares[:, :6] = 1.0
+    template = Template(shares, shares, 2.0, np.zeros(5), 0.0, 1.0)
+    scan = Scan()
+    scan.grid.aligned = True
+    scan.maps = Maps(scan.grid, Places.none(), Levels((2, 2)), template=template)
+    flagged = np.zeros((N, H, W), np.float32)
+    flagged[1, 1, 1:4] = flagged[4, 5, 6:10] = flagged[7, 8, 3:8] = 1.0
+    scan.maps.get = lambda name, kept, j=0: flagged if name == "cleaned" else None
+    kept = Kept(scan.nll, scan.has, scan.kept, S, Settings(least_ml=0.0), 0.5)
+    found = scan.maps._make("flagged", kept, 0)
+    assert (found[1].sum(), found[4].sum(), found[7].sum()) == (3, 0, 5)
+    scan.grid.aligned = False  # where places mean nothing, nothing is left out
+    loose = Maps(scan.grid, Places.none(), Levels((2, 2)), template=template)
+    loose.get = scan.maps.get
+    assert loose._make("flagged", kept, 0).sum() == 12

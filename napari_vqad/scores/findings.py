@@ -86,6 +86,15 @@ def large(flagged: NDArray, least: int = LEAST) -> NDArray[np.bool_]:
     return keep[pieces]
 
 
+def within(flagged: NDArray, brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """bool (n, H, W): what is flagged, without pieces that lie mostly outside of a brain, bool (n, H, W)."""
+    pieces, n = ndimage.label(flagged, NEIGHBOURS)
+    share = ndimage.mean(brain, pieces, np.arange(n + 1))
+    keep = np.asarray(share) >= 0.5
+    keep[0] = False
+    return keep[pieces]
+
+
 def find(score: NDArray, threshold: float, least: int = LEAST) -> list[Piece]:
     """The pieces above a threshold, those with the most score first: (n, H, W) → pieces."""
     return pieces_of(score > threshold, score, least)

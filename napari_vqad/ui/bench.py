@@ -101,9 +101,9 @@ class Hands:
         Of λ_p only those moves count (`new`) that had the slice in view restored; where a λ_p passes no code of it, the
         slice is taken over from another λ_p, and that would flatter the median. Each round is on another slice.
         """
-        slider, taken, restored, home = self._slider(name), [], [], self.session.current()
+        knob, taken, restored, home = self._knob(name), [], [], self.session.current()
         self._look(name)
-        before = slider.value()
+        before = knob.slider.value()
         for turn in range(rounds):
             if name == "lambda_p":
                 self.session.go_to(home + 8 * turn)
@@ -113,7 +113,7 @@ class Hands:
                 # A λ_p where it was before would be remembered, and one close by is alike in many slices.
                 aside = 0.15 * turn if name == "lambda_p" else 0.0
                 started = time.perf_counter()
-                slider.setValue(self._value(place) + aside)
+                knob.slide(self._value(place) + aside)
                 if name == "lambda_p":
                     self._until(partial(self._is_shown, seen))
                 QApplication.processEvents()
@@ -121,7 +121,7 @@ class Hands:
                 if any(seen):
                     restored.append(taken[-1])
                 self._rest()
-            slider.setValue(before)
+            knob.slide(before)
             self._rest()
         self._until(self._idle)
         counted = restored or taken
@@ -135,12 +135,12 @@ class Hands:
     def _is_shown(self, in_hand: list[bool]) -> bool:
         """Does the slice in view show the λ_p of the slider? `in_hand` is told whether it is being restored."""
         in_hand.append(self.explorer.focus in self.explorer.in_hand)
-        return self.shown == self._slider("lambda_p").value()
+        return self.shown == self._knob("lambda_p").slider.value()
 
     def drag(self, places: int = 20, pause: float = 0.05) -> dict:
         """Pictures that came during a drag without a rest, and ms from letting go to the last one."""
         self._look("lambda_p")
-        slider, before = self._slider("lambda_p"), self.pictures
+        slider, before = self._knob("lambda_p").slider, self.pictures
         for value in np.linspace(self._value("p98"), self._value("p85"), places):
             slider.setValue(float(value))
             until = time.perf_counter() + pause
@@ -160,10 +160,10 @@ class Hands:
         if explorer.ready("restoration")[explorer.focus]:
             self.shown = explorer.settings.lambda_p
 
-    def _slider(self, name: str):
+    def _knob(self, name: str) -> SliderKnob:
         knob = self.dock.knobs[name]
         assert isinstance(knob, SliderKnob)
-        return knob.slider
+        return knob
 
     def _value(self, place: float | str) -> float:
         return self.explorer.bundle.calibration.value("nll", place) if isinstance(place, str) else place

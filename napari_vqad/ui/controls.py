@@ -88,8 +88,12 @@ class SliderKnob(Knob):
         self.slider.blockSignals(True)
         if value > self.slider.maximum():
             self.slider.setMaximum(value)
-        self.slider.setValue(value)
+        self.slide(value)
         self.slider.blockSignals(False)
+
+    def slide(self, value: float) -> None:
+        """Move the slider, as a hand does. A slider of whole numbers is given one: PyQt6 takes no other."""
+        self.slider.setValue(int(value) if self.whole else value)
 
     def span(self, low: float, high: float) -> None:
         """Set the range."""

@@ -133,8 +133,8 @@ class Display(QWidget):
         if explorer is not None and explorer.volume is not None and self.session.board.scan is not None:
             return explorer.volume if explorer.volume.kind == "head" else None
         for layer in reversed(self.viewer.layers):
-            volume = layer.metadata.get("napari_vqad")
-            if isinstance(layer, Image) and isinstance(volume, Volume):
+            if isinstance(layer, Image) and frame.may_be_scan(layer):
+                volume = frame.volume_of(layer)
                 return volume if volume.kind == "head" else None
         return None
 
@@ -150,7 +150,11 @@ class Display(QWidget):
         if board.scan is not None:
             yield board.scan
         else:
-            yield from (layer for layer in self.viewer.layers if layer.metadata.get("napari_vqad") is volume)
+            yield from (
+                m
+                for m in self.viewer.layers
+                if isinstance(m, Image) and frame.may_be_scan(m) and frame.volume_of(m) is volume
+            )
         yield from (layer for layer in board.layers.values() if layer.visible)
         if self.boxes.layer is not None:
             yield self.boxes.layer

@@ -21,10 +21,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_vqad import slice_words
 from napari_vqad.calibration import resolve
 from napari_vqad.completeness import missing_slices
 from napari_vqad.sheet import unit_and_healthy
 from napari_vqad.stack import span
+from napari_vqad.ui.axes import lay
 from napari_vqad.ui.board import DISAGREEMENT
 from napari_vqad.ui.closing import Closing
 from napari_vqad.ui.display import Display
@@ -183,6 +185,7 @@ class ExplorerDock(QScrollArea):
         closing.gone.connect(session.close)
         self.sections.turned.connect(self._on_turned)
         self.analyse.clicked.connect(self.start)
+        self.inputs.questions.told.connect(partial(lay, self.viewer))
         self.welcome.sample.connect(self._open_sample)
         self.welcome.tour.connect(self.tour.start)
         self.welcome.file.connect(lambda path: self.viewer.open(path, plugin="napari-vqad"))
@@ -344,8 +347,7 @@ class ExplorerDock(QScrollArea):
         self._show_settings()
 
     def _on_advanced(self, text: str) -> None:
-        note = self.session.note
-        self.status.setText(f"{text}\n{note}" if note else text)
+        self.status.setText(f"{text}\n{self.session.note}".strip())
         self._show_scores()
 
     def _on_busy(self, busy: bool) -> None:
@@ -390,10 +392,9 @@ class ExplorerDock(QScrollArea):
             return
         grid, flagged = explorer.grid, explorer.flagged_slices()
         waiting = np.isin(np.arange(len(grid)), missing_slices(explorer))
-        unit, limit = explorer.slice_unit, explorer.thresholds().flag_slices
-        sample = None if unit == "nats" else explorer.sample_scores()
-        self.profile.show_scores(explorer.slice_scores(), flagged, limit, grid, waiting, unit, sample)
+        scores, limit, unit = explorer.slice_scores(), explorer.thresholds().flag_slices, slice_words.unit(explorer)
+        self.profile.show_scores(scores, flagged, limit, grid, waiting, unit, explorer.sample_scores())
         what = "slices" if grid.kind == "head" else "frames"
-        so_far = "" if np.isfinite(explorer.slice_scores()[explorer.chosen()]).all() else " so far"
-        self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} {what} flagged{so_far}")
+        what += " flagged" if np.isfinite(scores[explorer.chosen()]).all() else " flagged so far"
+        self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} {what}")
         self.subject.warn("" if (fitness := explorer.fitness()).fits else fitness.verdict)

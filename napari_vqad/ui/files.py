@@ -15,6 +15,7 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from napari_vqad.errors import InputError
 from napari_vqad.io.clips import Clip, is_clip, read_clip
 from napari_vqad.io.dicom_files import SeveralSeriesError, holds_dicom, is_dicom
+from napari_vqad.io.labels import holds_labels
 from napari_vqad.io.nifti import is_nifti, is_pair, read_scan, write_map
 from napari_vqad.io.scans import open_scan
 from napari_vqad.paths import samples_folder
@@ -69,6 +70,8 @@ def _layers(path: str, before: list[LayerData]) -> list[LayerData]:
     _lately.add(("read", series))
     for note in volume.notes:
         show_info(f"{volume.name}: {note}")
+    if is_nifti(path) and holds_labels(volume):
+        return [label_layer(volume, volume.name)]
     return [scan_layer(volume)]
 
 
@@ -135,7 +138,10 @@ def clip_layers(clip: Clip) -> list[LayerData]:
 def label_layer(volume: Volume, name: str) -> LayerData:
     """Labels on a scan's voxels."""
     attributes = {"name": name, "metadata": {"napari_vqad": volume}, "opacity": 0.6, **frame.placed_as(volume)}
-    return frame.to_canvas(volume.voxels).astype(np.uint8), attributes, "labels"
+    values = np.abs(np.unique(volume.voxels))
+    whole = np.array_equal(values, np.rint(values)) and volume.voxels.min() >= 0
+    labels = volume.voxels if whole else volume.voxels > volume.voxels.min()  # a mask of whatever two values
+    return frame.to_canvas(labels).astype(np.uint8 if values.max() < 256 else np.int32), attributes, "labels"
 
 
 def write_image(path: str, data: Any, attributes: dict) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from napari.layers import Image
 
+from napari_vqad.ui import frame
 from napari_vqad.ui.lent import is_lent
 from napari_vqad.ui.ties import Ties
 
@@ -80,4 +82,4 @@ class Fit:
         return (camera.zoom, *camera.center)
 
     def _has_scan(self) -> bool:
-        return any("napari_vqad" in layer.metadata for layer in self.viewer.layers)
+        return any(isinstance(layer, Image) and frame.may_be_scan(layer) for layer in self.viewer.layers)

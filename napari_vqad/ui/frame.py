@@ -21,6 +21,7 @@ from napari_vqad.volume import Kind, Volume
 
 AXES: dict[Kind, tuple[str, ...]] = {"head": ("−S", "−A", "−R"), "clip": ("time", "row", "column")}
 UNITS: dict[Kind, tuple[str, ...]] = {"head": ("mm",) * 3, "clip": ("pixel",) * 3}
+GUESS = "napari_vqad_guess"  # in the metadata of another reader's layer: the scan that it is taken for
 SIGN: dict[Kind, float] = {"head": -1.0, "clip": 1.0}
 
 
@@ -119,10 +120,18 @@ def is_scan_of(layer: Any, volume: Volume) -> bool:
     return np.array_equal(shown, voxels)
 
 
+def may_be_scan(layer: Any) -> bool:
+    """Can an image layer be shown as a scan: as it was read, or as an array in memory with three axes?"""
+    if isinstance(layer.metadata.get("napari_vqad"), Volume):
+        return "napari_vqad_grid" not in layer.metadata
+    return layer.ndim == 3 and not layer.rgb and isinstance(layer.data, np.ndarray)
+
+
 def volume_of(layer: Any) -> Volume:
     """The scan of an image layer: as it was read, or made of data, scale and translate of another reader's layer.
 
-    Layers of other readers are taken as (z, y, x) with the signs of their scale; napari knows no more of them.
+    Layers of other readers are taken as (z, y, x) with the signs of their scale; napari knows no more of them. Which
+    sides these are is a guess, which is kept with the layer as long as its data and its place stay.
     """
     known = layer.metadata.get("napari_vqad")
     if isinstance(known, Volume) and is_scan_of(layer, known):
@@ -132,6 +141,15 @@ def volume_of(layer: Any) -> Volume:
         # Where it lies is still known; it is no more what its file holds.
         return replace(known, voxels=voxels, name=layer.name, path=None, header=None, notes=(*known.notes, note))
     scale, translate = np.asarray(layer.scale, float), np.asarray(layer.translate, float)
+    made_of = (id(layer.data), layer.name, *scale, *translate)
+    before, volume = layer.metadata.get(GUESS, (None, None))
+    if before != made_of:
+        volume = _guessed(layer, scale, translate)
+        layer.metadata[GUESS] = made_of, volume
+    return volume
+
+
+def _guessed(layer: Any, scale: np.ndarray, translate: np.ndarray) -> Volume:
     affine = np.diag([*-scale[::-1], 1.0])
     affine[:3, 3] = -translate[::-1]
     guess = "It was opened by another reader: which side is right is assumed, and may be wrong."

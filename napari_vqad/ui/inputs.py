@@ -23,6 +23,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.regular import read_text
 from napari_vqad.ui import frame
+from napari_vqad.ui.axes import Questions
 from napari_vqad.ui.choosers import Chooser
 from napari_vqad.ui.masks import StudyMask
 from napari_vqad.volume import Kind
@@ -69,6 +70,9 @@ class Inputs(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setSpacing(4)
         form.addRow("Scan", self.scan.box)
+        self.questions = Questions()
+        if one_model:
+            form.addRow(self.questions)
         self._mask_row = (mask := QLabel("Mask"), self.brain.box)
         form.addRow(mask, self.brain.box)
         if one_model:
@@ -87,6 +91,7 @@ class Inputs(QWidget):
         given = [m for m in layers if id(m) not in made and "napari_vqad_grid" not in m.metadata]
         scans = [s for s in given if isinstance(s, Image) and s.ndim == 3 and not s.rgb]
         self.scan.fill([(s.name, s) for s in scans], newest=True)
+        self.questions.explain(given)
         self._labels = [m for m in given if isinstance(m, Labels) and m.ndim == 3]
         if self._study is not None and self._study.scan not in scans:
             self._study = None
@@ -130,6 +135,7 @@ class Inputs(QWidget):
         self._list_models()
         for widget in self._mask_row:
             widget.setVisible(not self._is_clip())
+        self.questions.ask(self.scan.value)
         self._list_masks()
         if kept := self._kept():  # as when the study was opened
             self.brain.pick(kept)

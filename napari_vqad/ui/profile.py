@@ -52,7 +52,7 @@ class Profile(QWidget):
             unit: "nats" of AS_sample, or "SD".
             sample: AS_sample, (n,) in nats, to show beside another score.
         """
-        self.unit, self.sample = unit, np.zeros(0) if sample is None else np.nan_to_num(sample)
+        self.unit, self.sample = unit, np.zeros(0) if sample is None or unit == "nats" else np.nan_to_num(sample)
         self.scores, self.flagged, self.threshold, self.waiting = scores, flagged, threshold, waiting
         places, self.own_axis = [grid.place_of(i) for i in range(len(grid))], grid.own_axis
         head = grid.kind == "head"  # a frame's place is its number

@@ -9,10 +9,10 @@ from superqt import QCollapsible
 from napari_vqad.ui.controls import BoxKnob, Knob, RangeKnob, SliderKnob, make_knob
 
 SECTIONS = {
-    "Thresholds": ("lambda_s", "lambda_p", "slice_score", "flag_slices", "flag_voxels"),
+    "Thresholds": ("lambda_s", "lambda_p", "flag_slices", "flag_voxels"),
     "Findings": ("least_ml", "median", "erode"),
     "Restoration": ("method", "n_restorations", "k", "seed"),
-    "More": ("score", "pooling", "level", "distance", "paper_faithful", "axis", "slices"),
+    "More": ("slice_score", "score", "pooling", "level", "distance", "paper_faithful", "axis", "slices"),
 }
 OF_RESTORATIONS = ("lambda_p", "n_restorations", "k", "seed", "distance")  # without any they do nothing
 OPEN_AT_FIRST = ("Thresholds", "Restoration")

@@ -128,7 +128,7 @@ def _place_head(grid: Grid) -> tuple[str, str]:
 def _rows(explorer: Explorer, found: list[Finding]) -> list[Row]:
     """The flagged slices, the highest score first; without a peak where the pixel score is not there yet."""
     scores, grid = np.nan_to_num(explorer.slice_scores()), explorer.grid
-    digits = None if explorer.slice_unit == "nats" else 1
+    digits = None if slice_words.unit(explorer) == "nats" else 1
     flagged = np.flatnonzero(explorer.flagged_slices())
     ranked = [int(i) for i in flagged[np.argsort(-scores[flagged], kind="stable")]]
     # The score of a whole scan takes long to make anew: not while slices are being done, one after the other.

@@ -23,7 +23,7 @@ class Solid:
 
     def __init__(self, ties: Ties, board: Board) -> None:
         self.viewer, self.board = ties.viewer, board
-        self._before: list[tuple[Layer, dict[str, Any]]] = []  # how scan and pieces looked in 2D
+        self._before: list[tuple[Any, dict[str, Any]]] = []  # how scan, pieces and canvas looked in 2D
         self._mask_seen = False
         self._angles = self.viewer.scene.camera.angles  # napari's own, as long as nobody has turned the head
         # napari slices the layers for 3D before anybody hears of it, and would tell the user of outlines that are taken
@@ -49,6 +49,7 @@ class Solid:
             self._mask_seen = mask is not None and mask.visible
             self._put(scan, HEAD)
             self._put(flagged, PIECES)
+            self._put(self.viewer.canvas, {"background_color_override": "black"})  # what is added to white stays white
         board.outline(False)
         for layer in board.layers.values():
             layer.visible = layer is flagged
@@ -62,7 +63,7 @@ class Solid:
             self.board.layers["mask"].visible = self._mask_seen
         self.board.show(self.board.view, self.board.which)
 
-    def _put(self, layer: Layer, wanted: dict[str, Any]) -> None:
+    def _put(self, layer: Any, wanted: dict[str, Any]) -> None:
         self._before.append((layer, {name: getattr(layer, name) for name in wanted}))
         for name, value in wanted.items():
             setattr(layer, name, value)
@@ -70,7 +71,7 @@ class Solid:
     def _restore(self) -> None:
         before, self._before = self._before, []
         for layer, was in before:
-            if layer not in self.viewer.layers:  # of the analysis before
+            if isinstance(layer, Layer) and layer not in self.viewer.layers:  # of the analysis before
                 continue
             for name, value in was.items():
                 setattr(layer, name, value)

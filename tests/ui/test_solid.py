@@ -31,7 +31,9 @@ def test_pieces_in_a_translucent_head_and_all_as_it_was(flat):
     assert seen(flat) == {"flagged"}
     assert flagged.contour == 0
     assert flagged.data.any()
+    assert tuple(viewer.canvas.background_color_override) == (0, 0, 0, 1)
     viewer.dims.ndisplay = 2
+    assert viewer.canvas.background_color_override is None
     after = [tuple(getattr(board.scan, name) for name in LOOK), seen(flat), flagged.contour, flagged.opacity]
     assert after == before
 
