@@ -12,16 +12,16 @@ from typing import Literal, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors.torch import save
 from torch import nn
 
 from napari_vqad.agreement import check_agreement, check_grid
-from napari_vqad.calibration import Calibration
+from napari_vqad.calibration import Calibration, SliceTables
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
-from napari_vqad.files.jsonfile import parse_json, short, validated
+from napari_vqad.files.jsonfile import parse_json, read_json, short, validated
 from napari_vqad.files.limits import gib
 from napari_vqad.files.regular import hash_regular, is_regular, read_regular
 from napari_vqad.files.search import listed
@@ -47,6 +47,7 @@ from napari_vqad.template import Template
 from napari_vqad.text import printable
 
 VERSION = 1  # of config.json
+SLICES = "slices.json"
 
 
 class BundleConfig(BaseModel):
@@ -199,7 +200,7 @@ class Bundle:
         check_grid(folder, config.grid, template)
         if given is None:
             check_agreement(loaded.folder, calibration, loaded.methods, loaded.levels, template, places, loaded.weights)
-        return loaded
+        return loaded if given else replace(loaded, calibration=_with_slices(loaded))
 
     def to(self, device: str) -> Bundle:
         """The same bundle on another device; this one is no longer of use."""
@@ -310,7 +311,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """sha256 over what decides the maps: config, weights, template and calibration."""
+    """sha256 over what decides the maps: config, weights, template, calibration; not slices.json, which flags alone."""
     digest = hashlib.sha256()
     networks = ("tokenizer.safetensors", "prior.safetensors", LINEAR)
     for name in ("config.json", *networks, TEMPLATE, "calibration.json", PLACES):
@@ -328,6 +329,20 @@ def _config(folder: Path, raw: bytes) -> BundleConfig:
             f"{path} is of version {version}, newer than this napari-vqad, which reads version {VERSION}; upgrade it."
         )
     return validated(BundleConfig, given, path)
+
+
+def _with_slices(bundle: Bundle) -> Calibration:
+    """Its calibration, with healthy slice scores where the bundle has some."""
+    path = bundle.folder / SLICES
+    if not path.exists():
+        return bundle.calibration
+    tables = validated(SliceTables, read_json(path), path)
+    if tables.weights != bundle.weights or not set(tables.slices) <= set(bundle.calibration.pixel_score):
+        raise InputError(f"{path} is of another model; run 'napari-vqad calibrate {bundle.folder} --slices'.")
+    try:
+        return bundle.calibration.with_slices(tables)
+    except ValidationError as error:
+        raise InputError(f"{path} does not fit: {short(error)}.") from error
 
 
 def _there(parts: Mapping[str, bytes], path: Path) -> bytes:

@@ -16,6 +16,21 @@ LEVELS = tuple(float(p) for p in [*range(100), *np.arange(991, 1000) / 10, 99.95
 LAMBDA_LEVELS = (0.0, 50.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9)
 
 
+class SliceTables(BaseModel):
+    """Healthy slice scores, a file of their own: they decide what is flagged, and no map.
+
+    Attributes:
+        weights: sha256 of the networks that were calibrated (`Bundle.weights`).
+        slice_nll, slices: as of `Calibration`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: str
+    slice_nll: tuple[float, float] | None
+    slices: dict[str, list[float]]
+
+
 class Calibration(BaseModel):
     """Quantiles over the calibration scans, at the percentiles `levels`.
 
@@ -59,18 +74,29 @@ class Calibration(BaseModel):
         by_kind = [*self.findings.values(), *self.nll_map.values(), *self.slices.values()]
         if any(len(t) != len(self.levels) for t in [*tables, *by_kind]):
             raise ValueError("every table of quantiles must have one value for each level")
-        if not np.isfinite([*self.levels, *self.fused.values()]).all() or not np.isfinite([*tables, *by_kind]).all():
+        if (
+            not np.isfinite([*self.levels, *self.fused.values(), *(self.slice_nll or ())]).all()
+            or not np.isfinite([*tables, *by_kind]).all()
+        ):
             raise ValueError("a level, a quantile or a constant is not a finite number")
         levels = np.array(self.levels)
         if levels[0] < 0 or levels[-1] > 100 or (np.diff(levels) <= 0).any():
             raise ValueError("levels are percentiles, 0 to 100, each above the one before")
-        if (np.diff([*tables, *self.nll_map.values()], axis=1) < 0).any():
+        if (np.diff([*tables, *self.nll_map.values(), *self.slices.values()], axis=1) < 0).any():
             raise ValueError("the quantiles of a table must not fall")
         if any(value < 0 for counts in self.findings.values() for value in counts):
             raise ValueError("there are no fewer findings than none")
         if not all(_is_level(key) for key in self.slice_score):
             raise ValueError("the tables of slice_score go by percentiles, such as '99.5'")
         return self
+
+    def with_slices(self, tables: SliceTables) -> Calibration:
+        """The same with healthy slice scores.
+
+        Raises:
+            pydantic.ValidationError: they do not fit the other tables.
+        """
+        return Calibration.model_validate(self.model_dump() | tables.model_dump(exclude={"weights"}))
 
     def value(self, score: Score, threshold: Threshold, *, kind: str = "", lambda_s: float = 0.0) -> float:
         """A threshold in the score's own unit; "p90" and "1/3" are looked up, a number is passed through."""

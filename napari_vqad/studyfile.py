@@ -18,7 +18,7 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from safetensors.numpy import save
 
 from napari_vqad.cache import Stages
@@ -115,6 +115,8 @@ class SavedGrid(_Part):
 class Header(_Part):
     """All of a study but its arrays.
 
+    A study that says nothing of the slice score is of before there were several: its slices were flagged by AS_sample.
+
     Attributes:
         software: versions that it was saved with.
         made: with what its numbers were computed.
@@ -136,6 +138,11 @@ class Header(_Part):
     view: Text
     which: int = Field(ge=0, le=MOST)
     grid: SavedGrid
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _slices_as_then(cls, given: Any) -> Any:
+        return {"slice_score": "sample"} | given if isinstance(given, dict) else given
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_vqad.bundle import Bundle
-from napari_vqad.calibration import LAMBDA_LEVELS, LEVELS, Calibration, pixel_kind
+from napari_vqad.calibration import LAMBDA_LEVELS, LEVELS, Calibration, SliceTables, pixel_kind
 from napari_vqad.evidence import LINEAR, MADE_WITH, NLL, Evidence, fuse, level, level_slices
 from napari_vqad.explorer import Explorer
 from napari_vqad.grid import Grid
@@ -100,11 +100,11 @@ def calibrate(
     return calibration, Places(places, shape) if places else None
 
 
-def with_slices(bundle: Bundle, stack: Stack, report: Report = print, methods: Sequence[str] = ()) -> Calibration:
-    """A bundle's own calibration with healthy slice scores of some methods added; everything else as it is."""
+def slice_tables(bundle: Bundle, stack: Stack, report: Report = print, methods: Sequence[str] = ()) -> SliceTables:
+    """Healthy slice scores of some methods, beside those that the bundle has of others."""
     found, _ = calibrate(bundle, stack, report, methods)
-    added = {"slices": bundle.calibration.slices | found.slices, "slice_nll": found.slice_nll, "weights": found.weights}
-    return bundle.calibration.model_copy(update=added)
+    slices = bundle.calibration.slices | found.slices
+    return SliceTables(weights=bundle.weights, slice_nll=found.slice_nll, slices=slices)
 
 
 def _of_codes(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, Maps]:

@@ -11,19 +11,19 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from napari_vqad.bundle import Bundle, BundleConfig, find, fingerprint, load_weights, read_config, save_weights
-from napari_vqad.calibration import Calibration
+from napari_vqad.bundle import SLICES, Bundle, BundleConfig, find, fingerprint, load_weights, read_config, save_weights
+from napari_vqad.calibration import Calibration, SliceTables
 from napari_vqad.device import pick_device
 from napari_vqad.errors import InputError
 from napari_vqad.io.room import check_folder, folder_of
-from napari_vqad.io.whole import whole_folder
+from napari_vqad.io.whole import whole_folder, write_text
 from napari_vqad.nets.kinds import make_own, make_prior, make_tokenizer
 from napari_vqad.nets.pca import FILE as LINEAR
 from napari_vqad.nets.pca import PCA
 from napari_vqad.nets.prior import MaskedPrior
 from napari_vqad.template import FILE as TEMPLATE
 from napari_vqad.template import Template
-from napari_vqad.train.calibrate import calibrate, with_slices
+from napari_vqad.train.calibrate import calibrate, slice_tables
 from napari_vqad.train.card import measure, write_card
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
 from napari_vqad.train.history import Trained, read_history, write_history
@@ -243,20 +243,25 @@ def _calibrate(args: argparse.Namespace, folder: Path) -> int:
     spec = bundle.config.grid
     stack = load_stack(args.data, "calibration", spec, bundle.template)
     if args.slices:
-        calibration = with_slices(bundle, stack, lambda line: print(line, flush=True), args.method)
-        with whole_folder(folder) as new:
-            (new / "calibration.json").write_text(calibration.model_dump_json() + "\n", encoding="utf-8")
-        print(f"wrote {folder / 'calibration.json'}; bundle {fingerprint(folder)[:12]}")
+        write_text(folder / SLICES, slice_tables(bundle, stack, _say, args.method).model_dump_json() + "\n")
+        print(f"wrote {folder / SLICES}")
         return 0
-    calibration, places = calibrate(bundle, stack, lambda line: print(line, flush=True))
+    calibration, places = calibrate(bundle, stack, _say)
     measured = measure(bundle, load_stack(args.data, "validation", spec, bundle.template).of_brain())
     with whole_folder(folder) as new:
-        (new / "calibration.json").write_text(calibration.model_dump_json() + "\n", encoding="utf-8")
+        of_maps = calibration.model_dump_json(exclude={"slices", "slice_nll"})
+        (new / "calibration.json").write_text(of_maps + "\n", encoding="utf-8")
+        tables = SliceTables(weights=bundle.weights, slice_nll=calibration.slice_nll, slices=calibration.slices)
+        (new / SLICES).write_text(tables.model_dump_json() + "\n", encoding="utf-8")
         if places is not None:
             places.save(new)
         write_card(bundle, calibration, measured, new)
     print(f"wrote {folder / 'calibration.json'} and {folder / 'README.md'}; bundle {fingerprint(folder)[:12]}")
     return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _learn(args: argparse.Namespace, split: Split, recipe: Recipe, template: Template | None) -> Stack:
