@@ -224,13 +224,14 @@ def test_next_and_previous_flagged(explored, qtbot):
     session.change(flag_slices=float(np.sort(scores)[-4]))
     flagged = np.flatnonzero(session.explorer.flagged_slices())
     assert len(flagged) == 3
-    session.go_to(0)
+    session.go_to(len(session.explorer.grid) - 1)  # the top of the head
     canvas = canvas_of(explored)
     visited = []
     for _ in range(4):
         qtbot.keyClick(canvas, NEXT)
         visited.append(session.current())
-    after = [*flagged[flagged > 0], *flagged]  # on from slice 0, and round the end
+    down = flagged[::-1]
+    after = [*down[down < len(session.explorer.grid) - 1], *down]  # on from the top, and round the end
     assert visited == after[:4]
     qtbot.keyClick(canvas, PREVIOUS)
     assert session.current() == after[2]
@@ -240,8 +241,8 @@ def test_next_and_previous_flagged(explored, qtbot):
 def test_a_click_on_the_plot_goes_there_and_no_flag_is_said(explored, qtbot):
     profile = explored.profile
     plot = profile._plot()
-    target = len(profile.scores) - 2
-    x = plot.left() + plot.width() * (target + 0.5) / len(profile.scores)
+    target = len(profile.scores) - 2  # the second from the top, and so from the left
+    x = plot.left() + plot.width() * 1.5 / len(profile.scores)
     qtbot.mouseClick(profile, Qt.MouseButton.LeftButton, pos=QPoint(round(x), profile.height() // 2))
     assert explored.session.current() == target
     grid = explored.session.explorer.grid

@@ -135,6 +135,7 @@ def test_a_finding_is_gone_to(beside, idle):
     session.change(flag_voxels=float(np.percentile(explorer.map("pixel_score")[explorer.grid.mask], 98)))
     beside.findings.setChecked(True)
     finding = session.review.found[0]
+    beside.viewer.scene.camera.zoom *= 2  # a view of the user's own
     session.show_finding(finding)
     world = frame.world_of(explorer.volume, finding.centre)
     np.testing.assert_allclose(beside.viewer.dims.point[-3:], world, atol=2.1)

@@ -26,19 +26,19 @@ def test_millimetres_are_named(explored, qtbot, monkeypatch):
     oblique = explorer.volume.oblique
     place = r"[+−]\d+ mm" if oblique else r"[SI] \d+ mm"
     own = " along the scan's own axis" if oblique else ""
-    assert all(re.fullmatch(place, words) for words in profile.places)
+    assert all(re.fullmatch(rf"\d+, {place}", words) for words in profile.places)
     told = []
     monkeypatch.setattr(QToolTip, "showText", lambda _at, words, _widget: told.append(words))
     at, none = QPointF(profile.rect().center()), Qt.MouseButton.NoButton  # without the pointer, which may be there
     moved = QMouseEvent(QEvent.Type.MouseMove, at, profile.mapToGlobal(at), none, none, Qt.KeyboardModifier.NoModifier)
     QApplication.sendEvent(profile, moved)
-    assert re.match(rf"{place}{own}: ", told[-1])
+    assert re.match(rf"Slice \d+, {place}{own}: ", told[-1])
     explored.session.change(flag_slices=0.0)
     explored.findings.setChecked(True)
     shelf = explored.shelf
     shelf.tabs.setCurrentWidget(shelf.slices)
-    head = shelf.slices.table.horizontalHeaderItem(1)
+    head = shelf.slices.table.horizontalHeaderItem(2)
     assert head.text() == ("Own axis (mm)" if oblique else "S (mm)")
     assert ("the scan's own axis" if oblique else "Scanner coordinate") in head.toolTip()
     shelf.tabs.setCurrentWidget(shelf.strip)
-    qtbot.waitUntil(lambda: bool(re.match(rf"{place}{own}: ", shelf.strip.words.text())))
+    qtbot.waitUntil(lambda: bool(re.match(rf"Slice \d+, {place}{own}: ", shelf.strip.words.text())))

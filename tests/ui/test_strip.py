@@ -89,7 +89,7 @@ def test_flagged_slices_by_rank_and_a_click_goes_there(explored, shelf, qtbot):
     explorer, table = explored.session.explorer, shelf.slices.table
     scores, flagged = explorer.slice_scores(), np.flatnonzero(explorer.flagged_slices())
     assert table.rowCount() == len(flagged) > 1
-    seen = [table.item(row, 2).data(Qt.ItemDataRole.DisplayRole) for row in range(table.rowCount())]
+    seen = [table.item(row, 3).data(Qt.ItemDataRole.DisplayRole) for row in range(table.rowCount())]
     assert seen == [round(float(s)) for s in sorted(scores[flagged], reverse=True)]
     qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualItemRect(table.item(0, 0)).center())
     assert explored.session.current() == flagged[scores[flagged].argmax()]
