@@ -78,5 +78,6 @@ def make_panel(explorer: Explorer, scan_layer: Image, volume: Volume, number: in
     )
     # Below the picture's lower letter: at napari's place for names, the upper left, stand plane and convention.
     shown.name_overlay.position = "bottom_center"
+    shown.name_overlay.font_size = 8  # a cell is narrow
     shown.name_overlay.visible = True
     return Panel(explorer, scan, shown)

@@ -257,7 +257,8 @@ class HandOver(QToolButton):
             dock.show_view(study.view)
 
     def _losses(self) -> list[str]:
-        return [f"{runner.name} is being written." for runner in self._writing]
+        writing = self._writing if self.session.explorer is not None else []  # else by a script that closes its viewer
+        return [f"{runner.name} is being written." for runner in writing]
 
     def _on_gone(self, gone: bool) -> None:
         for runner in self._writing:

@@ -203,7 +203,7 @@ class Session:
         """The scan that is explored is not there any more."""
         kept = self.clear()
         if not self._preparing:
-            back = " Its verdicts and notes come back when it is analysed again." if kept else ""
+            back = " Its verdicts come back if it is analysed again in this window." if kept else ""
             self.advanced.emit(f"{why} What was found in it is cleared.{back}")
 
     def _lose_asked(self, why: str) -> None:

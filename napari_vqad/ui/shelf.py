@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSpinBox, QTabWidget, QToolButton
@@ -17,6 +18,7 @@ from napari_vqad.ui.slicelist import SliceList
 from napari_vqad.ui.strip import Look, Strip
 from napari_vqad.ui.worklist import Worklist
 
+VERDICTS = {ACCEPT: "accepted", REJECT: "rejected"}
 PAUSE = 100  # ms between two refreshes of the strip and of the slices
 
 
@@ -39,6 +41,8 @@ class Shelf(QObject):
         self.session, self.button, self.which = session, button, which
         self.convention = convention
         self.worklist, self.slices, self.strip = Worklist(session.review), SliceList(), Strip()
+        self._verdicts = {verdict: partial(self.worklist.judge, word) for verdict, word in VERDICTS.items()}
+        self._keyed: list[Layer] = []  # layers on which these keys are
         self.tabs = Tabs()
         for title, widget in (("Findings", self.worklist), ("Slices", self.slices), ("Restorations", self.strip)):
             self.tabs.addTab(widget, title)
@@ -56,10 +60,13 @@ class Shelf(QObject):
         for key, act in (
             (NEXT_FINDING, partial(self.step, 1)),
             (PREVIOUS_FINDING, partial(self.step, -1)),
-            (ACCEPT, partial(self.worklist.judge, "accepted")),
-            (REJECT, partial(self.worklist.judge, "rejected")),
+            (ACCEPT, self._verdicts[ACCEPT]),
+            (REJECT, self._verdicts[REJECT]),
         ):
             bind(session.ties, key, act)
+        session.opened.connect(self._give_keys)
+        session.emptied.connect(self._take_keys)
+        session.ties.at_end(self._take_keys)
         self.tabs.currentChanged.connect(lambda _tab: self.refresh())
         self.tabs.shown.connect(self.refresh)
 
@@ -77,6 +84,21 @@ class Shelf(QObject):
         if self.strip.isVisible():
             look = Look(self.session.board.window, self.convention.neurological)
             self.strip.show_slice(self.session.explorer, self.which.value(), look)
+
+    def _give_keys(self) -> None:
+        """Verdicts by key on the canvas, too: an image takes X for itself, to turn a plane in 3D, before the viewer."""
+        self._take_keys()
+        board = self.session.board
+        self._keyed = [layer for layer in (board.scan, *board.layers.values()) if isinstance(layer, Image)]
+        for layer in self._keyed:
+            for key, act in self._verdicts.items():
+                layer.bind_key(key, lambda _layer, act=act: act(), overwrite=True)
+
+    def _take_keys(self) -> None:
+        for layer in self._keyed:
+            for key in self._verdicts:
+                layer.bind_key(key, None)
+        self._keyed.clear()
 
     def _on_emptied(self) -> None:
         """The scan is gone: nothing of it waits in a list that is put away."""

@@ -10,7 +10,7 @@ from napari_vqad.ui import frame
 from napari_vqad.ui.lent import is_lent
 from napari_vqad.ui.session import Session
 
-NAME, AMBER = "vqad_unfinished", "#ffb454"
+NAME, AMBER, GROUND = "vqad_unfinished", "#ffb454", "#1b1206"
 WIDE = 26  # characters a line: beside the letter at the top of a small canvas
 
 
@@ -20,11 +20,13 @@ class Unfinished:
     def __init__(self, session: Session) -> None:
         self.session, self.viewer = session, session.viewer
         ties, shown = session.ties, self.viewer.canvas.overlays
-        shown[NAME] = TextOverlay(text="", position="top_right", font_size=9, color=AMBER)
+        # On a ground of its own: the canvas is white in the bright theme.
+        shown[NAME] = TextOverlay(text="", position="top_right", font_size=9, color=AMBER, box_color=GROUND)
         ties.at_end(lambda: shown.pop(NAME))
         ties.hear(self.viewer.dims.events.order, self.refresh)
         ties.hear(self.viewer.dims.events.ndisplay, self.refresh)
-        ties.hear(self.viewer.layers.events.removed, self.refresh)
+        for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
+            ties.hear(event, self.refresh)
         for signal in (session.opened, session.emptied, session.settled, session.moved, session.drawn, session.busy):
             signal.connect(lambda *_: self.refresh())
         session.board.viewed.connect(self.refresh)

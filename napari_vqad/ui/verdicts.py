@@ -48,8 +48,13 @@ class Verdicts:
 
     @property
     def unsaved(self) -> int:
-        """How many findings were judged, noted or taken back since that was last saved, in all scans."""
-        said = self._said if self.scan is None else {**self._said, self.scan: self.review.words}
+        """How many findings were judged, noted or taken back since that was last saved, in all scans of this window.
+
+        None once the last scan is gone: whoever took it out was told, and a script that closes its viewer is not asked.
+        """
+        if self.scan is None:
+            return 0
+        said = {**self._said, self.scan: self.review.words}
         return sum(_differ(said.get(scan, {}), self._saved.get(scan, {})) for scan in said.keys() | self._saved.keys())
 
 

@@ -37,6 +37,17 @@ def default_preferences(monkeypatch):
         monkeypatch.setattr(widget, "read_preferences", lambda: Preferences([], "cpu", 64 * 2**20, start))
 
 
+@pytest.fixture(autouse=True)
+def nobody_is_asked(monkeypatch):
+    """A question whether to close would wait for an answer for ever: a script that closes its viewer gets none."""
+    from napari_vqad.ui import closing
+
+    asked = []
+    monkeypatch.setattr(closing, "ask_to_close", lambda _window, losses: asked.append(losses) or True)
+    yield
+    assert asked == []
+
+
 @pytest.fixture
 def notices() -> Iterator[list[str]]:
     """What napari told the person."""
