@@ -129,9 +129,13 @@ def background_of(voxels: np.ndarray) -> Background | None:
 
 def beyond_background(voxels: np.ndarray, background: Background) -> np.ndarray:
     """What differs from a skull-stripped scan's background, CSF included: largest piece, holes filled."""
-    differs = np.abs(voxels - background.level) > background.tolerance
+    grey = np.abs(voxels - background.level)
+    differs = grey > background.tolerance
     piece = _largest(ndimage.binary_opening(np.pad(differs, 3)))
-    return ndimage.binary_fill_holes(ndimage.binary_closing(piece, iterations=2))[3:-3, 3:-3, 3:-3]
+    piece = ndimage.binary_fill_holes(ndimage.binary_closing(piece, iterations=2))[3:-3, 3:-3, 3:-3]
+    # Interpolation leaves a rim that is darker than CSF, which is about 0.15 in T1.
+    rim = piece & ~ndimage.binary_erosion(piece, border_value=1)
+    return piece & ~(rim & (grey < 0.1 * np.percentile(grey[piece], 95))) if piece.any() else piece
 
 
 def network_mask(volume: Volume, network: UNet3d | None = None) -> tuple[np.ndarray, float]:

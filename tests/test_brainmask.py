@@ -110,6 +110,8 @@ def test_a_stripped_head_needs_no_constant_background(coarse, background):
     voxels, brain = coarse
     mask, note = make_mask(Volume.from_array(background(voxels, brain, np.random.default_rng(0)), MM3))
     assert STRIPPED in note
+    if background is interpolated:
+        brain = ndimage.shift(brain.astype(float), 0.4, order=1) > 0.5
     assert dice(mask, brain) > 0.96
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -224,8 +223,7 @@ def _make_history(folder: Path) -> None:
 
 
 def _make_cases(folder: Path) -> None:
-    with (folder / "cases.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["case", "kind"], ["case00", "normal"], ["case01", "cube"]])
+    (folder / "cases.csv").write_text("case,kind\ncase00,normal\ncase01,cube\n", encoding="utf-8")
 
 
 def _make_settings(folder: Path) -> None:
