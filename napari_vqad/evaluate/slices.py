@@ -25,7 +25,7 @@ class Collected:
 
     def measures(self, chosen: Iterable[str] | None = None) -> tuple[float, float, float]:
         """AUROC, share of slices with an anomaly that are flagged, and of those without."""
-        parts = [part for subject in (chosen or self.subjects) for part in self.subjects[subject]]
+        parts = [part for subject in (self.subjects if chosen is None else chosen) for part in self.subjects[subject]]
         scores, flagged, positive = (np.concatenate(column) for column in zip(*parts, strict=True))
         return rank(scores, positive).auroc, float(flagged[positive].mean()), float(flagged[~positive].mean())
 
