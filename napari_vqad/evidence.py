@@ -82,8 +82,8 @@ def level(
 
 
 def level_slices(score: NDArray, within: NDArray, healthy: tuple[float, float]) -> NDArray[np.float32]:
-    """As `level`, each slice by itself: what all of a slice has, such as where a scanner's bias is not corrected."""
-    pairs = zip(score, within, strict=True)
+    """As `level`, of the scan and then of each slice: what all of a slice has, as where a bias is left uncorrected."""
+    pairs = zip(level(score, within, healthy), within, strict=True)
     return np.stack([level(of_slice[None], inside[None], healthy)[0] for of_slice, inside in pairs])
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_vqad.bundle import Bundle
 from napari_vqad.calibration import LAMBDA_LEVELS, LEVELS, Calibration, SliceTables, pixel_kind
-from napari_vqad.evidence import LINEAR, MADE_WITH, NLL, Evidence, fuse, level, level_slices
+from napari_vqad.evidence import LINEAR, MADE_WITH, NLL, Evidence, fuse, level_slices
 from napari_vqad.explorer import Explorer
 from napari_vqad.grid import Grid
 from napari_vqad.nets.levels import Levels
@@ -74,8 +74,6 @@ def calibrate(
         tables["findings"][kind] = _findings(maps, table)
         healthy = _middle(table)
         shown = [m.astype(np.float32) for m in maps]
-        if kind.endswith(" fused"):
-            shown = [level(m, inside, healthy) for m, inside in zip(shown, masks, strict=True)]
         shown = [level_slices(m, inside, healthy) for m, inside in zip(shown, masks, strict=True)]
         nll: Maps | list[None] = [None] * len(maps) if kind.endswith(" plain") else levelled_nll
         of_scans = [slice_score(*of_scan, spacing) for of_scan in zip(shown, nll, masks, strict=True)]

@@ -9,6 +9,7 @@ import pytest
 from napari_vqad.bundle import SLICES, Bundle, fingerprint
 from napari_vqad.calibration import LEVELS, SliceTables
 from napari_vqad.errors import InputError
+from napari_vqad.evidence import level
 from napari_vqad.explorer import Explorer
 from napari_vqad.settings import Settings
 
@@ -39,9 +40,9 @@ def test_slices_are_flagged_by_their_pixels(with_slices, head):
     explorer = analysed(with_slices, head, method="regenerative")
     score, mask = explorer.map("pixel_score"), explorer.grid.mask
     middle = explorer.bundle.calibration.middle("regenerative smooth plain")
-    expected = []
-    for of_slice, inside in zip(score, mask, strict=True):
-        values = of_slice[inside]
+    levelled, expected = level(score, mask, middle), []
+    for i, inside in enumerate(mask):
+        values = levelled[i][inside]
         if not len(values):
             expected.append(np.nan)
             continue
