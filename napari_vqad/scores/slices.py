@@ -3,10 +3,10 @@
     slice = ½ · top(level(pixel score)) + top(level(z(NLL)))
 
 top is the mean of the highest values within 4 cm² of brain, level takes off what all of the scan has, and all of the
-slice (`evidence.level_slices`), and z is in healthy SDs at the place. Chosen on validation heads with simulated anomalies:
-AUROC of their slices 0.94, against 0.93 without levelling slices, 0.92 by the pixel score alone, 0.91 by its single
-highest voxel and 0.80 by the papers' AS_sample. Levelling slices alone does as well there; with the scan before, fewer
-slices of heads of another scanner are flagged.
+slice (`evidence.level_slices`), and z is in healthy SDs at the place. Chosen on validation heads with simulated
+anomalies: AUROC of their slices 0.94, against 0.93 without levelling slices, 0.92 by the pixel score alone, 0.91 by its
+single highest voxel and 0.80 by the papers' AS_sample. Levelling slices alone does as well there; with the scan before,
+fewer slices of heads of another scanner are flagged.
 """
 
 from __future__ import annotations
