@@ -109,3 +109,37 @@ def test_a_flair_is_noticed(shared_data, template):
     mask, _ = make_mask(volume)
     grid = to_grid(volume, mask, SPEC, template=template)
     assert "grey and white matter" in doubts_of(volume, mask, grid, template)
+
+
+def test_few_slices_of_a_healthy_head_of_another_scanner_are_flagged(shared_data):
+    from napari_vqad.scoring import score
+    from napari_vqad.settings import Settings
+
+    scan = shared_data / "oasis_t1_1mm" / "1001_SS.nii.gz"
+    explorer = score(scan, device="cpu", settings=Settings(method="regenerative")).explorer
+    assert explorer.fitness().fits
+    assert explorer.flagged_slices().sum() <= 0.1 * explorer.n_slices
+    by_paper = explorer.settings.model_copy(update={"slice_score": "sample"})
+    explorer.change(by_paper)
+    assert explorer.flagged_slices().sum() > 0.5 * explorer.n_slices  # what AS_sample makes of another scanner
+
+
+def test_strict_ends_with_a_code_of_its_own(head, tiny_bundle, tmp_path, capsys):
+    from napari_vqad.cli import main
+    from napari_vqad.io.nifti import write_map
+
+    volume, mask = head
+    for name, array in (("scan", volume.voxels), ("mask", mask)):
+        write_map(tmp_path / f"{name}.nii.gz", array, volume)
+    call = ["score", str(tmp_path / "scan.nii.gz"), "-o", str(tmp_path / "out"), "--bundle", str(tiny_bundle)]
+    call += ["--mask", str(tmp_path / "mask.nii.gz"), "-S", "1"]
+    assert main(call) == 0
+    assert main([*call, "--strict"]) == 3
+    assert "may not fit" in capsys.readouterr().out
+    import json
+
+    found = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))["fitness"]
+    assert not found["fits"]
+    assert any("brains of adults" in doubt for doubt in found["doubts"])
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "may not fit the model" in page
