@@ -165,7 +165,7 @@ def test_a_template_that_is_none_is_refused(template, tmp_path):
 SIDES = {
     "top": (2, slice(0, -28)),
     "bottom": (2, slice(30, None)),
-    "front": (1, slice(0, -20)),
+    "front": (1, slice(0, -26)),
     "left": (0, slice(20, None)),
 }
 

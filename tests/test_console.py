@@ -10,6 +10,7 @@ import pytest
 from napari_vqad import console
 from napari_vqad.errors import InputError
 
+HEARD = dict.fromkeys((signal.SIGTERM, signal.SIGHUP), signal.SIG_DFL) | {signal.SIGINT: signal.default_int_handler}
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="signals and devices of Linux")
 # A score that writes for a minute, without the networks.
 WRITING = """
@@ -48,13 +49,14 @@ def told(process):
 @LINUX
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_a_command_that_is_told_to_end_cleans_up(name, tmp_path):
-    process = start("-c", WRITING, tmp_path / "out")
+    number = getattr(signal, name)  # heard, even where the tests themselves run under nohup or in the background
+    process = start("-c", WRITING, tmp_path / "out", preexec_fn=lambda: signal.signal(number, HEARD[number]))
     assert process.stdout.readline() == b"ready\n"
     assert os.listdir(tmp_path / "out")
-    process.send_signal(getattr(signal, name))
+    process.send_signal(number)
     code, err = told(process)
     process.stdout.close()
-    assert code == 128 + getattr(signal, name)
+    assert code == 128 + number
     assert err.strip() == "napari-vqad: stopped."
     assert os.listdir(tmp_path) == []
 

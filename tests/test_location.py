@@ -22,7 +22,7 @@ def side_of(locator, grid, mm):
     """The side of a small piece so many mm to the right of the brain's own middle."""
     index = np.argwhere(grid.mask)
     middle = np.rint((index.min(0) + index.max(0)) / 2).astype(int)
-    piece = middle + [[0, round(mm / 4), 0], [1, round(mm / 4), 0]]
+    piece = np.array([[0, round(mm / 4), 0], [1, round(mm / 4), 0]]) + middle
     return locator.locate(piece, piece[0]).side
 
 

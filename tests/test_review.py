@@ -14,7 +14,21 @@ def made(score, threshold):
     for number, piece in enumerate(find(score, threshold, least=1), start=1):
         x, y, z = (int(v) for v in piece.indices[score[piece.box][piece.inside].argmax()])
         found.append(
-            Finding(number, "left", (0, 0, 0), (0, 0), (0.0, 0.0), 1.0, piece.peak, piece.mean, 1.0, piece, (x, y, z))
+            Finding(
+                number,
+                side="left",
+                centre=(0, 0, 0),
+                head=(0, 0, 0),
+                slices=(0, 0),
+                numbers=(0, 0),
+                reach=(0.0, 0.0),
+                ml=1.0,
+                peak=piece.peak,
+                mean=piece.mean,
+                nll=1.0,
+                piece=piece,
+                top=(x, y, z),
+            )
         )
     return found
 

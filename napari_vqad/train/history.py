@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from napari_vqad.errors import InputError
 from napari_vqad.files.jsonfile import read_json, validated_as
 from napari_vqad.train.loop import Schedule
 
@@ -36,7 +37,10 @@ def read_history(folder: Path) -> dict[Network, Trained]:
         InputError: the record is damaged.
     """
     path = folder / FILE
-    return validated_as(_TABLE, read_json(path), path) if path.exists() else {}
+    try:
+        return validated_as(_TABLE, read_json(path), path) if path.exists() else {}
+    except InputError as error:
+        raise InputError(f"{error} Remove it, and the card will say 'Not recorded'.") from error
 
 
 def write_history(folder: Path, history: dict[Network, Trained]) -> None:

@@ -130,7 +130,7 @@ def test_what_is_damaged_is_told_before_the_data_are_read(kind, named, tmp_path,
 def test_a_damaged_record_stops_a_calibration_before_the_work(bundle, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("napari_vqad.train.cli.calibrate", lambda *_: pytest.fail("the work began"))
     (bundle / "training.json").write_text("{", encoding="utf-8")
-    assert "training.json is damaged" in refused(capsys, *calibrate(bundle, tmp_path))
+    assert "training.json is not readable JSON. Remove it" in refused(capsys, *calibrate(bundle, tmp_path))
 
 
 @pytest.mark.parametrize("command", [calibrate, train])

@@ -19,9 +19,9 @@ def test_while_the_slice_in_view_is_restored_a_new_lambda_p_waits_for_it(explore
         return plain(*args, **how)
 
     monkeypatch.setattr(explorer.detector, "restore", slow)
-    explored.show_view("Score")
+    explored.show_view("Restoration")  # the score of a slice waits for its neighbours
     pictures = []
-    layer = explored.viewer.layers[NAMES["pixel_score"]]
+    layer = explored.viewer.layers[NAMES["restoration"]]
     layer.events.set_data.connect(lambda: pictures.append(explorer.settings.lambda_p))
     slider = explored.knobs["lambda_p"].slider
     slider.setValue(4.0)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QFileDialog
 
+from napari_vqad.explorer import Explorer
+from napari_vqad.fitness import Fitness
 from napari_vqad.ui import session as session_module
 from napari_vqad.ui.board import NAMES
 from napari_vqad.ui.files import scan_layer
@@ -59,8 +61,10 @@ def read(explored):
     return explored
 
 
-def test_the_line_names_what_is_shown_and_says_in_amber_what_is_chosen(explored, head, tiny_masked):
+def test_the_line_names_what_is_shown_and_says_in_amber_what_is_chosen(explored, head, tiny_masked, monkeypatch):
+    monkeypatch.setattr(Explorer, "fitness", lambda _: Fitness())  # a head of the tests is no adult's
     subject = explored.subject
+    subject.warn("")
     asks = subject.asks
     assert (subject.scan.text(), subject.model.text()) == ("Shown: head", "Model: Tiny")
     explored.verticalScrollBar().setValue(explored.verticalScrollBar().maximum())
