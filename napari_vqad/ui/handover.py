@@ -255,6 +255,8 @@ class HandOver(QToolButton):
         dock.which.setValue(study.which)
         if study.view in VIEWS:
             dock.show_view(study.view)
+        if study.words:  # what was said stands in the list of findings
+            dock.findings.setChecked(True)
 
     def _losses(self) -> list[str]:
         writing = self._writing if self.session.explorer is not None else []  # else by a script that closes its viewer
