@@ -36,8 +36,9 @@ def test_while_the_slice_in_view_is_restored_a_new_lambda_p_waits_for_it(explore
     assert in_view[0] == 4.0
     assert not {3.8, 3.6, 3.4} & {lambda_p for _, lambda_p in drawn}
     assert pictures.index(4.0) < pictures.index(3.2)
+    explored.show_view("Score")
     shown = frame.to_canvas(explorer.grid.to_axes(explorer.map("pixel_score")))
-    np.testing.assert_array_equal(layer.data, shown)
+    np.testing.assert_array_equal(explored.viewer.layers[NAMES["pixel_score"]].data, shown)
 
 
 def test_what_is_seen_stays_until_the_new_picture_is_there(explored, qtbot, idle, monkeypatch):
