@@ -204,11 +204,11 @@ def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
         (0.51, f"{explorer.bundle.title}  ·  {chosen}", {"color": FAINT, "fontsize": 8.5}),
         (0.69, f"{flagged} (λ_s {t.lambda_s:.2f} nats)  ·  {outline}", {"color": FAINT, "fontsize": 8.5}),
     )
-    if words := incomplete(explorer):
+    fitness = explorer.fitness()
+    warnings = [words for words in (incomplete(explorer), "" if fitness.fits else fitness.verdict) if words]
+    if warnings:
+        words = textwrap.shorten("  ·  ".join(warnings), 150, placeholder=" …")
         lines = (*lines, (0.87, words, {"color": ALERT, "fontsize": 8.5, "fontweight": "bold"}))
-    if not (fitness := explorer.fitness()).fits:
-        warning = textwrap.shorten(fitness.verdict, 150, placeholder=" …")
-        lines = (*lines, (0.87, warning, {"color": ALERT, "fontsize": 8.5}))
     for below, text, style in lines:
         # A name may hold a $, which would begin a formula, and letters of any script.
         place: dict[str, Any] = {"va": "center", "parse_math": False, "fontfamily": _fonts()}
