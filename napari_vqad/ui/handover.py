@@ -9,7 +9,7 @@ from typing import Protocol
 
 from napari.utils.notifications import show_error
 from qtpy.QtGui import QAction, QKeySequence
-from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QToolButton
+from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton
 
 from napari_vqad.errors import InputError
 from napari_vqad.explorer import Explorer
@@ -39,7 +39,7 @@ class Shown(Protocol):
     session: Session
     inputs: Inputs
     which: Which
-    findings: QPushButton
+    findings: QToolButton
 
     def view_name(self) -> str:
         """The question that is shown."""
