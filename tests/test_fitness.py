@@ -93,7 +93,7 @@ def test_what_no_head_measures_is_refused(mm):
         check_extent(volume)
 
 
-@pytest.mark.parametrize("name", ["lgg_5872_t1", "lgg_6690_t1", "lgg_7881_t1", "ms07_t1", "ms19_t1"])
+@pytest.mark.parametrize("name", ["lgg_5872_t1", "ms19_t1"])  # the two of the least contrast
 def test_real_t1_heads_with_lesions_fit(shared_data, template, name):
     from napari_vqad.brainmask import make_mask
 
