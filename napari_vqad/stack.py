@@ -45,9 +45,14 @@ def ruler(axis: int, kind: Kind, *frames: Frame) -> Ruler:
 
 
 def numbers(grid: Grid) -> NDArray[np.intp]:
-    """The number of each slice of a grid, (n,)."""
-    at = ruler(grid.axis, grid.kind, grid.scan, grid.view)
-    return at.number(np.array([grid.mm_of(i) for i in range(len(grid))]))
+    """The number of each slice of a grid, (n,).
+
+    The middle of a tilted slice may lie beyond the picture; it has the number of the slider's end.
+    """
+    at, frames = ruler(grid.axis, grid.kind, grid.scan, grid.view), (grid.scan, grid.view)
+    ends = [f.origin[grid.axis] + np.broadcast_to(f.spacing, 3)[grid.axis] * (f.shape[grid.axis] - 1) for f in frames]
+    last = at.number(np.array([*(f.origin[grid.axis] for f in frames), *ends])).max()
+    return at.number(np.array([grid.mm_of(i) for i in range(len(grid))])).clip(0, last)
 
 
 def reading_order(grid: Grid) -> NDArray[np.intp]:

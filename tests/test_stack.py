@@ -67,3 +67,14 @@ def test_slices_that_share_a_number_do_not_hold_it_up():
         seen.append(at)
         at = following(grid, at, np.arange(len(grid)), 1)
     assert sorted({int(n) for n in found}) == sorted(int(found[i]) for i in seen[1:])
+
+
+def test_a_slice_beyond_the_picture_has_the_number_of_the_sliders_end(head):
+    """As of a head without its top, whose slices are tilted against the scan's."""
+    volume, mask = head
+    grid = to_grid(volume, mask, GridSpec(shape=(40, 40), spacing=4.0))
+    moved = replace(grid, placement=grid.placement + np.pad([[0.0], [0.0], [32.0], [0.0]], ((0, 0), (3, 0))))
+    plain, found = numbers(grid), numbers(moved)
+    assert plain.min() >= 0
+    assert found.min() == 0
+    np.testing.assert_array_equal(found, (plain - 8).clip(0))
