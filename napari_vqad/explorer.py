@@ -1,8 +1,8 @@
 """What depends on what: the stages of an analysis, in which order they run, what is kept of them, and how they stop.
 
-    scan, mask → grid → codes → NLL ──────────────→ slice scores (λ_s)
+    scan, mask → grid → codes → NLL ──────────────→ AS_sample (λ_s)
                           └──→ restorations (method, λ_p, seed, S) → differences
-                                    └──→ weights (k, S) → residual, restoration → pixel score (pooling) → flagged
+                                    └──→ weights (k, S) → residual, restoration → pixel score (pooling)→ flagged, slices
 
 Everything up to the differences needs the networks and runs in `Explorer.work`, a generator for a worker thread, the
 slice in view first. Everything after is arithmetic on what is kept (`consolidation`), done when asked for.
