@@ -19,12 +19,12 @@ except PackageNotFoundError:  # a checkout on the path, not installed
     __version__ = "0+unknown"
 
 _WHERE = {
-    "Bundle": "napari_vqad.bundle",
-    "Explorer": "napari_vqad.explorer",
+    "Bundle": "napari_vqad.detectors.bundle",
+    "Explorer": "napari_vqad.engine.explorer",
     "InputError": "napari_vqad.errors",
     "Settings": "napari_vqad.settings",
-    "Volume": "napari_vqad.volume",
-    "make_mask": "napari_vqad.brainmask",
+    "Volume": "napari_vqad.imaging.volume",
+    "make_mask": "napari_vqad.imaging.brain_mask",
     "read_scan": "napari_vqad.io.nifti",
     "score": "napari_vqad.scoring",
 }

@@ -9,8 +9,8 @@ import typing
 from contextlib import suppress
 from pathlib import Path
 
-from napari_vqad.console import run, until_it_ends
 from napari_vqad.settings import Settings, flag, settings_from
+from napari_vqad.terminal.console import run, until_it_ends
 from napari_vqad.text import printable
 
 SHORT = {"n_restorations": "-S", "k": "-k"}
@@ -94,10 +94,10 @@ def run_demo(args: argparse.Namespace) -> int:
 
     bundle = args.bundle or DEFAULT_BUNDLE
     if not args.no_viewer and has_screen():
-        from napari_vqad.ui import demo
+        from napari_vqad.ui import launch
 
         with until_it_ends():
-            demo.run(args.sample, bundle=bundle, device=args.device)
+            launch.run(args.sample, bundle=bundle, device=args.device)
         return 0
     if not args.no_viewer:
         print("There is no screen here for the viewer.")
@@ -132,9 +132,9 @@ def run_score(args: argparse.Namespace) -> int:
 
 def run_bench(args: argparse.Namespace) -> int:
     """A table of what was measured."""
-    from napari_vqad.bundle import Bundle
-    from napari_vqad.evaluate import bench_report
-    from napari_vqad.io.room import check_file
+    from napari_vqad.detectors.bundle import Bundle
+    from napari_vqad.evaluate import speed_report
+    from napari_vqad.files.space import check_file
     from napari_vqad.scoring import DEFAULT_BUNDLE, has_screen
 
     if args.json:
@@ -142,15 +142,15 @@ def run_bench(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle or DEFAULT_BUNDLE, args.device)
     viewer = None
     if has_screen():
-        from napari_vqad.ui import bench
+        from napari_vqad.ui import latency
 
         def viewer(rounds: int) -> dict:
-            return bench.run(str(bundle.folder), args.device, rounds, _show)
+            return latency.run(str(bundle.folder), args.device, rounds, _show)
 
-    found = bench_report.run(bundle, args.quick, viewer, _show)
-    print(f"\n{bench_report.table(found)}")
+    found = speed_report.run(bundle, args.quick, viewer, _show)
+    print(f"\n{speed_report.table(found)}")
     if args.json:
-        bench_report.write(found, args.json)
+        speed_report.write(found, args.json)
     return 0
 
 

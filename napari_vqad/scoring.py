@@ -13,31 +13,31 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import napari_vqad
-from napari_vqad import slice_words
-from napari_vqad.brainmask import make_mask
-from napari_vqad.bundle import Bundle
-from napari_vqad.completeness import incomplete, missing_slices
-from napari_vqad.dicom_export import SCORE, SEGMENTS, export_dicom
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.display import slice_scores
+from napari_vqad.engine.completeness import incomplete, missing_slices
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.engine.provenance import Saved
 from napari_vqad.errors import InputError
-from napari_vqad.explorer import Explorer
-from napari_vqad.findings import Finding, findings
-from napari_vqad.io.dicom_out import check_source
+from napari_vqad.export.contact_sheet import draw_sheet, score_unit
+from napari_vqad.export.dicom import SCORE, SEGMENTS, export_dicom
+from napari_vqad.export.output_folder import FILES, NUMBERS, REPORT, SHEET, TABLE, check_place, check_room, identity
+from napari_vqad.export.report import report_html
+from napari_vqad.export.tables import as_csv, as_rows
+from napari_vqad.files.atomic import whole_folder
+from napari_vqad.files.space import folder_of
+from napari_vqad.findings.findings import Finding, findings
+from napari_vqad.findings.review import Review
+from napari_vqad.imaging.brain_mask import make_mask
+from napari_vqad.imaging.slice_numbers import numbers
+from napari_vqad.imaging.volume import Volume
+from napari_vqad.io.dicom_write import check_source
+from napari_vqad.io.load import open_scan, origin_of
 from napari_vqad.io.nifti import read_mask, write_map
-from napari_vqad.io.room import folder_of
-from napari_vqad.io.scans import open_scan, origin_of
-from napari_vqad.io.whole import whole_folder
-from napari_vqad.outputs import FILES, NUMBERS, REPORT, SHEET, TABLE, check_place, check_room, identity
-from napari_vqad.paths import samples_folder
-from napari_vqad.provenance import Saved
-from napari_vqad.report import report_html
-from napari_vqad.review import Review
-from napari_vqad.screen import has_screen as has_screen  # it is told from here, too
+from napari_vqad.resources import samples_folder
 from napari_vqad.settings import Settings
-from napari_vqad.sheet import draw_sheet, score_unit
-from napari_vqad.stack import numbers
-from napari_vqad.tables import as_csv, as_rows
+from napari_vqad.terminal.screen import has_screen as has_screen  # it is told from here, too
 from napari_vqad.text import all_printable, printable
-from napari_vqad.volume import Volume
 
 DEFAULT_BUNDLE = "ixi-aligned"
 
@@ -105,7 +105,7 @@ class Result:
                 ),
                 "flag_slices": _both(
                     limits.flag_slices,
-                    slice_words.unit(explorer),
+                    slice_scores.unit(explorer),
                     calibration.slice_percentile(settings, limits.flag_slices, limits.lambda_s),
                 ),
             },
@@ -122,7 +122,7 @@ class Result:
             "units": {
                 "slice_numbers": "as the viewer's slider numbers them",
                 "slice_mm": f"mm{grid.own_axis or ' of the scanner'}",
-                "slice_scores": slice_words.unit(explorer),
+                "slice_scores": slice_scores.unit(explorer),
                 "sample_scores": "nats",
                 "volume_score": "nats",
                 "residual": "SD of healthy intensity",

@@ -32,11 +32,11 @@ def tiny_bundle(tmp_path_factory) -> Path:
     """A bundle with small random networks, a 16×24 grid of 4 mm and plausible calibration."""
     import torch
 
-    from napari_vqad.bundle import BundleConfig, save_weights
-    from napari_vqad.calibration import LAMBDA_LEVELS, LEVELS, Calibration
-    from napari_vqad.grid import GridSpec
-    from napari_vqad.nets.pixelsnail import PixelSNAIL, PixelSnailConfig
-    from napari_vqad.nets.tokenizer import VQVAE, TokenizerConfig
+    from napari_vqad.detectors.bundle import BundleConfig, save_weights
+    from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration
+    from napari_vqad.imaging.grid import GridSpec
+    from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
+    from napari_vqad.nets.vq.vqvae import VQVAE, TokenizerConfig
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     folder.mkdir()
@@ -81,9 +81,9 @@ def tiny_two(tiny_bundle, tmp_path_factory) -> Path:
 
     import torch
 
-    from napari_vqad.bundle import BundleConfig, read_config, save_weights
-    from napari_vqad.nets.twolevel import TwoLevelConfig, TwoLevelPrior
-    from napari_vqad.nets.vqvae2 import VQVAE2, VQVAE2Config
+    from napari_vqad.detectors.bundle import BundleConfig, read_config, save_weights
+    from napari_vqad.nets.vq.two_level import TwoLevelConfig, TwoLevelPrior
+    from napari_vqad.nets.vq.vqvae2 import VQVAE2, VQVAE2Config
 
     folder = tmp_path_factory.mktemp("models") / "two"
     shutil.copytree(tiny_bundle, folder)
@@ -119,8 +119,8 @@ def tiny_masked(tiny_bundle, tmp_path_factory) -> Path:
 
     import torch
 
-    from napari_vqad.bundle import read_config, save_weights
-    from napari_vqad.nets.masked import MaskedConfig, MaskedTransformer
+    from napari_vqad.detectors.bundle import read_config, save_weights
+    from napari_vqad.nets.vq.masked_transformer import MaskedConfig, MaskedTransformer
 
     folder = tmp_path_factory.mktemp("masked") / "tiny-masked"
     shutil.copytree(tiny_bundle, folder)
@@ -145,8 +145,8 @@ def tiny_clips(tiny_bundle, tmp_path_factory) -> Path:
     """The tiny bundle as one of clips, with frames of 32×40 pixels."""
     import shutil
 
-    from napari_vqad.bundle import read_config
-    from napari_vqad.grid import GridSpec
+    from napari_vqad.detectors.bundle import read_config
+    from napari_vqad.imaging.grid import GridSpec
 
     folder = tmp_path_factory.mktemp("clips") / "tiny-clips"
     shutil.copytree(tiny_bundle, folder)
@@ -193,7 +193,7 @@ def clip_folder(make_clip, tmp_path) -> Path:
 @pytest.fixture
 def head():
     """A ball of a brain in a 30×32×28 scan of 4 mm, and its mask."""
-    from napari_vqad.volume import Volume
+    from napari_vqad.imaging.volume import Volume
 
     r, a, s = np.meshgrid(*(np.arange(n) - n / 2 for n in (30, 32, 28)), indexing="ij")
     mask = (r / 12) ** 2 + (a / 14) ** 2 + (s / 11) ** 2 < 1
@@ -208,8 +208,8 @@ def case_folder(head, tmp_path):
     """One untouched case and one with a bright cube, as files."""
     import csv
 
+    from napari_vqad.imaging.volume import Volume
     from napari_vqad.io.nifti import write_map
-    from napari_vqad.volume import Volume
 
     volume, mask = head
     label = np.zeros(mask.shape, bool)

@@ -10,9 +10,9 @@ import pytest
 
 from napari_vqad.cli import main
 from napari_vqad.errors import InputError
+from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import write_map
 from napari_vqad.settings import Settings
-from napari_vqad.volume import Volume
 
 
 @pytest.fixture
@@ -148,11 +148,11 @@ def test_demo_without_a_screen_writes_the_same_analysis(flags, files, tiny_bundl
 
 
 def test_demo_with_a_screen_opens_the_viewer(monkeypatch, tiny_bundle):
-    import napari_vqad.ui.demo
+    import napari_vqad.ui.launch
 
     opened = []
     monkeypatch.setattr("napari_vqad.scoring.has_screen", lambda: True)
-    monkeypatch.setattr(napari_vqad.ui.demo, "run", lambda sample, **more: opened.append((sample, more["bundle"])))
+    monkeypatch.setattr(napari_vqad.ui.launch, "run", lambda sample, **more: opened.append((sample, more["bundle"])))
     assert main(["demo", "--sample", "healthy", "--bundle", str(tiny_bundle)]) == 0
     assert opened == [("healthy", str(tiny_bundle))]
 

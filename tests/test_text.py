@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from napari_vqad.errors import InputError
-from napari_vqad.findings import findings
+from napari_vqad.export.report import report_html
+from napari_vqad.export.study import save_study
+from napari_vqad.export.tables import as_csv, cell
+from napari_vqad.findings.findings import findings
+from napari_vqad.findings.review import Review, Word
+from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import read_scan, write_map
-from napari_vqad.report import report_html
-from napari_vqad.review import Review, Word
 from napari_vqad.scoring import score
 from napari_vqad.settings import Settings
-from napari_vqad.study import save_study
-from napari_vqad.tables import as_csv, cell
 from napari_vqad.text import all_printable, printable
-from napari_vqad.volume import Volume
 
 
 @pytest.mark.parametrize(

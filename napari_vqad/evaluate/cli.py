@@ -12,24 +12,24 @@ from typing import get_args
 
 import torch
 
-from napari_vqad.bundle import Bundle, find, list_bundles, load_weights, read_config, same_grid
-from napari_vqad.device import pick_device
+from napari_vqad.detectors.bundle import Bundle, find, list_bundles, load_weights, read_config, same_grid
+from napari_vqad.detectors.pca import PCA
 from napari_vqad.errors import InputError
-from napari_vqad.evaluate import fitness, models, ped2, reconstructions, slices
+from napari_vqad.evaluate import comparison, fitness, ped2, reconstruction, slice_detection
+from napari_vqad.evaluate.case_pages import Album
 from napari_vqad.evaluate.cases import PER_SUBJECT, folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, write_json
-from napari_vqad.evaluate.findings import examine, table
-from napari_vqad.evaluate.pictures import Album
-from napari_vqad.evaluate.ways import METHODS, SAMPLE, Over, ablation, of_methods
-from napari_vqad.io.room import check_file, check_folder
-from napari_vqad.io.whole import write_text
-from napari_vqad.nets.kinds import make_tokenizer
-from napari_vqad.nets.pca import PCA
+from napari_vqad.evaluate.lesion_detection import examine, table
+from napari_vqad.evaluate.variants import METHODS, SAMPLE, Over, ablation, of_methods
+from napari_vqad.files.atomic import write_text
+from napari_vqad.files.space import check_file, check_folder
+from napari_vqad.imaging.template import Template
+from napari_vqad.imaging.volume import Kind
+from napari_vqad.nets.device import pick_device
+from napari_vqad.nets.vq.registry import make_tokenizer
 from napari_vqad.scoring import DEFAULT_BUNDLE
 from napari_vqad.settings import Method, Pooling, Scale, Settings, settings_from
-from napari_vqad.template import Template
 from napari_vqad.train.data import load_stack
-from napari_vqad.volume import Kind
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -133,7 +133,7 @@ def run_slices(args: argparse.Namespace) -> int:
     settings = settings_from({"method": args.method, "flag_slices": args.flag_slices})
     spec = bundle.config.grid
     cases = simulated_cases(load_stack(args.data, "validation", spec, bundle.template), spec)
-    print(slices.table(slices.collect(bundle, settings, cases)))
+    print(slice_detection.table(slice_detection.collect(bundle, settings, cases)))
     return 0
 
 
@@ -159,7 +159,7 @@ def run_grid(args: argparse.Namespace) -> int:
     """Tokenizers × priors on the same cases."""
     torch.set_num_threads(args.threads)
     settings = settings_from({"n_restorations": args.n_restorations})
-    lines: list[models.Line] = []
+    lines: list[comparison.Line] = []
     if args.json:
         check_file(args.json)
     # All of them before the first runs: one that does not fit must not end it after an hour.
@@ -176,10 +176,10 @@ def run_grid(args: argparse.Namespace) -> int:
             tuning = list(islice(simulated_cases(stack, spec), PER_SUBJECT * args.subjects if args.subjects else None))
             cases = list(folder_cases(args.data, spec, bundle.template))
         before = bundle
-        lines += models.lines_of(bundle, tuning, cases, settings, tuple(args.methods), _say, keep=args.keep)
+        lines += comparison.lines_of(bundle, tuning, cases, settings, tuple(args.methods), _say, keep=args.keep)
         if args.json:  # after each, for who stops it
-            write_text(args.json, json.dumps(models.as_json(lines), indent=1) + "\n")
-    print(f"\n{models.table(lines)}\n\n{models.threshold_table(lines)}")
+            write_text(args.json, json.dumps(comparison.as_json(lines), indent=1) + "\n")
+    print(f"\n{comparison.table(lines)}\n\n{comparison.threshold_table(lines)}")
     return 0
 
 
@@ -200,10 +200,10 @@ def run_reconstructions(args: argparse.Namespace) -> int:
     template = Template.load(folders[0]) if spec.aligned else None
     stack, found = load_stack(args.data, "validation", spec, template).of_brain(), []
     for tokenizer, config in zip(tokenizers, configs, strict=True):
-        found.append(reconstructions.reconstructed(config.title, tokenizer, stack, device))
-    print(reconstructions.table(found))
+        found.append(reconstruction.reconstructed(config.title, tokenizer, stack, device))
+    print(reconstruction.table(found))
     if args.picture:
-        reconstructions.write_picture(reconstructions.draw(stack, found), args.picture)
+        reconstruction.write_picture(reconstruction.draw(stack, found), args.picture)
     return 0
 
 
@@ -217,13 +217,13 @@ def run_ped2(args: argparse.Namespace) -> int:
     bundles = [Bundle.load(folder, args.device) for folder in args.bundles or _known(None, "clip")]
     if not bundles:
         raise InputError("No bundle of clips comes along; give one.")
-    lines: list[models.Line] = []
+    lines: list[comparison.Line] = []
     for bundle in bundles:
         print(bundle.title, flush=True)
         lines += ped2.lines_of(bundle, args.data, settings, tuple(args.methods), args.frame_score, _say)
         if args.json:  # after each, for who stops it
-            write_text(args.json, json.dumps(models.as_json(lines), indent=1) + "\n")
-    print(f"\n{ped2.true_table(lines)}\n\n{models.threshold_table(lines, 'frames', both=True)}")
+            write_text(args.json, json.dumps(comparison.as_json(lines), indent=1) + "\n")
+    print(f"\n{ped2.true_table(lines)}\n\n{comparison.threshold_table(lines, 'frames', both=True)}")
     print(f"\n{ped2.paper_table(lines)}")
     return 0
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vqad.bundle import Bundle
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.pca import PCA
+from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate.cases import NORMAL, Case
-from napari_vqad.evaluate.kept import Measured, Shelf
 from napari_vqad.evaluate.metrics import Ranking, rank
-from napari_vqad.evaluate.ways import Way
-from napari_vqad.explorer import Explorer
-from napari_vqad.io.whole import write_text
-from napari_vqad.nets.pca import PCA
+from napari_vqad.evaluate.result_cache import Measured, Shelf
+from napari_vqad.evaluate.variants import Way
+from napari_vqad.files.atomic import write_text
 from napari_vqad.settings import Settings
 
 Pair = tuple[np.ndarray, np.ndarray]  # scores, answers

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_vqad.brainmask import make_mask
-from napari_vqad.bundle import Bundle
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
-from napari_vqad.explorer import Explorer
-from napari_vqad.fitness import Fitness
+from napari_vqad.imaging.brain_mask import make_mask
+from napari_vqad.imaging.fitness import Fitness
+from napari_vqad.io.load import open_scan
 from napari_vqad.io.nifti import read_mask
-from napari_vqad.io.scans import open_scan
 from napari_vqad.settings import Settings
 
 

@@ -14,14 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from napari_vqad.bundle import Bundle
+from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.errors import InputError
-from napari_vqad.evaluate import models
+from napari_vqad.evaluate import comparison
 from napari_vqad.evaluate.cases import NORMAL, Case
-from napari_vqad.evaluate.ways import Over
-from napari_vqad.grid import GridSpec, to_grid
+from napari_vqad.evaluate.variants import Over
+from napari_vqad.imaging.grid import GridSpec, to_grid
 from napari_vqad.settings import Settings
-from napari_vqad.train.clips import Part, pieces
+from napari_vqad.train.ped2_split import Part, pieces
 
 ABNORMAL = "abnormal"
 
@@ -48,7 +48,7 @@ def lines_of(
     methods: tuple[str, ...] = (),
     over: Over = "mean",
     report: Callable[[str], None] = print,
-) -> list[models.Line]:
+) -> list[comparison.Line]:
     """A line for sample-wise and for each method that the bundle knows (of `methods` alone, where given).
 
     Raises:
@@ -58,10 +58,10 @@ def lines_of(
     if spec.kind != "clip":
         raise InputError(f"{bundle.title} is a model of {spec.kind}s; Ped2 is made of clips.")
     validation, test = (clip_cases(folder, part, spec) for part in ("validation", "test"))
-    return models.lines_of(bundle, validation, test, settings, methods, report, over)
+    return comparison.lines_of(bundle, validation, test, settings, methods, report, over)
 
 
-def true_table(lines: list[models.Line]) -> str:
+def true_table(lines: list[comparison.Line]) -> str:
     """Markdown: how well frames and pixels are ranked, over all thresholds."""
     head = ("frame AUROC", "frame AP", "pixel AUROC", "pixel AP", "s a frame")
     return _table(
@@ -70,14 +70,14 @@ def true_table(lines: list[models.Line]) -> str:
     )
 
 
-def paper_table(lines: list[models.Line]) -> str:
+def paper_table(lines: list[comparison.Line]) -> str:
     """Markdown: the paper's figures, at the best threshold of the test part itself."""
     head = ("frame “AUC”", "frame F1", "pixel “AUC”", "pixel F1")
     found = [(x, (x.best.balanced, x.best.macro, x.best_voxels.balanced, x.best_voxels.macro)) for x in lines]
     return _table(tuple(f"{name}, as in the paper" for name in head), found)
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[models.Line, tuple[float, ...]]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[comparison.Line, tuple[float, ...]]]) -> str:
     top = f"| tokenizer + prior | method | {' | '.join(head)} |\n" + "|---" * (len(head) + 2) + "|"
     body = [f"| {x.bundle} | {x.method} | {' | '.join(f'{n:.3f}' for n in numbers)} |" for x, numbers in rows]
     return "\n".join([top, *body])

@@ -14,7 +14,7 @@ import numpy as np
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.archive import holds, read_npz
-from napari_vqad.volume import Volume
+from napari_vqad.imaging.volume import Volume
 
 
 @dataclass(frozen=True)

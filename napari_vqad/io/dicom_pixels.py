@@ -13,7 +13,7 @@ from pydicom.uid import RLELossless
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.limits import gib
-from napari_vqad.io.dicom_files import frames_of
+from napari_vqad.io.dicom_index import frames_of
 
 SIZES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # the markers of JPEG and JPEG-LS that a picture's size follows
 BARE = {0x01, *range(0xD0, 0xD8)}  # those that nothing follows

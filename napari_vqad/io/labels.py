@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from napari_vqad.volume import Volume
+from napari_vqad.imaging.volume import Volume
 
 INTENTS = (1002, 1005)  # NIfTI's codes for labels and for names of brain structures
 NAMES = re.compile(

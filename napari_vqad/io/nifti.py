@@ -26,12 +26,12 @@ from nibabel.wrapstruct import WrapStructError
 
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
+from napari_vqad.files.atomic import whole
 from napari_vqad.files.limits import gib
+from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti_geometry import geometry_of
 from napari_vqad.io.padding import fill_padding
 from napari_vqad.io.unpack import read_promised
-from napari_vqad.io.whole import whole
-from napari_vqad.volume import Volume
 
 ENDINGS = (".nii", ".nii.gz")
 LONGEST_HEADER = 540  # bytes, of NIfTI-2

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from napari_vqad.nets.discriminator import Discriminator, hinge
-from napari_vqad.nets.kinds import OwnTokenizer
+from napari_vqad.nets.vq.registry import OwnTokenizer
 
 DELTA, LARGEST = 1e-4, 1e4
 

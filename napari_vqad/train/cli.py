@@ -11,27 +11,36 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from napari_vqad.bundle import SLICES, Bundle, BundleConfig, find, fingerprint, load_weights, read_config, save_weights
-from napari_vqad.calibration import Calibration, SliceTables
-from napari_vqad.device import pick_device
+from napari_vqad.detectors.bundle import (
+    SLICES,
+    Bundle,
+    BundleConfig,
+    find,
+    fingerprint,
+    load_weights,
+    read_config,
+    save_weights,
+)
+from napari_vqad.detectors.calibration import Calibration, SliceTables
+from napari_vqad.detectors.pca import FILE as LINEAR
+from napari_vqad.detectors.pca import PCA
 from napari_vqad.errors import InputError
-from napari_vqad.io.room import check_folder, folder_of
-from napari_vqad.io.whole import whole_folder, write_text
-from napari_vqad.nets.kinds import make_own, make_prior, make_tokenizer
-from napari_vqad.nets.pca import FILE as LINEAR
-from napari_vqad.nets.pca import PCA
-from napari_vqad.nets.prior import MaskedPrior
-from napari_vqad.template import FILE as TEMPLATE
-from napari_vqad.template import Template
+from napari_vqad.files.atomic import whole_folder, write_text
+from napari_vqad.files.space import check_folder, folder_of
+from napari_vqad.imaging.template import FILE as TEMPLATE
+from napari_vqad.imaging.template import Template
+from napari_vqad.nets.device import pick_device
+from napari_vqad.nets.vq.protocols import MaskedPrior
+from napari_vqad.nets.vq.registry import make_own, make_prior, make_tokenizer
+from napari_vqad.train.build_template import make_template
 from napari_vqad.train.calibrate import calibrate, slice_tables
-from napari_vqad.train.card import measure, write_card
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
-from napari_vqad.train.history import Trained, read_history, write_history
-from napari_vqad.train.loop import CHECKPOINT, alone_in, state_of
+from napari_vqad.train.fit import CHECKPOINT, alone_in, state_of
+from napari_vqad.train.model_card import measure, write_card
 from napari_vqad.train.prior import train_prior
 from napari_vqad.train.recipe import Recipe
-from napari_vqad.train.template import make_template
 from napari_vqad.train.tokenizer import describe, train_tokenizer
+from napari_vqad.train.training_log import Trained, read_history, write_history
 
 # Checkpoints live in a hidden folder of the bundle, so that the same command resumes what was killed.
 WORK = ".training"

@@ -13,11 +13,11 @@ from scipy import ndimage
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.archive import read_npz
-from napari_vqad.grid import Grid, GridSpec, to_grid
+from napari_vqad.imaging.grid import Grid, GridSpec, to_grid
+from napari_vqad.imaging.template import Template
+from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import read_scan
-from napari_vqad.template import Template
-from napari_vqad.train.clips import pieces
-from napari_vqad.volume import Volume
+from napari_vqad.train.ped2_split import pieces
 
 Split = Literal["train", "validation", "calibration"]
 LARGEST = 1e4  # SD of a clip range, or position; anything near it is nonsense

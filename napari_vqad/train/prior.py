@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_vqad.nets.kinds import PriorConfig, make_prior
-from napari_vqad.nets.levels import Levels
-from napari_vqad.nets.prior import MaskedPrior
-from napari_vqad.nets.tokenizer import Tokenizer
-from napari_vqad.scores.masked import nll_by_folds
+from napari_vqad.detectors.vq.masked import nll_by_folds
+from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.protocols import MaskedPrior
+from napari_vqad.nets.vq.registry import PriorConfig, make_prior
+from napari_vqad.nets.vq.vqvae import Tokenizer
 from napari_vqad.train.augment import augment, soften
 from napari_vqad.train.data import Stack
-from napari_vqad.train.loop import Losses, Schedule, fit
+from napari_vqad.train.fit import Losses, Schedule, fit
 from napari_vqad.train.tokenizer import batch
 
 AT_ONCE = 64  # slices

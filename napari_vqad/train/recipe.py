@@ -7,15 +7,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from napari_vqad.bundle import BundleConfig
+from napari_vqad.detectors.bundle import BundleConfig
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.jsonfile import short, validated
 from napari_vqad.files.regular import is_regular, read_text
-from napari_vqad.grid import GridSpec
-from napari_vqad.nets.kinds import OwnTokenizerConfig, PriorConfig
-from napari_vqad.nets.pixelsnail import PixelSnailConfig
-from napari_vqad.nets.tokenizer import TokenizerConfig
+from napari_vqad.imaging.grid import GridSpec
+from napari_vqad.nets.vq.pixelsnail import PixelSnailConfig
+from napari_vqad.nets.vq.registry import OwnTokenizerConfig, PriorConfig
+from napari_vqad.nets.vq.vqvae import TokenizerConfig
 from napari_vqad.train.prior import PriorTraining
 from napari_vqad.train.tokenizer import TokenizerTraining
 

@@ -9,14 +9,14 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_vqad.errors import InputError
-from napari_vqad.nets.codebook import perplexity
-from napari_vqad.nets.kinds import OwnTokenizer, OwnTokenizerConfig, make_own
-from napari_vqad.nets.tokenizer import Tokenizer
+from napari_vqad.nets.vq.codebook import perplexity
+from napari_vqad.nets.vq.registry import OwnTokenizer, OwnTokenizerConfig, make_own
+from napari_vqad.nets.vq.vqvae import Tokenizer
 from napari_vqad.train.adversarial import Adversarial, Pair, judge
 from napari_vqad.train.augment import add_noise, augment, soften
-from napari_vqad.train.corrupt import corrupt
+from napari_vqad.train.corruption import corrupt
 from napari_vqad.train.data import Stack
-from napari_vqad.train.loop import Losses, Schedule, fit
+from napari_vqad.train.fit import Losses, Schedule, fit
 from napari_vqad.train.perceptual import LPIPS, EncoderFeatures, Perceptual
 
 

@@ -21,34 +21,34 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_vqad import slice_words
-from napari_vqad.calibration import resolve
-from napari_vqad.completeness import missing_slices
-from napari_vqad.sheet import unit_and_healthy
-from napari_vqad.stack import span
-from napari_vqad.ui.axes import lay
-from napari_vqad.ui.board import DISAGREEMENT
-from napari_vqad.ui.closing import Closing
-from napari_vqad.ui.display import Display
-from napari_vqad.ui.explain import before, explain
-from napari_vqad.ui.handover import HandOver
-from napari_vqad.ui.inputs import Inputs
-from napari_vqad.ui.keys import NEXT, NEXT_FINDING, ORIGINAL, PREVIOUS, PREVIOUS_FINDING, bind
-from napari_vqad.ui.lent import is_lent
-from napari_vqad.ui.order import Order
-from napari_vqad.ui.preferences import read_preferences
-from napari_vqad.ui.profile import Profile
-from napari_vqad.ui.runbar import RunBar
-from napari_vqad.ui.sections import OF_RESTORATIONS, SECTIONS, Sections
+from napari_vqad.detectors.calibration import resolve
+from napari_vqad.display import slice_scores
+from napari_vqad.display.thresholds import before, explain
+from napari_vqad.engine.completeness import missing_slices
+from napari_vqad.export.contact_sheet import unit_and_healthy
+from napari_vqad.imaging.slice_numbers import span
+from napari_vqad.ui.canvas.incomplete_marks import Unfinished
+from napari_vqad.ui.compare.canvas_state import is_lent
+from napari_vqad.ui.layers.map_layers import DISAGREEMENT
+from napari_vqad.ui.lists.panel import Shelf
+from napari_vqad.ui.panels.axis_order import lay
+from napari_vqad.ui.panels.display_bar import Display
+from napari_vqad.ui.panels.export_menu import HandOver
+from napari_vqad.ui.panels.inputs import Inputs
+from napari_vqad.ui.panels.run_bar import RunBar
+from napari_vqad.ui.panels.settings_panel import OF_RESTORATIONS, SECTIONS, Sections
+from napari_vqad.ui.panels.slice_profile import Profile
+from napari_vqad.ui.panels.subject_line import Subject
+from napari_vqad.ui.panels.tour import Tour
+from napari_vqad.ui.panels.view_bar import ViewBar
+from napari_vqad.ui.panels.welcome import SAMPLE, Welcome, stops_of
+from napari_vqad.ui.plumbing.connections import PANEL, Ties, stack_panels
+from napari_vqad.ui.plumbing.preferences import read_preferences
+from napari_vqad.ui.plumbing.shortcuts import NEXT, NEXT_FINDING, ORIGINAL, PREVIOUS, PREVIOUS_FINDING, bind
+from napari_vqad.ui.plumbing.style import BUTTONS, SMALL
+from napari_vqad.ui.plumbing.window_events import Closing
+from napari_vqad.ui.request import Order
 from napari_vqad.ui.session import Session
-from napari_vqad.ui.shelf import Shelf
-from napari_vqad.ui.style import BUTTONS, SMALL
-from napari_vqad.ui.subject import Subject
-from napari_vqad.ui.ties import PANEL, Ties, stack_panels
-from napari_vqad.ui.tour import Tour
-from napari_vqad.ui.unfinished import Unfinished
-from napari_vqad.ui.viewbar import ViewBar
-from napari_vqad.ui.welcome import SAMPLE, Welcome, stops_of
 
 SCORES = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
 
@@ -392,7 +392,7 @@ class ExplorerDock(QScrollArea):
             return
         grid, flagged = explorer.grid, explorer.flagged_slices()
         waiting = np.isin(np.arange(len(grid)), missing_slices(explorer))
-        scores, limit, unit = explorer.slice_scores(), explorer.thresholds().flag_slices, slice_words.unit(explorer)
+        scores, limit, unit = explorer.slice_scores(), explorer.thresholds().flag_slices, slice_scores.unit(explorer)
         self.profile.show_scores(scores, flagged, limit, grid, waiting, unit, explorer.sample_scores())
         what = "slices" if grid.kind == "head" else "frames"
         what += " flagged" if np.isfinite(scores[explorer.chosen()]).all() else " flagged so far"

@@ -14,27 +14,27 @@ import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 
-from napari_vqad import stack
-from napari_vqad.brainmask import make_mask
-from napari_vqad.bundle import Bundle
-from napari_vqad.explorer import Explorer
-from napari_vqad.findings import Finding, findings
-from napari_vqad.grid import check_kind
-from napari_vqad.progress import Progress
-from napari_vqad.review import Review
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.engine.progress import Progress
+from napari_vqad.export.study import Study, open_study
+from napari_vqad.findings.findings import Finding, findings
+from napari_vqad.findings.review import Review
+from napari_vqad.findings.verdicts import Verdicts
+from napari_vqad.imaging import slice_numbers
+from napari_vqad.imaging.brain_mask import make_mask
+from napari_vqad.imaging.grid import check_kind
+from napari_vqad.imaging.volume import Volume
 from napari_vqad.settings import Settings
-from napari_vqad.study import Study, open_study
-from napari_vqad.ui import frame
-from napari_vqad.ui.board import Board
-from napari_vqad.ui.files import scan_layer
-from napari_vqad.ui.fit import Fit
-from napari_vqad.ui.masks import given_mask
-from napari_vqad.ui.order import Order, Prepared
-from napari_vqad.ui.runner import Runner
-from napari_vqad.ui.ties import Ties
-from napari_vqad.ui.verdicts import Verdicts
-from napari_vqad.ui.watch import Watch
-from napari_vqad.volume import Volume
+from napari_vqad.ui.canvas.fit_view import Fit
+from napari_vqad.ui.files.readers import scan_layer
+from napari_vqad.ui.layers import placement
+from napari_vqad.ui.layers.map_layers import Board
+from napari_vqad.ui.layers.mask_input import given_mask
+from napari_vqad.ui.layers.scan_watch import Watch
+from napari_vqad.ui.plumbing.connections import Ties
+from napari_vqad.ui.plumbing.worker import Runner
+from napari_vqad.ui.request import Order, Prepared
 
 REDRAW = 0.5  # s between redraws while work goes on elsewhere than in view
 RESTORES = ("method", "lambda_p", "n_restorations", "seed")  # settings that need the networks
@@ -130,7 +130,7 @@ class Session:
     def scans(self) -> list[Volume]:
         """The scans that are open in the viewer."""
         images = [m for m in self.viewer.layers if isinstance(m, Image) and m.ndim == 3 and not m.rgb]
-        self._offered = [(m, frame.volume_of(m)) for m in images if "napari_vqad_grid" not in m.metadata]
+        self._offered = [(m, placement.volume_of(m)) for m in images if "napari_vqad_grid" not in m.metadata]
         return [volume for _, volume in self._offered]
 
     def change(self, **updates: Any) -> None:
@@ -227,7 +227,7 @@ class Session:
         """Bring a slice into view."""
         if self.explorer is not None and self.viewer.dims.ndim >= 3:  # else its layers are gone
             grid = self.explorer.grid
-            self.viewer.dims.set_point(frame.canvas_axis(grid), frame.point_of(grid, index))
+            self.viewer.dims.set_point(placement.canvas_axis(grid), placement.point_of(grid, index))
 
     def go_to_flagged(self, step: int) -> None:
         """Bring the next (1) or previous (−1) flagged slice into view, as the slider runs, round the end."""
@@ -237,7 +237,7 @@ class Session:
         if not len(flagged):
             self.advanced.emit("No slice is flagged; lower the threshold for slices.")
             return
-        following = stack.following(self.explorer.grid, self.current(), flagged, step)
+        following = slice_numbers.following(self.explorer.grid, self.current(), flagged, step)
         if following is not None:
             self.go_to(following)
 
@@ -262,7 +262,7 @@ class Session:
         """Bring its centre into view; where the user has zoomed, into the middle of the canvas."""
         if self.explorer is None or self.explorer.volume is None:
             return
-        dims, world = self.viewer.dims, frame.world_of(self.explorer.volume, finding.centre)
+        dims, world = self.viewer.dims, placement.world_of(self.explorer.volume, finding.centre)
         if dims.ndim < 3:  # its layers are gone
             return
         first = dims.ndim - 3
@@ -271,14 +271,14 @@ class Session:
 
     def _on_point(self) -> None:
         if self.explorer is not None and self.viewer.dims.ndim >= 3:
-            self.explorer.focus = frame.slice_at(self.explorer.grid, self.viewer.dims.point)
+            self.explorer.focus = placement.slice_at(self.explorer.grid, self.viewer.dims.point)
             self.moved.emit()
 
     # ---- work -----------------------------------------------------------------------------------------------------
 
     def _prepare(self, order: Order) -> Iterator[str | Prepared]:
         yield "Reading the scan …"
-        volume = frame.volume_of(order.scan)
+        volume = placement.volume_of(order.scan)
         if self._bundle is None or (self._bundle.folder, self._device) != (order.bundle, order.device):
             yield "Loading the model …"
             self._bundle, self._device = Bundle.load(order.bundle, order.device), order.device
@@ -329,7 +329,7 @@ class Session:
         if news.scan is not None or news.study is None:
             return news.scan
         volume = news.study.volume
-        there = next((m for m in self.viewer.layers if frame.is_scan_of(m, volume)), None)
+        there = next((m for m in self.viewer.layers if placement.is_scan_of(m, volume)), None)
         if there is not None or not volume.path:
             return there
         data, attributes, _kind = scan_layer(volume)

@@ -15,9 +15,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, RLELos
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.io.clips import is_clip, read_clip
-from napari_vqad.io.dicom_files import holds_dicom
+from napari_vqad.io.dicom_index import holds_dicom
+from napari_vqad.io.load import open_scan
 from napari_vqad.io.nifti import read_labels, read_scan
-from napari_vqad.io.scans import open_scan
 from napari_vqad.io.unpack import read_promised
 
 VOXELS = np.random.default_rng(0).integers(1, 900, (6, 7, 8)).astype(np.int16)

@@ -6,10 +6,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.labels import holds_labels
 from napari_vqad.io.nifti import read_scan
-from napari_vqad.paths import samples_folder
-from napari_vqad.volume import Volume
+from napari_vqad.resources import samples_folder
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from napari_vqad.errors import InputError
+from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import is_nifti, read_labels, read_mask, read_scan, write_map
-from napari_vqad.volume import Volume
 
 TURN = np.array([[0.96, -0.28, 0], [0.28, 0.96, 0], [0, 0, 1.0]])
 ORIENTATIONS = [(o, s, t) for t in (False, True) for o in permutations(range(3)) for s in product((1, -1), repeat=3)]

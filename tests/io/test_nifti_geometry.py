@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from napari_vqad.errors import InputError
+from napari_vqad.io.load import open_scan
 from napari_vqad.io.nifti import is_nifti, is_pair, read_labels, read_mask, read_scan, write_map
-from napari_vqad.io.scans import open_scan
 
 SHAPE = (40, 50, 30)  # of 4 mm: 160×200×120 mm
 AFFINE = np.array([[4.0, 0, 0, -80], [0, 4, 0, -100], [0, 0, 4, -60], [0, 0, 0, 1]])

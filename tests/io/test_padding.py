@@ -7,7 +7,7 @@ from pydicom import dcmread
 from scipy import ndimage
 
 from napari_vqad.errors import InputError
-from napari_vqad.io.dicom import read_series
+from napari_vqad.io.dicom_series import read_series
 from napari_vqad.io.nifti import read_scan
 from napari_vqad.io.padding import fill_padding
 

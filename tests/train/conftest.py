@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from napari_vqad.grid import Grid
+from napari_vqad.imaging.grid import Grid
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from napari_vqad.errors import InputError
 from napari_vqad.nets.discriminator import Discriminator, hinge
-from napari_vqad.nets.tokenizer import VQVAE, TokenizerConfig
+from napari_vqad.nets.vq.vqvae import VQVAE, TokenizerConfig
 from napari_vqad.train.adversarial import DELTA, Adversarial, Pair, adaptive, judge
 from napari_vqad.train.perceptual import LPIPS, EncoderFeatures, VGG16Features
 

@@ -4,7 +4,7 @@ import torch
 
 from napari_vqad.evaluate.metrics import gradient_energy
 from napari_vqad.train.augment import add_noise, augment, soften, warp
-from napari_vqad.train.corrupt import blob, corrupt
+from napari_vqad.train.corruption import blob, corrupt
 
 
 def slices_and_mask(n=6):

@@ -11,15 +11,15 @@ import torch
 from safetensors.torch import load_file
 from scipy.ndimage import zoom
 
-from napari_vqad.bundle import Bundle
 from napari_vqad.cli import main
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
-from napari_vqad.explorer import Explorer
-from napari_vqad.grid import GridSpec
-from napari_vqad.paths import models_folder
+from napari_vqad.export.contact_sheet import limits
+from napari_vqad.imaging.grid import GridSpec
+from napari_vqad.imaging.template import Template
+from napari_vqad.resources import models_folder
 from napari_vqad.settings import Settings
-from napari_vqad.sheet import limits
-from napari_vqad.template import Template
 from napari_vqad.train.data import Stack
 from napari_vqad.train.recipe import FOLDER, Recipe
 

@@ -7,8 +7,8 @@ from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import read_table
 from napari_vqad.files import limits
 from napari_vqad.train.data import Stack
-from napari_vqad.train.history import read_history
 from napari_vqad.train.recipe import FOLDER, Recipe
+from napari_vqad.train.training_log import read_history
 
 RECIPE = (FOLDER / "ixi-aligned.toml").read_text(encoding="utf-8")
 

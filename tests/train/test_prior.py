@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_vqad.grid import Grid, GridSpec
-from napari_vqad.nets.levels import Levels
-from napari_vqad.nets.pixelsnail import PixelSnailConfig
+from napari_vqad.imaging.grid import Grid, GridSpec
+from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.pixelsnail import PixelSnailConfig
 from napari_vqad.train.data import Stack
-from napari_vqad.train.loop import Schedule, state_of
+from napari_vqad.train.fit import Schedule, state_of
 from napari_vqad.train.prior import PriorTraining, train_prior
 
 

@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from napari_vqad.bundle import SLICES, Bundle, fingerprint
-from napari_vqad.calibration import LEVELS, SliceTables
+from napari_vqad.detectors.bundle import SLICES, Bundle, fingerprint
+from napari_vqad.detectors.calibration import LEVELS, SliceTables
+from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
-from napari_vqad.evidence import level
-from napari_vqad.explorer import Explorer
+from napari_vqad.scores.fusion import level
 from napari_vqad.settings import Settings
 
 

@@ -6,11 +6,11 @@ import shutil
 import pytest
 from safetensors.numpy import load_file
 
-from napari_vqad.bundle import Bundle
 from napari_vqad.cli import main
-from napari_vqad.io.lock import locked
-from napari_vqad.train.card import Measured
-from napari_vqad.train.loop import LOCK
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.files.lock import locked
+from napari_vqad.train.fit import LOCK
+from napari_vqad.train.model_card import Measured
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_two_at_work_in_one_bundle_are_refused(command, bundle, tmp_path, capsys
 
 
 def test_weights_on_a_full_disk_are_one_sentence_and_the_old_ones_stay(bundle, monkeypatch):
-    from napari_vqad.bundle import save_weights
+    from napari_vqad.detectors.bundle import save_weights
     from napari_vqad.errors import InputError
 
     loaded, before = Bundle.load(bundle, "cpu"), (bundle / "prior.safetensors").read_bytes()

@@ -29,8 +29,9 @@ def libraries_are_not_garbage():
 @pytest.fixture(autouse=True)
 def default_preferences(monkeypatch):
     """Tests must not depend on what is set in napari on this machine, and are quick with few restorations."""
-    from napari_vqad.ui import compare, dock
-    from napari_vqad.ui.preferences import Preferences
+    from napari_vqad.ui import dock
+    from napari_vqad.ui.compare import dock as compare
+    from napari_vqad.ui.plumbing.preferences import Preferences
 
     start = Settings(n_restorations=3, lambda_s=1.0, lambda_p="p20")
     for widget in (dock, compare):
@@ -40,10 +41,10 @@ def default_preferences(monkeypatch):
 @pytest.fixture(autouse=True)
 def nobody_is_asked(monkeypatch):
     """A question whether to close would wait for an answer for ever: a script that closes its viewer gets none."""
-    from napari_vqad.ui import closing
+    from napari_vqad.ui.plumbing import window_events
 
     asked = []
-    monkeypatch.setattr(closing, "ask_to_close", lambda _window, losses: asked.append(losses) or True)
+    monkeypatch.setattr(window_events, "ask_to_close", lambda _window, losses: asked.append(losses) or True)
     yield
     assert asked == []
 
@@ -73,8 +74,8 @@ def head_file(head, tmp_path) -> Path:
 @pytest.fixture
 def show_head(make_napari_viewer, head) -> Callable:
     """A new viewer that shows the small head and its mask."""
-    from napari_vqad.ui.files import label_layer, scan_layer
-    from napari_vqad.volume import Volume
+    from napari_vqad.imaging.volume import Volume
+    from napari_vqad.ui.files.readers import label_layer, scan_layer
 
     def open_():
         viewer, (volume, mask) = make_napari_viewer(show=True), head
@@ -137,7 +138,7 @@ def explored(dock, idle):
 @pytest.fixture
 def comparison(tiny_bundle, tiny_masked) -> Callable:
     """viewer → the comparison's widget in it, which knows two small models."""
-    from napari_vqad.ui.compare import CompareDock
+    from napari_vqad.ui.compare.dock import CompareDock
 
     def open_(viewer):
         widget = CompareDock(viewer)
@@ -164,7 +165,7 @@ def compare_all(tiny_bundle, tiny_masked, qtbot) -> Callable:
 @pytest.fixture
 def slow(monkeypatch):
     """Restorations that take their time, so that there is a middle to stop in."""
-    from napari_vqad.detectors.vq import VQDetector
+    from napari_vqad.detectors.vq.detector import VQDetector
 
     quick = VQDetector.restore
 
@@ -178,8 +179,8 @@ def slow(monkeypatch):
 @pytest.fixture
 def gate(monkeypatch):
     """Restorations, a slice at a time, wait at a gate until they are stopped; `gate.let` is how many may still pass."""
-    from napari_vqad import explorer
-    from napari_vqad.detectors.vq import VQDetector
+    from napari_vqad.detectors.vq.detector import VQDetector
+    from napari_vqad.engine import explorer
 
     quick = VQDetector.restore
 

@@ -9,10 +9,10 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_vqad.settings import Settings
-from napari_vqad.ui import frame
-from napari_vqad.ui.board import NAMES, VIEWS
-from napari_vqad.ui.keys import NEXT, ORIGINAL, PREVIOUS
-from napari_vqad.ui.sections import SECTIONS
+from napari_vqad.ui.layers import placement
+from napari_vqad.ui.layers.map_layers import NAMES, VIEWS
+from napari_vqad.ui.panels.settings_panel import SECTIONS
+from napari_vqad.ui.plumbing.shortcuts import NEXT, ORIGINAL, PREVIOUS
 
 
 def canvas_of(dock) -> QWidget:
@@ -28,7 +28,7 @@ def seen(dock) -> set[str]:
 def of_map(dock, name):
     """A map of the explorer, as its layer must show it."""
     explorer = dock.session.explorer
-    return frame.to_canvas(explorer.grid.to_axes(explorer.map(name)))
+    return placement.to_canvas(explorer.grid.to_axes(explorer.map(name)))
 
 
 # ---- before an analysis -----------------------------------------------------------------------------------------
@@ -106,7 +106,9 @@ def test_one_scale_for_all_scans(explored, idle):
     before = [explored.viewer.layers[n].contrast_limits for n in names]
     volume = explored.session.explorer.volume
     scan = explored.viewer.layers["head"]
-    explored.viewer.add_image(5 * scan.data + 100, name="bright", **frame.placed_as(volume), contrast_limits=(0, 5000))
+    explored.viewer.add_image(
+        5 * scan.data + 100, name="bright", **placement.placed_as(volume), contrast_limits=(0, 5000)
+    )
     explored.start()
     idle(explored)
     assert explored.session.explorer.volume.name == "bright"
@@ -194,8 +196,8 @@ def test_one_restoration_by_its_number(explored):
     assert seen(explored) & set(NAMES.values()) == set()
     assert layer.visible
     grid = explored.session.explorer.grid
-    inside = frame.to_canvas(grid.to_axes(grid.mask))
-    expected = frame.to_canvas(grid.to_axes(explored.session.explorer.map("restoration_j", 1)))
+    inside = placement.to_canvas(grid.to_axes(grid.mask))
+    expected = placement.to_canvas(grid.to_axes(explored.session.explorer.map("restoration_j", 1)))
     np.testing.assert_allclose(np.asarray(layer.data)[inside], expected[inside])
 
 
@@ -246,8 +248,10 @@ def test_a_click_on_the_plot_goes_there_and_no_flag_is_said(explored, qtbot):
     qtbot.mouseClick(profile, Qt.MouseButton.LeftButton, pos=QPoint(round(x), profile.height() // 2))
     assert explored.session.current() == target
     grid = explored.session.explorer.grid
-    stack = frame.canvas_axis(grid)
-    assert explored.viewer.dims.point[stack] == pytest.approx(frame.point_of(grid, target), abs=grid.view.spacing[0])
+    stack = placement.canvas_axis(grid)
+    assert explored.viewer.dims.point[stack] == pytest.approx(
+        placement.point_of(grid, target), abs=grid.view.spacing[0]
+    )
 
     explored.session.change(flag_slices=1e9)
     explored.session.go_to_flagged(1)
@@ -294,10 +298,10 @@ def test_closing_in_mid_work_ends_it(dock, gate, qtbot, capsys):
 
 
 def test_closing_in_mid_work_asks_in_words_and_stops_nothing_before_the_answer(dock, gate, qtbot, idle, monkeypatch):
-    from napari_vqad.ui import closing
+    from napari_vqad.ui.plumbing import window_events
 
     asked, answers = [], [False]
-    monkeypatch.setattr(closing, "ask_to_close", lambda _window, losses: asked.append(losses) or answers.pop(0))
+    monkeypatch.setattr(window_events, "ask_to_close", lambda _window, losses: asked.append(losses) or answers.pop(0))
     gate.open = True
     dock.session.change(pooling="none", least_ml=0.0, flag_voxels=0.05)
     dock.start()

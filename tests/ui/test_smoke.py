@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import qtpy
 
-from napari_vqad.paths import samples_folder
-from napari_vqad.ui.controls import SliderKnob
+from napari_vqad.resources import samples_folder
 from napari_vqad.ui.dock import ExplorerDock
+from napari_vqad.ui.panels.setting_widgets import SliderKnob
 
 
 @pytest.mark.skipif(qtpy.API_NAME == "PySide6", reason="all other tests run under PySide6; QT_API names another")

@@ -1,0 +1,1 @@
+"""The vector-quantised detector: codes, NLL, restorations."""

@@ -1,0 +1,52 @@
+"""How unlikely each code is, and each slice (Marimont & Tarroni 2020, §2.2 and §2.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_vqad.nets.vq.kv_cache import Memory
+from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.protocols import Prior, ResumingPrior
+
+
+def log_probabilities(prior: Prior, codes: Tensor, position: Tensor, memory: Memory | None = None) -> Tensor:
+    """ln p(c | x_<i) for every code c and place i: (B, h, w) → (B, K, h, w), float32.
+
+    From log_softmax, never from log(softmax): what is very unlikely must not become −∞. With a memory, a prior that
+    can resume is given the rows from `memory.row` on and leaves in it what it saw.
+    """
+    if memory is not None and isinstance(prior, ResumingPrior):
+        logits = prior.resume(codes, position, memory)
+    else:
+        logits = prior.logits(codes, position)
+    return F.log_softmax(logits.float(), dim=1)[:, : prior.n_codes]
+
+
+def nll(log_p: Tensor, codes: Tensor) -> Tensor:
+    """ℓ_i = −ln p(x_i | x_<i), nats: (B, K, h, w) and (B, h, w) → (B, h, w)."""
+    return -log_p.gather(1, codes[:, None])[:, 0]
+
+
+def sample_score(nll: Tensor, lambda_s: float) -> Tensor:
+    """AS_sample = Σ_i ℓ_i·[ℓ_i > λ_s], nats: (B, h, w) → (B,)."""
+    return torch.where(nll > lambda_s, nll, 0.0).flatten(1).sum(1)
+
+
+def upsample(nll: Tensor, shape: tuple[int, int], smooth: bool = True) -> Tensor:
+    """NLL of codes shown on pixels, nats: (B, h, w) → (B, H, W), linear or nearest."""
+    mode = {"mode": "bilinear", "align_corners": False} if smooth else {"mode": "nearest"}
+    return F.interpolate(nll[:, None], shape, **mode)[:, 0]
+
+
+def on_pixels(nll: Tensor, levels: Levels, shape: tuple[int, int], level: str = "all") -> Tensor:
+    """What the codes of all levels say of each pixel, or those of one: (B, rows, columns) → (B, H, W).
+
+    In nats of one code; of all levels, in nats of what one fine code covers: Σ_l ℓ_l · (codes of l / fine codes).
+    """
+    parts = levels.split(nll)
+    if level in levels.names:
+        return upsample(parts[levels.names.index(level)], shape)
+    fine = parts[-1][0].numel()
+    return torch.stack([upsample(part, shape) * (part[0].numel() / fine) for part in parts]).sum(0)

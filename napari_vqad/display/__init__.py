@@ -1,0 +1,1 @@
+"""What is shown, without a toolkit: views, scales, colours, words, read-out."""

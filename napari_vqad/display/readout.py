@@ -1,0 +1,43 @@
+"""What there is at a point of a scan, in words: how unlikely, how far from healthy, and where."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.imaging.location import Locator, in_words
+from napari_vqad.imaging.volume import Volume
+
+
+def place(volume: Volume, mm: np.ndarray) -> str:
+    """A point in mm (R, A, S) of the scan's diagonal frame as scanner mm in words; of a clip, as frame and pixel."""
+    if volume.kind == "clip":
+        column, row, time = (round(float(v)) for v in mm)
+        return f"frame {time}, row {row}, column {column}"
+    index = np.linalg.inv(volume.frame.to_mm) @ [*mm, 1.0]
+    return in_words((float(v) for v in (volume.affine @ index)[:3]), volume.side_known)
+
+
+def read_out(explorer: Explorer, mm: np.ndarray) -> str:
+    """ "NLL 7.2 nats, 98.6th healthy percentile; score 0.41; R 32 A 10 S 55 mm"; what is not there yet is left out.
+
+    R and L count from the head's midline, as in the list of findings.
+
+    Args:
+        explorer: holds a scan.
+        mm: the point, (R, A, S) of the scan's diagonal frame. Outside brain and grid only the place is said.
+    """
+    volume, grid = explorer.volume, explorer.grid
+    assert volume is not None  # a bare grid lies nowhere
+    parts, at = [], grid.index_at(mm)
+    if at is not None and grid.mask[at]:
+        if explorer.ready("nll")[at[0]]:
+            nll = float(explorer.map("nll")[at])
+            share = explorer.bundle.calibration.percentile("nll_map", nll, kind=explorer.settings.level)
+            parts.append(f"NLL {nll:.1f} nats, {share:.1f}th healthy percentile")
+        if explorer.complete:  # while work goes on, each look would cost a score of the whole scan
+            parts.append(f"score {float(explorer.map('pixel_score')[at]):.2f}")
+    if volume.kind == "clip":
+        return "; ".join([*parts, place(volume, mm)])
+    index = (np.linalg.inv(grid.placement) @ [*mm, 1.0])[:3]
+    return "; ".join([*parts, Locator.of(volume, grid).words(grid.grid_index(index))])

@@ -1,0 +1,23 @@
+"""What is not final yet in an analysis that goes on, or was stopped: in numbers and in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_vqad.engine.explorer import Explorer
+
+
+def missing_slices(explorer: Explorer) -> np.ndarray:
+    """Indices of the slices that are to be analysed and whose NLL or pixel score is not final yet."""
+    return np.flatnonzero(explorer.chosen() & ~(explorer.ready("nll") & explorer.ready("pixel_score")))
+
+
+def incomplete(explorer: Explorer) -> str:
+    """Why the analysis is not to be relied on yet, in a sentence; empty when it is complete."""
+    missing = missing_slices(explorer)
+    if not len(missing):
+        return ""
+    what = "slices have" if explorer.grid.kind == "head" else "frames have"
+    words = f"Not complete: {len(missing)} of {explorer.n_slices} {what} no final score; all numbers are preliminary."
+    pooled = int(explorer.ready("restoration")[missing].sum())
+    return f"{words} {pooled} of them wait for their neighbours alone." if pooled else words

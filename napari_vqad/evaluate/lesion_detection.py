@@ -1,0 +1,72 @@
+"""How many findings a scan has at the threshold of one per healthy head, and where a known lesion comes among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.imaging.brain_mask import make_mask
+from napari_vqad.imaging.grid import to_grid
+from napari_vqad.io.nifti import read_mask, read_scan
+from napari_vqad.scores.components import find
+from napari_vqad.settings import Settings
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of one scan.
+
+    Attributes:
+        name: of its file.
+        findings: how many.
+        rank: which of them, from 1, is the first that touches the lesion; 0 where none does; None without a label.
+        recall: share of the lesion's voxels that are flagged.
+        precision: share of the flagged voxels that are lesion.
+        note: how the head was aligned.
+    """
+
+    name: str
+    findings: int
+    rank: int | None
+    recall: float
+    precision: float
+    note: str
+
+
+def examine(bundle: Bundle, settings: Settings, scan: Path, mask: Path | None, label: Path | None) -> Found:
+    """Score one scan and look for its lesion among the findings."""
+    volume = read_scan(scan)
+    brain = read_mask(mask, volume) if mask else make_mask(volume)[0]
+    grid = to_grid(volume, brain, bundle.config.grid, template=bundle.template)
+    explorer = Explorer(bundle, settings)
+    explorer.take(grid)
+    for _ in explorer.work():
+        pass
+    calibration = bundle.calibration
+    threshold = calibration.threshold_of_findings(calibration.pixel_kind(explorer.settings))
+    score = explorer.map("pixel_score")
+    found = find(score, threshold)
+    name = scan.name.removesuffix(".gz").removesuffix(".nii")
+    if label is None:
+        return Found(name, len(found), None, np.nan, np.nan, grid.note)
+    lesion = grid.from_scan(read_mask(label, volume)) > 0
+    rank = next((i for i, f in enumerate(found, start=1) if (f.inside & lesion[f.box]).any()), 0)
+    flagged = score > threshold
+    hit = float((flagged & lesion).sum())
+    return Found(name, len(found), rank, hit / max(lesion.sum(), 1), hit / max(flagged.sum(), 1), grid.note)
+
+
+def table(rows: list[Found]) -> str:
+    """Markdown."""
+    lines = [
+        "| scan | findings | lesion is finding | of the lesion flagged | of the flagged, lesion |",
+        "|---|---|---|---|---|",
+    ]
+    for r in rows:
+        known = ("–", "–", "–") if r.rank is None else (r.rank or "none", f"{r.recall:.2f}", f"{r.precision:.2f}")
+        lines.append(f"| {r.name} | {r.findings} | " + " | ".join(str(k) for k in known) + " |")
+    return "\n".join(lines)

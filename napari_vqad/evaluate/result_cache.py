@@ -1,0 +1,85 @@
+"""What was measured of a case stays in a folder, so that an evaluation of hours goes on where it was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.errors import InputError
+from napari_vqad.evaluate.cases import Case
+from napari_vqad.files import limits
+from napari_vqad.files.archive import read_npz
+from napari_vqad.files.atomic import whole
+from napari_vqad.files.regular import read_regular
+from napari_vqad.settings import Settings
+
+
+class Measured(NamedTuple):
+    """One case by one way: scores of the counted voxels and of the clear slices, seconds in the networks."""
+
+    voxels: NDArray
+    slices: NDArray
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A folder for one bundle with one set of settings; nothing is kept where there is none.
+
+    Attributes:
+        folder: made when something is kept.
+    """
+
+    folder: Path | None = None
+
+    @classmethod
+    def of(cls, folder: Path | None, bundle: Bundle, settings: Settings, over: str = "max") -> Shelf:
+        """That of a bundle's weights and calibration, these settings and this score of a slice (`Way.over`)."""
+        if folder is None:
+            return cls()
+        calibration = read_regular(bundle.folder / "calibration.json", limits.JSON)
+        key = hashlib.sha256(
+            bundle.hash.encode() + calibration + f"{settings.model_dump_json()}{over}".encode()
+        ).hexdigest()
+        return cls(Path(folder) / f"{bundle.name}-{key[:12]}")
+
+    def has(self, case: Case, way: str) -> bool:
+        """Was it measured before?"""
+        return self.folder is not None and self._file(self.folder, case, way).exists()
+
+    def measured(self, case: Case, way: str, measure: Callable[[], Measured]) -> Measured:
+        """As it was kept, or else measured now."""
+        if self.folder is None:
+            return measure()
+        file = self._file(self.folder, case, way)
+        if file.exists() and (known := _read(file)) is not None:
+            return known
+        found = measure()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with whole(file) as fresh:
+            np.savez(fresh, voxels=found.voxels, slices=found.slices, seconds=found.seconds)
+        return found
+
+    def _file(self, folder: Path, case: Case, way: str) -> Path:
+        """Named by what is in the case, too: other data have cases of the same names."""
+        content = hashlib.sha256()
+        for part in (case.grid.slices, case.grid.mask, case.truth, case.counted):
+            content.update(np.ascontiguousarray(part).tobytes())
+        return folder / f"{case.name} {content.hexdigest()[:12]} {way}.npz"
+
+
+def _read(file: Path) -> Measured | None:
+    """What was kept; None where it is damaged, and is measured again."""
+    try:
+        known = read_npz(file, Measured._fields, "measurement", limits.VOXELS)
+        voxels, slices, seconds = (known[name] for name in Measured._fields)
+        return Measured(voxels, slices, float(seconds)) if voxels.ndim == slices.ndim == 1 else None
+    except (InputError, KeyError, TypeError):
+        return None

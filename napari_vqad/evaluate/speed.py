@@ -1,0 +1,292 @@
+"""How quick it is, on this machine: restorations against their plain loops, a whole volume, and what it costs.
+
+Times of a busy machine say little; ratios within one run say more, and the matrix product measured beside them tells
+what the machine could do at that moment.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.vq.detector import VQDetector
+from napari_vqad.detectors.vq.gumbel import gumbel_batch
+from napari_vqad.detectors.vq.restoration import begin, restore
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.engine.store import Rule
+from napari_vqad.evaluate.reference_loop import restore_by_loop
+from napari_vqad.imaging.grid import Grid, to_grid
+from napari_vqad.io.nifti import read_mask, read_scan
+from napari_vqad.nets.device import at_once
+from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
+from napari_vqad.nets.vq.protocols import LevelledPrior, Prior
+from napari_vqad.nets.vq.registry import make_own
+from napari_vqad.resources import samples_folder
+from napari_vqad.settings import Settings
+from napari_vqad.train.recipe import Recipe
+
+EXACT = ("sequential", "anchored")
+T = TypeVar("T")
+TIE = 1e-4  # nats; a decision closer than this may fall either way (tests/scores/test_restore.py)
+
+
+def machine(device: torch.device) -> dict:
+    """What it ran on, and the float32 rate of a matrix product there and then."""
+    a = torch.randn(2048, 2048, device=device)
+    seconds = min(_timed(device, lambda: a @ a)[0] for _ in range(5))
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": f"{device.type}: {name}",
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "matmul_gflops": round(2 * 2048**3 / seconds / 1e9, 1),
+    }
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Coded slices for the networks of a prior: codes (n, h, w), position (n,), what λ_p is, and their numbers."""
+
+    prior: Prior
+    codes: torch.Tensor
+    position: torch.Tensor
+    indices: list[int]
+    lambda_p: float
+
+    @property
+    def places(self) -> int:
+        """How many codes a slice has."""
+        return int(self.prior.levels.real.sum()) if isinstance(self.prior, LevelledPrior) else self.codes[0].numel()
+
+    def take(self, rows: Sequence[int]) -> Slices:
+        """Some of them."""
+        chosen = list(rows)
+        indices = [self.indices[r] for r in chosen]
+        return Slices(self.prior, self.codes[chosen], self.position[chosen], indices, self.lambda_p)
+
+    def noise(self, chains: int) -> torch.Tensor:
+        """(n, S, K, h, w)."""
+        height, width = self.codes.shape[1:]
+        drawn = gumbel_batch(0, self.indices, range(chains), self.prior.n_codes, (height, width))
+        return torch.from_numpy(drawn).to(self.codes.device)
+
+
+def sample_grid(bundle: Bundle) -> Grid:
+    """The sample head with lesions on the bundle's grid."""
+    scan = read_scan(samples_folder() / "lesions_t1.nii.gz")
+    return to_grid(
+        scan, read_mask(samples_folder() / "lesions_brain.nii.gz", scan), bundle.config.grid, template=bundle.template
+    )
+
+
+def coded(bundle: Bundle, grid: Grid) -> Slices:
+    """All slices of a grid, with λ_p at the healthy 90th percentile."""
+    codes = torch.from_numpy(VQDetector(bundle).encode(grid.slices, grid.position)).long().to(bundle.device)
+    position = torch.from_numpy(grid.position).to(bundle.device)
+    return Slices(bundle.causal, codes, position, list(range(len(grid))), bundle.calibration.value("nll", "p90"))
+
+
+@torch.inference_mode()
+def loops(slices: Slices, chains: int, report: Callable[[str], None]) -> dict:
+    """Each exact restoration by its loop and as the engine does it: seconds for all slices, and whether codes agree."""
+    device, rows, found = slices.codes.device, range(len(slices.indices)), {}
+    size = max(1, at_once(device) // chains)
+    lots = [slices.take(rows[i : i + size]) for i in range(0, len(rows), size)]
+    noises = [lot.noise(chains) for lot in lots]
+    for method in EXACT:
+        report(f"{method}: {len(rows)} slice(s) code by code …")
+        by_loop = []
+        loop_seconds = 0.0
+        for lot, noise in zip(lots, noises, strict=True):
+            for i in range(len(lot.indices)):
+                what = (lot.codes[i], lot.position[i], noise[i], lot.lambda_p, method)
+                seconds, one = _timed(device, restore_by_loop, slices.prior, *what)
+                loop_seconds += seconds
+                by_loop.append(one)
+        quick_seconds, quick = _timed(device, _all_lots, lots, noises, method, best_of=5)
+        clear = torch.stack([closest > TIE for _, closest in by_loop])
+        same = torch.stack([codes for codes, _ in by_loop]) == quick
+        found[method] = {
+            "slices": len(rows),
+            "loop_seconds": loop_seconds,
+            "loop_passes": slices.places + 1,
+            "exact_seconds": quick_seconds,
+            "codes_that_differ": int((~same[clear]).sum()),
+            "chains_near_a_tie": int((~clear).sum()),
+        }
+    return found
+
+
+def _all_lots(lots: list[Slices], noises: list[torch.Tensor], method: str) -> torch.Tensor:
+    done = [
+        restore(begin(lot.prior, lot.codes, lot.position, noise), lot.lambda_p, method).codes
+        for lot, noise in zip(lots, noises, strict=True)
+    ]
+    return torch.cat(done)
+
+
+@torch.inference_mode()
+def passes(slices: Slices, chains: int) -> tuple[dict[str, dict[str, int]], dict[str, float]]:
+    """How many passes chains take, in whole grids.
+
+    Returns:
+        method → upper end of a bin half a pass wide → how many chains; and method → their mean.
+    """
+    found, mean = {}, {}
+    for method in (*EXACT, "light"):
+        taken = []
+        for row in range(len(slices.indices)):
+            one = slices.take([row])
+            begun = begin(one.prior, one.codes, one.position, one.noise(chains))
+            taken.append(restore(begun, one.lambda_p, method).passes.flatten().cpu())
+        each = torch.cat(taken).numpy()
+        bins, counts = np.unique(np.ceil(each * 2) / 2, return_counts=True)
+        found[method], mean[method] = {f"{b:g}": int(n) for b, n in zip(bins, counts, strict=True)}, float(each.mean())
+    return found, mean
+
+
+def with_decode(bundle: Bundle, grid: Grid, rows: Sequence[int], chains: int, tries: int) -> dict[str, float]:
+    """Seconds from codes to differences of some slices, method by method, the way the engine does it."""
+    detector, found, chosen = VQDetector(bundle), {}, list(rows)
+    pictures = at_once(bundle.device)
+    codes = detector.encode(grid.slices[chosen], grid.position[chosen])
+    nll = detector.nll(codes, grid.position[chosen])
+    lambda_p = bundle.calibration.value("nll", "p90")
+
+    def run(method: str) -> None:
+        size = max(1, pictures // chains)
+        for start in range(0, len(chosen), size):
+            lot = slice(start, start + size)
+            place, indices = grid.position[chosen[lot]], chosen[lot]
+            # A detector of its own: one that is kept would remember noise and first pass.
+            drawn = VQDetector(bundle).restore(
+                codes[lot], nll[lot], place, indices, range(chains), Rule(method, lambda_p, 0)
+            )
+            detector.difference(grid.slices[indices], drawn, place, max(1, pictures // 2))
+
+    for method in ("anchored", "light"):
+        found[method] = _timed(bundle.device, run, method, best_of=tries)[0]
+    return found
+
+
+def volume(bundle: Bundle, grid: Grid, settings: Settings) -> dict[str, float]:
+    """Seconds from a scan on the grid to its pixel score, without a viewer."""
+    explorer = Explorer(bundle, settings)
+    explorer.take(grid)
+    started = time.perf_counter()
+    for _ in explorer.work(("nll",)):
+        pass
+    nll = time.perf_counter()
+    for _ in explorer.work(("restoration",)):
+        pass
+    explorer.map("pixel_score")
+    _wait(bundle.device)
+    return {"nll": nll - started, "restoration": time.perf_counter() - nll, "slices": len(grid)}
+
+
+@torch.inference_mode()
+def paper_size(device: torch.device, chains: int, quick: bool, report: Callable[[str], None]) -> dict:
+    """The sizes of Marimont & Tarroni 2020 with random weights: a pass, a picture, and one slice restored.
+
+    The loop's time is its number of passes times the time of one; its codes are checked on one chain.
+    """
+    report("the paper's size, random weights …")
+    recipe = Recipe.read("paper-160")
+    torch.manual_seed(0)
+    tokenizer = make_own(recipe.tokenizer).eval().to(device)
+    assert isinstance(recipe.prior, PixelSnailConfig)
+    prior = PixelSNAIL(recipe.prior, recipe.tokenizer.n_codes).eval().to(device)
+    for parameter in prior.parameters():  # fresh weights start at zero where it matters: such a prior has no context
+        torch.nn.init.normal_(parameter, std=0.05)
+    side = recipe.grid.shape[0] // tokenizer.stride
+    codes = torch.randint(recipe.tokenizer.n_codes, (1, side, side), device=device)
+    place = torch.zeros(1, device=device)
+    slices = Slices(prior, codes, place, [0], 0.0)
+    noise = slices.noise(chains)
+    begun = begin(prior, codes, place, noise)
+    nll = -begun.log_p.gather(1, codes[:, None])
+    lambda_p = float(nll.quantile(0.9))
+    x, at = codes.expand(chains, -1, -1), place.expand(chains)
+    pass_seconds, _ = _timed(device, prior.logits, x, at, best_of=2)
+    with FlopCounterMode(display=False) as flops:
+        prior.logits(codes, place)
+    found = {
+        "codes": side * side,
+        "pass_seconds": pass_seconds,
+        "pass_gflops": chains * flops.get_total_flops() / 1e9,
+        "loop_passes": side * side + 1,
+        "loop_seconds_estimated": pass_seconds * (side * side + 1),
+    }
+    for method in ("light", *EXACT):
+        seconds, done = _timed(device, lambda m=method: restore(begin(prior, codes, place, noise), lambda_p, m))
+        found[f"{method}_seconds"], found[f"{method}_passes"] = seconds, float(done.passes.mean())
+        if method in EXACT and not quick:
+            by_loop, closest = restore_by_loop(prior, codes[0], place[0], noise[0, :1], lambda_p, method)
+            if closest > TIE:  # else nothing can be said of this chain
+                found[f"{method}_codes_that_differ"] = int((by_loop[0] != done.codes[0, 0]).sum())
+    if not quick:
+        found["picture_seconds"], _ = _timed(device, tokenizer.decode, codes, place)
+        with FlopCounterMode(display=False) as flops:
+            tokenizer.decode(codes, place)
+        found["picture_gflops"] = flops.get_total_flops() / 1e9
+    return found
+
+
+def work_of(bundle: Bundle) -> dict[str, float]:
+    """GFLOP of a pass of the prior over one slice, and of one decoded picture."""
+    codes, place = torch.zeros(1, *bundle.levels.shape, dtype=torch.long), torch.zeros(1)
+    found = {}
+    for name, run in (("pass", bundle.causal.logits), ("picture", bundle.tokenizer.decode)):
+        with torch.no_grad(), FlopCounterMode(display=False) as flops:
+            run(codes.to(bundle.device), place.to(bundle.device))
+        found[name] = flops.get_total_flops() / 1e9
+    return found
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has held so far; NaN where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _timed(device: torch.device, run: Callable[..., T], *args: object, best_of: int = 1) -> tuple[float, T]:
+    """Seconds, the least of some tries, and what came of it."""
+    taken = []
+    for _ in range(best_of):
+        _wait(device)
+        started = time.perf_counter()
+        found = run(*args)
+        _wait(device)
+        taken.append(time.perf_counter() - started)
+    return min(taken), found
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

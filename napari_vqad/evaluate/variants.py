@@ -1,0 +1,103 @@
+"""Ways to score a scan: the methods of the papers, and one lever after the other for the ablation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vqad.detectors.pca import PCA
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS, linear_score
+from napari_vqad.settings import Method, Settings
+
+Over = Literal["max", "mean"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One row of a table.
+
+    Attributes:
+        name: what the row is called.
+        of: "pixel" for the pixel score, "sample" for AS_sample and its NLL map, "linear" for the linear baseline, by
+            least squares, or "evidence" for the weighted z maps of `evidence` alone.
+        updates: what the settings differ in from those given.
+        evidence: z maps of the other evidence that are added, by name.
+        over: a slice's score is the highest pixel score in it, or the mean of all.
+    """
+
+    name: str
+    of: str = "pixel"
+    updates: dict = field(default_factory=dict)
+    evidence: tuple[str, ...] = ()
+    over: Over = "max"
+
+    def score(self, explorer: Explorer, settings: Settings, pca: PCA | None) -> tuple[NDArray, NDArray]:
+        """Score of the scan that the explorer holds: (n, H, W) for voxels, (n,) for slices."""
+        score: NDArray
+        if self.of == "linear":
+            model = pca or explorer.bundle.linear
+            assert model is not None
+            score = linear_score(model, explorer.grid, passes=1)
+            return score, score.max((1, 2))
+        if self.of != "pixel":
+            _run(explorer, ("nll",))
+            if self.of == "sample":
+                return explorer.map("nll"), np.nan_to_num(explorer.sample_scores())
+            score = np.zeros(explorer.grid.slices.shape, np.float32)
+        else:
+            explorer.change(settings.model_copy(update=self.updates))
+            _run(explorer)
+            score = explorer.map("pixel_score")
+        found = explorer.evidence() if self.evidence else {}
+        for name in self.evidence:
+            score = score + WEIGHTS[name] * found[name]
+        mask = explorer.grid.mask
+        if self.over == "mean":
+            return score, (score * mask).sum((1, 2)) / np.maximum(mask.sum((1, 2)), 1)
+        # What is not brain must not win where scores may be negative.
+        return score, np.where(mask, score, score.min()).max((1, 2))
+
+
+def _run(explorer: Explorer, stages: tuple[str, ...] = ("nll", "restoration")) -> None:
+    for _ in explorer.work(stages):
+        pass
+
+
+SAMPLE = "sample-wise"
+METHODS = (SAMPLE, *get_args(Method))
+
+
+def of_methods(methods: tuple[str, ...], linear: bool, over: Over = "max") -> list[Way]:
+    """The methods with the settings as they are; the linear baseline when asked for."""
+    ways = [Way(m, "sample") if m == SAMPLE else Way(m, updates={"method": m}, over=over) for m in methods]
+    return [*ways, Way("PCA, 60 components", "linear")] if linear else ways
+
+
+def ablation(method: str) -> list[Way]:
+    """From the paper's score to the fused one, a lever at a time; then the same for a method that restores."""
+    plain = {"method": "regenerative", "pooling": "3d", "score": "plain"}
+    smooth = plain | {"pooling": "smooth"}
+    placed = smooth | {"score": "place"}
+    restored = {name: settings | {"method": method} for name, settings in (("plain", plain), ("placed", placed))}
+    return [
+        Way("PCA, 60 components, aligned", "linear"),
+        Way("PCA, robust, by place", "evidence", evidence=(LINEAR,)),
+        Way("NLL", "sample"),
+        Way("NLL, by place", "evidence", evidence=(NLL,)),
+        Way("regenerative, min-average pooling", updates=plain),
+        Way("regenerative, smooth pooling", updates=smooth),
+        Way("regenerative, min-average, by place", updates=plain | {"score": "place"}),
+        Way("regenerative, smooth, by place", updates=placed),
+        Way("… + NLL", updates=placed, evidence=(NLL,)),
+        Way("… + PCA", updates=placed, evidence=(LINEAR,)),
+        Way("… + NLL + PCA", updates=placed, evidence=(NLL, LINEAR)),
+        Way("… levelled (--score fused)", updates=placed | {"score": "fused"}),
+        Way(f"{method}, min-average pooling", updates=restored["plain"]),
+        Way(f"{method}, smooth, by place", updates=restored["placed"]),
+        Way(f"{method}, smooth, by place + NLL + PCA", updates=restored["placed"], evidence=(NLL, LINEAR)),
+        Way(f"{method}, … levelled (--score fused)", updates=restored["placed"] | {"score": "fused"}),
+    ]

@@ -1,0 +1,1 @@
+"""Files for others: report, contact sheet, tables, DICOM, saved study."""

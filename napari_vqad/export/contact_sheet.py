@@ -1,0 +1,222 @@
+"""The contact sheet: a scan's maps on one page, for a person to judge."""
+
+from __future__ import annotations
+
+import textwrap
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.image import AxesImage
+
+from napari_vqad.display import slice_scores
+from napari_vqad.engine.completeness import incomplete
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.imaging.slice_numbers import numbers
+from napari_vqad.text import printable
+
+ROWS = 8
+# Fonts that have the letters that DejaVu Sans lacks, on Linux, Windows and macOS.
+SCRIPTS = ("Noto Sans CJK JP", "Yu Gothic", "Hiragino Sans", "Malgun Gothic", "Microsoft YaHei", "Arial Unicode MS")
+INK, FAINT, PAPER, ALERT = "#e8e8ea", "#8a8a92", "#101014", "#ff9f1c"
+WINDOW = (-2.5, 2.5)  # SD
+COLUMNS = ("Scan", "NLL", "Restoration", "Residual", "Pixel score", "Flagged")
+HEAT = {"NLL": "nll", "Residual": "residual", "Pixel score": "pixel_score"}  # columns with a scale
+
+
+def limits(explorer: Explorer) -> dict[str, tuple[float, float]]:
+    """One scale for all scans, from what is healthy: per-image scales would make healthy brains glow."""
+    calibration, method, level = explorer.bundle.calibration, explorer.settings.method, explorer.settings.level
+    kind = calibration.pixel_kind(explorer.settings)
+    return {
+        # What three of four healthy codes have says nothing.
+        "nll": (
+            calibration.value("nll_map", "p75", kind=level),
+            1.1 * calibration.value("nll_map", "p99.9", kind=level),
+        ),
+        "residual": (0.0, 1.5 * calibration.value("residual", "p99.9", kind=method)),
+        "disagreement": (0.0, 0.5 * calibration.value("residual", "p99.9", kind=method)),
+        "pixel_score": (0.0, 2.0 * calibration.value("pixel_score", "p99.9", kind=kind)),
+    }
+
+
+def heat() -> LinearSegmentedColormap:
+    """Transparent at zero, then dark red over orange to pale yellow: readable in grey and for the colour-blind."""
+    stops = [
+        (0.0, (0.25, 0.0, 0.1, 0.0)),
+        (0.25, (0.55, 0.05, 0.2, 0.55)),
+        (0.6, (0.95, 0.45, 0.1, 0.85)),
+        (1.0, (1.0, 0.97, 0.75, 1.0)),
+    ]
+    return LinearSegmentedColormap.from_list("heat", stops)
+
+
+def score_unit(explorer: Explorer) -> str:
+    """The unit of the pixel score, for people."""
+    scale = explorer.bundle.calibration.pixel_kind(explorer.settings).split()[-1]
+    return {"place": "healthy SDs here", "fused": "healthy SDs here, summed"}.get(scale, "SD of healthy intensity")
+
+
+def unit_and_healthy(explorer: Explorer, name: str) -> tuple[str, float | None]:
+    """The unit of a map, and its healthy 99th percentile where calibration has measured it."""
+    calibration, settings = explorer.bundle.calibration, explorer.settings
+    if name == "nll":
+        return "nats", calibration.value("nll_map", "p99", kind=settings.level)
+    if name == "pixel_score":
+        return score_unit(explorer), calibration.value("pixel_score", "p99", kind=calibration.pixel_kind(settings))
+    known = calibration.value("residual", "p99", kind=settings.method) if name == "residual" else None
+    return "SD of healthy intensity", known
+
+
+def draw_sheet(explorer: Explorer, name: str) -> Figure:
+    """Rows are slices from the top of the head down, columns scan, NLL, restoration, residual, pixel score, flagged."""
+    grid, chosen = explorer.grid, choose_slices(explorer)
+    scores, flagged = explorer.slice_scores(), explorer.flagged_slices()
+
+    tall, wide = upright(grid.slices[0]).shape
+    height = 1.75 * len(chosen) + 2.0
+    figure = Figure(figsize=(1.15 + 1.78 * len(COLUMNS) * wide / tall, height), facecolor=PAPER)
+    axes = figure.subplots(len(chosen), len(COLUMNS), squeeze=False)
+    figure.subplots_adjust(
+        left=1.1 / figure.get_figwidth(),
+        right=0.995,
+        top=1 - 1.15 / height,
+        bottom=0.75 / height,
+        wspace=0.02,
+        hspace=0.03,
+    )
+    shown: dict[str, AxesImage] = {}
+    number_of, frames = numbers(grid), grid.kind == "clip"
+    for row, i in zip(axes, chosen, strict=True):
+        for ax, column in zip(row, COLUMNS, strict=True):
+            image = paint(ax, explorer, i, column)
+            if image is not None:
+                shown[HEAT[column]] = image
+        if not frames:
+            row[0].text(
+                -0.06, 0.82, f"slice {number_of[i]}", color=INK, fontsize=9, ha="right", transform=row[0].transAxes
+            )
+        row[0].text(
+            -0.06,
+            0.62,
+            grid.place_of(i),
+            color=INK,
+            fontsize=9,
+            ha="right",
+            transform=row[0].transAxes,
+        )
+        mark = " ▲" if flagged[i] else ""
+        value = slice_scores.value(explorer, scores[i]) + mark
+        row[0].text(
+            -0.06,
+            0.42,
+            value,
+            color=ALERT if flagged[i] else FAINT,
+            fontsize=8.5,
+            ha="right",
+            transform=row[0].transAxes,
+        )
+        letters(row[0], grid.axis)
+    for ax, column in zip(axes[0], COLUMNS, strict=True):
+        ax.set_title(column, color=INK, fontsize=11, pad=5)
+    _headline(figure, explorer, name)
+    bars = {
+        "nll": (1, "nats"),
+        "residual": (3, "SD of healthy intensity"),
+        "pixel_score": (4, score_unit(explorer)),
+    }
+    for key, (place, unit) in bars.items():
+        box = axes[-1, place].get_position()
+        bar = figure.add_axes((box.x0 + 0.012, 0.5 / height, box.width - 0.024, 0.09 / height))
+        colour_bar(figure, shown[key], bar, unit)
+    return figure
+
+
+def paint(ax: Axes, explorer: Explorer, index: int, column: str) -> AxesImage | None:
+    """One slice as one of `COLUMNS`, the scan under each map; returns what has a scale, for a colour bar."""
+    grid, key = explorer.grid, HEAT.get(column)
+    ax.set_axis_off()
+    under = explorer.map("restoration")[index] if column == "Restoration" else grid.slices[index]
+    dark, bright = WINDOW
+    ax.imshow(upright(np.where(grid.mask[index], under, dark)), cmap="gray", vmin=dark, vmax=bright)
+    if key:
+        low, high = limits(explorer)[key]
+        seen = upright(explorer.map(key)[index])
+        return ax.imshow(seen, cmap=heat(), vmin=low, vmax=high, interpolation="bilinear")
+    flagged = explorer.map("flagged")[index]
+    if column == "Flagged" and flagged.any():
+        ax.contour(upright(flagged), levels=[0.5], colors=[ALERT], linewidths=1.2)
+    return None
+
+
+def letters(ax: Axes, axis: int) -> None:
+    """The patient's sides at the edges of a slice along a canonical axis."""
+    left, right, top = {0: ("A", "P", "S"), 1: ("R", "L", "S"), 2: ("R", "L", "A")}[axis]
+    for x, y, letter in ((0.03, 0.5, left), (0.97, 0.5, right), (0.5, 0.95, top)):
+        ax.text(x, y, letter, color=FAINT, fontsize=7, ha="center", va="center", transform=ax.transAxes)
+
+
+def colour_bar(figure: Figure, image: ScalarMappable, ax: Axes, unit: str) -> None:
+    """The scale of a map, lying in `ax`."""
+    ax.set_facecolor("#3a3a40")
+    bar = figure.colorbar(image, cax=ax, orientation="horizontal")
+    bar.set_label(unit, color=FAINT, fontsize=8, labelpad=2)
+    bar.ax.tick_params(colors=INK, labelsize=8, length=2)
+    bar.outline.set_visible(False)
+
+
+def choose_slices(explorer: Explorer) -> list[int]:
+    """The slices with the highest pixel score, no two neighbours, and others spread over the brain; top first."""
+    ready = np.flatnonzero(explorer.ready("pixel_score"))
+    if not len(ready):
+        return [len(explorer.grid) // 2]
+    peak = np.percentile(explorer.map("pixel_score").reshape(len(explorer.grid), -1), 99.5, axis=1)
+    spread = ready[np.rint(np.linspace(0.12, 0.9, ROWS - 3) * (len(ready) - 1)).astype(int)]
+    chosen: list[int] = []
+    for i in [*ready[np.argsort(-peak[ready])], *spread]:
+        high = len(chosen) < 3 or i in spread
+        if high and all(abs(i - c) > 2 for c in chosen) and len(chosen) < ROWS:
+            chosen.append(int(i))
+    return sorted(chosen, reverse=True)
+
+
+def upright(slice_: np.ndarray) -> np.ndarray:
+    """A grid slice in radiological convention: anterior (or superior) up, the patient's right on the left."""
+    return np.asarray(slice_).T[::-1, ::-1]
+
+
+def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
+    s, t = explorer.settings, explorer.thresholds()
+    chosen = f"{s.method}, λ_p {t.lambda_p:.2f} nats, S = {s.n_restorations}, k = {s.k:g}, pooling {s.pooling}"
+    if s.method == "regenerative":
+        chosen = f"regenerative, pooling {s.pooling}"
+    flagged = f"{int(explorer.flagged_slices().sum())} of {explorer.n_slices} slices flagged ▲"
+    outline = f"outlined: pixel score above {t.flag_voxels:.2f}  ·  research use only, not a medical device"
+    if explorer.grid.oblique:
+        outline += f"  ·  mm{explorer.grid.own_axis}"
+    lines: tuple[tuple[float, str, dict[str, Any]], ...] = (
+        (0.27, name, {"color": INK, "fontsize": 14, "fontweight": "bold"}),
+        (0.51, f"{explorer.bundle.title}  ·  {chosen}", {"color": FAINT, "fontsize": 8.5}),
+        (0.69, f"{flagged} (λ_s {t.lambda_s:.2f} nats)  ·  {outline}", {"color": FAINT, "fontsize": 8.5}),
+    )
+    fitness = explorer.fitness()
+    warnings = [words for words in (incomplete(explorer), "" if fitness.fits else fitness.verdict) if words]
+    if warnings:
+        words = textwrap.shorten("  ·  ".join(warnings), 150, placeholder=" …")
+        lines = (*lines, (0.87, words, {"color": ALERT, "fontsize": 8.5, "fontweight": "bold"}))
+    for below, text, style in lines:
+        # A name may hold a $, which would begin a formula, and letters of any script.
+        place: dict[str, Any] = {"va": "center", "parse_math": False, "fontfamily": _fonts()}
+        figure.text(0.014, 1 - below / figure.get_figheight(), printable(text), **place, **style)
+
+
+@lru_cache(maxsize=1)
+def _fonts() -> list[str]:
+    """matplotlib's own font, and after it those of `SCRIPTS` that are on this machine."""
+    known = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in SCRIPTS if name in known)]

@@ -1,0 +1,125 @@
+"""What an analysis found, as DICOM beside the series that it was found in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_vqad.engine.completeness import incomplete
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.errors import InputError
+from napari_vqad.files.atomic import whole_folder
+from napari_vqad.findings.findings import Finding, findings
+from napari_vqad.imaging.location import scanner_mm
+from napari_vqad.io.dicom_write import Maker, Segment, check_source, write_score, write_segments
+
+SEGMENTS, SCORE = "findings.dcm", "score.dcm"
+MEANING = {
+    "plain": "Pixel score, SD of healthy intensity",
+    "place": "Pixel score, SD of healthy scores at the same place",
+    "fused": "Pixel score, sum of residual, NLL and PCA in healthy SD",
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        files: the paths.
+        without: numbers of the findings that have no segment, since no voxel of the scan was free for them.
+        incomplete: why the analysis is not to be relied on yet, if it is not complete.
+    """
+
+    files: tuple[Path, ...]
+    without: tuple[int, ...] = ()
+    incomplete: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is missing, in sentences."""
+        partial = (self.incomplete,) if self.incomplete else ()
+        if not self.without:
+            return partial
+        numbers = ", ".join(map(str, self.without))
+        what = f"finding {numbers} has" if len(self.without) == 1 else f"findings {numbers} have"
+        return (*partial, f"In {SEGMENTS} {what} no segment, since no voxel of the scan was free there.")
+
+
+def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding] | None = None) -> Exported:
+    """Write findings.dcm, a binary SEG with a segment for each finding, and score.dcm, a Parametric Map.
+
+    Both or none. Without a finding there is no findings.dcm, and one that is there from before is removed.
+
+    Args:
+        folder: made where it is missing.
+        explorer: holds the analysis of a scan that was read from DICOM.
+        found: the findings that are written, such as the accepted ones; all that are flagged when not given.
+
+    Raises:
+        InputError: as `check_source`; the folder cannot be written to; or a file of the series has one of the names.
+    """
+    folder, volume = Path(folder), explorer.volume
+    assert volume is not None  # a bare grid came from nowhere
+    check_source(volume)
+    for name in (SEGMENTS, SCORE):
+        if any(_same(folder / name, Path(file)) for file in volume.header.files):
+            raise InputError(f"{folder / name} is a file of the series that was read; give another folder.")
+    found = findings(explorer) if found is None else found
+    maker = _maker(explorer)
+    with whole_folder(folder, stale=(SEGMENTS,)) as work:
+        write_score(
+            work / SCORE, volume, explorer.grid.to_scan(explorer.map("pixel_score")), MEANING[explorer.scale()], maker
+        )
+        labels = _labels(explorer, found)
+        kept = [int(i) for i in np.unique(labels) if i]
+        if kept:
+            number = np.zeros(len(found) + 1, np.int32)
+            number[kept] = np.arange(1, len(kept) + 1)
+            segments = [_segment(found[i - 1]) for i in kept]
+            write_segments(work / SEGMENTS, volume, number[labels], segments, maker)
+        names = sorted(file.name for file in work.iterdir())
+    without = tuple(found[i - 1].number for i in sorted(set(range(1, len(found) + 1)) - set(kept)))
+    return Exported(tuple(folder / name for name in names), without, incomplete(explorer))
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def _labels(explorer: Explorer, found: Sequence[Finding]) -> np.ndarray:
+    """Places in `found`, from 1, on the scan's voxels, (R, A, S).
+
+    A piece that falls between coarse voxels gets that which is nearest to its peak, or to its centre, if it is free.
+    """
+    grid, volume = explorer.grid, explorer.volume
+    assert volume is not None
+    stack = np.zeros(grid.slices.shape, np.int32)
+    for place, finding in enumerate(found, start=1):
+        stack[finding.piece.box][finding.piece.inside] = place
+    labels = grid.to_scan(stack, order=0)
+    to_voxel = np.linalg.inv(volume.affine)
+    for place in sorted(set(range(1, len(found) + 1)) - set(np.unique(labels).tolist())):
+        finding = found[place - 1]
+        for mm in (scanner_mm(volume, grid, np.array(finding.top)), finding.centre):
+            voxel = tuple(np.rint(to_voxel @ [*mm, 1.0])[:3].astype(int))
+            if all(0 <= i < n for i, n in zip(voxel, labels.shape, strict=True)) and not labels[voxel]:
+                labels[voxel] = place
+                break
+    return labels
+
+
+def _segment(f: Finding) -> Segment:
+    return Segment(
+        f"Finding {f.number}, {'both sides' if f.side == 'both' else f.side}, {f.where}",
+        f"{f.ml:.2f} mL, peak score {f.peak:.1f} SD, mean {f.mean:.1f} SD, NLL peak {f.nll:.1f} nats",
+    )
+
+
+def _maker(explorer: Explorer) -> Maker:
+    """Model and settings."""
+    settings = {name: str(value) for name, value in explorer.settings.model_dump().items()}
+    return Maker(explorer.bundle.name, explorer.bundle.hash, settings)

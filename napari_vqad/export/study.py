@@ -1,0 +1,247 @@
+"""A saved study: put away today, opened next week on another machine, with the same pictures and the same numbers."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+import napari_vqad
+from napari_vqad.detectors.bundle import Bundle, find, list_bundles
+from napari_vqad.detectors.bundle import fingerprint as hash_of
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.engine.provenance import Saved
+from napari_vqad.errors import InputError
+from napari_vqad.export import study_file
+from napari_vqad.export.study_file import Contents, Header, SavedBundle, SavedScan
+from napari_vqad.files.regular import is_regular
+from napari_vqad.findings.review import Places, Word
+from napari_vqad.imaging.grid import AXES
+from napari_vqad.imaging.volume import Volume
+from napari_vqad.io.load import open_scan, origin_of
+from napari_vqad.text import printable
+
+SUFFIX = ".vqad"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that was opened.
+
+    Attributes:
+        explorer: with everything that was computed, for the settings of then.
+        volume, mask: the scan and its brain mask, bool (R, A, S), and `mask_note`, where that came from.
+        words: what was said of findings, for `Review.recall`.
+        slice, view, which: what was shown: slice of the grid, question, restoration (0: their mean).
+        saved: when, and with which version.
+    """
+
+    explorer: Explorer
+    volume: Volume
+    mask: np.ndarray
+    mask_note: str
+    words: dict[Places, Word]
+    slice: int
+    view: str
+    which: int
+    saved: Saved
+
+
+def save_study(
+    path: str | Path,
+    explorer: Explorer,
+    mask: np.ndarray,
+    mask_note: str = "",
+    words: Mapping[Places, Word] | None = None,
+    view: str = "Score",
+    which: int = 0,
+) -> None:
+    """Write what the explorer holds of a head, with its mask and what was said of its findings.
+
+    An analysis that is not complete is saved as far as it has come, and goes on from there.
+
+    Raises:
+        InputError: there is no scan, or a clip; or the file cannot be written.
+    """
+    path, grid, volume, bundle = Path(path), explorer.grid, explorer.volume, explorer.bundle
+    if volume is None or grid.kind != "head":
+        raise InputError("A study is of a head; clips are not saved.")
+    (scan, series), stages = origin_of(volume), explorer.stages()
+    header = Header(
+        saved=datetime.now().astimezone(),
+        software={"napari-vqad": napari_vqad.__version__, "python": platform.python_version()},
+        made=stages.made,
+        scan=SavedScan(
+            name=volume.name,
+            path=printable(str(scan.absolute())) if scan else None,
+            relative=_relative(scan, path),
+            series=series,
+            shape=volume.voxels.shape,
+            affine=volume.affine.tolist(),
+            sha256=study_file.fingerprint(volume.voxels),
+        ),
+        bundle=SavedBundle(
+            name=printable(bundle.name),
+            folder=printable(str(bundle.folder.absolute())),
+            title=bundle.title,
+            sha256=bundle.hash,
+        ),
+        settings=explorer.settings,
+        mask_note=printable(mask_note),
+        words=list((words or {}).items()),
+        slice=explorer.focus,
+        view=view,
+        which=which,
+        grid=study_file.saved_grid(grid),
+    )
+    study_file.write(path, Contents(header, np.asarray(mask, bool), grid, stages))
+
+
+def find_scan(path: str | Path, at_hand: Iterable[Volume] = ()) -> Volume | Path | None:
+    """The scan of a study: one of those at hand, or else a file where it may lie; None when it has to be asked for.
+
+    Raises:
+        InputError: the file is no study.
+    """
+    path = Path(path)
+    header = study_file.read_header(path)
+    fitting = next((v for v in at_hand if header.scan.fits(v)), None)
+    return fitting or next(iter(_candidates(path, header)), None)
+
+
+def open_study(
+    path: str | Path,
+    scan: str | Path | Volume | None = None,
+    *,
+    bundle: str | Path | Bundle | None = None,
+    bundles: Iterable[Path] = (),
+    device: str = "auto",
+    cache_bytes: int = 512 * 2**20,
+) -> Study:
+    """Open a study. No network runs: codes, NLL, restorations and their pictures are as they were.
+
+    Args:
+        path: of the study.
+        scan: the scan, where it has moved; a file, as of `open_scan`, or a `Volume`.
+        bundle: the model, where it has moved; name, folder, or loaded.
+        bundles: further folders where it may be, beside those that come with the package.
+        device: for a bundle that is not loaded yet.
+        cache_bytes: as of `Explorer`.
+
+    Raises:
+        InputError: the file is broken or of an unknown version; the scan is not there or is another one; the model is
+            not there or has other weights.
+    """
+    path = Path(path)
+    contents = study_file.read(path)
+    header = contents.header
+    volume = _scan(path, header, scan)
+    loaded = _bundle(path, header.bundle, bundle, bundles, device)
+    explorer = Explorer(loaded, header.settings, cache_bytes)
+    n_codes, wanted, given = loaded.tokenizer.n_codes, loaded.levels.shape, contents.stages.codes.shape[1:]
+    if wanted != given or max(_highest(contents.stages.codes), *map(_highest, contents.stages.restored)) >= n_codes:
+        raise InputError(f"{path} is damaged: its codes do not fit {loaded.title}.")
+    n, template = len(contents.grid), loaded.template
+    on_grid = contents.grid.slices.shape[1:] == tuple(loaded.config.grid.shape)
+    if not on_grid or contents.grid.aligned != (template is not None) or (template and template.voxels.shape[2] != n):
+        raise InputError(f"{path} is damaged: its slices do not fit {loaded.title}.")
+    if header.grid.axis != AXES[header.settings.axis]:
+        raise InputError(f"{path} is damaged: its slices lie along another axis than its settings say.")
+    explorer.resume(volume, contents.mask, contents.grid, contents.stages)
+    explorer.focus = int(np.clip(header.slice, 0, len(contents.grid) - 1))
+    return Study(
+        explorer,
+        volume,
+        contents.mask,
+        header.mask_note,
+        {of if isinstance(of, frozenset) else frozenset([of]): word for of, word in header.words},
+        explorer.focus,
+        header.view,
+        header.which,
+        Saved(header.saved, header.software.get("napari-vqad", "of an unknown version")),
+    )
+
+
+def _hash(folder: Path) -> str | None:
+    """None for a folder whose files cannot be read."""
+    try:
+        return hash_of(folder)
+    except InputError:
+        return None
+
+
+def _relative(scan: Path | None, study: Path) -> str | None:
+    try:
+        return printable(Path(os.path.relpath(scan, study.parent)).as_posix()) if scan else None
+    except ValueError:  # on another drive
+        return None
+
+
+def _candidates(path: Path, header: Header) -> list[Path]:
+    saved = header.scan
+    near = Path(os.path.normpath(path.parent / saved.relative)) if saved.relative else None
+    far = Path(saved.path) if saved.path else None
+    return list(dict.fromkeys(p for p in (near, far) if p is not None and _is_there(p)))
+
+
+def _is_there(path: Path) -> bool:
+    """Is it a file or a folder? What may not be looked at, as in another user's home, is not there; nor is a pipe."""
+    try:
+        return is_regular(path) or path.is_dir()
+    except (OSError, ValueError):  # ValueError: a name with a NUL
+        return False
+
+
+def _highest(codes: np.ndarray) -> int:
+    return int(codes.max(initial=0))
+
+
+def _scan(path: Path, header: Header, given: str | Path | Volume | None) -> Volume:
+    """The scan, if it is the one of then."""
+    if isinstance(given, Volume):
+        if not header.scan.fits(given):
+            raise InputError(_other(path, header, given.path or given.name))
+        return given
+    files = [Path(given)] if given is not None else _candidates(path, header)
+    if not files:
+        raise InputError(
+            f"The scan of {path}, {header.scan.path or header.scan.name}, is not there; give its new place."
+        )
+    refused = InputError(_other(path, header, files[0]))
+    for file in files:
+        try:
+            volume = open_scan(file, header.scan.series if file.is_dir() else None)
+        except InputError as error:  # the next may do
+            refused = error
+            continue
+        if header.scan.fits(volume):
+            return volume
+    raise refused
+
+
+def _other(path: Path, header: Header, found: str | Path) -> str:
+    return f"{found} is not the scan of {path}: its content is another than that of {header.scan.name} was then."
+
+
+def _bundle(
+    path: Path, saved: SavedBundle, given: str | Path | Bundle | None, others: Iterable[Path], device: str
+) -> Bundle:
+    """The model, if its files are those of then, whatever its folder is called now."""
+    if isinstance(given, Bundle):
+        if given.hash != saved.sha256:
+            raise InputError(f"{path} was made with other weights than those of {given.folder}.")
+        return given
+    folders = [find(given)] if given is not None else [Path(saved.folder), *others, *list_bundles()]
+    there = [f for f in dict.fromkeys(folders) if is_regular(f / "config.json")]
+    for folder in there:
+        if _hash(folder) == saved.sha256 and (loaded := Bundle.load(folder, device)).hash == saved.sha256:
+            return loaded  # and not what has taken its place in between
+    alike = next((f for f in there if f.name == saved.name or given is not None), None)
+    if alike is not None:
+        raise InputError(f"{path} was made with other weights than those of {alike}.")
+    raise InputError(f"{path} was made with the model {saved.title} ({saved.name}), which is not here.")

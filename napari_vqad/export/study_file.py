@@ -1,0 +1,308 @@
+"""The file of a saved study: a zip of `study.json` and `arrays.safetensors`. Nothing is ever unpickled.
+
+Beside what was chosen and said it holds the scan on the model's grid and what the networks made of it, pictures as
+well as codes: alignment and decoder are floating point, and with bfloat16 on one machine and float32 on another a
+voxel near the threshold would be flagged here and not there (`device.quick`). The scan itself is not in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from safetensors.numpy import save
+
+from napari_vqad.engine.provenance import Made
+from napari_vqad.engine.store import Stages
+from napari_vqad.errors import InputError
+from napari_vqad.export.study_checks import MOST, NoStudyError, check_sizes, check_values, usable
+from napari_vqad.files import limits
+from napari_vqad.files.archive import open_member, open_zip
+from napari_vqad.files.atomic import whole
+from napari_vqad.files.jsonfile import parse_json, short
+from napari_vqad.files.limits import gib
+from napari_vqad.files.tensors import Entry, read_tensors
+from napari_vqad.findings.review import Place, Places, Word
+from napari_vqad.imaging.grid import Grid
+from napari_vqad.imaging.intensity import Intensity
+from napari_vqad.imaging.resample import Frame
+from napari_vqad.imaging.volume import Volume, is_oblique
+from napari_vqad.settings import Settings
+
+FORMAT = 2
+READ = (1, FORMAT)  # 1 does not say with what the numbers were computed, and knows no words on merged findings
+JSON, ARRAYS = "study.json", "arrays.safetensors"
+APART = 1e-3  # mm; affines that differ by less are the same
+DAMAGED = "is cut short or damaged, or no study at all"
+
+Text = Annotated[str, Field(max_length=1000)]
+Length = Annotated[int, Field(ge=1, le=2**15)]  # of a side, voxels
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Triple = Annotated[list[Number], Field(min_length=3, max_length=3)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SavedScan(_Part):
+    """Which scan it was: where its file lay, absolute and from the study's folder, and what tells it from others.
+
+    `series` is the UID of a DICOM series in a folder.
+    """
+
+    name: Text
+    path: str | None
+    relative: str | None
+    series: Text | None = None
+    shape: tuple[Length, Length, Length]
+    affine: list[list[Number]]
+    sha256: Text
+
+    @model_validator(mode="after")
+    def _lies_somewhere(self) -> Self:
+        if [len(row) for row in self.affine] != [4] * 4 or not usable(np.array(self.affine)):
+            raise ValueError("the scan lies nowhere")
+        _bounded(self.shape)
+        return self
+
+    def fits(self, volume: Volume) -> bool:
+        """Is this the scan, voxel for voxel at the same place?"""
+        near = np.allclose(volume.affine, self.affine, rtol=0, atol=APART)
+        return near and volume.voxels.shape == self.shape and fingerprint(volume.voxels) == self.sha256
+
+
+class SavedBundle(_Part):
+    """Which model it was: its folder, title, and the hash of its files."""
+
+    name: Text
+    folder: str
+    title: Text
+    sha256: Text
+
+
+class SavedGrid(_Part):
+    """How the scan was laid on the model's grid, but for the arrays."""
+
+    axis: int = Field(ge=0, le=2)
+    outside: float = Field(ge=0, le=1)
+    aligned: bool
+    note: Text
+    failed: bool = False
+    low: Number
+    scale: float = Field(gt=0, allow_inf_nan=False)
+    gain: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None  # None where it is an array
+    view: tuple[Triple, Triple, tuple[Length, Length, Length]]
+
+    @model_validator(mode="after")
+    def _is_seen(self) -> Self:
+        _, spacing, shape = self.view
+        if not all(1e-4 < s < 1e4 for s in spacing):
+            raise ValueError("the view has voxels of no size")
+        _bounded(shape)
+        return self
+
+
+class Header(_Part):
+    """All of a study but its arrays.
+
+    A study that says nothing of the slice score is of before there were several: its slices were flagged by AS_sample.
+
+    Attributes:
+        software: versions that it was saved with.
+        made: with what its numbers were computed.
+        words: what was said of findings, by the places of their peaks on the grid; by one place in the first format.
+        slice: that in view, on the grid.
+        view, which: the question that was shown, and of which restoration (0: the mean).
+    """
+
+    format: int = FORMAT
+    saved: datetime
+    software: dict[str, str]
+    made: tuple[Made, ...] = (Made(),)
+    scan: SavedScan
+    bundle: SavedBundle
+    settings: Settings
+    mask_note: Text
+    words: list[tuple[Places | Place, Word]]
+    slice: int
+    view: Text
+    which: int = Field(ge=0, le=MOST)
+    grid: SavedGrid
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _slices_as_then(cls, given: Any) -> Any:
+        return {"slice_score": "sample"} | given if isinstance(given, dict) else given
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All of a study: bool mask (R, A, S) on the scan's voxels, the scan on the grid, the networks' work."""
+
+    header: Header
+    mask: NDArray[np.bool_]
+    grid: Grid
+    stages: Stages
+
+
+def fingerprint(voxels: NDArray) -> str:
+    """sha256 of canonical voxels, float32 (R, A, S)."""
+    return hashlib.sha256(np.ascontiguousarray(voxels, "<f4").data).hexdigest()
+
+
+def saved_grid(grid: Grid) -> SavedGrid:
+    """What of a grid goes into the header."""
+    i, view = grid.intensity, grid.view
+    return SavedGrid(
+        axis=grid.axis,
+        outside=grid.outside,
+        aligned=grid.aligned,
+        note=grid.note,
+        failed=grid.failed,
+        low=i.low,
+        scale=i.scale,
+        gain=None if isinstance(i.gain, np.ndarray) else i.gain,
+        view=([*map(float, view.origin)], [*map(float, view.spacing)], view.shape),
+    )
+
+
+def write(path: Path, contents: Contents) -> None:
+    """Write a study, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written, or would be too large to be read.
+    """
+    grid, stages, i = contents.grid, contents.stages, contents.grid.intensity
+    arrays: dict[str, NDArray] = {
+        "mask": np.packbits(contents.mask),
+        "slices": grid.slices,
+        "grid_mask": np.packbits(grid.mask),
+        "position": grid.position,
+        "placement": grid.placement,
+        "levels": i.levels,
+        "targets": i.targets,
+        **({"gain": i.gain} if isinstance(i.gain, np.ndarray) else {}),
+        "codes": stages.codes,
+        "nll": stages.nll,
+        "has_nll": stages.has_nll,
+        "n_restored": np.array([len(r) for r in stages.restored]),
+        "restored": np.concatenate(stages.restored),
+        "n_difference": np.array([len(d) for d in stages.difference]),
+        "difference": np.concatenate(stages.difference),
+    }
+    if (n_bytes := sum(array.nbytes for array in arrays.values())) + limits.TENSOR_HEADER > limits.STUDY:
+        raise InputError(f"{path} would hold {gib(n_bytes)}, and at most {gib(limits.STUDY)} are read again.")
+    raw = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    with whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
+        archive.writestr(JSON, contents.header.model_dump_json(indent=1))
+        archive.writestr(ARRAYS, raw)
+
+
+def read_header(path: Path) -> Header:
+    """What was chosen and said, without the arrays.
+
+    Raises:
+        InputError: the file is missing, broken, no study, or of another version.
+    """
+    with open_zip(path, DAMAGED) as archive:
+        return _header(path, archive)
+
+
+def read(path: Path) -> Contents:
+    """All of a study.
+
+    Raises:
+        InputError: as `read_header`; or its arrays do not fit together, or are beyond the limit.
+    """
+    with open_zip(path, DAMAGED) as archive:
+        header = _header(path, archive)
+        with open_member(archive, ARRAYS, limits.STUDY, path) as (stream, size):
+            try:
+                arrays = read_tensors(stream, size, path, partial(_check, header))
+                stream.read(1)  # at the end, where the zip looks at its checksum
+                check_values(arrays)
+                return _contents(header, arrays)
+            except (InputError, NoStudyError) as error:
+                raise InputError(f"{path} is damaged: its arrays do not make a study.") from error
+
+
+def _check(header: Header, entries: dict[str, Entry]) -> None:
+    check_sizes(entries, header.scan.shape, header.grid.axis, header.grid.gain is None)
+
+
+def _bounded(shape: tuple[int, ...]) -> None:
+    if 4 * prod(shape) > limits.VOXELS:
+        raise ValueError("more voxels than are read")
+
+
+def _header(path: Path, archive: zipfile.ZipFile) -> Header:
+    with open_member(archive, JSON, limits.JSON, path) as (stream, _):
+        raw = stream.read()
+    try:
+        known = parse_json(raw, path)
+        number = known["format"]
+    except (InputError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged, or no study at all.") from error
+    if type(number) is not int or number not in READ:
+        formats = " and ".join(map(str, READ))
+        raise InputError(
+            f"{path} is a study of format {short(number)}; this version of napari-vqad reads formats {formats}."
+        )
+    try:
+        return Header.model_validate(known)
+    except ValidationError as error:
+        where = short(".".join(str(part) for part in error.errors(include_input=False, include_url=False)[0]["loc"]))
+        raise InputError(f"{path} is damaged: it does not fit at '{where}'.") from error
+
+
+def _contents(header: Header, arrays: dict[str, NDArray]) -> Contents:
+    saved, slices = header.grid, arrays["slices"]
+    origin, spacing, shape = saved.view
+    scan = Volume(np.empty((0, 0, 0)), np.array(header.scan.affine), np.array(header.scan.affine))
+    grid = Grid(
+        slices=slices,
+        mask=_unpacked(arrays["grid_mask"], slices.shape),
+        position=arrays["position"],
+        axis=saved.axis,
+        placement=arrays["placement"],
+        view=Frame(np.array(origin), np.array(spacing), shape),
+        scan=Frame(scan.origin, scan.spacing, header.scan.shape),
+        intensity=Intensity(saved.low, saved.scale, _gain(saved, arrays), arrays["levels"], arrays["targets"]),
+        outside=saved.outside,
+        aligned=saved.aligned,
+        note=saved.note,
+        failed=saved.failed,
+        oblique=is_oblique(scan.affine, header.scan.shape),
+    )
+    stages = Stages(
+        arrays["codes"],
+        arrays["nll"],
+        arrays["has_nll"],
+        _parted(arrays["restored"], arrays["n_restored"]),
+        _parted(arrays["difference"], arrays["n_difference"]),
+        header.made,
+    )
+    return Contents(header, _unpacked(arrays["mask"], header.scan.shape), grid, stages)
+
+
+def _gain(saved: SavedGrid, arrays: dict[str, NDArray]) -> Any:
+    return arrays["gain"] if saved.gain is None else saved.gain
+
+
+def _unpacked(bits: NDArray, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    return np.unpackbits(bits, count=prod(shape)).reshape(shape).astype(bool)
+
+
+def _parted(array: NDArray, counts: NDArray) -> list[NDArray]:
+    """One array for each slice."""
+    return np.split(array, np.cumsum(counts)[:-1])

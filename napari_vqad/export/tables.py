@@ -1,0 +1,62 @@
+"""Findings as rows, with what a reader said of them: for JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+from napari_vqad.findings.findings import Finding
+from napari_vqad.findings.review import Review
+from napari_vqad.text import printable
+
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "−")  # full-width ones count, too, in a Japanese spreadsheet
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+COLUMNS = (
+    "number",
+    "side",
+    "from_midline_mm",
+    "r_mm",
+    "a_mm",
+    "s_mm",
+    "first_slice",
+    "last_slice",
+    "ml",
+    "peak",
+    "mean",
+    "nll_peak_nats",
+    "final",
+    "verdict",
+    "note",
+)
+
+
+def as_rows(found: list[Finding], review: Review) -> list[dict]:
+    """Plain data; keys as in `COLUMNS`."""
+    return [dict(zip(COLUMNS, _values(f, review), strict=True)) for f in found]
+
+
+def as_csv(found: list[Finding], review: Review) -> str:
+    """A table with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in as_rows(found, review))
+    return text.getvalue()
+
+
+def cell(value: object) -> object:
+    """A value as a spreadsheet may have it: text never begins a formula, numbers stay numbers."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    # An apostrophe is how a spreadsheet marks text; blanks before a formula do not stop every one of them.
+    return f"'{text}" if text.lstrip().startswith(FORMULA) and not NUMBER.fullmatch(text) else text
+
+
+def _values(f: Finding, review: Review) -> tuple:
+    word = review.word(f)
+    sizes = (round(v, 3) for v in (f.ml, f.peak, f.mean, f.nll))
+    mm = (round(v, 1) for v in (f.head[0], *f.centre))
+    place = (f.number, f.side, *mm, *f.numbers)
+    return (*place, *sizes, "yes" if f.final else "no", word.verdict, word.note)

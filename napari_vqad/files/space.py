@@ -1,0 +1,74 @@
+"""Can something be written in a place? Asked before the work, not after it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from napari_vqad.errors import InputError
+from napari_vqad.files.atomic import whole_folder
+
+
+def folder_of(text: str | Path) -> Path:
+    """The folder that a person named.
+
+    Raises:
+        InputError: nothing was named, or a file, or what no file system knows.
+    """
+    if not str(text).strip():
+        raise InputError("The name of the folder to write to is empty; give '.' for the one you are in.")
+    if "\0" in str(text):
+        raise InputError(f"{text} cannot be the name of a folder.")
+    folder = Path(text)
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file; give a folder.")
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written to: {error.strerror or error}.") from error
+    return folder
+
+
+def check_folder(folder: Path, names: Iterable[str], size: int = 0) -> None:
+    """Try whether files could be written into a folder, which may be made for it; nothing of the trial stays.
+
+    Args:
+        folder: as of `folder_of`.
+        names: of the files.
+        size: of all of them together, in bytes, about.
+
+    Raises:
+        InputError: they could not.
+    """
+    names = list(names)
+    try:
+        # The longest name, in a work folder as it will be: a path can be too long, a disk read-only or full.
+        with whole_folder(folder) as files:
+            (files / max(names, key=len)).write_bytes(b"0")
+            free = shutil.disk_usage(files).free
+            for name in names:
+                if (folder / name).exists() and not (folder / name).is_file():
+                    raise InputError(f"{folder / name} is no regular file, and stands where one is to be written.")
+            raise _TriedError
+    except _TriedError:
+        if free < size:
+            raise InputError(f"{folder} has room for {_mb(free)}; about {_mb(size)} are needed.") from None
+
+
+def check_file(path: Path) -> None:
+    """As `check_folder`, of one file; its folder must be there.
+
+    Raises:
+        InputError: it could not be written.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is no folder.")
+    check_folder(path.parent, [path.name])
+
+
+class _TriedError(Exception):
+    """All that could be tried went well; keeps the trial's file from being moved."""
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"

@@ -1,0 +1,100 @@
+"""Findings in a patient's terms: where, how large, how unlikely; for tables, reports and files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.imaging.location import Locator, Mm, Side, in_words
+from napari_vqad.imaging.slice_numbers import numbers
+from napari_vqad.imaging.volume import on_side
+from napari_vqad.scores.components import Piece, pieces_of
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding of a scan.
+
+    Attributes:
+        number: from 1, the weightiest (sum of its scores) first.
+        side: the patient's, by where its middle is; "both" where it reaches out on either side; "unknown" where the
+            scan does not say which side is right.
+        centre: scanner mm to the patient's Right, Anterior and Superior, of the voxel of the piece that is nearest to
+            its centroid; so it lies within, whatever the shape.
+        head: the same with R in mm from the head's midline.
+        slices: first and last slice of the model's grid, indices.
+        numbers: first and last slice, as the slider numbers them (`stack`).
+        reach: scanner mm (S) of its lowest and its highest voxel.
+        ml: volume.
+        peak, mean: pixel score, in the unit of its map.
+        nll: highest NLL within it as the map shows it, nats.
+        piece: its voxels on the grid.
+        final: will it stay as it is? Not where it reaches to a slice whose score is not final yet.
+        top: grid index of the voxel with the peak score. At another threshold a piece grows or shrinks about it.
+    """
+
+    number: int
+    side: Side
+    centre: Mm
+    head: Mm
+    slices: tuple[int, int]
+    numbers: tuple[int, int]
+    reach: tuple[float, float]
+    ml: float
+    peak: float
+    mean: float
+    nll: float
+    piece: Piece
+    top: tuple[int, int, int]
+    final: bool = True
+
+    @property
+    def where(self) -> str:
+        """The centre in words, "R 32 A 10 S 55 mm": R and L from the head's midline, the others in the scanner."""
+        return in_words(self.head, self.side != "unknown")
+
+    @property
+    def scanner(self) -> str:
+        """The centre in words, all of it in the scanner's mm."""
+        return in_words(self.centre, self.side != "unknown")
+
+    @property
+    def extent(self) -> str:
+        """How low and how high it reaches, in words: "I 4 to S 12 mm"."""
+        known = self.side != "unknown"
+        low, high = (on_side(2, mm, known) for mm in self.reach)
+        return f"{low} to {high} mm"
+
+
+def findings(explorer: Explorer) -> list[Finding]:
+    """The pieces of what is flagged in the scan that the explorer holds, the weightiest first."""
+    volume, grid = explorer.volume, explorer.grid
+    assert volume is not None  # a bare grid belongs to no patient
+    score, nll = explorer.map("pixel_score"), explorer.map("nll")
+    locator, number_of = Locator.of(volume, grid), numbers(grid)
+    open_ = explorer.chosen() & ~explorer.ready("pixel_score")
+
+    def make(number: int, piece: Piece) -> Finding:
+        indices, slices = piece.indices, (piece.box[0].start, piece.box[0].stop - 1)
+        side, centre, head, reach = locator.locate(indices, piece.middle)
+        x, y, z = (int(v) for v in indices[score[piece.box][piece.inside].argmax()])
+        first, last = sorted(int(number_of[i]) for i in slices)
+        return Finding(
+            number,
+            side,
+            centre,
+            head,
+            slices,
+            (first, last),
+            reach,
+            piece.voxels * grid.voxel_ml,
+            piece.peak,
+            piece.mean,
+            float(nll[piece.box][piece.inside].max()),
+            piece,
+            (x, y, z),
+            not open_[max(0, slices[0] - 1) : slices[1] + 2].any(),
+        )
+
+    pieces = pieces_of(explorer.map("flagged") > 0, score, least=1)
+    return [make(number, piece) for number, piece in enumerate(pieces, start=1)]

@@ -1,0 +1,1 @@
+"""A scan and its geometry: voxels, grid, registration, intensity, brain mask."""

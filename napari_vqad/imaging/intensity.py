@@ -1,0 +1,124 @@
+"""Grey values that mean the same in every scan: a smooth gain over the head, then the tissues' medians.
+
+Both are robust, since a lesion must not be harmonised away: the gain is a quadratic fitted with Tukey's weights, and
+the medians are taken over all of the brain where the template is dark, middling or bright.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from napari_vqad.imaging.template import Template
+
+SMOOTH = 4.0  # voxels; what is finer than that is anatomy and no coil
+STEP = 3  # every n-th voxel is fitted
+KNOTS = [0, 2, 4]  # of the template's bands: dark, middling, bright
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """How the grey values of a scan became z-scores, and back.
+
+    Attributes:
+        low, scale: grey values are first brought to (v − low) / scale.
+        gain: then multiplied by this, float32 (R, A, S) of the grid, or a number.
+        levels, targets: and sent through this piecewise linear curve, ends prolonged, to z-scores.
+    """
+
+    low: float
+    scale: float
+    gain: np.ndarray | float
+    levels: np.ndarray
+    targets: np.ndarray
+
+    def z(self, voxels: np.ndarray) -> np.ndarray:
+        """Grey values (R, A, S) of the grid → z-scores."""
+        return _curve((voxels - self.low) / self.scale * self.gain, self.levels, self.targets).astype(np.float32)
+
+    def grey(self, z: np.ndarray) -> np.ndarray:
+        """z-scores (R, A, S) of the grid → the scan's own grey values."""
+        return (_curve(z, self.targets, self.levels) / self.gain * self.scale + self.low).astype(np.float32)
+
+
+def linear(mean: float, sd: float) -> Intensity:
+    """Plain z-scores."""
+    return Intensity(mean, sd, 1.0, np.array([-1.0, 1.0]), np.array([-1.0, 1.0]))
+
+
+def harmonise(voxels: np.ndarray, mask: np.ndarray, template: Template) -> Intensity:
+    """Find how the grey values of an aligned scan become the template's.
+
+    Args:
+        voxels: float32 (R, A, S), the scan on the template's grid.
+        mask: bool (R, A, S), its brain.
+        template: healthy medians, mean and SD.
+    """
+    low, scale = grey_range(voxels[mask])
+    positive = (voxels - low) / scale
+    gain = bias_gain(positive, mask, template)
+    marks = medians(positive * gain, mask, template)
+    targets = (template.marks - template.mean) / template.sd
+    if np.isfinite(marks).all() and (np.diff(marks[KNOTS]) > 0.03).all():
+        levels, targets = marks[KNOTS], targets[KNOTS]
+    else:  # another contrast altogether: no tissue is told apart, and only mean and SD are brought together
+        inside = (positive * gain)[mask]
+        spread = max(float(inside.std()), 1e-6)
+        levels, targets = np.array([inside.mean() - spread, inside.mean() + spread]), np.array([-1.0, 1.0])
+    return Intensity(low, scale, gain, levels, targets)
+
+
+def grey_range(inside: np.ndarray) -> tuple[float, float]:
+    """Where grey values begin, and their span: (v − low) / scale is about 0.15 … 1.15 in a brain.
+
+    Shifted so that a contrast with negative values has a gain, too; 0.15 is about what CSF has in T1.
+    """
+    low, high = np.percentile(inside, [0.5, 98])
+    scale = max(float(high - low), 1e-6)
+    return float(low) - 0.15 * scale, scale
+
+
+def bias_gain(voxels: np.ndarray, mask: np.ndarray, template: Template) -> np.ndarray:
+    """exp of a quadratic over the head that brings the smoothed scan to the smoothed template."""
+    both = mask & (template.mask > 0.5)
+    basis = _quadratic(mask.shape)
+    chosen = np.zeros_like(both)
+    chosen[::STEP, ::STEP, ::STEP] = both[::STEP, ::STEP, ::STEP]
+    if chosen.sum() < 100:
+        return np.ones(mask.shape, np.float32)
+    wanted, had = (np.log(np.maximum(_smooth(v, both)[chosen], 0.02)) for v in (template.voxels, voxels))
+    at, ratio = basis[chosen], wanted - had
+    ridge = 1e-3 * len(ratio) * np.diag([0.0, *np.ones(9)])
+    weight = np.ones(len(ratio))
+    for _ in range(10):
+        found = np.linalg.solve(at.T @ (weight[:, None] * at) + ridge, at.T @ (weight * ratio))
+        rest = ratio - at @ found
+        spread = 4 * 1.4826 * np.median(np.abs(rest)) + 1e-6
+        weight = np.clip(1 - (rest / spread) ** 2, 0, None) ** 2
+    return np.exp(basis @ found).astype(np.float32)
+
+
+def medians(voxels: np.ndarray, mask: np.ndarray, template: Template) -> np.ndarray:
+    """The scan's median in each of the template's bands; NaN where the mask misses one."""
+    return np.array([np.median(voxels[b & mask]) if (b & mask).any() else np.nan for b in template.bands])
+
+
+def _curve(x: np.ndarray, levels: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Piecewise linear through (levels, targets); beyond the ends the last pieces go on."""
+    slope = np.diff(targets) / np.diff(levels)
+    y = np.interp(x, levels, targets)
+    y = np.where(x < levels[0], targets[0] + (x - levels[0]) * slope[0], y)
+    return np.where(x > levels[-1], targets[-1] + (x - levels[-1]) * slope[-1], y)
+
+
+def _smooth(voxels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    share = ndimage.gaussian_filter(mask.astype(np.float32), SMOOTH)
+    return ndimage.gaussian_filter(np.where(mask, voxels, 0).astype(np.float32), SMOOTH) / np.maximum(share, 1e-3)
+
+
+def _quadratic(shape: tuple[int, ...]) -> np.ndarray:
+    """1, x, y, z, x², y², z², xy, xz, yz over the grid, coordinates −1 to 1."""
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    return np.stack([np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, x * z, y * z], -1)

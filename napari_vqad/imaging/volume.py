@@ -1,0 +1,122 @@
+"""A scan in canonical orientation, and exactly back to the order of its file.
+
+* the **file**: whatever axis order, sign and obliqueness the scanner wrote;
+* the **canonical** array: the same voxels, axes flipped and swapped so that indices grow to the patient's Right,
+  Anterior and Superior (nothing is interpolated; obliqueness stays in the affine).
+
+`grid` lays it on a model's slices. A clip of a camera goes the same way, its axes being column, row and time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from nibabel.orientations import (
+    aff2axcodes,
+    apply_orientation,
+    inv_ornt_aff,
+    io_orientation,
+    ornt_transform,
+)
+
+from napari_vqad.errors import InputError
+from napari_vqad.imaging.resample import Frame
+from napari_vqad.text import printable
+
+Kind = Literal["head", "clip"]
+SIDES = ("RL", "AP", "SI")  # of the patient, by canonical axis: above and below zero
+APART = 0.5  # mm
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A 3D scan in canonical (R, A, S) order; of a clip, wherever that is said: (column, row, time), pixels for mm.
+
+    Attributes:
+        voxels: float32 (R, A, S), finite.
+        affine: 4×4, canonical voxel index → scanner mm.
+        file_affine: 4×4 of the array as it is in the file.
+        name: what to call it on screen.
+        path: where it came from, None for an array.
+        header: the file's header, kept so that maps are written back with it.
+        notes: what was done to the voxels on reading, in sentences for the person.
+        kind: what it shows.
+        side_known: False where the file does not say which side is right, or says it in two ways; "right" and "left"
+            are then those of the array alone, and may be swapped.
+    """
+
+    voxels: np.ndarray
+    affine: np.ndarray
+    file_affine: np.ndarray
+    name: str = "scan"
+    path: Path | None = None
+    header: Any = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+    kind: Kind = "head"
+    side_known: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(self.name))  # of a file or a series, which may be called anything
+
+    @classmethod
+    def from_array(cls, array: np.ndarray, affine: np.ndarray, **about: Any) -> Volume:
+        """Reorder an array of any axis order and sign to canonical axes; nothing is interpolated."""
+        affine = np.asarray(affine, float)
+        orientation = io_orientation(affine)
+        if np.isnan(orientation).any():
+            raise InputError(f"{about.get('name', 'The scan')} has an affine that leaves an axis without a direction.")
+        voxels = np.ascontiguousarray(apply_orientation(array, orientation), dtype=np.float32)
+        canonical = affine @ inv_ornt_aff(orientation, array.shape)
+        return cls(voxels, canonical, affine, **about)
+
+    @cached_property
+    def spacing(self) -> np.ndarray:
+        """Voxel size along R, A, S in mm."""
+        return np.sqrt((self.affine[:3, :3] ** 2).sum(0))
+
+    @cached_property
+    def origin(self) -> np.ndarray:
+        """Scanner mm of the first canonical voxel."""
+        return self.affine[:3, 3]
+
+    @property
+    def frame(self) -> Frame:
+        """Where the canonical voxels lie in the scan's diagonal mm."""
+        return Frame(self.origin, self.spacing, self.voxels.shape)
+
+    @property
+    def oblique(self) -> bool:
+        """Are mm along its own axes not the scanner's?"""
+        return is_oblique(self.affine, self.voxels.shape)
+
+    @property
+    def axcodes(self) -> tuple[str, ...]:
+        """The file's axis directions, such as ('P', 'S', 'R')."""
+        return aff2axcodes(self.file_affine)
+
+    def to_file(self, array: np.ndarray) -> np.ndarray:
+        """A canonical array back in the axis order and signs of the file; exact."""
+        back = ornt_transform(io_orientation(self.affine), io_orientation(self.file_affine))
+        return np.asarray(apply_orientation(array, back))
+
+
+def is_oblique(affine: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Is any canonical voxel elsewhere in the scanner than its mm along the scan's own axes say, to half a mm?"""
+    corners = np.array(list(product(*((0, n - 1) for n in shape))))
+    turn = affine[:3, :3]
+    return bool(np.abs(corners @ (turn - np.diag(np.sqrt((turn**2).sum(0)))).T).max() > APART)
+
+
+def on_side(axis: int, mm: float, known: bool = True) -> str:
+    """A coordinate as the side that it lies on: −12 mm along axis 2 is "I 12", or "I? 12" if not `known`."""
+    return f"{SIDES[axis][int(mm < 0)]}{'' if known else '?'} {abs(mm):.0f}"
+
+
+def along(axis: int, mm: float, oblique: bool, known: bool = True) -> str:
+    """A coordinate along a scan's own axis, mm of its diagonal frame: "I 12 mm", or "−12 mm" of an oblique scan."""
+    return f"{mm:+.0f} mm".replace("-", "−") if oblique else f"{on_side(axis, mm, known)} mm"

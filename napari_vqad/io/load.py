@@ -1,0 +1,42 @@
+"""A scan of whatever kind: a NIfTI file, a folder of DICOM, or one of its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_vqad.errors import InputError
+from napari_vqad.imaging.volume import Volume
+from napari_vqad.io.dicom_index import is_dicom
+from napari_vqad.io.dicom_series import Series, read_series
+from napari_vqad.io.nifti import is_nifti, is_pair, read_scan
+
+
+def open_scan(path: str | Path, series: str | int | None = None) -> Volume:
+    """Read a scan, whatever it is.
+
+    Args:
+        path: a NIfTI file, either file of a NIfTI pair (.hdr and .img), a folder with DICOM, or one DICOM file of a
+            series.
+        series: number or UID, for a folder with several series; as of `read_series`.
+
+    Raises:
+        InputError: as `read_scan` and `read_series`; or a series is asked of a NIfTI file.
+    """
+    path = Path(path)
+    if path.is_dir() or is_dicom(path):
+        return read_series(path, series)
+    if series is not None and path.exists():
+        raise InputError(f"{path} is not a folder with DICOM; a series is chosen of such a folder.")
+    if path.is_file() and not (is_nifti(path) or is_pair(path)):
+        raise InputError(f"{path} is neither a NIfTI file (.nii, .nii.gz, .hdr with .img) nor DICOM.")
+    return read_scan(path)
+
+
+def origin_of(volume: Volume) -> tuple[Path | None, str | None]:
+    """The arguments with which `open_scan` reads the same scan again: path, and of DICOM the series' UID.
+
+    The path is what was opened, which of DICOM may be a folder; None for what is of an array.
+    """
+    if isinstance(volume.header, Series):
+        return volume.header.opened, volume.header.uid
+    return volume.path, None

@@ -1,0 +1,1 @@
+"""Tokenizers and priors of the vector-quantised detector."""

@@ -1,0 +1,102 @@
+"""What causal networks over code grids are made of: attention and convolutions that see the past alone."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_vqad.nets.vq.kv_cache import Memory
+
+
+class CausalNetwork(nn.Module):
+    """A prior in raster order that can resume: `_logits` is all that a network has to say."""
+
+    def logits(self, codes: Tensor, position: Tensor) -> Tensor:
+        """Codes (B, h, w), position (B,) → logits (B, K, h, w)."""
+        return self._logits(codes, position, None)
+
+    def resume(self, codes: Tensor, position: Tensor, memory: Memory) -> Tensor:
+        """Codes (m, n, w), the rows from `memory.row` on → their logits (m, K, n, w)."""
+        return self._logits(codes, position, memory)
+
+    def forward(self, codes: Tensor, position: Tensor) -> Tensor:
+        """As `logits`."""
+        return self.logits(codes, position)
+
+    def _logits(self, codes: Tensor, position: Tensor, memory: Memory | None) -> Tensor:
+        raise NotImplementedError
+
+
+def just_before(x: Tensor, memory: Memory | None, key: Hashable) -> Tensor:
+    """What stands just before each place in raster order, zero before the first: (B, n, w, C) → (B, n, w, C).
+
+    With a memory, x are the open rows, and the end of the row above comes from there.
+    """
+    _, n, w, _ = x.shape
+    seen = F.pad(x, (0, 0, 0, 0, 1, 0)) if memory is None else memory.window(key, x, 1)
+    return seen.flatten(1, 2)[:, w - 1 : -1].unflatten(1, (n, w))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q kᵀ/√d) v: the queries are the last places; the last of them sees all keys, each before it one less.
+
+    (B, heads, n, d), (B, heads, N, d), (B, heads, N, d) → (B, heads, n, d). For few queries quicker than torch's own.
+    """
+    n, n_keys = q.shape[2], k.shape[2]
+    unseen = torch.ones(n, n_keys, dtype=torch.bool, device=q.device).triu(n_keys - n + 1)
+    return (q @ k.mT).mul(q.shape[-1] ** -0.5).masked_fill(unseen, -torch.inf).softmax(-1) @ v
+
+
+class CausalConv2d(nn.Module):
+    """Convolution that sees the rows above and, in its own row, what lies to the left (and itself if `see_self`).
+
+    The kernel reaches k//2 rows up and k//2 columns to each side. Rows below are not stored; in the last row of the
+    kernel the weights to the right are held at zero by a mask.
+    """
+
+    mask: Tensor
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, see_self: bool = True) -> None:
+        super().__init__()
+        self.reach = reach = kernel // 2
+        self.taps = reach * kernel + reach + see_self
+        self.weight = nn.Parameter(torch.empty(c_out, c_in, reach + 1, kernel))
+        self.bias = nn.Parameter(torch.zeros(c_out))
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        mask = torch.ones(reach + 1, kernel)
+        mask[-1, reach + see_self :] = 0.0
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
+        """(B, C_in, h, w) → (B, C_out, h, w)."""
+        if memory is None:
+            return F.conv2d(F.pad(x, (self.reach, self.reach, self.reach, 0)), self.weight * self.mask, self.bias)
+        # A row at a time a convolution is one matrix product over its taps, and quicker written so.
+        n, w = x.shape[2:]
+        seen = memory.window(self, x.movedim(1, -1), self.reach, self.reach)
+        places = [divmod(tap, self.weight.shape[3]) for tap in range(self.taps)]
+        columns = torch.cat([seen[:, dy : dy + n, dx : dx + w] for dy, dx in places], -1)
+        return F.linear(columns, memory.prepared(self, self._matrix), self.bias).movedim(-1, 1)
+
+    def _matrix(self) -> Tensor:
+        """The weights as (C_out, taps·C_in), those that the mask holds at zero left out."""
+        return self.weight.permute(0, 2, 3, 1).flatten(1, 2)[:, : self.taps].flatten(1).contiguous()
+
+
+class Pointwise(nn.Conv2d):
+    """A 1×1 convolution, as the product it is; oneDNN's convolution takes twice as long for a few rows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, h, w) → (B, C_out, h, w)."""
+        return F.linear(x.movedim(1, -1), self.weight[:, :, 0, 0], self.bias).movedim(-1, 1)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each place alone: statistics across places would leak the future."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) → the same shape."""
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)

@@ -1,0 +1,87 @@
+"""Which tokenizers and priors there are: configs told apart by their `kind`, and the networks that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag
+
+from napari_vqad.nets.vq.gpt2 import GPT2, GPT2Config
+from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.masked_transformer import MaskedConfig, MaskedTransformer
+from napari_vqad.nets.vq.monai import MonaiPrior, MonaiPriorConfig, MonaiTokenizer, MonaiTokenizerConfig
+from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
+from napari_vqad.nets.vq.two_level import TwoLevelConfig, TwoLevelPrior, levels_of
+from napari_vqad.nets.vq.vqvae import VQVAE
+from napari_vqad.nets.vq.vqvae import TokenizerConfig as VQVAEConfig
+from napari_vqad.nets.vq.vqvae2 import VQVAE2, VQVAE2Config
+
+
+def _kind_or(first: str) -> Callable[[Any], str]:
+    """Bundles from before there was a choice do not name the kind. What is no config has none, and is refused."""
+
+    def kind_of(given: Any) -> str:
+        return str(given.get("kind", first) if isinstance(given, dict) else getattr(given, "kind", ""))
+
+    return kind_of
+
+
+OwnTokenizer = VQVAE | VQVAE2  # those that are trained here
+OwnTokenizerConfig = Annotated[
+    Annotated[VQVAEConfig, Tag("vqvae")] | Annotated[VQVAE2Config, Tag("vqvae2")],
+    Discriminator(_kind_or("vqvae")),
+]
+TokenizerConfig = Annotated[
+    Annotated[VQVAEConfig, Tag("vqvae")]
+    | Annotated[VQVAE2Config, Tag("vqvae2")]
+    | Annotated[MonaiTokenizerConfig, Tag("monai")],
+    Discriminator(_kind_or("vqvae")),
+]
+PriorConfig = Annotated[
+    Annotated[PixelSnailConfig, Tag("pixelsnail")]
+    | Annotated[GPT2Config, Tag("gpt2")]
+    | Annotated[MaskedConfig, Tag("masked")]
+    | Annotated[TwoLevelConfig, Tag("two-level")]
+    | Annotated[MonaiPriorConfig, Tag("monai")],
+    Discriminator(_kind_or("pixelsnail")),
+]
+
+
+def make_own(config: OwnTokenizerConfig) -> OwnTokenizer:
+    """The network that a config describes, its weights at their start."""
+    return VQVAE2(config) if isinstance(config, VQVAE2Config) else VQVAE(config)
+
+
+def make_tokenizer(config: TokenizerConfig) -> OwnTokenizer | MonaiTokenizer:
+    """The network that a config describes, its weights at their start."""
+    return MonaiTokenizer(config) if isinstance(config, MonaiTokenizerConfig) else make_own(config)
+
+
+def make_prior(config: PriorConfig, n_codes: int) -> PixelSNAIL | GPT2 | MaskedTransformer | TwoLevelPrior | MonaiPrior:
+    """The network that a config describes, its weights at their start."""
+    if isinstance(config, GPT2Config):
+        return GPT2(config, n_codes)
+    if isinstance(config, MaskedConfig):
+        return MaskedTransformer(config, n_codes)
+    if isinstance(config, TwoLevelConfig):
+        return TwoLevelPrior(config, n_codes)
+    if isinstance(config, MonaiPriorConfig):
+        return MonaiPrior(config, n_codes)
+    return PixelSNAIL(config, n_codes)
+
+
+def has_places(config: PriorConfig, levels: Levels) -> bool:
+    """Has the prior a place for every code of these levels?"""
+    if isinstance(config, TwoLevelConfig):
+        longest = max(config.shape)
+        fits = longest <= config.top.max_side and 2 * longest <= config.bottom.max_side
+        return fits and levels.shapes == levels_of(config).shapes
+    if len(levels.shapes) > 1:
+        return False
+    h, w = levels.shape
+    if isinstance(config, MonaiPriorConfig):
+        return h * w == config.max_seq_len
+    if isinstance(config, GPT2Config):
+        return h * w <= config.places
+    return max(h, w) <= config.max_side

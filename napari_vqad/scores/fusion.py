@@ -1,0 +1,92 @@
+"""What a residual cannot see: the other evidence of a fused score.
+
+    fused = level(z(residual) + w_linear · z(linear) + w_nll · z(NLL))
+
+each z in healthy SDs at its place. The *linear* model, 60 principal components of healthy slices, knows the coarse
+shape of a brain and nothing else: it objects to deformed or foreign tissue that a tokenizer, being local, copies. The
+NLL objects to healthy tissue in the wrong arrangement. Weights were chosen on validation subjects with simulated
+anomalies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_vqad.detectors.pca import PASSES, PCA, ROBUST
+from napari_vqad.imaging.grid import Grid
+from napari_vqad.scores.normative import Places
+from napari_vqad.scores.pooling import pool
+
+NLL, LINEAR = "nll", "linear"
+WEIGHTS = {LINEAR: 0.5, NLL: 1.0}
+# What a calibration of fused scores holds for; it goes into the bundle and must agree with the code that reads it.
+MADE_WITH = {"weight of linear": WEIGHTS[LINEAR], "weight of NLL": WEIGHTS[NLL], "Huber SD": ROBUST}
+
+
+class Evidence:
+    """Makes the maps of the other evidence, (n, H, W) each, before they are measured by place."""
+
+    def __init__(self, model: PCA | None) -> None:
+        self.model = model
+
+    def linear(self, grid: Grid) -> NDArray[np.float32]:
+        """|Y − projection onto the healthy components|, SD, pooled by minimum and average."""
+        if self.model is None:
+            return np.zeros(grid.slices.shape, np.float32)
+        return linear_score(self.model, grid)
+
+    def nll(self, nll: NDArray, mask: NDArray) -> NDArray[np.float32]:
+        """NLL of the codes on pixels, nats, averaged within the mask and the slices that have one."""
+        present = torch.from_numpy(nll.any((1, 2)))
+        return pool(torch.tensor(nll), torch.from_numpy(mask), "smooth", present=present).numpy()
+
+
+def linear_score(model: PCA, grid: Grid, pooling: str = "3d", passes: int = PASSES) -> NDArray[np.float32]:
+    """|Y − projection onto the healthy components| within the mask, pooled; (n, H, W), SD.
+
+    With one of the `passes` it is the least-squares projection.
+    """
+    residual = np.abs(grid.slices - model.reconstruct(grid.slices, passes)).astype(np.float32)
+    return pool(torch.from_numpy(residual), torch.from_numpy(grid.mask), pooling).numpy()
+
+
+def standardise(maps: Mapping[str, NDArray], places: Places, mask: NDArray) -> dict[str, NDArray]:
+    """The maps in healthy SDs at their places; those that the model does not know are left out."""
+    return {name: places.z(name, m, mask) for name, m in maps.items() if name in places}
+
+
+def middle(score: NDArray, within: NDArray) -> tuple[float, float]:
+    """Median and 84th percentile of a score within bool (n, H, W)."""
+    median, high = np.percentile(score[within], [50, 84])
+    return float(median), float(high)
+
+
+def level(
+    score: NDArray, within: NDArray, healthy: tuple[float, float], own: tuple[float, float] | None = None
+) -> NDArray[np.float32]:
+    """Take off what all of a scan has, (n, H, W) within bool (n, H, W): another scanner is no lesion.
+
+    `healthy` are the median and the 84th percentile of healthy scores. The scan's median comes down to the first, and
+    the distance between both to the healthy one; never up, so that a quiet scan does not glow. Half the brain would
+    have to be diseased to move the median. `own` are those of the scan (`middle`), where they are known already.
+    """
+    if not within.any():
+        return score
+    median, high = own or middle(score, within)
+    stretch = max(1.0, (high - median) / max(healthy[1] - healthy[0], 1e-6))
+    return np.where(within, (score - max(0.0, median - healthy[0])) / stretch, 0).astype(np.float32)
+
+
+def level_slices(score: NDArray, within: NDArray, healthy: tuple[float, float]) -> NDArray[np.float32]:
+    """As `level`, of the scan and then of each slice: what all of a slice has, as where a bias is left uncorrected."""
+    pairs = zip(level(score, within, healthy), within, strict=True)
+    return np.stack([level(of_slice[None], inside[None], healthy)[0] for of_slice, inside in pairs])
+
+
+def fuse(residual: NDArray, others: Mapping[str, NDArray]) -> NDArray[np.float32]:
+    """The weighted sum of z maps, (n, H, W)."""
+    return sum((WEIGHTS[name] * z for name, z in others.items()), residual).astype(np.float32)

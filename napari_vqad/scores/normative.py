@@ -1,0 +1,130 @@
+"""What is normal *here*: healthy mean and spread of a score at each place of the template's grid.
+
+A residual of one SD is much at the middle of the white matter and nothing at a sulcus. On aligned scans
+z = (score − mean here) / SD here speaks one language everywhere (design §8; Baur et al. 2018 subtract a healthy mean).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save
+from scipy import ndimage
+from torch.nn import functional as F
+
+from napari_vqad.detectors.calibration import pixel_kind
+from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+from napari_vqad.files.regular import read_regular
+from napari_vqad.files.tensors import parse_tensors
+from napari_vqad.settings import Scale, Settings
+
+FILE = "places.safetensors"
+STEP = 2  # kept at every second voxel: the maps are smooth
+SMOOTH = 2.0  # voxels
+PRIOR = 1.0  # scans' worth of the mean over all places, where few brains reach
+FLOOR = 0.3  # of the SD over all places
+
+
+@dataclass(frozen=True)
+class Places:
+    """Healthy mean and SD by place, name → float32 (2, n', H', W'), every second voxel of the grid."""
+
+    maps: dict[str, NDArray]
+    shape: tuple[int, int, int]
+    _full: dict[str, tuple[NDArray, NDArray]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def none(cls) -> Places:
+        """Of a model that knows no places."""
+        return cls({}, (0, 0, 0))
+
+    def scale(self, settings: Settings) -> Scale:
+        """How a pixel score is measured: as the settings ask where this is known, else "plain"."""
+        return settings.score if pixel_kind(settings.method, settings.pooling, "place") in self else "plain"
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.maps
+
+    def at(self, name: str) -> tuple[NDArray, NDArray]:
+        """Mean and SD of a score at each voxel of the grid, (n, H, W) each."""
+        if name not in self._full:
+            coarse = torch.from_numpy(self.maps[name])[None]
+            fine = F.interpolate(coarse, self.shape, mode="trilinear", align_corners=False)[0].numpy()
+            self._full[name] = fine[0], fine[1]
+        return self._full[name]
+
+    def z(self, name: str, score: NDArray, mask: NDArray) -> NDArray[np.float32]:
+        """(score − mean) / SD within the mask, zero outside, (n, H, W)."""
+        mean, sd = self.at(name)
+        return np.where(mask, (score - mean) / sd, 0).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write into a bundle, half precision.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        shape = np.array(self.shape, np.int32)
+        maps = {k: v.astype(np.float16) for k, v in self.maps.items()}
+        (folder / FILE).write_bytes(save({"shape": shape, **maps}))
+
+    @classmethod
+    def load(cls, folder: Path) -> Places:
+        """Read a bundle's places; none where there is no such file.
+
+        Raises:
+            InputError: as `parse`.
+        """
+        path = folder / FILE
+        return cls.parse(read_regular(path, limits.TABLES), path) if path.exists() else cls.none()
+
+    @classmethod
+    def parse(cls, raw: bytes, path: Path) -> Places:
+        """What the bytes of such a file say; `path` names it in the sentence.
+
+        Raises:
+            InputError: the file is broken: means are finite, SDs above zero, and all maps of one grid.
+        """
+        broken = InputError(f"{path} does not hold healthy means by place.")
+        try:
+            maps = parse_tensors(raw, path)
+            shape = maps.pop("shape")
+        except KeyError as error:
+            raise broken from error
+        except InputError as error:
+            raise InputError(f"{broken.args[0][:-1]}: {str(error).removeprefix(f'{path} ')}") from error
+        if shape.shape != (3,) or shape.dtype.kind not in "iu" or not all(STEP <= n <= 2048 for n in shape.tolist()):
+            raise broken
+        n, h, w = shape.tolist()
+        kept = (2, n // STEP, h // STEP, w // STEP)
+        if any(m.shape != kept or m.dtype.kind != "f" or not (m[1] > 0).all() for m in maps.values()):
+            raise broken
+        return cls({k: m.astype(np.float32) for k, m in maps.items()}, (n, h, w))
+
+
+def measure(scores: Iterable[tuple[NDArray, NDArray]]) -> NDArray[np.float32]:
+    """Mean and SD by place from healthy (score, mask) pairs, (n, H, W) each; both sides of the head count as one.
+
+    Returns:
+        (2, n', H', W') as `Places` keeps it.
+    """
+    total = square = count = np.zeros(())
+    for score, mask in scores:
+        for s, m in ((score, mask), (score[:, ::-1], mask[:, ::-1])):  # the template is symmetric
+            total = total + np.where(m, s, 0.0)
+            square = square + np.where(m, np.square(s, dtype=np.float64), 0.0)
+            count = count + m
+    mean_all = total.sum() / count.sum()
+    square_all = square.sum() / count.sum()
+    many = ndimage.gaussian_filter(count, SMOOTH) + PRIOR
+    mean = (ndimage.gaussian_filter(total, SMOOTH) + PRIOR * mean_all) / many
+    spread = np.sqrt(np.maximum((ndimage.gaussian_filter(square, SMOOTH) + PRIOR * square_all) / many - mean**2, 0))
+    spread = np.maximum(spread, FLOOR * np.sqrt(square_all - mean_all**2))
+    fine = torch.from_numpy(np.stack([mean, spread]).astype(np.float32))[None]
+    return F.avg_pool3d(fine, STEP, STEP)[0].numpy()

@@ -1,0 +1,1 @@
+"""The command line's terminal: exit codes, signals, and whether there is a screen."""

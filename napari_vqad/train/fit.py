@@ -1,0 +1,265 @@
+"""The one training loop: seeded by step, resumable after a kill, with progress and curves; the best weights kept."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import torch
+from matplotlib.figure import Figure
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from napari_vqad.errors import InputError
+from napari_vqad.files.atomic import make_folders, remove_empty, whole
+from napari_vqad.files.lock import locked
+from napari_vqad.files.space import check_folder, folder_of
+from napari_vqad.nets.device import has_bf16
+
+CHECKPOINT, CURVES, LOCK = "checkpoint.safetensors", "curves.png", ".vqad-training"
+STATE = "state"  # key of a checkpoint's metadata, under which the state stands as JSON
+PARTS = ("model", "adam", "kept")  # what the names of its tensors begin with
+
+
+class Schedule(BaseModel):
+    """How long and how fast. The paper trains with Adam at 1e-4."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(2000, ge=1, le=10**8, description="optimiser steps")
+    batch: int = Field(32, ge=1, le=10**6, description="slices a step")
+    lr: float = Field(1e-4, gt=0, allow_inf_nan=False, description="Adam's learning rate after a warm-up of 100 steps")
+    decay: bool = Field(True, description="let the rate fall to zero along a cosine")
+    seed: int = Field(0, ge=0, lt=2**32)
+    validate_every: int = Field(250, ge=1, description="steps between looks at the held-out loss")
+    keep: Literal["best", "last"] = Field("best", description="weights: of the best held-out loss, or the last ones")
+    patience: int = Field(8, ge=1, description="looks without a better held-out loss before training stops early")
+
+
+Losses = dict[str, Tensor]
+
+
+def fit(
+    model: nn.Module,
+    losses: Callable[[torch.Generator, int], Losses],
+    held_out: Callable[[], float],
+    folder: Path,
+    schedule: Schedule,
+    device: torch.device,
+) -> dict[str, list]:
+    """Train `model` in place and leave it with its best weights, or its last.
+
+    Args:
+        model: on `device` already; its `parts`, if it has some, are networks and their learning rates as multiples of
+            the schedule's; gradients are clipped each for itself.
+        losses: generator and step → named losses; "loss" is the one to descend, the others are drawn as curves.
+        held_out: the held-out loss, called with the model in eval mode.
+        folder: where `checkpoint.safetensors` and `curves.png` live. When it holds a checkpoint of the same schedule,
+            training goes on from there. A checkpoint is one file, so that all of it is of one step.
+        schedule: steps, rate and so on.
+        device: for the random generator and mixed precision.
+
+    Returns:
+        history: name → values, one every `validate_every` steps; also kept in the checkpoint.
+
+    Raises:
+        InputError: the folder holds a damaged checkpoint, or one of another schedule or model; another training writes
+            there; or it cannot be written to.
+    """
+    weights = sum(v.numel() * v.element_size() for v in model.state_dict().values())
+    # Weights, two moments of Adam and the weights that are kept; twice, since the last checkpoint is there meanwhile.
+    with alone_in(folder, [CHECKPOINT, CURVES], 2 * 4 * weights):
+        return _fit(model, losses, held_out, folder, schedule, device)
+
+
+@contextmanager
+def alone_in(folder: Path, names: Iterable[str], size: int = 0) -> Iterator[None]:
+    """Make a folder that nothing else is trained or calibrated in meanwhile, and try whether it can be written to.
+
+    Args:
+        folder: goes again when nothing was written into it.
+        names, size: of the files, as of `io.room.check_folder`.
+
+    Raises:
+        InputError: it cannot, or another training or calibration is at work there.
+    """
+    check_folder(folder_of(folder), names, size)
+    try:
+        made = make_folders(folder)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written to: {error.strerror or error}.") from error
+    busy = f"Another training or calibration is at work in {folder}; wait for it, or give another folder."
+    try:
+        with locked(folder / LOCK, busy, wait=0):
+            yield
+    finally:
+        remove_empty(made)
+
+
+def _fit(
+    model: nn.Module,
+    losses: Callable[[torch.Generator, int], Losses],
+    held_out: Callable[[], float],
+    folder: Path,
+    schedule: Schedule,
+    device: torch.device,
+) -> dict[str, list]:
+    parts = getattr(model, "parts", ((model, 1.0),))
+    groups = [{"params": list(part.parameters()), "pace": pace} for part, pace in parts]
+    optimiser = torch.optim.Adam(groups, lr=schedule.lr, betas=(0.9, 0.99))
+    state, kept = _resume(model, optimiser, folder, schedule)
+    history, started, first = state["history"], time.monotonic(), state["step"]
+    running: dict[str, float] = {}
+    saved = time.monotonic()
+
+    step = first
+    while step < schedule.steps and not state["stopped"]:
+        # One generator a step: a resumed run sees the very slices that an unbroken one would have seen.
+        rng = torch.Generator(device=device).manual_seed(schedule.seed * 1_000_003 + step)
+        torch.manual_seed(schedule.seed * 1_000_003 + step)
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.lr * _rate(step, schedule) * group["pace"]
+        model.train()
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
+            values = losses(rng, step)
+        optimiser.zero_grad(set_to_none=True)
+        values["loss"].backward()
+        for part, _ in parts:
+            nn.utils.clip_grad_norm_(part.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        for name, value in values.items():
+            running[name] = running.get(name, 0.0) + float(value.detach())
+
+        if step % schedule.validate_every == 0 or step == schedule.steps:
+            model.eval()
+            with torch.no_grad():
+                score = held_out()
+            count = (step - 1) % schedule.validate_every + 1
+            for name, total in running.items():
+                history.setdefault(name, []).append(total / count)
+            history.setdefault("held_out", []).append(score)
+            history.setdefault("step", []).append(step)
+            running.clear()
+            better = score <= min(history["held_out"])
+            if better or schedule.keep == "last":
+                kept = {k: v.detach().clone() for k, v in model.state_dict().items()}
+            state["since_best"] = 0 if better else state["since_best"] + 1
+            state["stopped"] = state["since_best"] >= schedule.patience
+            _draw(history, folder / CURVES)
+            left = (schedule.steps - step) * (time.monotonic() - started) / (step - first)
+            numbers = "  ".join(f"{k} {v[-1]:.4f}" for k, v in history.items() if k != "step")
+            print(f"step {step}/{schedule.steps}  {numbers}  {left / 60:.1f} min left", flush=True)
+        if time.monotonic() - saved > 60 or step == schedule.steps or state["stopped"]:
+            # Sums since the last look are not kept: a resumed curve has one point averaged over fewer steps.
+            state.update(step=step, schedule=schedule.model_dump())
+            _save(model, optimiser, folder, state, kept)
+            saved = time.monotonic()
+
+    if kept:
+        model.load_state_dict(kept)
+    model.eval()
+    return history
+
+
+def _rate(step: int, schedule: Schedule) -> float:
+    warm = min(1.0, (step + 1) / 100)
+    return warm * (0.5 * (1 + math.cos(math.pi * step / schedule.steps)) if schedule.decay else 1.0)
+
+
+def state_of(folder: Path) -> dict:
+    """How far the training in a folder has come: "step", "history", "schedule", "stopped", "since_best".
+
+    Raises:
+        InputError: its checkpoint is missing or damaged.
+    """
+    return _read(folder)[0]
+
+
+def _save(
+    model: nn.Module, optimiser: torch.optim.Optimizer, folder: Path, state: dict, kept: dict[str, Tensor]
+) -> None:
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | {f"kept.{k}": v for k, v in kept.items()}
+    for i, moments in optimiser.state_dict()["state"].items():
+        tensors |= {f"adam.{i}.{k}": v for k, v in moments.items()}
+    # Networks may share a tensor, and weights that are kept now are the model's own: each name has a copy of its own.
+    raw = save({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, {STATE: json.dumps(state)})
+    with whole(folder / CHECKPOINT) as file:
+        file.write_bytes(raw)
+
+
+def _read(folder: Path) -> tuple[dict, dict[str, Tensor]]:
+    """State and tensors of a checkpoint."""
+    path = folder / CHECKPOINT
+    damaged = InputError(f"{path} is damaged, or of an earlier version; remove {folder} to begin anew.")
+    try:
+        with safe_open(path, "pt") as file:
+            state = json.loads(file.metadata()[STATE])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+        whole_state = {"step": int, "since_best": int, "stopped": bool, "history": dict, "schedule": dict}
+        if any(type(state[name]) is not kind for name, kind in whole_state.items()):
+            raise damaged
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise damaged from error
+    return state, tensors
+
+
+def _resume(
+    model: nn.Module, optimiser: torch.optim.Optimizer, folder: Path, schedule: Schedule
+) -> tuple[dict, dict[str, Tensor]]:
+    """The state to begin with, and the weights that are kept so far."""
+    if not (folder / CHECKPOINT).exists():
+        return {"step": 0, "since_best": 0, "stopped": False, "history": {}}, {}
+    state, tensors = _read(folder)
+    try:
+        same = Schedule(**state["schedule"]) == schedule
+    except ValidationError:
+        same = False
+    if not same:
+        raise InputError(f"{folder} holds a training with another schedule; give another folder, or remove it.")
+    parts: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
+    for key, value in tensors.items():
+        part, _, name = key.partition(".")
+        parts.setdefault(part, {})[name] = value
+    kept = parts["kept"]
+    if not _fits(model, parts["model"]) or (kept and not _fits(model, kept)):
+        raise InputError(f"{folder} holds a training of another network; give another folder, or remove it.")
+    model.load_state_dict(parts["model"])
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in parts["adam"].items():
+        i, _, name = key.partition(".")
+        moments.setdefault(int(i) if i.isdecimal() else -1, {})[name] = value
+    shapes = [p.shape for group in optimiser.param_groups for p in group["params"]]
+    for place, of_one in moments.items():
+        if not 0 <= place < len(shapes) or any(v.shape not in (shapes[place], ()) for v in of_one.values()):
+            raise InputError(f"{folder} holds a training of another network; give another folder, or remove it.")
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    print(f"resumed at step {state['step']}", flush=True)
+    return state, kept
+
+
+def _fits(model: nn.Module, tensors: dict[str, Tensor]) -> bool:
+    """Has a network exactly these tensors, of these shapes?"""
+    return {k: v.shape for k, v in tensors.items()} == {k: v.shape for k, v in model.state_dict().items()}
+
+
+def _draw(history: dict[str, list], path: Path) -> None:
+    names = [n for n in history if n not in ("step", "held_out")]
+    figure = Figure(figsize=(3.2 * len(names), 2.8), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        axes.plot(history["step"], history[name], label="training")
+        if name == "loss":
+            axes.plot(history["step"], history["held_out"], label="held out")
+            axes.legend(frameon=False)
+        axes.set(title=name, xlabel="step")
+        axes.grid(alpha=0.3)
+    with whole(path) as file:
+        figure.savefig(file, dpi=110)

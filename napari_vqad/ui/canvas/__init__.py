@@ -1,0 +1,1 @@
+"""What is drawn over the canvas, and how it is looked at."""

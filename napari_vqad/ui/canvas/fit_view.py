@@ -1,0 +1,85 @@
+"""The whole head stays in view when the canvas changes, until the user zooms or pans; then the view is the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from napari.layers import Image
+
+from napari_vqad.ui.compare.canvas_state import is_lent
+from napari_vqad.ui.layers import placement
+from napari_vqad.ui.plumbing.connections import Ties
+
+ALIKE = 1e-3  # of the zoom, and of the canvas; less is rounding
+
+
+class Fit:
+    """Fits the view anew when the canvas has another size, and between 2D and 3D; another plane napari fits itself.
+
+    A view that napari or this class has fitted is known by its zoom and its centre; any other is the user's own.
+    """
+
+    def __init__(self, ties: Ties) -> None:
+        self.viewer = ties.viewer
+        self._fitted: tuple[float, ...] | None = None  # zoom and centre of the last fit
+        self._point: tuple[float, ...] = ()  # of the slices, in 3D
+        dims = self.viewer.dims.events
+        ties.hear(self.viewer.events.reset_view, self._remember)
+        ties.hear(self.viewer.canvas.events.size, self.refit)
+        ties.hear(dims.point, self._on_point)
+        ties.hear(dims.ndisplay, self._on_ndisplay)  # after napari's own listener
+        self._begin()
+
+    @property
+    def whole(self) -> bool:
+        """Is the view as it was fitted, with all of the head in it?"""
+        if self._fitted is None:
+            return False
+        across = min(self.viewer.canvas.size) / self._fitted[0]  # world units that the canvas showed
+        zoom, *centre = self._view()
+        near = np.abs(np.subtract(centre, self._fitted[1:])) <= ALIKE * across
+        return bool(abs(zoom / self._fitted[0] - 1) <= ALIKE and near[-2:].all())
+
+    def refit(self) -> None:
+        """Fit anew, unless the view is the user's own, or no scan is there."""
+        if self._has_scan() and not is_lent(self.viewer) and self.whole:
+            self.viewer.fit_to_view()
+
+    def show(self, point: Sequence[float]) -> None:
+        """Bring a point of the plane shown into view: into the middle, where the user has zoomed; else it is there."""
+        if not self.whole:
+            self.viewer.scene.camera.center = (*([0.0] * (3 - len(point))), *point)
+
+    def _begin(self) -> None:
+        """Fit the view that is found here, unless the user has moved it: a zoom by the wheel moves the centre, too."""
+        if not self._has_scan():
+            return
+        camera = self.viewer.scene.camera
+        zoom, centre = camera.zoom, camera.center
+        self.viewer.fit_to_view()
+        if not np.allclose(centre, camera.center, atol=ALIKE * min(self.viewer.canvas.size) / zoom):
+            camera.zoom, camera.center = zoom, centre
+
+    def _on_point(self) -> None:
+        if self.viewer.dims.ndisplay == 3:
+            self._point = self.viewer.dims.point
+
+    def _on_ndisplay(self) -> None:
+        """Fit; and back in 2D the slice that was in view, where napari takes that of the camera's centre."""
+        dims = self.viewer.dims
+        if dims.ndisplay == 3:
+            self._point = dims.point
+        elif len(self._point) == dims.ndim:
+            dims.point = self._point
+        self.refit()
+
+    def _remember(self) -> None:
+        self._fitted = self._view()
+
+    def _view(self) -> tuple[float, ...]:
+        camera = self.viewer.scene.camera
+        return (camera.zoom, *camera.center)
+
+    def _has_scan(self) -> bool:
+        return any(isinstance(layer, Image) and placement.may_be_scan(layer) for layer in self.viewer.layers)

@@ -1,0 +1,78 @@
+"""What is not final is marked on the canvas: the old picture dimmed, and a sentence that says what it waits for."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+
+from napari.components.overlays import TextOverlay
+
+from napari_vqad.ui.compare.canvas_state import is_lent
+from napari_vqad.ui.layers import placement
+from napari_vqad.ui.session import Session
+
+NAME, AMBER, GROUND = "vqad_unfinished", "#ffb454", "#1b1206"
+WIDE = 26  # characters a line: beside the letter at the top of a small canvas
+
+
+class Unfinished:
+    """Keeps the mark right while work goes on, is stopped, or another slice or view is looked at."""
+
+    def __init__(self, session: Session) -> None:
+        self.session, self.viewer = session, session.viewer
+        ties, shown = session.ties, self.viewer.canvas.overlays
+        # On a ground of its own: the canvas is white in the bright theme.
+        shown[NAME] = TextOverlay(text="", position="top_right", font_size=9, color=AMBER, box_color=GROUND)
+        ties.at_end(lambda: shown.pop(NAME))
+        ties.hear(self.viewer.dims.events.order, self.refresh)
+        ties.hear(self.viewer.dims.events.ndisplay, self.refresh)
+        for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
+            ties.hear(event, self.refresh)
+        for signal in (session.opened, session.emptied, session.settled, session.moved, session.drawn, session.busy):
+            signal.connect(lambda *_: self.refresh())
+        session.board.viewed.connect(self.refresh)
+
+    @property
+    def text(self) -> str:
+        """What the canvas says now, in one line."""
+        return self.viewer.canvas.overlays[NAME].text.replace("\n", " ")
+
+    def refresh(self) -> None:
+        """Dim or not, and write the sentence anew."""
+        board, words = self.session.board, ""
+        if not is_lent(self.viewer):
+            waits, words = self._state()
+            board.dim(waits)
+        words = "\n".join(wrap(words, WIDE))
+        overlay = self.viewer.canvas.overlays[NAME]
+        if overlay.text != words:
+            overlay.text = words
+            overlay.visible = bool(words)
+        board.mark()
+
+    def _state(self) -> tuple[bool, str]:
+        """Does the picture in view wait for its slices; and what is to be said of it."""
+        explorer, board = self.session.explorer, self.session.board
+        name = board.shown
+        if explorer is None or name is None:
+            return False, ""
+        chosen, ready, focus = explorer.chosen(), explorer.ready(name), explorer.focus
+        left = int((chosen & ~ready).sum())
+        if not left:
+            return False, ""
+        running, unit = self.session.running, "slices" if explorer.grid.kind == "head" else "frames"
+        rest = f"{left} of {explorer.n_slices} {unit} are not final yet"
+        if not running:
+            rest += ": the run was stopped"
+        plane = placement.plane_of(self.viewer.dims)
+        along = plane is not None and 3 - sum(plane) == 2 - explorer.grid.axis
+        if not along:  # the picture cuts through all of them
+            return True, f"{rest}."
+        if ready[focus] or not chosen[focus]:
+            return False, f"{rest}."
+        if board.holds(name, focus):
+            why = "restoring …" if running else "the run was stopped."
+            return True, f"Settings have changed: {why} This picture is of the settings before."
+        return (
+            False,
+            "This slice is not analysed yet." if running else "This slice is not analysed: the run was stopped.",
+        )

@@ -1,0 +1,77 @@
+"""3D: what is flagged as solid pieces within a translucent head; back in 2D all is as it was."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from napari.layers import Image, Labels, Layer
+
+from napari_vqad.ui.compare.canvas_state import is_lent
+from napari_vqad.ui.layers import placement
+from napari_vqad.ui.layers.map_layers import Board
+from napari_vqad.ui.plumbing.connections import Ties
+
+# The mean along the line of sight leaves the head clear and its outline dark; added to the picture it hides no piece.
+HEAD = {"rendering": "average", "blending": "additive", "opacity": 1.0}
+PIECES = {"opacity": 1.0}
+AWAY, UP = (0.45, 0.85, 0.4), (-1.0, 0.0, 0.0)  # seen from the front, a little from the right and from above
+
+
+class Solid:
+    """Turns the layers of an analysis into a 3D picture, whichever map is asked for, and back."""
+
+    def __init__(self, ties: Ties, board: Board) -> None:
+        self.viewer, self.board = ties.viewer, board
+        self._before: list[tuple[Any, dict[str, Any]]] = []  # how scan, pieces and canvas looked in 2D
+        self._mask_seen = False
+        self._angles = self.viewer.scene.camera.angles  # napari's own, as long as nobody has turned the head
+        # napari slices the layers for 3D before anybody hears of it, and would tell the user of outlines that are taken
+        # off a moment later.
+        warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")
+        ties.hear(self.viewer.dims.events.ndisplay, self._enter)
+        ties.hear(self.viewer.dims.events.ndisplay, self._leave)
+        board.viewed.connect(self._enter)
+        ties.at_end(self._restore)
+
+    def _enter(self) -> None:
+        """Make the picture; again, when another map or another analysis is to be shown."""
+        camera, board = self.viewer.scene.camera, self.board
+        scan, flagged, mask = board.scan, board.layers.get("flagged"), board.layers.get("mask")
+        if not placement.in_3d(self.viewer.dims) or is_lent(self.viewer):
+            return
+        if not isinstance(scan, Image) or not isinstance(flagged, Labels):
+            return
+        if not any(layer is flagged for layer, _ in self._before):  # else another map was asked for, in 3D
+            self._restore()
+            if camera.angles == self._angles:
+                camera.set_view_direction(AWAY, UP)
+            self._mask_seen = mask is not None and mask.visible
+            self._put(scan, HEAD)
+            self._put(flagged, PIECES)
+            self._put(self.viewer.canvas, {"background_color_override": "black"})  # what is added to white stays white
+        board.outline(False)
+        for layer in board.layers.values():
+            layer.visible = layer is flagged
+
+    def _leave(self) -> None:
+        if self.viewer.dims.ndisplay == 3 or not self._before:
+            return
+        self._restore()
+        self.board.outline(True)
+        if "mask" in self.board.layers:
+            self.board.layers["mask"].visible = self._mask_seen
+        self.board.show(self.board.view, self.board.which)
+
+    def _put(self, layer: Any, wanted: dict[str, Any]) -> None:
+        self._before.append((layer, {name: getattr(layer, name) for name in wanted}))
+        for name, value in wanted.items():
+            setattr(layer, name, value)
+
+    def _restore(self) -> None:
+        before, self._before = self._before, []
+        for layer, was in before:
+            if isinstance(layer, Layer) and layer not in self.viewer.layers:  # of the analysis before
+                continue
+            for name, value in was.items():
+                setattr(layer, name, value)

@@ -1,0 +1,1 @@
+"""Compare models: several models on one scan, side by side."""

@@ -1,0 +1,359 @@
+"""Compare models: the same slice as two or more of them see it, side by side, at the same healthy percentile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from napari.layers import Image, Layer
+from napari.viewer import Viewer
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QLabeledDoubleSlider
+from superqt.utils import qthrottled
+
+from napari_vqad.detectors.bundle import Bundle, read_config
+from napari_vqad.detectors.calibration import Score
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.engine.progress import Progress
+from napari_vqad.errors import InputError
+from napari_vqad.imaging.brain_mask import make_mask
+from napari_vqad.imaging.volume import Volume
+from napari_vqad.settings import Settings
+from napari_vqad.ui.compare.canvas_state import CELL, Lent
+from napari_vqad.ui.compare.cell import Panel, make_panel
+from napari_vqad.ui.layers import placement
+from napari_vqad.ui.layers.map_layers import remove_layers
+from napari_vqad.ui.layers.mask_input import given_mask
+from napari_vqad.ui.layers.scan_watch import Watch
+from napari_vqad.ui.panels.inputs import Inputs, fits_kind
+from napari_vqad.ui.panels.setting_widgets import PAUSE
+from napari_vqad.ui.plumbing.connections import PANEL, Ties, stack_panels
+from napari_vqad.ui.plumbing.preferences import read_preferences
+from napari_vqad.ui.plumbing.style import SMALL
+from napari_vqad.ui.plumbing.window_events import Closing
+from napari_vqad.ui.plumbing.worker import Runner
+
+MAPS: dict[str, Score] = {"NLL": "nll", "Score": "pixel_score"}
+AT_FIRST = 90.0  # percentile of λ
+BEGIN = "Tick two or more models, then press Compare."
+
+
+class CompareDock(QWidget):
+    """Tick two or more models, and see NLL or pixel score of each beside the others."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer, ties, preferences = napari_viewer, Ties(napari_viewer), read_preferences()
+        ties.hold(self)
+        self.settings = preferences.settings
+        self.panels: list[Panel] = []
+        self._lent: Lent | None = None  # what was shown before the comparison
+        self._note = ""
+        self._runner = Runner(self._say)
+        self.setProperty(PANEL, True)
+        self.setMinimumWidth(300)
+        self.setMaximumWidth(420)
+
+        self.inputs = Inputs([], preferences.device, one_model=False)
+        self.models = QListWidget()
+        self.models.setToolTip("Tick two or more models.")
+        self.models.setMaximumHeight(130)
+        for folder in preferences.bundles:
+            self.offer(folder)
+        self.what = QComboBox()
+        self.what.addItems(list(MAPS))
+        self.what.setToolTip(
+            "NLL: how unusual a model finds each patch of the scan. "
+            "Score: how far the scan is from a healthy version of it."
+        )
+        self.percentile = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        self.percentile.setRange(50, 99.9)
+        self.percentile.setDecimals(1)
+        self.percentile.setValue(AT_FIRST)
+        self.percentile.setToolTip(
+            "The same for all models: NLL is shown where it is rarer than in this share of healthy codes, and there "
+            "the scan is restored for the score."
+        )
+        self.go, self.stop, self.leave = QPushButton("Compare"), QPushButton("Cancel"), QPushButton("End")
+        self.leave.setToolTip("Take the comparison away, and show again what was there before.")
+        self.go.setToolTip("Run every ticked model on the scan, the slice in view first.")
+        self.stop.setToolTip("Stop; what is done stays.")
+        self.stop.setEnabled(False)
+        self.status = QLabel(BEGIN)
+        self.status.setWordWrap(True)
+        self.scales = QLabel("")
+        self.scales.setWordWrap(True)
+        self.scales.setToolTip("What the colours of each cell stand for, from clear to brightest.")
+        notice = QLabel("Research use only, not a medical device.")
+        notice.setStyleSheet(SMALL)
+
+        form, buttons, column = QFormLayout(), QHBoxLayout(), QVBoxLayout(self)
+        form.addRow("Show", self.what)
+        form.addRow("Healthy below λ (%)", self.percentile)
+        buttons.addWidget(self.go, 2)
+        buttons.addWidget(self.stop, 1)
+        buttons.addWidget(self.leave, 1)
+        column.addWidget(self.inputs)
+        column.addWidget(self.models)
+        column.addLayout(form)
+        column.addLayout(buttons)
+        column.addWidget(self.status)
+        column.addWidget(self.scales)
+        column.addWidget(notice)
+        column.addStretch(1)
+
+        self.inputs.scan.box.currentIndexChanged.connect(lambda _index: self._list_models())
+        self.go.clicked.connect(self.start)
+        self.stop.clicked.connect(self.cancel)
+        self.leave.clicked.connect(self.end)
+        self.what.currentTextChanged.connect(self._on_changed)
+        self._tell = qthrottled(self._on_changed, timeout=PAUSE, leading=True, parent=self)
+        self.percentile.valueChanged.connect(self._tell)
+        ties.at_end(self.end)
+        self._scan = Watch(ties, self._on_lost)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.clear)
+        ties.hear(self.viewer.dims.events.point, self._on_point)
+        for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
+            ties.hear(event, self._list_layers)
+        closing = Closing(self, self._losses)
+        closing.gone.connect(self._on_gone)
+        self._list_layers()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802, D102
+        super().showEvent(event)
+        stack_panels(self.viewer, self)
+
+    def offer(self, folder: Path) -> None:
+        """Add a model to the list; one that does not fit cannot be ticked, and says why."""
+        try:
+            item = QListWidgetItem(read_config(folder).title)
+        except InputError as error:
+            item = QListWidgetItem(f"{folder.name} (does not fit)")
+            item.setToolTip(str(error))
+            item.setFlags(Qt.ItemFlag.NoItemFlags)
+            self.models.addItem(item)
+            return
+        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+        item.setCheckState(Qt.CheckState.Unchecked)
+        item.setData(Qt.ItemDataRole.UserRole, folder)
+        self.models.addItem(item)
+        self._list_models()
+
+    def tick(self, *folders: Path) -> None:
+        """Choose these models, and no others."""
+        for item in self._items():
+            chosen = item.data(Qt.ItemDataRole.UserRole) in folders
+            item.setCheckState(Qt.CheckState.Checked if chosen else Qt.CheckState.Unchecked)
+
+    def ticked(self) -> list[Path]:
+        """The models that are chosen."""
+        ticked = [i for i in self._items() if i.checkState() == Qt.CheckState.Checked and not i.isHidden()]
+        return [i.data(Qt.ItemDataRole.UserRole) for i in ticked]
+
+    def _list_models(self) -> None:
+        """Offer the models of the scan's kind alone."""
+        for item in self._items():
+            folder = item.data(Qt.ItemDataRole.UserRole)
+            item.setHidden(folder is not None and not fits_kind(folder, self.inputs.kind()))
+
+    def _items(self) -> list[QListWidgetItem]:
+        return [item for i in range(self.models.count()) if (item := self.models.item(i)) is not None]
+
+    # ---- what the person does -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Run the ticked models on the chosen scan."""
+        scan, mask, _, device = self.inputs.chosen()
+        folders = self.ticked()
+        if scan is None or len(folders) < 2:
+            self._say("Open a scan first." if scan is None else "Tick two or more models.")
+            return
+        self.cancel()
+        self._busy(True)
+        self._scan.on(scan)
+        self._runner.start(self._prepare(scan, mask, folders, device), self._on_step, self._on_end)
+
+    def cancel(self) -> None:
+        """Stop; what is done stays."""
+        for panel in self.panels:
+            panel.explorer.cancel()
+        self._runner.quit()
+
+    def chosen(self, explorer: Explorer) -> Settings:
+        """The person's settings with λ at the percentile of the slider, by the model's own method."""
+        level = f"p{self.percentile.value():.1f}"
+        return explorer.bundle.known(self.settings.model_copy(update={"lambda_s": level, "lambda_p": level}))
+
+    def end(self) -> None:
+        """Take the comparison out of the viewer, and show again what was there before."""
+        self.cancel()
+        self._runner.forget()
+        self._busy(False)
+        self._scan.on(None)
+        self.clear()
+        self._say(BEGIN)
+
+    def _on_lost(self, why: str) -> None:
+        """The scan that is compared on is gone: nothing of it is to be seen. Its cells are taken out a moment later."""
+        self.cancel()
+        self._runner.forget()
+        self._busy(False)
+        for panel in self.panels:
+            panel.scan.visible = panel.map.visible = False
+        self.scales.setText("")
+        self._soon.start()
+        self._say(f"{why} The comparison has ended.")
+
+    def _losses(self) -> list[str]:
+        return ["The comparison is not finished; it would be stopped."] if self._runner.running else []
+
+    def _on_gone(self, closed: bool) -> None:
+        self._runner.deaf = closed
+        if closed:
+            self.cancel()
+
+    def _on_changed(self, *_: object) -> None:
+        todo = [panel.explorer.change(self.chosen(panel.explorer)) for panel in self.panels]
+        if any(todo) and self._wants_score() and not self._runner.running:
+            self._work()
+        self.refresh()
+
+    def _wants_score(self) -> bool:
+        return self.what.currentText() == "Score"
+
+    def _on_point(self) -> None:
+        for panel in self.panels if self.viewer.dims.ndim >= 3 else ():  # else their layers are gone
+            panel.explorer.focus = placement.slice_at(panel.explorer.grid, self.viewer.dims.point)
+
+    # ---- work -----------------------------------------------------------------------------------------------------
+
+    def _prepare(self, scan: Image, mask: Layer | Path | None, folders: list[Path], device: str) -> Iterator:
+        volume = placement.volume_of(scan)
+        if mask is None:
+            if volume.kind == "head":
+                yield "Making the brain mask …"
+            brain, note = make_mask(volume)
+        else:
+            brain, note = given_mask(mask, volume)
+        explorers: list[Explorer] = []
+        remarks: dict[str, list[str]] = {}
+        for folder in folders:
+            yield f"Loading {folder.name} …"
+            bundle = Bundle.load(folder, device)
+            explorers.append(Explorer(bundle, cache_bytes=128 * 2**20))
+            grid = explorers[-1].open(volume, brain)
+            remarks.setdefault(" ".join(grid.remarks), []).append(bundle.title)
+        # Said once, where all models say the same.
+        who = {said: "" if len(remarks) == 1 else f"{', '.join(titles)}: " for said, titles in remarks.items() if said}
+        yield scan, volume, explorers, "\n".join([note, *(titles + said for said, titles in who.items())])
+
+    def _on_step(self, news: object) -> None:
+        if isinstance(news, tuple):
+            scan, volume, explorers, self._note = news
+            self._open(scan, volume, explorers)
+            self._on_point()
+            self._on_changed()
+        elif isinstance(news, Progress):
+            self._say(f"{self._note}\n{news}")
+            self.refresh()
+        else:
+            self._say(str(news))
+
+    def _on_end(self, aborted: bool, failed: bool) -> None:
+        self._busy(False)
+        stages = self._stages()
+        if failed or aborted:
+            if aborted:
+                self._say("Cancelled; what was done is kept.")
+            return
+        if self.panels and any(self._unfinished(panel, stages) for panel in self.panels):
+            self._work()
+        elif self.panels:
+            self._say(f"{self._note}\nReady.")
+            self.refresh()
+
+    def _stages(self) -> tuple[str, ...]:
+        return ("nll", "restoration") if self._wants_score() else ("nll",)
+
+    @staticmethod
+    def _unfinished(panel: Panel, stages: tuple[str, ...]) -> bool:
+        brain = panel.explorer.grid.mask.any((1, 2))
+        return not all(panel.explorer.ready(stage)[brain].all() for stage in stages)
+
+    def _work(self) -> None:
+        self._busy(True)
+        self._runner.start(self._in_turns(self._stages()), self._on_step, self._on_end)
+
+    def _in_turns(self, stages: tuple[str, ...]) -> Iterator[Progress]:
+        """A lot of each model after the other, so that the slice in view is soon there for all."""
+        runs = [panel.explorer.work(stages) for panel in self.panels]
+        while runs:
+            for run in list(runs):
+                try:
+                    yield next(run)
+                except StopIteration:
+                    runs.remove(run)
+
+    # ---- what is seen ---------------------------------------------------------------------------------------------
+
+    def _open(self, scan_layer: Image, volume: Volume, explorers: list[Explorer]) -> None:
+        """A cell for each model: the scan, and its map above."""
+        self.clear()
+        if scan_layer not in self.viewer.layers:  # it went just now
+            return
+        self._lent = Lent(self.viewer)
+        placement.with_units(scan_layer)
+        for number, explorer in enumerate(explorers):
+            panel = make_panel(explorer, scan_layer, volume, number)
+            for layer in (panel.scan, panel.map):  # from the lowest up: what lies above is not counted before them
+                self.viewer.layers.insert(sum(CELL in m.metadata for m in self.viewer.layers), layer)
+            self.panels.append(panel)
+        grid = self.viewer.canvas.grid
+        grid.stride, grid.shape, grid.enabled = 2, (-1, -1), True
+        self.viewer.fit_to_view()
+
+    def refresh(self) -> None:
+        """Bring every map up to date. Each has its model's own scale: NLL from λ, the score from 0."""
+        name = MAPS[self.what.currentText()]
+        lines: list[str] = []
+        for panel in self.panels:
+            if panel.map not in self.viewer.layers:
+                continue
+            lines.append(panel.refresh(name))
+
+        self.scales.setText("\n".join(["Colours, clear to bright", *lines] if lines else []))
+
+    def clear(self) -> None:
+        """Take the cells out of the viewer, after what was there is back: their going is heard."""
+        self._soon.stop()
+        if self._lent is not None:
+            self._lent.give_back()
+            self._lent = None
+        remove_layers(self.viewer, [layer for panel in self.panels for layer in (panel.map, panel.scan)])
+        self.panels.clear()
+        self.scales.setText("")
+
+    def _list_layers(self) -> None:
+        self.inputs.list_layers(self.viewer.layers, [layer for p in self.panels for layer in (p.scan, p.map)])
+
+    def _say(self, text: str) -> None:
+        self.status.setText(text.strip())
+
+    def _busy(self, busy: bool) -> None:
+        self.go.setEnabled(not busy)
+        self.stop.setEnabled(busy)

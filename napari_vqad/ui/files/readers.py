@@ -1,0 +1,197 @@
+"""napari's readers, writers and sample data: a few lines over `napari_vqad.io`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari import current_viewer
+from napari.layers import Image
+from napari.utils.notifications import show_error, show_info, show_warning
+
+from napari_vqad.errors import InputError
+from napari_vqad.imaging.volume import Volume
+from napari_vqad.io.clips import Clip, is_clip, read_clip
+from napari_vqad.io.dicom_index import SeveralSeriesError, holds_dicom, is_dicom
+from napari_vqad.io.labels import holds_labels
+from napari_vqad.io.load import open_scan
+from napari_vqad.io.nifti import is_nifti, is_pair, read_scan, write_map
+from napari_vqad.resources import samples_folder
+from napari_vqad.ui.compare.canvas_state import PARTIAL
+from napari_vqad.ui.files.recent import Lately, SeriesKey, key_of, keys_in
+from napari_vqad.ui.files.series_dialog import ask_series
+from napari_vqad.ui.layers import placement
+
+LayerData = tuple[Any, dict, str]
+
+
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
+    """The reader for NIfTI, DICOM (folders, too) and clips; a list of them opens one after the other."""
+    paths = [path] if isinstance(path, str) else path
+    return read if all(map(_is_ours, paths)) else None
+
+
+def read(path: str | list[str]) -> list[LayerData]:
+    """Scans and clips as layers; one that cannot be used is named in a notification and leaves no layer.
+
+    Files of a series that is open are passed over; a folder is always read.
+    """
+    found: list[LayerData] = []
+    _lately.begin()
+    for one in [path] if isinstance(path, str) else path:
+        found += _layers(one, found)
+    _lately.end()
+    return found or [(None,)]  # type: ignore[list-item]  # napari's word for "read, and nothing to show"
+
+
+_lately = Lately()
+
+
+def _layers(path: str, before: list[LayerData]) -> list[LayerData]:
+    """The layers of one file or folder, where `before` are read and not yet in the viewer."""
+    series = key_of(path)
+    if series is not None and _is_known(path, series, before):
+        return []
+    try:
+        if is_clip(path):
+            return clip_layers(read_clip(path))
+        volume = _scan(path)
+    except InputError as error:
+        if series is not None:
+            _lately.add(("refused", series))
+        if _lately.add(str(error)) or not is_dicom(path):
+            show_error(str(error))
+        return []
+    if volume is None:
+        return []
+    _lately.add(("read", series))
+    for note in volume.notes:
+        show_info(f"{volume.name}: {note}")
+    if is_nifti(path) and holds_labels(volume):
+        return [label_layer(volume, volume.name)]
+    return [scan_layer(volume)]
+
+
+def _is_known(path: str, series: SeriesKey, before: list[LayerData]) -> bool:
+    """Is a file of a series that is open, or was refused a moment ago?"""
+    if ("refused", series) in _lately:
+        return True
+    viewer = current_viewer()
+    images = [layer for layer in (viewer.layers if viewer else ()) if isinstance(layer, Image)]
+    metadata = [m.metadata for m in images if "napari_vqad_grid" not in m.metadata]  # maps outlive their scan
+    metadata += [attributes["metadata"] for _, attributes, _ in before]
+    volumes = (known.get("napari_vqad") for known in metadata)
+    if series not in keys_in(v for v in volumes if isinstance(v, Volume)):
+        return False
+    if _lately.add(("read", series)):  # by a person who may wonder why nothing happens
+        show_info(f"The series of {Path(path).name} is open already; open its folder to have it twice.")
+    return True
+
+
+def _is_ours(path: str) -> bool:
+    """Can it be read here? Of a folder a few files are looked at."""
+    if Path(path).is_dir():
+        return holds_dicom(path)
+    return is_nifti(path) or is_clip(path) or is_pair(path) or is_dicom(path)
+
+
+def _scan(path: str) -> Volume | None:
+    """A scan; the person is asked for the series where a folder holds several, and may want none."""
+    try:
+        return open_scan(path)
+    except SeveralSeriesError as several:
+        uid = ask_series(several)
+        return None if uid is None else open_scan(path, uid)
+
+
+def scan_layer(volume: Volume, name: str | None = None) -> LayerData:
+    """A scan as an image layer, its window from the 1st to the 99.5th percentile of what is not background."""
+    bright = volume.voxels[volume.voxels > np.percentile(volume.voxels, 50)]
+    high = float(np.percentile(bright, 99.5)) if len(bright) else float(volume.voxels.max())
+    low = float(np.percentile(volume.voxels, 1))
+    attributes = {
+        "name": name or volume.name,
+        "contrast_limits": (low, max(high, low + 1e-6)),
+        "colormap": "gray",
+        "interpolation2d": "linear",
+        "metadata": {"napari_vqad": volume},
+        **placement.placed_as(volume),
+    }
+    return placement.to_canvas(volume.voxels), attributes, "image"
+
+
+def clip_layers(clip: Clip) -> list[LayerData]:
+    """The frames of a clip as a stack (time, row, column), and the abnormal pixels, hidden, where they are known."""
+    volume = clip.volume()
+    common = {"metadata": {"napari_vqad": volume}, **placement.placed_as(volume)}
+    frames = {"name": clip.name, "contrast_limits": (0, 255), "colormap": "gray", "interpolation2d": "linear"}
+    layers: list[LayerData] = [(clip.frames, {**frames, **common}, "image")]
+    if clip.label is not None:
+        label = {"name": f"{clip.name}, abnormal (answer)", "visible": False, "opacity": 0.6}
+        layers.append((clip.label.astype(np.uint8), {**label, **common}, "labels"))
+    return layers
+
+
+def label_layer(volume: Volume, name: str) -> LayerData:
+    """Labels on a scan's voxels."""
+    attributes = {"name": name, "metadata": {"napari_vqad": volume}, "opacity": 0.6, **placement.placed_as(volume)}
+    values = np.abs(np.unique(volume.voxels))
+    whole = np.array_equal(values, np.rint(values)) and volume.voxels.min() >= 0
+    labels = volume.voxels if whole else volume.voxels > volume.voxels.min()  # a mask of whatever two values
+    return placement.to_canvas(labels).astype(np.uint8 if values.max() < 256 else np.int32), attributes, "labels"
+
+
+def write_image(path: str, data: Any, attributes: dict) -> list[str]:
+    """An image layer as NIfTI, in the space of the scan it belongs to."""
+    return _write(path, np.asarray(data, np.float32), attributes)
+
+
+def write_labels(path: str, data: Any, attributes: dict) -> list[str]:
+    """A labels layer as NIfTI, in the space of the scan it belongs to."""
+    return _write(path, np.asarray(data).astype(np.int16), attributes)
+
+
+def _write(path: str, data: np.ndarray, attributes: dict) -> list[str]:
+    if partial := attributes["metadata"].get(PARTIAL):
+        show_warning(
+            f"{Path(path).name}: what was written of {attributes.get('name', 'the map')} is not up to date: {partial}."
+        )
+    if data.ndim != 3:
+        raise InputError(f"{Path(path).name}: only a 3D layer can be written as a scan.")
+    like = attributes["metadata"].get("napari_vqad")
+    if isinstance(like, Volume) and like.kind == "clip":
+        raise InputError(f"{Path(path).name}: what belongs to a clip is no NIfTI scan; save it as .tif.")
+    if not isinstance(like, Volume):
+        scale, translate = np.asarray(attributes["scale"]), np.asarray(attributes["translate"])
+        affine = np.diag([*-scale[::-1], 1.0])
+        affine[:3, 3] = -translate[::-1]
+        like = Volume(placement.from_canvas(data), affine, affine)
+    elif like.voxels.shape != data.shape[::-1]:
+        grid = attributes["metadata"]["napari_vqad_grid"]
+        labels = data.dtype.kind in "iu"
+        data = placement.to_canvas(grid.view_to_scan(placement.from_canvas(data), order=0 if labels else 1))
+    target = path if is_nifti(path) else f"{path}.nii.gz"
+    if like.path is not None and _same_file(target, like.path):
+        raise InputError(f"{target} is the file that the layer was read from or is of; give another name.")
+    write_map(target, placement.from_canvas(data), like, attributes.get("name", ""))
+    return [target]
+
+
+def _same_file(one: str | Path, other: str | Path) -> bool:
+    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
+
+
+def healthy_sample() -> list[LayerData]:
+    """The simulated healthy head."""
+    return [scan_layer(read_scan(samples_folder() / "healthy_t1.nii.gz"), "Simulated head, healthy")]
+
+
+def lesions_sample() -> list[LayerData]:
+    """The simulated head with lesions, and where they are, hidden at first."""
+    scan = read_scan(samples_folder() / "lesions_t1.nii.gz")
+    labels = label_layer(read_scan(samples_folder() / "lesions_label.nii.gz"), "Simulated lesions (answer)")
+    labels[1]["visible"] = False
+    return [scan_layer(scan, "Simulated head, lesions"), labels]

@@ -1,0 +1,53 @@
+"""The demo: the viewer on a sample head, the dock beside it, the analysis under way."""
+
+from __future__ import annotations
+
+import napari
+from napari.plugins import menu_item_template
+from napari.viewer import Viewer, current_viewer
+
+from napari_vqad.detectors.bundle import find, read_config
+from napari_vqad.ui.dock import ExplorerDock
+from napari_vqad.ui.files.readers import healthy_sample, lesions_sample
+from napari_vqad.ui.plumbing.connections import docked
+
+# As napari's Plugins menu names the dock: that hides and shows this one then, and makes no second one in its place.
+NAME = menu_item_template.format("VQ Anomaly Explorer", "VQ Anomaly Explorer")
+SAMPLES = {"healthy": healthy_sample, "lesions": lesions_sample}
+
+
+def open_sample(
+    viewer: Viewer, sample: str = "lesions", bundle: str | None = None, device: str | None = None
+) -> ExplorerDock:
+    """Put a sample head and the dock, if it is not there, into a viewer, and start the analysis."""
+    for data, attributes, kind in SAMPLES[sample]():
+        getattr(viewer, f"add_{kind}")(data, **attributes)
+    there = docked(viewer, ExplorerDock)
+    dock = there[0] if there else ExplorerDock(viewer)
+    if not there:
+        viewer.window.add_dock_widget(dock, name=NAME, area="right")
+    elif (frame := dock.parentWidget()) is not None:
+        frame.show()  # it may be hidden
+    if bundle is not None:
+        folder = find(bundle)
+        if all(value != folder for _, value in dock.inputs.bundle.items()):  # one that does not come along
+            dock.inputs.bundle.box.addItem(read_config(folder).title, folder)
+        dock.inputs.bundle.pick(folder)
+    if device is not None:
+        dock.inputs.device.pick(device)
+    dock.start()
+    return dock
+
+
+def open_here() -> None:
+    """The menu entry: the sample in the viewer that is open."""
+    viewer = current_viewer()
+    if viewer is not None:
+        open_sample(viewer)
+
+
+def run(sample: str = "lesions", bundle: str | None = None, device: str | None = None) -> None:
+    """Open a viewer and stay until it is closed."""
+    viewer = Viewer(title="napari-vqad")
+    open_sample(viewer, sample, bundle, device)
+    napari.run()

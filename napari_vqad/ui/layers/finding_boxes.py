@@ -1,0 +1,114 @@
+"""Boxes about the findings, as a layer of outlines: right in every plane, and as quick with thousands as with ten."""
+
+from __future__ import annotations
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QTimer
+
+from napari_vqad.findings.findings import Finding
+from napari_vqad.imaging.grid import Grid
+from napari_vqad.ui.layers import placement
+from napari_vqad.ui.layers.map_layers import DIM
+from napari_vqad.ui.session import Session
+
+NAME = "Finding boxes"
+COLOUR = (0.35, 0.75, 1.0, 1.0)  # not that of what is flagged, and told from it by the colour-blind
+MARGIN = 1  # voxels, so that a box does not hide the rim of what it holds
+NUMBERS = 65_535
+OPAQUE = 0.7
+
+
+def box_stack(found: list[Finding], grid: Grid) -> np.ndarray:
+    """uint16 (R, A, S) on the view's voxels: in each finding's box its number, the weightiest on top.
+
+    The view's axes are the scan's, so that the boxes of an aligned grid, which may be turned, are upright, too.
+    """
+    stack = np.zeros(grid.view.shape, np.uint16)
+    if not found:
+        return stack
+    indices = [f.piece.indices for f in found]
+    starts = np.cumsum([0, *(len(i) for i in indices[:-1])])
+    to_view = np.linalg.inv(grid.view.to_mm) @ grid.placement
+    at = grid.axes_index(np.concatenate(indices)) @ to_view[:3, :3].T + to_view[:3, 3]
+    low = np.floor(np.minimum.reduceat(at, starts) + 0.5).astype(int) - MARGIN
+    high = np.ceil(np.maximum.reduceat(at, starts) - 0.5).astype(int) + MARGIN + 1
+    for finding, a, b in reversed(list(zip(found, np.maximum(low, 0), np.maximum(high, 0), strict=True))):
+        stack[tuple(map(slice, a, b))] = 1 + (finding.number - 1) % NUMBERS
+    return stack
+
+
+class Boxes:
+    """Keeps the layer in line with the findings while it is wanted; not in a grid, where it would take a cell."""
+
+    def __init__(self, session: Session) -> None:
+        self.viewer, self.session = session.viewer, session
+        self.on = False
+        self._layer: Labels | None = None
+        self._drawn: tuple = (None, None)  # explorer and findings
+        session.review.changed.connect(self.refresh)
+        session.opened.connect(self.refresh)
+        session.emptied.connect(self._leave)
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.refresh)
+        session.ties.hear(self.viewer.canvas.grid.events.enabled, self.refresh)
+        session.ties.at_end(self._remove)
+
+    @property
+    def layer(self) -> Labels | None:
+        """The boxes, while they are wanted: the other planes show them beside a grid, too."""
+        there = self._layer is not None and self._layer in self.viewer.layers
+        return self._layer if there and self.on else None
+
+    def show(self, on: bool) -> None:
+        """Show or hide the boxes; they need the findings, whether or not these are listed."""
+        self.on = self.session.boxed = on
+        if on:
+            self.session.list_findings()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring the layer up to date."""
+        explorer, found = self.session.explorer, self.session.review.found
+        if explorer is None or explorer is not self._drawn[0]:  # of another scan
+            self._remove()
+        layer = self._layer if self._layer is not None and self._layer in self.viewer.layers else None
+        if explorer is None or explorer.grid.kind != "head" or not (self.on or layer is not None):
+            return
+        if layer is None:
+            layer, self._drawn = self._add(explorer.grid), (explorer, None)
+        if self.on and self._drawn[1] is not found:
+            np.copyto(layer.data, placement.to_canvas(box_stack(found, explorer.grid)))
+            layer.refresh(extent=False)
+            self._drawn = explorer, found
+        layer.opacity = DIM * OPAQUE if self.session.review.note else OPAQUE  # boxes of the settings before
+        layer.visible = self.on and not self.viewer.canvas.grid.enabled
+
+    def _leave(self) -> None:
+        """The scan is gone: hidden at once, and taken out when napari has changed its list of layers."""
+        if self._layer is not None:
+            self._layer.visible = False
+            self._soon.start()
+
+    def _remove(self) -> None:
+        if self._layer is not None and self._layer in self.viewer.layers:
+            self.viewer.layers.remove(self._layer)
+        self._layer = None
+
+    def _add(self, grid: Grid) -> Labels:
+        chosen = self.viewer.layers.selection.active
+        assert self.session.explorer is not None
+        known = {"napari_vqad": self.session.explorer.volume, "napari_vqad_grid": grid}
+        self._layer = layer = self.viewer.add_labels(
+            placement.to_canvas(np.zeros(grid.view.shape, np.uint16)),
+            name=NAME,
+            colormap=DirectLabelColormap(color_dict={None: COLOUR, 0: (0, 0, 0, 0)}),
+            metadata=known,
+            **placement.placed_on(grid),
+        )
+        layer.contour = 1
+        self.viewer.layers.selection.active = chosen  # keys and window go to the scan, as before
+        return layer

@@ -1,0 +1,56 @@
+"""The brain mask that the person gives: a layer, a file, or that of a study that was opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from napari.layers import Labels, Layer
+
+from napari_vqad.errors import InputError
+from napari_vqad.imaging.volume import Volume
+from napari_vqad.io.nifti import read_mask
+from napari_vqad.ui.layers import placement
+
+
+@dataclass(frozen=True, eq=False)
+class StudyMask:
+    """The mask that a saved study was computed with, whatever has become of its layer or file.
+
+    Attributes:
+        voxels: bool (R, A, S).
+        note: where it came from, in a sentence.
+        scan: the layer whose brain it is, and no other's.
+    """
+
+    voxels: np.ndarray
+    note: str
+    scan: Layer
+
+    @property
+    def title(self) -> str:
+        """What to call it in a list: "of the study, from the layer 'ball'"."""
+        source = self.note.removeprefix("Brain mask").lstrip(": ").rstrip(".")
+        return f"of the study, {source}" if source else "of the study"
+
+
+def given_mask(mask: Labels | Path | StudyMask, volume: Volume) -> tuple[np.ndarray, str]:
+    """A mask that the person gave, bool (R, A, S), and where it came from, in words.
+
+    Raises:
+        InputError: it does not lie on the scan's voxels.
+    """
+    if isinstance(mask, StudyMask):
+        return mask.voxels, mask.note
+    if isinstance(mask, Path):
+        return read_mask(mask, volume), f"Brain mask from {mask.name}."
+    array, origin = placement.mask_of(mask)
+    if array.shape != volume.voxels.shape:
+        sizes = ["×".join(map(str, s)) for s in (array.shape, volume.voxels.shape)]
+        raise InputError(
+            f"The mask layer '{mask.name}' has {sizes[0]} voxels and the scan has {sizes[1]}; they must agree."
+        )
+    if (np.abs(origin - volume.origin) > volume.spacing).any():
+        raise InputError(f"The mask layer '{mask.name}' lies over a voxel away from {volume.name}; they must agree.")
+    return array, f"Brain mask from the layer '{mask.name}'."

@@ -1,0 +1,1 @@
+"""The lists below the canvas: findings, flagged slices, restorations."""

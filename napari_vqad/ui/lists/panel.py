@@ -1,0 +1,112 @@
+"""Where the lists stand: below the canvas, taken out by a button and put away by it or by its own cross."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from napari.layers import Image, Layer
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QSpinBox, QTabWidget, QToolButton
+from superqt.utils import qthrottled
+
+from napari_vqad.ui.canvas.display_convention import Convention
+from napari_vqad.ui.lists.findings_table import Worklist
+from napari_vqad.ui.lists.restoration_gallery import Look, Strip
+from napari_vqad.ui.lists.slice_table import SliceList
+from napari_vqad.ui.plumbing.shortcuts import ACCEPT, NEXT_FINDING, PREVIOUS_FINDING, REJECT, bind
+from napari_vqad.ui.plumbing.toggle_dock import Drawer
+from napari_vqad.ui.session import Session
+
+VERDICTS = {ACCEPT: "accepted", REJECT: "rejected"}
+PAUSE = 100  # ms between two refreshes of the strip and of the slices
+
+
+class Tabs(QTabWidget):
+    """Says when it comes to be seen: what happened meanwhile was not shown."""
+
+    shown = Signal()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802, D102
+        super().showEvent(event)
+        self.shown.emit()
+
+
+class Shelf(QObject):
+    """Shows the lists of a session while its button is down. Verdicts are the session's and stay."""
+
+    def __init__(self, session: Session, button: QToolButton, which: QSpinBox, convention: Convention) -> None:
+        """`which` is the restoration that the canvas shows."""
+        super().__init__(button)
+        self.session, self.button, self.which = session, button, which
+        self.convention = convention
+        self.worklist, self.slices, self.strip = Worklist(session.review), SliceList(), Strip()
+        self._verdicts = {verdict: partial(self.worklist.judge, word) for verdict, word in VERDICTS.items()}
+        self._keyed: list[Layer] = []  # layers on which these keys are
+        self.tabs = Tabs()
+        for title, widget in (("Findings", self.worklist), ("Slices", self.slices), ("Restorations", self.strip)):
+            self.tabs.addTab(widget, title)
+        self.worklist.gone_to.connect(session.show_finding)
+        self.slices.gone_to.connect(session.go_to)
+        self.drawer = Drawer(session.ties, button, self.tabs, "Worklist")
+        button.toggled.connect(self.show)  # after the drawer: lists are filled when they are seen
+        soon = qthrottled(self.refresh, timeout=PAUSE, parent=self)
+        session.emptied.connect(self._on_emptied)
+        for signal in (session.moved, session.settled, session.opened, session.drawn, session.board.windowed):
+            signal.connect(lambda: soon())
+        session.review.changed.connect(lambda: soon())
+        which.valueChanged.connect(lambda _value: soon())
+        session.ties.hear(session.viewer.scene.camera.events.orientation, lambda: soon())
+        for key, act in (
+            (NEXT_FINDING, partial(self.step, 1)),
+            (PREVIOUS_FINDING, partial(self.step, -1)),
+            (ACCEPT, self._verdicts[ACCEPT]),
+            (REJECT, self._verdicts[REJECT]),
+        ):
+            bind(session.ties, key, act)
+        session.opened.connect(self._give_keys)
+        session.emptied.connect(self._take_keys)
+        session.ties.at_end(self._take_keys)
+        self.tabs.currentChanged.connect(lambda _tab: self.refresh())
+        self.tabs.shown.connect(self.refresh)
+
+    def show(self, on: bool) -> None:
+        """The lists were taken out, or put away."""
+        self.session.reviewing = on
+        self.session.list_findings()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring the tab that is seen up to date; the worklist does so by itself."""
+        if self.slices.isVisible():
+            review = self.session.review
+            self.slices.show_slices(self.session.explorer, [] if review.note else review.found)
+        if self.strip.isVisible():
+            look = Look(self.session.board.window, self.convention.neurological)
+            self.strip.show_slice(self.session.explorer, self.which.value(), look)
+
+    def _give_keys(self) -> None:
+        """Verdicts by key on the canvas, too: an image takes X for itself, to turn a plane in 3D, before the viewer."""
+        self._take_keys()
+        board = self.session.board
+        self._keyed = [layer for layer in (board.scan, *board.layers.values()) if isinstance(layer, Image)]
+        for layer in self._keyed:
+            for key, act in self._verdicts.items():
+                layer.bind_key(key, lambda _layer, act=act: act(), overwrite=True)
+
+    def _take_keys(self) -> None:
+        for layer in self._keyed:
+            for key in self._verdicts:
+                layer.bind_key(key, None)
+        self._keyed.clear()
+
+    def _on_emptied(self) -> None:
+        """The scan is gone: nothing of it waits in a list that is put away."""
+        self.slices.show_slices(None, [])
+        self.strip.show_slice(None, self.which.value())
+
+    def step(self, by: int) -> None:
+        """Go to the next (1) or previous (−1) finding."""
+        self.button.setChecked(True)
+        self.tabs.setCurrentWidget(self.worklist)
+        self.worklist.step(by)

@@ -1,0 +1,144 @@
+"""The flagged slices as a list, the highest score first; a click or Enter goes there."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+
+from napari_vqad.display import slice_scores
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.findings.findings import Finding
+from napari_vqad.imaging.grid import Grid
+from napari_vqad.imaging.slice_numbers import numbers
+from napari_vqad.imaging.volume import SIDES
+from napari_vqad.ui.lists.key_filter import Typed
+
+COLUMNS = {
+    "Rank": "By the slice score, the highest first.",
+    "Slice": "Its number, as the slider below the canvas shows it.",
+    "Place": "Where its middle lies.",
+    "Score": "Slice score: the highest pixel scores and NLL in the slice, or AS_sample in nats; see the settings.",
+    "Healthy percentile": "So many per cent of healthy slices have a lower score.",
+    "Peak (SD)": "Highest pixel score in the slice, in the SD that the view Score names.",
+    "Findings": "Numbers of the findings that it cuts.",
+}
+PLACE = Qt.ItemDataRole.UserRole
+Row = tuple[int, int, int, int, float, float, float | str, str]  # slice of the grid, and a cell a column
+
+
+class SliceList(QWidget):
+    """A table of the flagged slices."""
+
+    gone_to = Signal(int)  # the slice that the person wants to see
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: list[Row] = []
+        self._focus = -1
+        self.words = QLabel("")
+        self.table = QTableWidget(0, len(COLUMNS))
+        for at, (title, tip) in enumerate(COLUMNS.items()):
+            self._head(at, title, tip)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(22)
+        self.table.horizontalHeader().setStretchLastSection(True)
+        for at, width in enumerate((50, 60, 90, 110, 140, 70)):
+            self.table.setColumnWidth(at, width)
+        self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        Typed(self.table)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 4, 6, 4)
+        column.addWidget(self.words)
+        column.addWidget(self.table, 1)
+        self.table.cellClicked.connect(lambda row, _column: self.gone_to.emit(self._slice(row)))
+        self.table.cellActivated.connect(lambda row, _column: self.gone_to.emit(self._slice(row)))
+
+    def show_slices(self, explorer: Explorer | None, found: list[Finding]) -> None:
+        """List the slices that are flagged now; the row of the slice in view is chosen when that changes.
+
+        `found` are the findings of what is shown; none while they are of the settings before.
+        """
+        if explorer is None:
+            self._rows, self._focus = [], -1
+            self._fill([])
+            self.words.setText("")
+            return
+        rows, grid = _rows(explorer, found), explorer.grid
+        if rows != self._rows:
+            self._fill(rows)
+        if explorer.focus != self._focus:
+            self._mark(explorer.focus)
+        self._rows, self._focus = rows, explorer.focus
+        self._head(2, *_place_head(grid))
+        self.table.setColumnHidden(1, grid.kind == "clip")  # a frame's place is its number
+        kind = "slices" if grid.kind == "head" else "frames"
+        words = f"{len(rows)} of {explorer.n_slices} {kind} flagged: "
+        words += f"their score is above {slice_scores.value(explorer, explorer.thresholds().flag_slices)}."
+        if not rows:
+            words = f"No {kind[:-1]} is flagged; lower the threshold for {kind}."
+        self.words.setText(words)
+
+    def _fill(self, rows: list[Row]) -> None:
+        chosen = self._slice(self.table.currentRow()) if self.table.currentRow() >= 0 else None
+        scrolled = self.table.verticalScrollBar().value()
+        self.table.setSortingEnabled(False)  # else each cell that is set moves its row
+        self.table.setRowCount(len(rows))
+        for at_row, (place, *cells) in enumerate(rows):
+            for at, value in enumerate(cells):
+                item = QTableWidgetItem()
+                item.setData(Qt.ItemDataRole.DisplayRole, value)  # numbers stay numbers, and are sorted as such
+                item.setData(PLACE, place)
+                if not isinstance(value, str):
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self.table.setItem(at_row, at, item)
+        self.table.setSortingEnabled(True)
+        self._mark(chosen)
+        self.table.verticalScrollBar().setValue(scrolled)
+
+    def _mark(self, index: int | None) -> None:
+        """Choose the row of a slice, if it is listed."""
+        self.table.clearSelection()
+        for row in range(self.table.rowCount()):
+            if self._slice(row) == index:
+                self.table.selectRow(row)
+
+    def _head(self, at: int, title: str, tip: str) -> None:
+        item = QTableWidgetItem(title)
+        item.setToolTip(tip)
+        self.table.setHorizontalHeaderItem(at, item)
+
+    def _slice(self, row: int) -> int:
+        return self.table.model().index(row, 0).data(PLACE)
+
+
+def _place_head(grid: Grid) -> tuple[str, str]:
+    """Title and tip of the places of a grid's slices."""
+    if grid.kind == "clip":
+        return "Frame", COLUMNS["Place"]
+    if grid.oblique:
+        return "Own axis (mm)", "Where its middle lies along the scan's own axis, which is oblique to the scanner's."
+    side = SIDES[grid.axis]
+    return f"{side[0]} (mm)", f"Scanner coordinate of its middle: {side[0]} above zero, {side[1]} below."
+
+
+def _rows(explorer: Explorer, found: list[Finding]) -> list[Row]:
+    """The flagged slices, the highest score first; without a peak where the pixel score is not there yet."""
+    scores, grid = np.nan_to_num(explorer.slice_scores()), explorer.grid
+    digits = None if slice_scores.unit(explorer) == "nats" else 1
+    flagged = np.flatnonzero(explorer.flagged_slices())
+    ranked = [int(i) for i in flagged[np.argsort(-scores[flagged], kind="stable")]]
+    # The score of a whole scan takes long to make anew: not while slices are being done, one after the other.
+    pixels = explorer.map("pixel_score") if explorer.complete else None
+    number_of = numbers(grid)
+    rows: list[Row] = []
+    for rank, i in enumerate(ranked, start=1):
+        share = slice_scores.percentile(explorer, float(scores[i]))
+        cut = ", ".join(str(f.number) for f in found if f.slices[0] <= i <= f.slices[1])
+        peak = "" if pixels is None else round(float(pixels[i].max()), 1)
+        place = round(grid.mm_of(i))
+        rows.append((i, rank, int(number_of[i]), place, round(float(scores[i]), digits), round(share, 1), peak, cut))
+    return rows

@@ -1,0 +1,67 @@
+"""The colour bar of the map in view, with its unit and what is healthy."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QFontMetricsF, QLinearGradient, QPainter, QPaintEvent
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from napari_vqad.export.contact_sheet import heat
+
+
+class Legend(QWidget):
+    """One scale for all scans, whose ends come from healthy ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.low, self.high, self.unit = 0.0, 0.0, ""
+        self.healthy: float | None = None
+        self.setVisible(False)  # there is nothing to tell yet
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        policy.setRetainSizeWhenHidden(True)  # what stands below stays where it is, whatever the view
+        self.setSizePolicy(policy)
+
+    def sizeHint(self) -> QSize:  # noqa: N802, D102
+        return QSize(300, 34)
+
+    def show_scale(self, ends: tuple[float, float], unit: str, healthy: float | None) -> None:
+        """Both `ends` in `unit`; `healthy` is the 99th percentile of healthy values, None where it is not known."""
+        (low, high), self.unit, self.healthy = ends, unit, healthy
+        self.low, self.high = low, high
+        self.setVisible(bool(unit))
+        known = "" if healthy is None else " 99 % of healthy values lie left of the mark."
+        self.setToolTip(f"{low:.2f} to {high:.2f} {unit}, the same for every scan.{known}")
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802, D102
+        if not self.unit or self.high <= self.low:
+            return
+        painter = QPainter(self)
+        self._draw(painter)
+        painter.end()  # not left to Python, which may keep it longer than Qt can bear
+
+    def _draw(self, painter: QPainter) -> None:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        font = painter.font()
+        font.setPixelSize(10)
+        painter.setFont(font)
+        metrics = QFontMetricsF(font)
+        bar = QRectF(2, 3, self.width() - 4, 9)
+        gradient, colours = QLinearGradient(bar.topLeft(), bar.topRight()), heat()
+        for i in range(17):
+            r, g, b, a = colours(i / 16)
+            # Over a dark grey, as over tissue on the canvas.
+            gradient.setColorAt(i / 16, QColor.fromRgbF(*(0.2 * (1 - a) + c * a for c in (r, g, b))))
+        painter.fillRect(bar, gradient)
+        ink = self.palette().text().color()
+        painter.setPen(ink)
+        base = bar.bottom() + metrics.ascent() + 5
+        painter.drawText(QPointF(2, base), f"{self.low:.1f}" if self.low else "0")
+        if self.healthy is not None:
+            mark = bar.left() + bar.width() * min((self.healthy - self.low) / (self.high - self.low), 1.0)
+            painter.drawLine(QPointF(mark, bar.top() - 2), QPointF(mark, bar.bottom() + 4))
+            text = "99 % of healthy"
+            start = min(max(mark - metrics.horizontalAdvance(text) / 2, 24), self.width() * 0.55)
+            painter.drawText(QPointF(start, base), text)
+        right = QRectF(2, base - metrics.ascent(), self.width() - 4, metrics.height())
+        painter.drawText(right, Qt.AlignmentFlag.AlignRight, f"{self.high:.1f} {self.unit}")

@@ -1,0 +1,78 @@
+"""A drop-down list that keeps what was picked when its items change, and a number that may be a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtWidgets import QComboBox, QSpinBox
+
+from napari_vqad.ui.layers.map_layers import DISAGREEMENT, MEAN
+
+
+class Chooser:
+    """Texts with values behind them."""
+
+    def __init__(self, tip: str) -> None:
+        self.box = QComboBox()
+        self.box.setToolTip(tip)
+        # Long layer names must not widen the dock.
+        self.box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.box.setMinimumContentsLength(12)
+
+    @property
+    def value(self) -> Any:
+        """What is picked."""
+        return self.box.currentData()
+
+    def items(self) -> list[tuple[str, Any]]:
+        """All texts and values."""
+        return [(self.box.itemText(i), self.box.itemData(i)) for i in range(self.box.count())]
+
+    def fill(self, items: list[tuple[str, Any]], newest: bool = False) -> None:
+        """Replace the items; what was picked stays, unless `newest` and there is one that was not there before."""
+        before, known = self.value, [id(v) for _, v in self.items()]
+        fresh = [v for _, v in items if id(v) not in known]
+        self.box.blockSignals(True)  # what is picked on the way is picked by nobody
+        self.box.clear()
+        for text, value in items:
+            self.box.addItem(text, value)
+        self.pick(fresh[-1] if newest and fresh else before)
+        self.box.blockSignals(False)
+        if self.value is not before:
+            self.box.currentIndexChanged.emit(self.box.currentIndex())
+
+    def pick(self, value: Any) -> None:
+        """Pick an item by its value."""
+        for i, (_, v) in enumerate(self.items()):
+            if v is value or (isinstance(v, (str, Path)) and v == value):
+                self.box.setCurrentIndex(i)
+
+
+WORDS = {MEAN: "mean of S", DISAGREEMENT: "SD of S"}
+
+
+class Which(QSpinBox):
+    """Which restoration to show: one by its number, or all of them as mean or disagreement."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setRange(min(WORDS), 30)
+        self.setValue(MEAN)
+        self.lineEdit().setReadOnly(True)
+        self.setToolTip(
+            "Which restoration the Restoration view shows: their weighted mean, the SD among them, or one of them."
+        )
+
+    def limit(self, n: int) -> None:
+        """There are n restorations; what is beyond becomes the last, without a signal."""
+        self.blockSignals(True)
+        self.setMaximum(n)
+        self.blockSignals(False)
+
+    def textFromValue(self, value: int) -> str:  # noqa: N802, D102
+        return WORDS.get(value, f"no. {value}")
+
+    def valueFromText(self, text: str) -> int:  # noqa: N802, D102
+        known = {word: value for value, word in WORDS.items()}
+        return known[text] if text in known else int(text.rpartition(" ")[2])

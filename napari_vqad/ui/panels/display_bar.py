@@ -1,0 +1,258 @@
+"""The display of a reading room: conventions, window, flicker, planes, read-out; a row of buttons in the dock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from napari.layers import Image, Layer
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
+from superqt.utils import qthrottled
+
+from napari_vqad.display.readout import place, read_out
+from napari_vqad.imaging.slice_numbers import Ruler, ruler
+from napari_vqad.imaging.volume import Volume
+from napari_vqad.ui.canvas.crosshair import CrossHair
+from napari_vqad.ui.canvas.display_convention import Convention
+from napari_vqad.ui.canvas.flicker import Flicker
+from napari_vqad.ui.canvas.orientation_labels import Letters
+from napari_vqad.ui.canvas.orthogonal_views import Planes
+from napari_vqad.ui.canvas.volume_rendering import Solid
+from napari_vqad.ui.canvas.window_level import PRESETS, Windowing
+from napari_vqad.ui.layers import placement
+from napari_vqad.ui.layers.finding_boxes import Boxes
+from napari_vqad.ui.plumbing import shortcuts
+from napari_vqad.ui.plumbing.style import SMALL
+from napari_vqad.ui.plumbing.toggle_dock import Drawer
+from napari_vqad.ui.plumbing.window_events import Closing
+from napari_vqad.ui.session import Session
+
+SIDES = (
+    "Radiological: the patient's right is on the left of the picture; pressed, neurological: it is on the right "
+    f"({shortcuts.TURN})."
+)
+LOOKS = 80  # ms between two read-outs at most
+
+
+class Display(QWidget):
+    """Owns what shows the picture as a reading room expects it; nothing of it is computed anew by the explorer."""
+
+    wanted = Signal(str)  # a view that the dock should show
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        ties, self.viewer, self.session = session.ties, session.viewer, session
+        self._had_head = False
+        self.convention = Convention(ties, lambda: self.head() is not None)
+        self.letters = Letters(ties, self.head, self.ruler_of)
+        self.solid = Solid(ties, session.board)
+        self.windowing = Windowing(ties, session.board, self.letters.say)
+        self.flickering = Flicker(session.board, self)
+        self.boxes = Boxes(session)
+        self.planes = Planes(ties, self.convention, self.head, self.shown)
+
+        self.sides = _button("Radiological", SIDES)
+        self.sides.setCheckable(True)
+        self.window_menu = _button("Window ▾", "What is black and what is white, for scan and restorations alike; or ")
+        self.window_menu.setToolTip(self.window_menu.toolTip() + f"{shortcuts.WINDOW_DRAG} on the picture.")
+        self.flicker = _button("Flicker", f"Show scan and restoration in turn, twice a second ({shortcuts.FLICKER}).")
+        self.flicker.setCheckable(True)
+        self.other = _button("Planes", f"Show the other two planes with a common cross-hair ({shortcuts.PLANES}).")
+        self.other.setCheckable(True)
+        self.box = _button(
+            "Boxes", f"Draw a box about every finding; the view Flagged has their outlines ({shortcuts.BOXES})."
+        )
+        self.box.setCheckable(True)
+        self.help = _button("Keys", f"All keys ({shortcuts.HELP}).")
+        self.words = QLabel("")
+        self.words.setToolTip(
+            "What there is under the mouse: NLL, pixel score, and the place. R and L count from the midline, once that "
+            "is known; all else is in the scanner's mm."
+        )
+        self.words.setStyleSheet(SMALL)
+        self.words.setWordWrap(True)
+        self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.words.setMinimumHeight(2 * self.words.fontMetrics().lineSpacing())
+
+        menu = QMenu(self.window_menu)
+        for name, (key, (low, high), use) in PRESETS.items():
+            action = menu.addAction(f"{name} ({key}): {low:+g} to {high:+g} SD, {use}")
+            action.triggered.connect(lambda _on, name=name: self.windowing.preset(name))
+        self.window_menu.setMenu(menu)
+        self.window_menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        row = QHBoxLayout()
+        row.setSpacing(2)
+        for button in (self.sides, self.window_menu, self.flicker, self.other, self.box, self.help):
+            row.addWidget(button, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addLayout(row)
+        column.addWidget(self.words)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._untick)
+        self.crosshair = CrossHair(ties, self.head)
+        self.other.toggled.connect(self.crosshair.show)
+        self.drawer = Drawer(ties, self.other, self.planes, "Planes")
+        self._listen()
+
+    def _listen(self) -> None:
+        viewer, ties, look = self.viewer, self.session.ties, qthrottled(self.look, timeout=LOOKS, parent=self)
+        self.sides.toggled.connect(self._on_sides)
+        self.flicker.toggled.connect(self._on_flicker)
+        self.box.toggled.connect(self.boxes.show)
+        self.help.clicked.connect(lambda: shortcuts.show_sheet(self))
+        self.flickering.stopped.connect(lambda: self.flicker.setChecked(False))
+        Closing(self).gone.connect(lambda _closed: self.flickering.stop())
+        bar = viewer.canvas.overlays["scale_bar"]
+        ties.at_end(partial(setattr, bar, "visible", bar.visible))
+        ties.at_end(self.put_away)
+        for event in (viewer.cursor.events.position, viewer.dims.events.point):
+            ties.hear(event, lambda: look())
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            ties.hear(event, self.refresh)
+        for signal in (self.session.settled, self.session.busy):  # the number under the mouse may be another now
+            signal.connect(lambda *_: look())
+        self.session.opened.connect(self._on_opened)
+        self.session.emptied.connect(self._on_emptied)
+        buttons = {
+            shortcuts.TURN: self.sides,
+            shortcuts.FLICKER: self.flicker,
+            shortcuts.PLANES: self.other,
+            shortcuts.BOXES: self.box,
+        }
+        for key, button in buttons.items():
+            shortcuts.bind(ties, key, _pressed(button))
+        for name, (key, _window, _use) in PRESETS.items():
+            shortcuts.bind(ties, key, _call(self.windowing.preset, name))
+        shortcuts.bind(ties, shortcuts.HELP, self.help.click)
+        self.refresh()
+
+    # ---- what is shown ---------------------------------------------------------------------------------------------
+
+    def head(self) -> Volume | None:
+        """The head on the canvas: the one that is explored, or else the newest one open."""
+        explorer = self.session.explorer
+        if explorer is not None and explorer.volume is not None and self.session.board.scan is not None:
+            return explorer.volume if explorer.volume.kind == "head" else None
+        for layer in reversed(self.viewer.layers):
+            if isinstance(layer, Image) and placement.may_be_scan(layer):
+                volume = placement.volume_of(layer)
+                return volume if volume.kind == "head" else None
+        return None
+
+    def ruler_of(self, volume: Volume, axis: int) -> Ruler:
+        """How the slices of a scan are numbered: with those of its maps, while it is the one that is explored."""
+        explorer = self.session.explorer
+        maps = [explorer.grid.view] if explorer is not None and explorer.volume is volume else []
+        return ruler(axis, volume.kind, volume.frame, *maps)
+
+    def shown(self) -> Iterator[Layer]:
+        """The layers for the other planes, from the lowest up: the scan and the visible map."""
+        board, volume = self.session.board, self.head()
+        if board.scan is not None:
+            yield board.scan
+        else:
+            yield from (
+                m
+                for m in self.viewer.layers
+                if isinstance(m, Image) and placement.may_be_scan(m) and placement.volume_of(m) is volume
+            )
+        yield from (layer for layer in board.layers.values() if layer.visible)
+        if self.boxes.layer is not None:
+            yield self.boxes.layer
+
+    def refresh(self) -> None:
+        """Another scan may be there: conventions, letters and scale bar as it needs them."""
+        head = self.head() is not None
+        self.sides.setEnabled(head)
+        for button in (self.other, self.box):
+            button.setEnabled(head)
+        if not head:  # soon, and not at once: napari, while it removes layers, would look for those removed here
+            self._soon.start()
+        bar = self.viewer.canvas.overlays["scale_bar"]
+        if head != self._had_head:
+            bar.visible = self._had_head = head
+        self.convention.apply()
+        self.letters.refresh()
+        self.planes.refresh()
+
+    def look(self) -> None:
+        """Say what there is under the mouse."""
+        explorer, volume = self.session.explorer, self.head()
+        if self.viewer.dims.ndisplay == 3:  # the mouse is at no depth
+            self.words.setText("")
+            return
+        point = self._under_mouse()
+        if explorer is not None and explorer.volume is not None and self.session.board.scan is not None:
+            words = read_out(explorer, placement.frame_mm(explorer.volume.kind, point))
+            self.words.setText("\n".join(words.rsplit("; ", 1)))  # the place on a line of its own
+        else:
+            self.words.setText("" if volume is None else f"Scanner: {place(volume, placement.frame_mm('head', point))}")
+
+    def _under_mouse(self) -> tuple[float, ...]:
+        """The mouse's place on the slice in view: the cursor's own is still on the slice where it last moved.
+
+        It may have had fewer or more axes then, if another layer has come or gone; the last three are the scan's.
+        """
+        dims, cursor = self.viewer.dims, self.viewer.cursor.position
+        moved = dict(zip(reversed(range(dims.ndim)), reversed(cursor), strict=False))
+        return tuple(moved.get(d, p) if d in dims.displayed else p for d, p in enumerate(dims.point))
+
+    def _untick(self) -> None:
+        if self.head() is None:
+            self.other.setChecked(False)
+            self.box.setChecked(False)
+
+    def _on_opened(self) -> None:
+        """Another analysis: its layers lie above the cross-hair, which is made anew on top."""
+        if self.other.isChecked():
+            self.crosshair.show(False)
+            self.crosshair.show(True)
+        self.refresh()
+
+    def _on_emptied(self) -> None:
+        """The scan is gone: nothing of it flickers, and nothing is read out."""
+        self.flicker.setChecked(False)
+        self.words.setText("")
+
+    def put_away(self) -> None:
+        """Stop what moves and take out what was added, as when the dock is closed."""
+        for button in (self.flicker, self.other, self.box):
+            button.setChecked(False)
+
+    # ---- what the person does --------------------------------------------------------------------------------------
+
+    def _on_sides(self, neurological: bool) -> None:
+        self.sides.setText("Neurological" if neurological else "Radiological")
+        self.convention.set(neurological)
+        self.planes.refresh()
+
+    def _on_flicker(self, on: bool) -> None:
+        if not on:
+            self.flickering.stop()
+        elif self.session.explorer is None:
+            self.flicker.setChecked(False)
+        else:
+            if self.session.board.view != "Restoration":
+                self.wanted.emit("Restoration")
+            self.flickering.start()
+
+
+def _button(text: str, tip: str) -> QToolButton:
+    button = QToolButton()
+    button.setText(text)
+    button.setToolTip(tip)
+    return button
+
+
+def _pressed(button: QToolButton) -> Callable[[], None]:
+    """As a click: nothing where the button is off."""
+    return lambda: button.click()
+
+
+def _call(act: Callable[[str], None], name: str) -> Callable[[], None]:
+    return lambda: act(name)

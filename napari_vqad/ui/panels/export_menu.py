@@ -1,0 +1,268 @@
+"""What a reading leaves behind: a button with a menu for report, saved study and maps, each written in a worker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from napari.utils.notifications import show_error
+from qtpy.QtGui import QAction, QKeySequence
+from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton
+
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.errors import InputError
+from napari_vqad.export.output_folder import belongs_to
+from napari_vqad.export.report import write_report
+from napari_vqad.export.study import SUFFIX, Study, find_scan, save_study
+from napari_vqad.findings.review import Review
+from napari_vqad.imaging.volume import Volume
+from napari_vqad.io.dicom_series import Series
+from napari_vqad.scoring import Result
+from napari_vqad.ui.layers.map_layers import VIEWS
+from napari_vqad.ui.layers.mask_input import StudyMask
+from napari_vqad.ui.panels.combo import Which
+from napari_vqad.ui.panels.inputs import Inputs
+from napari_vqad.ui.plumbing.shortcuts import MAPS, REPORT, SAVE
+from napari_vqad.ui.plumbing.window_events import Closing
+from napari_vqad.ui.plumbing.worker import Runner
+from napari_vqad.ui.request import Prepared
+from napari_vqad.ui.session import Session
+
+STUDIES = f"Saved studies (*{SUFFIX})"
+
+
+class Shown(Protocol):
+    """The dock, as far as it is known here."""
+
+    session: Session
+    inputs: Inputs
+    which: Which
+    findings: QToolButton
+
+    def view_name(self) -> str:
+        """The question that is shown."""
+
+    def show_view(self, name: str) -> None:
+        """Show one question."""
+
+
+class HandOver(QToolButton):
+    """The button; what is written and what went wrong is said in the dock's status line."""
+
+    def __init__(self, dock: Shown) -> None:
+        super().__init__()
+        self.dock, self.session = dock, dock.session
+        self.folder: Path | None = None  # where something was put last
+        self._writing: list[Runner] = []  # each of its own: what one tells is not lost when the next begins
+        self._busy = False
+        self.setText("Hand over ▾")
+        self.setToolTip("Write a report, save or open a study, or write the maps as files.")
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        self.setMenu(menu)
+        report = "Write findings, verdicts and pictures as one HTML file, once all is analysed."
+        save = "Save all of this, to see the same pictures and numbers another day."
+        open_ = "Open what was saved; its scan must be at hand."
+        maps = "Write maps, table and numbers into a folder, once all is analysed."
+        self.report = self._action("Report …", REPORT, self.write_report, report)
+        self.save = self._action("Save study …", SAVE, self.save_study, save)
+        self.open = self._action("Open study …", "", self.open_study, open_)
+        self.maps = self._action("Maps …", MAPS, lambda: self.write_maps(), maps)
+        named = (
+            "Write maps, and what is not rejected as DICOM, which carries the patient's name, ID, birth date and sex."
+        )
+        self.dicom = self._action("Maps and DICOM …", "", lambda: self.write_maps(dicom=True), named)
+        self.session.opened.connect(self.refresh)
+        self.session.emptied.connect(self.refresh)
+        self.session.settled.connect(self.refresh)
+        self.session.busy.connect(self._on_busy)
+        self.session.reopened.connect(self._on_reopened)
+        menu.aboutToShow.connect(self.refresh)
+        Closing(self, self._losses).gone.connect(self._on_gone)
+        self.session.ties.at_end(lambda: self._on_gone(True))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Grey what cannot be done yet."""
+        explorer = self.session.explorer
+        head = explorer is not None and explorer.grid.kind == "head"
+        done = head and not self._busy and explorer is not None and explorer.complete
+        self.save.setEnabled(head)
+        self.report.setEnabled(done)
+        self.maps.setEnabled(done)
+        volume = explorer.volume if explorer is not None else None
+        self.dicom.setEnabled(done and volume is not None and isinstance(volume.header, Series))
+
+    # ---- what the person does -------------------------------------------------------------------------------------
+
+    def write_report(self) -> None:
+        """Ask where to, and write the report."""
+        if asked := self._ask("Report", "_report.html", "HTML (*.html)"):
+            path, subject = asked
+
+            def write(result: Result) -> None:
+                write_report(path, result.explorer, result.numbers(), result.review)
+
+            self._start("Report", path, write, subject)
+
+    def save_study(self) -> None:
+        """Ask where to, and save the study; an analysis that goes on is saved as far as it has come."""
+        if asked := self._ask("Save study", SUFFIX, STUDIES):
+            path, subject = asked
+            view, which = self.dock.view_name(), self.dock.which.value()
+
+            def write(result: Result) -> None:
+                words = result.review.words
+                save_study(path, result.explorer, result.mask, result.mask_note, words, view, which)
+
+            self._start("Study", path, write, subject)
+
+    def write_maps(self, dicom: bool = False) -> None:
+        """Ask for a folder, and write the maps into one of their own in it, so that those of another scan stay."""
+        subject = self.session.prepared
+        chosen = QFileDialog.getExistingDirectory(self, "Folder for the maps", str(self._home()))
+        if chosen and self._is_still(subject) and subject is not None:
+            self.folder = Path(chosen)
+            path = self._own(self.folder)
+            self._start("Maps", path, lambda result: result.save(path, dicom), subject)
+
+    def open_study(self) -> None:
+        """Ask for a study, and for its scan where that is neither open nor where it was."""
+        chosen, _ = QFileDialog.getOpenFileName(self, "Open study", str(self._home()), STUDIES)
+        if not chosen:
+            return
+        path = Path(chosen)
+        self.folder = path.parent
+        try:
+            found = find_scan(path, self.session.scans())
+        except InputError as error:
+            self._refuse(str(error))
+            return
+        # A file is not passed on: it may be another scan in the same place, and then the next place is tried.
+        scan: Volume | Path | None = found if isinstance(found, Volume) else None
+        if found is None:
+            kind, title = "Scans (*.nii *.nii.gz *.dcm);;All files (*)", "The scan has moved: where is it?"
+            chosen, _ = QFileDialog.getOpenFileName(self, title, str(path.parent), kind)
+            if not chosen:
+                return
+            scan = Path(chosen)
+        bundles = [v for _, v in self.dock.inputs.bundle.items() if isinstance(v, Path)]
+        self.session.reopen(path, scan, bundles, self.dock.inputs.device.value)
+
+    # ---- how ------------------------------------------------------------------------------------------------------
+
+    def _action(self, text: str, keys: str, do: Callable[[], None], tip: str) -> QAction:
+        action = QAction(text, self)
+        action.setToolTip(tip)
+        action.setShortcut(QKeySequence(keys))
+        action.triggered.connect(do)
+        self.addAction(action)  # else its keys are heard only while the menu is open
+        if (menu := self.menu()) is not None:
+            menu.addAction(action)
+        return action
+
+    def _is_still(self, subject: Prepared | None) -> bool:
+        """Is what was shown when a dialog was opened still shown? Else nothing may be written under its name."""
+        if subject is None or subject is not self.session.prepared:
+            self._refuse("Nothing was written: another scan is shown than when it was asked for.")
+            return False
+        return True
+
+    def _start(
+        self, what: str, path: Path, write: Callable[[Result], Sequence[str] | None], prepared: Prepared
+    ) -> None:
+        """Write in a worker, of the analysis as it is now, whatever is moved meanwhile; `write` may have remarks."""
+        session, explorer = self.session, prepared.explorer
+        assert explorer.volume is not None  # a session opens scans, not bare grids
+        still = Explorer(explorer.bundle, explorer.settings, session.cache_bytes)
+        volume, grid, stages, focus = explorer.volume, explorer.grid, explorer.stages(), explorer.focus
+        seconds, review, scan = dict(explorer.seconds), Review(), session.verdicts.scan
+        reopened = prepared.study.saved if prepared.study else None
+        review.recall(session.review.words)
+
+        def steps() -> Iterator[str]:
+            yield f"Writing {path.name} …"
+            still.resume(volume, prepared.mask, grid, stages)
+            still.focus, still.seconds = focus, seconds
+            if session.prepared is not prepared:
+                yield f"{path.name} was not written: its scan is not shown any more."
+                return
+            remarks = write(Result(still, volume, prepared.mask, prepared.note, review, reopened, prepared.files)) or ()
+            session.verdicts.saved(scan, review.words)
+            yield " ".join([f"{what} written: {path}", *remarks])
+
+        runner = Runner(session.advanced.emit)
+        runner.name = path.name
+        self._writing.append(runner)
+        runner.start(steps(), session.advanced.emit, lambda *_: self._writing.remove(runner))
+
+    def _ask(self, title: str, ending: str, kind: str) -> tuple[Path, Prepared] | None:
+        """Where to write, by a dialog, and what: that which was shown when the dialog was opened."""
+        subject = self.session.prepared
+        suffix = ending[ending.index(".") :]
+        start = self._home() / f"{self._stem()}{ending}"
+        chosen, _ = QFileDialog.getSaveFileName(self, title, str(start), kind)
+        if not chosen or not self._is_still(subject) or subject is None:
+            return None
+        path = Path(chosen)
+        self.folder = path.parent
+        if path.suffix.lower() != suffix:
+            path = path.with_name(path.name + suffix)
+            if path.exists():  # the dialog has asked of another name
+                self._refuse(f"{path} exists already; choose it by this name to replace it.")
+                return None
+        return path, subject
+
+    def _home(self) -> Path:
+        """Where a dialog begins: where the last one ended, or beside the scan."""
+        volume = self.session.explorer.volume if self.session.explorer else None
+        beside = volume.path.parent if volume is not None and volume.path is not None else Path.home()
+        return self.folder or beside
+
+    def _own(self, folder: Path) -> Path:
+        """A folder within, of the scan's name; a further one where that holds another scan, or who knows what."""
+        explorer = self.session.explorer
+        assert explorer is not None
+        assert explorer.volume is not None
+        name, number = f"{self._stem()}_vqad", 1
+        path = folder / name
+        while path.exists() and (not path.is_dir() or any(path.iterdir())) and not belongs_to(path, explorer.volume):
+            number += 1
+            path = folder / f"{name}_{number}"
+        return path
+
+    def _stem(self) -> str:
+        volume = self.session.explorer.volume if self.session.explorer else None
+        return re.sub(r"[^\w.-]+", "_", volume.name) if volume is not None else "scan"
+
+    def _refuse(self, sentence: str) -> None:
+        show_error(sentence)
+        self.session.advanced.emit(sentence)
+
+    def _on_busy(self, busy: bool) -> None:
+        self._busy = busy
+        self.refresh()
+
+    def _on_reopened(self, study: Study) -> None:
+        """Show what was shown, and choose scan, mask and model in the lists, so that Analyse would take these."""
+        inputs, dock = self.dock.inputs, self.dock
+        inputs.bundle.pick(study.explorer.bundle.folder)
+        if (scan := self.session.board.scan) is not None:
+            inputs.scan.pick(scan)
+            inputs.keep_mask(StudyMask(study.mask, study.mask_note, scan))
+        dock.which.setValue(study.which)
+        if study.view in VIEWS:
+            dock.show_view(study.view)
+        if study.words:  # what was said stands in the list of findings
+            dock.findings.setChecked(True)
+
+    def _losses(self) -> list[str]:
+        writing = self._writing if self.session.explorer is not None else []  # else by a script that closes its viewer
+        return [f"{runner.name} is being written." for runner in writing]
+
+    def _on_gone(self, gone: bool) -> None:
+        for runner in self._writing:
+            runner.deaf = gone

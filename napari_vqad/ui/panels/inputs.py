@@ -1,0 +1,163 @@
+"""What is to be analysed: scan, brain mask, model, device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QListView,
+    QMessageBox,
+    QToolButton,
+    QWidget,
+)
+
+from napari_vqad.detectors.bundle import read_config
+from napari_vqad.errors import InputError
+from napari_vqad.files import limits
+from napari_vqad.files.regular import read_text
+from napari_vqad.imaging.volume import Kind
+from napari_vqad.ui.layers import placement
+from napari_vqad.ui.layers.mask_input import StudyMask
+from napari_vqad.ui.panels.axis_order import Questions
+from napari_vqad.ui.panels.combo import Chooser
+
+
+def fits_kind(folder: Path, kind: Kind | None) -> bool:
+    """Is a model one of this kind of scan? One that cannot be read is left in the list, where it says why."""
+    try:
+        return kind is None or read_config(folder).grid.kind == kind
+    except InputError:
+        return True
+
+
+class Inputs(QWidget):
+    """Four lists to choose from, and the model's card."""
+
+    def __init__(self, bundles: list[Path], device: str, one_model: bool = True) -> None:
+        """Without `one_model` there is no list of models, for a widget that has a list of its own."""
+        super().__init__()
+        self.scan = Chooser("Open a T1 head or a clip with File → Open, or File → Open Sample.")
+        self.brain = Chooser("The brain: made here, a Labels layer, a NIfTI file, or as a study had it.")
+        self._labels: list[Labels] = []
+        self._study: StudyMask | None = None
+        self.bundle = Chooser("Tokenizer and prior that judge the scan.")
+        self.device = Chooser("Where the networks run; auto takes the GPU if there is one.")
+        self.device.fill([(name, name) for name in ("auto", "cuda", "mps", "cpu")])
+        self.device.pick(device)
+        for folder in bundles:
+            try:
+                self.bundle.box.addItem(read_config(folder).title, folder)
+            except InputError as error:
+                self.bundle.box.addItem(f"{folder.name} (does not fit)", folder)
+                self.bundle.box.setItemData(self.bundle.box.count() - 1, str(error), Qt.ItemDataRole.ToolTipRole)
+        self.card = QToolButton()
+        self.card.setText(" i ")
+        self.card.setToolTip("Show the model's card: data, licence, metrics, limits of use.")
+        self.card.clicked.connect(self._show_card)
+        self.brain.box.activated.connect(self._on_mask)
+        self.scan.box.currentIndexChanged.connect(self._on_scan)
+        row = QHBoxLayout()
+        row.addWidget(self.bundle.box, 1)
+        row.addWidget(self.card)
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setSpacing(4)
+        form.addRow("Scan", self.scan.box)
+        self.questions = Questions()
+        if one_model:
+            form.addRow(self.questions)
+        self._mask_row = (mask := QLabel("Mask"), self.brain.box)
+        form.addRow(mask, self.brain.box)
+        if one_model:
+            form.addRow("Model", row)
+        form.addRow("Device", self.device.box)
+
+    def chosen(self) -> tuple[Image | None, Labels | Path | StudyMask | None, Path | None, str]:
+        """Scan, mask (None to have one made, and of a clip, which needs none), folder of the model, device."""
+        mask = None if self._is_clip() else self.brain.value
+        return self.scan.value, mask, self.bundle.value, self.device.value
+
+    def list_layers(self, layers: Iterable[Layer], ours: Iterable[Layer]) -> None:
+        """Offer the layers that can be scans or masks; `ours` are maps of an analysis."""
+        made = set(map(id, ours))
+        # While the board adds a layer it does not know it yet; what is laid on a grid is ours all the same.
+        given = [m for m in layers if id(m) not in made and "napari_vqad_grid" not in m.metadata]
+        scans = [s for s in given if isinstance(s, Image) and s.ndim == 3 and not s.rgb]
+        self.scan.fill([(s.name, s) for s in scans], newest=True)
+        self.questions.explain(given)
+        self._labels = [m for m in given if isinstance(m, Labels) and m.ndim == 3]
+        if self._study is not None and self._study.scan not in scans:
+            self._study = None
+        self._list_masks()
+
+    def keep_mask(self, mask: StudyMask) -> None:
+        """Choose the mask that a study was computed with; it stays in the list for the scan that it is of."""
+        self._study = mask
+        self._list_masks()
+        self.brain.pick(mask)
+
+    def _list_masks(self) -> None:
+        study = [(kept.title, kept)] if (kept := self._kept()) else []
+        files = [(t, v) for t, v in self.brain.items() if isinstance(v, Path)]
+        labels = [(m.name, m) for m in self._labels]
+        self.brain.fill([("made here", None), *study, *files, *labels, ("from a file …", "file")])
+
+    def _kept(self) -> StudyMask | None:
+        """The mask of a study, if it is that of the chosen scan."""
+        return self._study if self._study is not None and self._study.scan is self.scan.value else None
+
+    def _is_clip(self) -> bool:
+        return self.scan.value is not None and placement.kind_of(self.scan.value) == "clip"
+
+    def kind(self) -> Kind | None:
+        """What the chosen scan is; None where there is none."""
+        return None if self.scan.value is None else placement.kind_of(self.scan.value)
+
+    def _list_models(self) -> None:
+        """Offer the models of the scan's kind alone; one of another kind is not left picked where there is one."""
+        box, kind = self.bundle.box, self.kind()
+        fits = [fits_kind(folder, kind) for _, folder in self.bundle.items()]
+        view = box.view()
+        for row, fit in enumerate(fits):
+            if isinstance(view, QListView):
+                view.setRowHidden(row, not fit)
+        if 0 <= box.currentIndex() < len(fits) and not fits[box.currentIndex()] and any(fits):
+            box.setCurrentIndex(fits.index(True))
+
+    def _on_scan(self, _index: int) -> None:
+        self._list_models()
+        for widget in self._mask_row:
+            widget.setVisible(not self._is_clip())
+        self.questions.ask(self.scan.value)
+        self._list_masks()
+        if kept := self._kept():  # as when the study was opened
+            self.brain.pick(kept)
+
+    def _on_mask(self, _index: int) -> None:
+        if self.brain.value == "file":
+            path, _ = QFileDialog.getOpenFileName(self, "Brain mask", "", "NIfTI (*.nii *.nii.gz)")
+            self.brain.box.setCurrentIndex(0)
+            if path:
+                self.brain.box.insertItem(1, Path(path).name, Path(path))
+                self.brain.box.setCurrentIndex(1)
+
+    def _show_card(self) -> None:
+        folder = self.bundle.value
+        if folder is None:
+            return
+        box = QMessageBox(self)
+        box.setWindowTitle("Model card")
+        box.setTextFormat(Qt.TextFormat.MarkdownText)
+        card = folder / "README.md"
+        try:
+            box.setText(read_text(card, limits.TEXT))
+        except InputError as error:
+            box.setText(str(error) if card.exists() else f"{folder.name} has no card.")
+        box.open()

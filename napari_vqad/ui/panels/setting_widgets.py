@@ -1,0 +1,188 @@
+"""The knobs, made from the fields of `Settings`: label from its title, tooltip from its description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QStandardItemModel
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QSpinBox, QWidget
+from superqt import QLabeledDoubleSlider, QLabeledSlider
+from superqt.utils import qthrottled, signals_blocked
+
+from napari_vqad.settings import Settings
+from napari_vqad.ui.plumbing.style import SMALL
+
+PAUSE = 100  # ms between two answers while a slider moves; the first and the last are always given
+
+
+class Knob(QWidget):
+    """One field of `Settings` on screen."""
+
+    turned = Signal(str, object)  # name, value
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        field = Settings.model_fields[name]
+        self.setToolTip(str(field.description))
+        self.title = QLabel(str(field.title))
+        self.note = QLabel("")
+        self.note.setObjectName("vqad-note")
+        self.note.setStyleSheet(SMALL)
+        self.note.setWordWrap(True)
+        self.layout_ = QGridLayout(self)
+        self.layout_.setContentsMargins(0, 1, 0, 1)
+        self.layout_.setHorizontalSpacing(6)
+        self.layout_.setVerticalSpacing(0)
+        self.layout_.addWidget(self.title, 0, 0)
+        self.title.setFixedWidth(94)
+        self.layout_.setColumnStretch(1, 1)
+
+    def set(self, value: Any) -> None:
+        """Show a value without telling anybody."""
+        raise NotImplementedError
+
+    def explain(self, text: str) -> None:
+        """Say below the knob what its value means."""
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
+        if text and self.layout_.indexOf(self.note) < 0:
+            self.layout_.addWidget(self.note, 1, 0, 1, 2)
+
+
+class SliderKnob(Knob):
+    """A number; whole for whole-number fields."""
+
+    def __init__(self, name: str, low: float, high: float) -> None:
+        super().__init__(name)
+        self.whole = Settings.model_fields[name].annotation is int
+        self.slider = (QLabeledSlider if self.whole else QLabeledDoubleSlider)(Qt.Orientation.Horizontal)
+        self.slider.setRange(low, high)
+        self.slider.setMinimumWidth(150)
+        if not self.whole:
+            self.slider.setDecimals(2)
+        self.layout_.addWidget(self.slider, 0, 1)
+        self._tell = qthrottled(self._turned, timeout=PAUSE, leading=True)
+        self._untold = False
+        self.slider.valueChanged.connect(self._on_moved)
+
+    def _on_moved(self) -> None:
+        self._untold = True
+        self._tell()
+
+    def _turned(self) -> None:
+        self._untold = False
+        self.turned.emit(self.name, self.slider.value())
+
+    def blank(self, on: bool) -> None:
+        """Show no number: it is a percentile of healthy values, and no model has said which number that is."""
+        mode = QLabeledSlider.EdgeLabelMode
+        self.slider.setEdgeLabelMode(mode.NoLabel if on else mode.LabelIsValue)
+
+    def set(self, value: Any) -> None:
+        """Show a value, the range stretched to hold it; never against the hand that moves the slider."""
+        if self._untold:
+            return
+        self.slider.blockSignals(True)
+        if value > self.slider.maximum():
+            self.slider.setMaximum(value)
+        self.slide(value)
+        self.slider.blockSignals(False)
+
+    def slide(self, value: float) -> None:
+        """Move the slider, as a hand does. A slider of whole numbers is given one: PyQt6 takes no other."""
+        self.slider.setValue(int(value) if self.whole else value)
+
+    def span(self, low: float, high: float) -> None:
+        """Set the range."""
+        self.slider.blockSignals(True)
+        self.slider.setRange(low, high)
+        self.slider.blockSignals(False)
+
+
+class BoxKnob(Knob):
+    """A choice, a switch or a whole number to type: one plain widget."""
+
+    def __init__(self, name: str, box: QComboBox | QCheckBox | QSpinBox) -> None:
+        super().__init__(name)
+        self.box = box
+        self._put: Callable[[Any], Any]
+        self.layout_.addWidget(box, 0, 1)
+        if isinstance(box, QComboBox):
+            box.setMinimumWidth(120)
+            changed, self._put = box.currentTextChanged, box.setCurrentText
+        elif isinstance(box, QCheckBox):
+            changed, self._put = box.toggled, box.setChecked
+        else:
+            changed, self._put = box.valueChanged, box.setValue
+        changed.connect(lambda value: self.turned.emit(self.name, value))
+
+    def set(self, value: Any) -> None:
+        """Show a value."""
+        with signals_blocked(self.box):
+            self._put(value)
+
+    def offer(self, choices: tuple[str, ...]) -> None:
+        """Let only these be chosen; the others stay in the list, greyed out, so that one sees what there is."""
+        model = self.box.model() if isinstance(self.box, QComboBox) else None
+        if isinstance(model, QStandardItemModel):
+            for row in range(model.rowCount()):
+                item = model.item(row)
+                item.setEnabled(item.text() in choices)
+                item.setToolTip("" if item.isEnabled() else "Not with this model.")
+
+
+class RangeKnob(Knob):
+    """First and last slice; all of them until one is chosen."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        row = QHBoxLayout()
+        self.first, self.last = QSpinBox(), QSpinBox()
+        for box in (self.first, self.last):
+            row.addWidget(box)
+            box.setKeyboardTracking(False)
+            box.valueChanged.connect(self._turned)
+        self.layout_.addLayout(row, 0, 1)
+
+    def _turned(self) -> None:
+        chosen = (self.first.value(), max(self.first.value(), self.last.value()))
+        whole = (self.first.minimum(), self.last.maximum())
+        self.turned.emit(self.name, None if chosen == whole else chosen)
+
+    def span(self, first: int, last: int) -> None:
+        """Set the numbers of the first and the last slice that there are."""
+        for box in (self.first, self.last):
+            box.blockSignals(True)
+            box.setRange(first, last)
+            box.blockSignals(False)
+
+    def set(self, value: Any) -> None:
+        """Show a range, or the whole stack for None."""
+        for box, v in zip((self.first, self.last), value or (self.first.minimum(), self.last.maximum()), strict=True):
+            box.blockSignals(True)
+            box.setValue(v)
+            box.blockSignals(False)
+
+
+def make_knob(name: str) -> Knob:
+    """The knob that fits the field's type and bounds."""
+    field = Settings.model_fields[name]
+    if field.annotation is bool:
+        return BoxKnob(name, QCheckBox())
+    if get_origin(field.annotation) is Literal:
+        box = QComboBox()
+        box.addItems(get_args(field.annotation))
+        return BoxKnob(name, box)
+    if name == "slices":
+        return RangeKnob(name)
+    bounds = {type(m).__name__: m for m in field.metadata}
+    if "Le" in bounds:
+        return SliderKnob(name, bounds["Ge"].ge, bounds["Le"].le)
+    if field.annotation is int:
+        number = QSpinBox()
+        number.setRange(0, 2**31 - 1)
+        return BoxKnob(name, number)
+    return SliderKnob(name, 0.0, 10.0)  # a threshold; its range comes with the bundle

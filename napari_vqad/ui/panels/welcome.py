@@ -1,0 +1,107 @@
+"""The first five minutes: what an empty dock offers, and where the tour stops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_vqad.ui.panels.tour import Stop
+
+if TYPE_CHECKING:
+    from napari_vqad.ui.dock import ExplorerDock
+
+SAMPLE = ("napari-vqad", "lesions")
+
+
+class Welcome(QFrame):
+    """What to do while no scan is open."""
+
+    sample = Signal()  # the sample head is wanted
+    file = Signal(str)  # a scan of the person's own is
+    tour = Signal()  # the person is new here
+
+    def __init__(self) -> None:
+        super().__init__()
+        words = QLabel(
+            "<b>No scan is open.</b> Try the sample, a simulated T1 head with lesions, or open a T1 head of yours."
+        )
+        words.setWordWrap(True)
+        row = QHBoxLayout()
+        for text, tip, act in (
+            (
+                "Sample head",
+                "Open the sample head and analyse it: everything in place, in a minute or so.",
+                self.sample.emit,
+            ),
+            ("File …", "Open a NIfTI file, or one file of a DICOM series.", self._ask),
+            ("Tour", "What everything here is for, in a minute.", self.tour.emit),
+        ):
+            button = QPushButton(text)
+            button.setToolTip(tip)
+            button.clicked.connect(act)
+            row.addWidget(button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 2, 0, 2)
+        column.addWidget(words)
+        column.addLayout(row)
+
+    def _ask(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Open a T1 head", "", "Scans (*.nii *.nii.gz *.dcm *.dicom *.ima);;All files (*)"
+        )
+        if path:
+            self.file.emit(path)
+
+
+# Of the dock: a widget's name, or a section's title; what to say of it.
+STOPS = {
+    "inputs": (
+        "What is analysed",
+        "A T1 head, a brain mask (made here if you give none) and a model of healthy heads.",
+    ),
+    "analyse": (
+        "Analyse",
+        "NLL and restorations of every slice, the slice in view first. Cancel keeps what is done.",
+    ),
+    "views_row": (
+        "One question at a time",
+        "<b>NLL</b>: how unlikely is each code? <b>Restoration</b>: what would be healthy? <b>Residual</b>: what "
+        "differs? <b>Score</b>: all of it, pooled. <b>Flagged</b>: the outline of what is above the threshold.",
+    ),
+    "legend": (
+        "The scale",
+        "It is the same for every scan. Left of the mark lie 99\u00a0% of healthy values.",
+    ),
+    "profile": (
+        "Slices",
+        "A bar for each slice; orange ones are flagged. Click to go there, or press . and , for the next and the "
+        "previous one.",
+    ),
+    "findings": (
+        "Findings",
+        "What is flagged, piece by piece: N goes to the next, A accepts, X rejects. Beside it flagged slices by rank, "
+        "and the restorations of the slice.",
+    ),
+    "Thresholds": (
+        "Thresholds",
+        "Move them and watch. Each says its value, its unit, and which part of healthy codes, slices or voxels lies "
+        "below it.",
+    ),
+    "Restoration": (
+        "Restoration",
+        "How unlikely codes are drawn anew, how often (S), and how the draws are weighed (k).",
+    ),
+    "notice": (
+        "Mind",
+        "Research use only, not a medical device. What is rare in healthy heads is flagged; that is no diagnosis.",
+    ),
+}
+
+
+def stops_of(dock: ExplorerDock) -> list[Stop]:
+    """The tour of the dock; what is hidden is left out."""
+    widgets: dict[str, QWidget] = {section.text(): section for section in dock.sections.all}
+    widgets |= {name: getattr(dock, name) for name in STOPS if name not in widgets}
+    return [Stop(widgets[name], *words) for name, words in STOPS.items() if widgets[name].isVisibleTo(dock)]

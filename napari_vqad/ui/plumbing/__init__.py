@@ -1,0 +1,1 @@
+"""Connections, windows, workers, keys and preferences: what every widget uses."""

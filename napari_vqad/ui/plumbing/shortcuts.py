@@ -1,0 +1,88 @@
+"""Every key, written once: the dock, the list of findings and the key sheet take them from here.
+
+On the canvas only keys count that no layer type of napari takes for itself, since its keys come before the viewer's.
+Keys are written as Qt writes them; `napari_form` gives napari's way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+from napari_vqad.ui.plumbing.connections import Ties
+
+NEXT, PREVIOUS = ".", ","
+NEXT_FINDING, PREVIOUS_FINDING = "N", "Shift+N"
+ORIGINAL, FLICKER, TURN, PLANES, BOXES = "H", "J", "U", "G", "K"
+NARROW, BRAIN, WIDE = "8", "9", "0"
+HELP = "F1"
+ACCEPT, REJECT, UNDO = "A", "X", "Ctrl+Z"
+# Heard wherever the focus is in the viewer's window.
+REPORT, SAVE, MAPS = "Ctrl+Shift+R", "Ctrl+Shift+S", "Ctrl+Shift+M"
+WINDOW_DRAG = "Shift + drag"
+
+# Group → keys, what they do.
+SHEET: dict[str, tuple[tuple[str, str], ...]] = {
+    "Where": (
+        (f"{NEXT}  {PREVIOUS}", "next, previous flagged slice"),
+        (f"{NEXT_FINDING}  {PREVIOUS_FINDING}", "next, previous finding"),
+        (PLANES, "the other two planes; a click in any plane goes there"),
+        (BOXES, "boxes about the findings"),
+    ),
+    "Picture": (
+        (f"{ORIGINAL} (hold)", "the scan alone"),
+        (FLICKER, "flicker between scan and restoration"),
+        (TURN, "radiological ↔ neurological"),
+        (f"{NARROW}  {BRAIN}  {WIDE}", "window: narrow, brain, wide"),
+        (WINDOW_DRAG, "window (sideways) and level (up and down)"),
+        (HELP, "this sheet"),
+    ),
+    "In the list of findings": (
+        (f"{ACCEPT}  {REJECT}", "accept, reject, also on the canvas; once more takes it back"),
+        (UNDO, "undo"),
+        ("Enter", "go there"),
+    ),
+    "Hand over": (
+        (REPORT, "report"),
+        (SAVE, "save the study"),
+        (MAPS, "maps, table and numbers"),
+    ),
+    "napari's own": (
+        ("←  →", "previous, next slice; also Ctrl + wheel"),
+        ("Ctrl+E", "another plane: axial → sagittal → coronal"),
+        ("Ctrl+R", "the whole head"),
+        ("Ctrl+Y", "2D ↔ 3D"),
+    ),
+}
+
+
+def napari_form(key: str) -> str:
+    """ "Shift+N" → "Shift-N"."""
+    return key.replace("+", "-")
+
+
+def bind(ties: Ties, key: str, act: Callable[[], object]) -> None:
+    """Let a key do something on the canvas."""
+    ties.bind(napari_form(key), lambda _viewer: act())
+
+
+def as_html() -> str:
+    """The sheet as a table for people."""
+    rows = []
+    for group, keys in SHEET.items():
+        rows.append(f"<tr><td colspan=2><b>{group}</b></td></tr>")
+        for key, does in keys:
+            spaced = key.replace("  ", "&nbsp;&nbsp;&nbsp;")
+            rows.append(f"<tr><td style='padding-right: 18px'><code><b>{spaced}</b></code></td><td>{does}</td></tr>")
+    return f"<table cellspacing=3>{''.join(rows)}</table>"
+
+
+def show_sheet(parent: QWidget) -> QMessageBox:
+    """Open the sheet beside the work; it does not block."""
+    box = QMessageBox(parent)
+    box.setWindowTitle("Keys")
+    box.setText(as_html())
+    box.setModal(False)
+    box.open()
+    return box

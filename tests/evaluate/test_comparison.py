@@ -1,0 +1,77 @@
+"""Tokenizers × priors: every bundle by what it knows, thresholds from validation alone."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from napari_vqad.cli import main
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.evaluate.cases import folder_cases
+from napari_vqad.evaluate.comparison import PERCENTILES, _line
+from napari_vqad.evaluate.experiment import Collected
+from napari_vqad.evaluate.metrics import at_threshold, rank
+from napari_vqad.imaging.grid import to_grid
+from napari_vqad.train.data import Stack
+
+
+def collected(scores, answers):
+    pairs = [(np.array(scores, float), np.array(answers, bool))]
+    return Collected({("w", "normal"): pairs}, {("w", "normal"): pairs}, ["normal"], {"w": 3.0}, 6)
+
+
+def test_the_threshold_is_that_of_validation(tiny_bundle):
+    bundle = Bundle.load(tiny_bundle, "cpu")
+    # On validation the upper 20 % are positive, on the test the upper half: 80 is chosen although 40 would do better.
+    tuned = collected(np.arange(100), np.arange(100) >= 80)
+    found = collected(np.arange(100), np.arange(100) >= 50)
+    line = _line(bundle, "w", tuned, found)
+    assert line.chosen == 80
+    assert line.f1[80] == at_threshold(np.arange(100), np.arange(100) >= 50, np.percentile(np.arange(100), 80))
+    assert line.f1[80].f1 < line.f1[40].f1
+    assert line.seconds == 0.5
+    assert line.slices == rank(np.arange(100), np.arange(100) >= 50)
+
+
+def test_at_threshold_counts():
+    found = at_threshold([0, 1, 2, 3], [False, True, False, True], 1.5)  # one hit, one miss, one false
+    assert found.f1 == pytest.approx(0.5)
+    assert found.balanced == pytest.approx(0.5)
+    assert at_threshold([0, 1, 2], [False, True, True], 0.5).f1 == 1
+    assert np.isnan(at_threshold([0.0], [False], 0.5).f1)
+
+
+def test_every_bundle_of_a_folder(tiny_bundle, tiny_masked, case_folder, head, tmp_path, capsys, monkeypatch):
+    laid = []
+
+    def counted(*args):
+        laid.append(args)
+        return folder_cases(*args)
+
+    monkeypatch.setattr("napari_vqad.evaluate.cli.folder_cases", counted)
+    models, packed = tmp_path / "models", tmp_path / "packed"
+    packed.mkdir()
+    for folder in (tiny_bundle, tiny_masked):
+        shutil.copytree(folder, models / folder.name)
+    spec = Bundle.load(tiny_bundle, "cpu").config.grid
+    Stack.of([to_grid(*head, spec)], spec).save(packed / "validation.npz")
+    words = ["evaluate", "grid", models, "--data", case_folder, "--validation", packed, "-S", 2, "--device", "cpu"]
+    assert main([str(w) for w in [*words, "--json", tmp_path / "lines.json"]]) == 0
+    printed = capsys.readouterr().out
+    lines = json.loads((tmp_path / "lines.json").read_text())
+    done = {(line["bundle"], line["method"]) for line in lines}
+    assert done == {
+        *(("Tiny", m) for m in ("sample-wise", "anchored", "sequential", "light", "regenerative")),
+        *(("Tiny, masked", m) for m in ("sample-wise", "masked", "regenerative")),
+    }
+    assert len(laid) == 1, "cases are laid on the grid once for bundles that share it"
+    assert all(line["seconds"] > 0 and set(map(int, line["f1"])) == set(PERCENTILES) for line in lines)
+    assert "| Tiny, masked | masked |" in printed
+    assert printed.count("**") == 2 * len(lines)
+
+
+def test_a_folder_without_bundles(tmp_path, case_folder, capsys):
+    words = ["evaluate", "grid", tmp_path, "--data", case_folder, "--validation", tmp_path]
+    assert main([str(w) for w in words]) == 2
+    assert "holds no bundles" in capsys.readouterr().err

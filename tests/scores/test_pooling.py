@@ -1,0 +1,97 @@
+"""Pooling against a loop over voxels."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_vqad.scores.pooling import REACH, SIZES, pool
+
+
+def windows(array, size, beyond):
+    half = [s // 2 for s in size]
+    padded = np.pad(array, [(h, h) for h in half], constant_values=beyond)
+    for index in np.ndindex(array.shape):
+        yield index, padded[tuple(slice(i, i + s) for i, s in zip(index, size, strict=True))]
+
+
+def plain(score, mask, mode):
+    """Voxels outside the mask are zero; what lies beyond the picture is absent."""
+    least, mean = SIZES[mode]
+    low, out = np.zeros_like(score), np.zeros_like(score)
+    for index, window in windows(score * mask, least, np.nan):
+        low[index] = np.nanmin(window)
+    for index, window in windows(low, mean, np.nan):
+        out[index] = np.nanmean(window)
+    return out * mask
+
+
+def plain_faithful(score, mask, mode):
+    """Everything counts, as zero."""
+    least, mean = SIZES[mode]
+    low, out = np.zeros_like(score), np.zeros_like(score)
+    for index, window in windows(score * mask, least, 0.0):
+        low[index] = window.min()
+    for index, window in windows(low, mean, 0.0):
+        out[index] = window.mean()
+    return out * mask
+
+
+@pytest.mark.parametrize("mode", ["2d", "3d"])
+@pytest.mark.parametrize(("faithful", "reference"), [(False, plain), (True, plain_faithful)])
+def test_equals_a_loop(mode, faithful, reference):
+    rng = np.random.default_rng(0)
+    score, mask = rng.random((5, 9, 8)).astype(np.float32), rng.random((5, 9, 8)) > 0.25
+    got = pool(torch.tensor(score), torch.tensor(mask), mode, faithful).numpy()
+    np.testing.assert_allclose(got, reference(score, mask, mode), rtol=1e-5, atol=1e-6)
+
+
+def test_a_constant_score_is_not_dimmed_at_the_border():
+    score, mask = torch.full((4, 6, 6), 2.0), torch.ones(4, 6, 6, dtype=torch.bool)
+    assert torch.allclose(pool(score, mask, "3d"), score)
+    assert pool(score, mask, "3d", paper_faithful=True)[0, 0, 0] < 2.0
+
+
+def test_none_leaves_the_score_within_the_mask():
+    score, mask = torch.rand(2, 3, 3), torch.rand(2, 3, 3) > 0.5
+    assert torch.equal(pool(score, mask, "none"), score * mask)
+
+
+def test_a_thin_edge_disappears():
+    score = torch.zeros(1, 9, 9)
+    score[0, 4] = 5.0
+    assert pool(score, torch.ones(1, 9, 9, dtype=torch.bool), "2d").max() == 0
+
+
+@pytest.mark.parametrize("mode", ["none", "2d", "3d"])
+def test_slices_that_are_not_there_are_as_if_beyond_the_picture(mode):
+    """The score of the slices that are there is the score of them alone, and grows to the whole one."""
+    torch.manual_seed(0)
+    score, mask = torch.rand(7, 9, 8), torch.rand(7, 9, 8) > 0.2
+    present = torch.tensor([False, False, True, True, True, False, False])
+    got = pool(score, mask, mode, present=present)
+    assert torch.allclose(got[2:5], pool(score[2:5], mask[2:5], mode))
+    assert not got[~present].any()
+    assert torch.allclose(pool(score, mask, mode, present=~present | present), pool(score, mask, mode))
+
+
+@pytest.mark.parametrize("mode", ["none", "2d", "3d"])
+def test_reach_says_how_far_a_slice_matters(mode):
+    torch.manual_seed(0)
+    score, mask = torch.rand(11, 9, 8) + 1, torch.ones(11, 9, 8, dtype=torch.bool)
+    other = score.clone()
+    other[5] = 0.0
+    changed = (pool(score, mask, mode) != pool(other, mask, mode)).flatten(1).any(1)
+    assert changed.nonzero()[:, 0].tolist() == list(range(5 - REACH[mode], 6 + REACH[mode]))
+
+
+def test_smooth_is_a_gaussian_average_within_the_brain():
+    from scipy import ndimage
+
+    rng = np.random.default_rng(0)
+    score, mask = rng.random((14, 20, 24)).astype(np.float32), rng.random((14, 20, 24)) > 0.3
+    blur = {"sigma": 1.5, "mode": "constant", "truncate": 5 / 1.5}
+    expected = ndimage.gaussian_filter(score * mask, **blur) / ndimage.gaussian_filter(mask.astype(np.float32), **blur)
+    found = pool(torch.from_numpy(score), torch.from_numpy(mask), "smooth").numpy()
+    np.testing.assert_allclose(found, expected * mask, rtol=1e-4, atol=1e-5)
+    flat = pool(torch.ones(3, 20, 24), torch.ones(3, 20, 24, dtype=torch.bool), "smooth")
+    np.testing.assert_allclose(flat.numpy(), 1, rtol=1e-5)  # neither the border nor few slices dim it
