@@ -13,8 +13,8 @@ from napari_vqad.detectors import bundle as bundles
 from napari_vqad.detectors.bundle import Bundle, fingerprint, list_bundles
 from napari_vqad.detectors.pca import FILE as LINEAR
 from napari_vqad.errors import InputError
-from napari_vqad.evaluate.fuzz.targets import make_bundle
 from napari_vqad.files import limits
+from napari_vqad.fuzz.targets import make_bundle
 from napari_vqad.imaging.brain_mask import bundled_network, load_network
 from napari_vqad.imaging.template import FILE as TEMPLATE
 from napari_vqad.resources import models_folder

@@ -18,7 +18,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from napari_vqad.evaluate.fuzz.mutate import Rng, any_bytes
+from napari_vqad.fuzz.mutate import Rng, any_bytes
 
 TAGS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "SamplesPerPixel", "PixelRepresentation")
 VALUES = (0, 1, 7, 8, 16, 32, 255, 1000, 65535)

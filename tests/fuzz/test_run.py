@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from napari_vqad.evaluate.fuzz.run import FAILED, REFUSED, load, lowered, make_seeds, spoil
-from napari_vqad.evaluate.fuzz.targets import targets
+from napari_vqad.fuzz.run import FAILED, REFUSED, load, lowered, make_seeds, spoil
+from napari_vqad.fuzz.targets import targets
 
 NAMES = (
     *("nifti", "gzip", "dicom", "clip", "study", "bundle", "brainmask", "recipe", "stack", "history", "cases"),
@@ -72,8 +72,8 @@ import os, sys, tempfile
 from pathlib import Path
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import fuzz
-from napari_vqad.evaluate.fuzz_mutate import any_bytes
-from napari_vqad.evaluate.fuzz_targets import Target
+from napari_vqad.fuzz_mutate import any_bytes
+from napari_vqad.fuzz_targets import Target
 fuzz.SECONDS = 1
 faults = eval(sys.argv[1])
 with tempfile.TemporaryDirectory() as place:
@@ -102,7 +102,7 @@ def test_every_kind_of_failure_is_seen():
 
 
 def test_the_tool_prints_counts_and_finds_nothing():
-    command = [sys.executable, "-m", "napari_vqad.evaluate.fuzz.run", "-n", "60", "--seed", "3"]
+    command = [sys.executable, "-m", "napari_vqad.fuzz.run", "-n", "60", "--seed", "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=os.environ, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "60 cases in" in done.stdout

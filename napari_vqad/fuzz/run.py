@@ -1,4 +1,4 @@
-"""`python -m napari_vqad.evaluate.fuzz`: spoilt files of every kind that is read, each to be refused by one sentence.
+"""`python -m napari_vqad.fuzz`: spoilt files of every kind that is read, each to be refused by one sentence.
 
 Each batch is read in a forked child with a limit of memory and of time, and a watch on writes outside its folder.
 A failure is any exception but `InputError`, a message that is no sentence, a hang, more memory than the limit, a death
@@ -27,9 +27,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from napari_vqad.errors import InputError
-from napari_vqad.evaluate.fuzz import mutate as ways
-from napari_vqad.evaluate.fuzz.targets import Target, targets
 from napari_vqad.files import limits
+from napari_vqad.fuzz import mutate as ways
+from napari_vqad.fuzz.targets import Target, targets
 
 BATCH = 50  # cases a child
 SECONDS = 10  # for one case
@@ -119,7 +119,7 @@ def make_seeds(every: list[Target], seeds: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run it and print the counts; 1 where there is a failure."""
-    parser = argparse.ArgumentParser(prog="python -m napari_vqad.evaluate.fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m napari_vqad.fuzz", description=__doc__)
     parser.add_argument("-n", type=int, default=10_000, help="cases in all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", metavar="NAME", help="one kind of file alone")

@@ -18,10 +18,10 @@ from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.vq.detector import VQDetector
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate.cases import read_table
-from napari_vqad.evaluate.fuzz import mutate as ways
-from napari_vqad.evaluate.fuzz.dicom import dicom_bytes, write_series
 from napari_vqad.export.study import find_scan, open_study, save_study
 from napari_vqad.files.jsonfile import read_json
+from napari_vqad.fuzz import mutate as ways
+from napari_vqad.fuzz.dicom import dicom_bytes, write_series
 from napari_vqad.imaging.brain_mask import SIDES, SPACING, load_network
 from napari_vqad.imaging.grid import Grid, GridSpec
 from napari_vqad.imaging.template import Template
