@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 import napari_vqad
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.display import slice_scores
+from napari_vqad.display.scales import score_unit
 from napari_vqad.engine.completeness import incomplete, missing_slices
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.provenance import Saved
 from napari_vqad.errors import InputError
-from napari_vqad.export.contact_sheet import draw_sheet, score_unit
+from napari_vqad.export.contact_sheet import draw_sheet
 from napari_vqad.export.dicom import SCORE, SEGMENTS, export_dicom
 from napari_vqad.export.output_folder import FILES, NUMBERS, REPORT, SHEET, TABLE, check_place, check_room, identity
 from napari_vqad.export.report import report_html

@@ -32,11 +32,12 @@ def tiny_bundle(tmp_path_factory) -> Path:
     """A bundle with small random networks, a 16×24 grid of 4 mm and plausible calibration."""
     import torch
 
-    from napari_vqad.detectors.bundle import BundleConfig, save_weights
+    from napari_vqad.detectors.bundle import BundleConfig
     from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration
     from napari_vqad.imaging.grid import GridSpec
     from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
     from napari_vqad.nets.vq.vqvae import VQVAE, TokenizerConfig
+    from napari_vqad.nets.weights import save_weights
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     folder.mkdir()
@@ -81,9 +82,10 @@ def tiny_two(tiny_bundle, tmp_path_factory) -> Path:
 
     import torch
 
-    from napari_vqad.detectors.bundle import BundleConfig, read_config, save_weights
+    from napari_vqad.detectors.bundle import BundleConfig, read_config
     from napari_vqad.nets.vq.two_level import TwoLevelConfig, TwoLevelPrior
     from napari_vqad.nets.vq.vqvae2 import VQVAE2, VQVAE2Config
+    from napari_vqad.nets.weights import save_weights
 
     folder = tmp_path_factory.mktemp("models") / "two"
     shutil.copytree(tiny_bundle, folder)
@@ -119,8 +121,9 @@ def tiny_masked(tiny_bundle, tmp_path_factory) -> Path:
 
     import torch
 
-    from napari_vqad.detectors.bundle import read_config, save_weights
+    from napari_vqad.detectors.bundle import read_config
     from napari_vqad.nets.vq.masked_transformer import MaskedConfig, MaskedTransformer
+    from napari_vqad.nets.weights import save_weights
 
     folder = tmp_path_factory.mktemp("masked") / "tiny-masked"
     shutil.copytree(tiny_bundle, folder)

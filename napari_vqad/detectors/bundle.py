@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from safetensors.torch import save
-from torch import nn
 
 from napari_vqad.detectors.bundle_checks import check_agreement, check_grid
 from napari_vqad.detectors.calibration import Calibration, SliceTables
@@ -22,24 +18,20 @@ from napari_vqad.detectors.pca import FILE as LINEAR
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
-from napari_vqad.files.atomic import whole
 from napari_vqad.files.jsonfile import parse_json, read_json, short, validated
-from napari_vqad.files.limits import gib
 from napari_vqad.files.regular import hash_regular, is_regular, read_regular
 from napari_vqad.files.search import listed
 from napari_vqad.files.snapshot import Snapshot
-from napari_vqad.files.tensors import Entry, parse_tensors
 from napari_vqad.imaging.grid import GridSpec
 from napari_vqad.imaging.template import FILE as TEMPLATE
 from napari_vqad.imaging.template import Template
-from napari_vqad.nets.blank import blank, bytes_of
 from napari_vqad.nets.device import pick_device
 from napari_vqad.nets.vq.levels import Levels
 from napari_vqad.nets.vq.masked_transformer import MaskedConfig
-from napari_vqad.nets.vq.monai import MonaiPrior
 from napari_vqad.nets.vq.protocols import MaskedPrior, Prior
 from napari_vqad.nets.vq.registry import PriorConfig, TokenizerConfig, has_places, make_prior, make_tokenizer
 from napari_vqad.nets.vq.vqvae import Tokenizer
+from napari_vqad.nets.weights import read_network
 from napari_vqad.resources import models_folder
 from napari_vqad.scores.normative import FILE as PLACES
 from napari_vqad.scores.normative import Places
@@ -168,8 +160,8 @@ class Bundle:
         folder, given = files.folder, calibration
         # In the order of `fingerprint`: each file is read once, and the hash is of what was read.
         config = _config(folder, files.read("config.json", limits.JSON))
-        tokenizer = _network(files, "tokenizer.safetensors", partial(make_tokenizer, config.tokenizer))
-        prior = _network(files, "prior.safetensors", partial(make_prior, config.prior, config.tokenizer.n_codes))
+        tokenizer = read_network(files, "tokenizer.safetensors", partial(make_tokenizer, config.tokenizer))
+        prior = read_network(files, "prior.safetensors", partial(make_prior, config.prior, config.tokenizer.n_codes))
         parts = {name: files.read(name, limits.TABLES, True) for name in (LINEAR, TEMPLATE) if files.has(name)}
         raw = files.read("calibration.json", limits.JSON) if files.has("calibration.json") or given is None else b""
         if files.has(PLACES):
@@ -245,69 +237,6 @@ def methods_of(prior: PriorConfig) -> tuple[Method, ...]:
     """The ways of restoring that a prior knows, the one to begin with first."""
     masked = isinstance(prior, MaskedConfig)
     return ("masked", "regenerative") if masked else ("anchored", "sequential", "light", "regenerative")
-
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-def load_weights(model: Network, path: Path) -> Network:
-    """Fill a network from a safetensors file of any float type; float32, eval mode, no gradients.
-
-    Raises:
-        InputError: the file is missing, broken, or of another network.
-    """
-    wanted = model.state_dict()
-    raw = read_regular(path, 2 * bytes_of(model) + limits.TENSOR_HEADER, "is missing from the bundle")
-    return _filled(model, parse_tensors(raw, path, partial(_check_entries, wanted, path)), path)
-
-
-def _network(files: Snapshot, name: str, make: Callable[[], Network]) -> Network:
-    """The network of a bundle's file, which is checked as a whole before there is room for the network."""
-    empty, path = blank(make), files.folder / name
-    if (size := bytes_of(empty)) > limits.WEIGHTS:
-        raise InputError(
-            f"{files.folder / 'config.json'} asks for a network of {gib(size)}, and at most {gib(limits.WEIGHTS)} are "
-            "read."
-        )
-    raw = files.read(name, 2 * size + limits.TENSOR_HEADER, True)  # twice, should it be float64
-    return _filled(make(), parse_tensors(raw, path, partial(_check_entries, empty.state_dict(), path)), path)
-
-
-def _check_entries(wanted: Mapping[str, torch.Tensor], path: Path, entries: Mapping[str, Entry]) -> None:
-    for name, tensor in wanted.items():
-        if name not in entries:
-            raise InputError(f"{path} lacks '{name}', which config.json asks for.")
-        has, asks = entries[name].shape, tuple(tensor.shape)
-        if has != asks:
-            raise InputError(f"{path} has '{name}' of shape {has} where config.json asks for {asks}.")
-        if tensor.is_floating_point() and not entries[name].is_float:
-            raise InputError(f"{path} has '{name}' as {entries[name].dtype}, which is another kind of number.")
-    unknown = sorted(set(entries) - set(wanted))
-    if unknown:
-        raise InputError(f"{path} has '{short(unknown[0])}', which config.json does not know.")
-
-
-def _filled(model: Network, tensors: dict[str, NDArray], path: Path) -> Network:
-    wanted = model.state_dict()
-    for name, tensor in tensors.items():
-        # Whole numbers were once saved in half precision, too.
-        if not wanted[name].is_floating_point() and not np.array_equal(tensor, np.rint(tensor)):
-            raise InputError(f"{path} has '{name}' with values that are not whole numbers.")
-    model.load_state_dict({k: torch.from_numpy(v).to(wanted[k].dtype) for k, v in tensors.items()})
-    if isinstance(model, MonaiPrior) and not model.in_order:
-        raise InputError(f"{path} has an 'order' that does not name each place of the sequence once.")
-    return model.eval().requires_grad_(False)
-
-
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Write a network's weights in half precision; `load_weights` turns them back into float32.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    with whole(path) as file:
-        file.write_bytes(save({k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}))
 
 
 def fingerprint(folder: Path) -> str:

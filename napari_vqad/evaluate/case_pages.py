@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from napari_vqad.display.colours import ALERT, FAINT, INK, PAPER, heat
+from napari_vqad.display.orientation import upright
+from napari_vqad.display.scales import WINDOW, limits
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate.cases import Case
-from napari_vqad.export.contact_sheet import ALERT, FAINT, INK, PAPER, WINDOW, heat, limits, upright
 from napari_vqad.files.atomic import whole_folder
 
 COLUMNS = ("Scan", "NLL", "Restoration", "Residual", "Pixel score")

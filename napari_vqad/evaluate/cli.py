@@ -12,7 +12,7 @@ from typing import get_args
 
 import torch
 
-from napari_vqad.detectors.bundle import Bundle, find, list_bundles, load_weights, read_config, same_grid
+from napari_vqad.detectors.bundle import Bundle, find, list_bundles, read_config, same_grid
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import comparison, fitness, ped2, reconstruction, slice_detection
@@ -27,6 +27,7 @@ from napari_vqad.imaging.template import Template
 from napari_vqad.imaging.volume import Kind
 from napari_vqad.nets.device import pick_device
 from napari_vqad.nets.vq.registry import make_tokenizer
+from napari_vqad.nets.weights import load_weights
 from napari_vqad.scoring import DEFAULT_BUNDLE
 from napari_vqad.settings import Method, Pooling, Scale, Settings, settings_from
 from napari_vqad.train.data import load_stack

@@ -11,8 +11,10 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from napari_vqad.display.colours import INK, PAPER
+from napari_vqad.display.orientation import upright
+from napari_vqad.display.scales import WINDOW
 from napari_vqad.evaluate.metrics import gradient_energy
-from napari_vqad.export.contact_sheet import INK, PAPER, WINDOW, upright
 from napari_vqad.files.atomic import whole
 from napari_vqad.nets.vq.vqvae import Tokenizer, reconstruct
 from napari_vqad.train.data import Stack

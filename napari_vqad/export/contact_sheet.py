@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.image import AxesImage
 
 from napari_vqad.display import slice_scores
+from napari_vqad.display.colours import ALERT, FAINT, INK, PAPER, heat
+from napari_vqad.display.orientation import upright
+from napari_vqad.display.scales import WINDOW, limits, score_unit
 from napari_vqad.engine.completeness import incomplete
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.slice_numbers import numbers
@@ -23,54 +25,8 @@ from napari_vqad.text import printable
 ROWS = 8
 # Fonts that have the letters that DejaVu Sans lacks, on Linux, Windows and macOS.
 SCRIPTS = ("Noto Sans CJK JP", "Yu Gothic", "Hiragino Sans", "Malgun Gothic", "Microsoft YaHei", "Arial Unicode MS")
-INK, FAINT, PAPER, ALERT = "#e8e8ea", "#8a8a92", "#101014", "#ff9f1c"
-WINDOW = (-2.5, 2.5)  # SD
 COLUMNS = ("Scan", "NLL", "Restoration", "Residual", "Pixel score", "Flagged")
 HEAT = {"NLL": "nll", "Residual": "residual", "Pixel score": "pixel_score"}  # columns with a scale
-
-
-def limits(explorer: Explorer) -> dict[str, tuple[float, float]]:
-    """One scale for all scans, from what is healthy: per-image scales would make healthy brains glow."""
-    calibration, method, level = explorer.bundle.calibration, explorer.settings.method, explorer.settings.level
-    kind = calibration.pixel_kind(explorer.settings)
-    return {
-        # What three of four healthy codes have says nothing.
-        "nll": (
-            calibration.value("nll_map", "p75", kind=level),
-            1.1 * calibration.value("nll_map", "p99.9", kind=level),
-        ),
-        "residual": (0.0, 1.5 * calibration.value("residual", "p99.9", kind=method)),
-        "disagreement": (0.0, 0.5 * calibration.value("residual", "p99.9", kind=method)),
-        "pixel_score": (0.0, 2.0 * calibration.value("pixel_score", "p99.9", kind=kind)),
-    }
-
-
-def heat() -> LinearSegmentedColormap:
-    """Transparent at zero, then dark red over orange to pale yellow: readable in grey and for the colour-blind."""
-    stops = [
-        (0.0, (0.25, 0.0, 0.1, 0.0)),
-        (0.25, (0.55, 0.05, 0.2, 0.55)),
-        (0.6, (0.95, 0.45, 0.1, 0.85)),
-        (1.0, (1.0, 0.97, 0.75, 1.0)),
-    ]
-    return LinearSegmentedColormap.from_list("heat", stops)
-
-
-def score_unit(explorer: Explorer) -> str:
-    """The unit of the pixel score, for people."""
-    scale = explorer.bundle.calibration.pixel_kind(explorer.settings).split()[-1]
-    return {"place": "healthy SDs here", "fused": "healthy SDs here, summed"}.get(scale, "SD of healthy intensity")
-
-
-def unit_and_healthy(explorer: Explorer, name: str) -> tuple[str, float | None]:
-    """The unit of a map, and its healthy 99th percentile where calibration has measured it."""
-    calibration, settings = explorer.bundle.calibration, explorer.settings
-    if name == "nll":
-        return "nats", calibration.value("nll_map", "p99", kind=settings.level)
-    if name == "pixel_score":
-        return score_unit(explorer), calibration.value("pixel_score", "p99", kind=calibration.pixel_kind(settings))
-    known = calibration.value("residual", "p99", kind=settings.method) if name == "residual" else None
-    return "SD of healthy intensity", known
 
 
 def draw_sheet(explorer: Explorer, name: str) -> Figure:
@@ -183,11 +139,6 @@ def choose_slices(explorer: Explorer) -> list[int]:
         if high and all(abs(i - c) > 2 for c in chosen) and len(chosen) < ROWS:
             chosen.append(int(i))
     return sorted(chosen, reverse=True)
-
-
-def upright(slice_: np.ndarray) -> np.ndarray:
-    """A grid slice in radiological convention: anterior (or superior) up, the patient's right on the left."""
-    return np.asarray(slice_).T[::-1, ::-1]
 
 
 def _headline(figure: Figure, explorer: Explorer, name: str) -> None:

@@ -10,22 +10,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from napari_vqad.display import slice_scores
+from napari_vqad.display.colours import ALERT, FAINT, INK, PAPER, heat
+from napari_vqad.display.orientation import upright
+from napari_vqad.display.scales import limits, score_unit
 from napari_vqad.engine.completeness import missing_slices
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.export.contact_sheet import (
-    ALERT,
-    FAINT,
-    HEAT,
-    INK,
-    PAPER,
-    colour_bar,
-    heat,
-    letters,
-    limits,
-    paint,
-    score_unit,
-    upright,
-)
+from napari_vqad.export.contact_sheet import HEAT, colour_bar, letters, paint
 from napari_vqad.findings.findings import Finding
 
 SHOWN = ("Scan", "Pixel score", "NLL", "Restoration")

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from napari_vqad.display import slice_scores
+from napari_vqad.display.scales import score_unit
 from napari_vqad.engine.completeness import incomplete, missing_slices
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.provenance import Saved
-from napari_vqad.export.contact_sheet import score_unit
 from napari_vqad.export.figures import draw_finding, draw_profile, draw_scales
 from napari_vqad.files.atomic import write_text
 from napari_vqad.findings.findings import Finding, findings

@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from napari_vqad.detectors.bundle import load_weights
 from napari_vqad.errors import InputError
 from napari_vqad.files.jsonfile import read_json, validated
 from napari_vqad.imaging.field_of_view import cut_faces
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.nets.unet3d import UNet3d
+from napari_vqad.nets.weights import load_weights
 from napari_vqad.resources import models_folder
 
 SPACING = 4.0  # mm, of the network's grid

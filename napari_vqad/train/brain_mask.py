@@ -12,13 +12,13 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_vqad.detectors.bundle import save_weights
 from napari_vqad.files.atomic import whole_folder
 from napari_vqad.files.space import folder_of
 from napari_vqad.imaging.brain_mask import SIDES, SPACING, network_mask, to_network_grid
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.nets.device import pick_device
 from napari_vqad.nets.unet3d import UNet3d
+from napari_vqad.nets.weights import save_weights
 from napari_vqad.terminal.console import run
 from napari_vqad.train.data import Split, ixi_scans
 from napari_vqad.train.fit import Losses, Schedule, alone_in, fit

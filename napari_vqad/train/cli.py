@@ -11,16 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from napari_vqad.detectors.bundle import (
-    SLICES,
-    Bundle,
-    BundleConfig,
-    find,
-    fingerprint,
-    load_weights,
-    read_config,
-    save_weights,
-)
+from napari_vqad.detectors.bundle import SLICES, Bundle, BundleConfig, find, fingerprint, read_config
 from napari_vqad.detectors.calibration import Calibration, SliceTables
 from napari_vqad.detectors.pca import FILE as LINEAR
 from napari_vqad.detectors.pca import PCA
@@ -32,6 +23,7 @@ from napari_vqad.imaging.template import Template
 from napari_vqad.nets.device import pick_device
 from napari_vqad.nets.vq.protocols import MaskedPrior
 from napari_vqad.nets.vq.registry import make_own, make_prior, make_tokenizer
+from napari_vqad.nets.weights import load_weights, save_weights
 from napari_vqad.train.build_template import make_template
 from napari_vqad.train.calibrate import calibrate, slice_tables
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
-from napari_vqad.detectors.bundle import BundleConfig, save_weights
+from napari_vqad.detectors.bundle import BundleConfig
 from napari_vqad.errors import InputError
 from napari_vqad.files.atomic import whole_folder
 from napari_vqad.files.space import folder_of
 from napari_vqad.imaging.grid import GridSpec
 from napari_vqad.nets.vq.monai import MonaiPrior, MonaiPriorConfig, MonaiTokenizer, MonaiTokenizerConfig
+from napari_vqad.nets.weights import save_weights
 
 
 def pack(

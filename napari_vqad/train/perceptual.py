@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_vqad.detectors.bundle import load_weights
 from napari_vqad.nets.vq.registry import OwnTokenizer
+from napari_vqad.nets.weights import load_weights
 
 
 class Perceptual(Protocol):

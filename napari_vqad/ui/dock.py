@@ -23,9 +23,9 @@ from qtpy.QtWidgets import (
 
 from napari_vqad.detectors.calibration import resolve
 from napari_vqad.display import slice_scores
+from napari_vqad.display.scales import unit_and_healthy
 from napari_vqad.display.thresholds import before, explain
 from napari_vqad.engine.completeness import missing_slices
-from napari_vqad.export.contact_sheet import unit_and_healthy
 from napari_vqad.imaging.slice_numbers import span
 from napari_vqad.ui.canvas.incomplete_marks import Unfinished
 from napari_vqad.ui.compare.canvas_state import is_lent

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.display.orientation import upright
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.export import report
-from napari_vqad.export.contact_sheet import upright
 from napari_vqad.export.figures import draw_finding
 from napari_vqad.export.report import NOTICE, report_html, write_report
 from napari_vqad.findings.review import Review

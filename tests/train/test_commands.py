@@ -13,9 +13,9 @@ from scipy.ndimage import zoom
 
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.display.scales import limits
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
-from napari_vqad.export.contact_sheet import limits
 from napari_vqad.imaging.grid import GridSpec
 from napari_vqad.imaging.template import Template
 from napari_vqad.resources import models_folder

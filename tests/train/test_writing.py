@@ -142,8 +142,8 @@ def test_two_at_work_in_one_bundle_are_refused(command, bundle, tmp_path, capsys
 
 
 def test_weights_on_a_full_disk_are_one_sentence_and_the_old_ones_stay(bundle, monkeypatch):
-    from napari_vqad.detectors.bundle import save_weights
     from napari_vqad.errors import InputError
+    from napari_vqad.nets.weights import save_weights
 
     loaded, before = Bundle.load(bundle, "cpu"), (bundle / "prior.safetensors").read_bytes()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 
-from napari_vqad.export.contact_sheet import WINDOW
+from napari_vqad.display.scales import WINDOW
 from napari_vqad.ui.layers.map_layers import DARK, Board
 from napari_vqad.ui.plumbing.connections import Ties
 from napari_vqad.ui.plumbing.shortcuts import BRAIN, NARROW, WIDE

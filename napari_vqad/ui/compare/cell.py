@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from napari.layers import Image, Layer
 
+from napari_vqad.display.scales import limits, unit_and_healthy
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.export.contact_sheet import limits, unit_and_healthy
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.ui.compare.canvas_state import CELL
 from napari_vqad.ui.layers import placement

@@ -12,8 +12,9 @@ from napari.viewer import Viewer
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_vqad.display.colours import heat
+from napari_vqad.display.scales import WINDOW, limits
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.export.contact_sheet import WINDOW, heat, limits
 from napari_vqad.ui.compare.canvas_state import PARTIAL, is_lent
 from napari_vqad.ui.layers import placement
 

@@ -9,9 +9,11 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QLabel, QListView, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
+from napari_vqad.display.colours import heat
+from napari_vqad.display.orientation import upright
+from napari_vqad.display.scales import WINDOW, limits
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.maps import Restored
-from napari_vqad.export.contact_sheet import WINDOW, heat, limits, upright
 from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.ui.layers.map_layers import DISAGREEMENT, MEAN
 from napari_vqad.ui.lists.key_filter import Typed

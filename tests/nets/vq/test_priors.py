@@ -5,7 +5,6 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
 
-from napari_vqad.detectors.bundle import load_weights, save_weights
 from napari_vqad.detectors.vq.likelihood import log_probabilities, nll
 from napari_vqad.errors import InputError
 from napari_vqad.nets.vq.gpt2 import GPT2, GPT2Config
@@ -15,6 +14,7 @@ from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
 from napari_vqad.nets.vq.protocols import MaskedPrior, ResumingPrior
 from napari_vqad.nets.vq.registry import PriorConfig, make_prior
 from napari_vqad.nets.vq.two_level import TwoLevelConfig, TwoLevelPrior
+from napari_vqad.nets.weights import load_weights, save_weights
 from napari_vqad.train.prior import loss
 
 K = 7

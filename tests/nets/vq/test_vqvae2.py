@@ -4,13 +4,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from napari_vqad.detectors.bundle import BundleConfig, load_weights, save_weights
+from napari_vqad.detectors.bundle import BundleConfig
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.grid import GridSpec
 from napari_vqad.nets.vq.pixelsnail import PixelSnailConfig
 from napari_vqad.nets.vq.two_level import TwoLevelConfig
 from napari_vqad.nets.vq.vqvae import VQVAE, TokenizerConfig
 from napari_vqad.nets.vq.vqvae2 import VQVAE2, VQVAE2Config
+from napari_vqad.nets.weights import load_weights, save_weights
 
 SIZES = {"channels": (8, 8), "blocks": (1, 1), "patch": 2, "n_codes": 16, "code_dim": 4, "condition": 8}
 SMALL = VQVAE2Config(**SIZES, top_channels=8, top_blocks=1)

@@ -1,0 +1,18 @@
+"""The colours that viewer, pictures and reports share."""
+
+from __future__ import annotations
+
+from matplotlib.colors import LinearSegmentedColormap
+
+INK, FAINT, PAPER, ALERT = "#e8e8ea", "#8a8a92", "#101014", "#ff9f1c"
+
+
+def heat() -> LinearSegmentedColormap:
+    """Transparent at zero, then dark red over orange to pale yellow: readable in grey and for the colour-blind."""
+    stops = [
+        (0.0, (0.25, 0.0, 0.1, 0.0)),
+        (0.25, (0.55, 0.05, 0.2, 0.55)),
+        (0.6, (0.95, 0.45, 0.1, 0.85)),
+        (1.0, (1.0, 0.97, 0.75, 1.0)),
+    ]
+    return LinearSegmentedColormap.from_list("heat", stops)
