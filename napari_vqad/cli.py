@@ -90,7 +90,8 @@ def build_parser(words: set[str]) -> argparse.ArgumentParser:
 
 def run_demo(args: argparse.Namespace) -> int:
     """The sample in the viewer, or its maps in a folder."""
-    from napari_vqad.scoring import DEFAULT_BUNDLE, has_screen, sample_scan, score
+    from napari_vqad.resources import DEFAULT_BUNDLE
+    from napari_vqad.scoring import has_screen, sample_scan, score
 
     bundle = args.bundle or DEFAULT_BUNDLE
     if not args.no_viewer and has_screen():
@@ -110,7 +111,8 @@ def run_demo(args: argparse.Namespace) -> int:
 
 def run_score(args: argparse.Namespace) -> int:
     """One scan's maps in a folder."""
-    from napari_vqad.scoring import DEFAULT_BUNDLE, score
+    from napari_vqad.resources import DEFAULT_BUNDLE
+    from napari_vqad.scoring import score
 
     given = {name: getattr(args, name) for name in Settings.model_fields if getattr(args, name) is not None}
     settings = settings_from(given)
@@ -135,7 +137,8 @@ def run_bench(args: argparse.Namespace) -> int:
     from napari_vqad.detectors.bundle import Bundle
     from napari_vqad.evaluate import speed_report
     from napari_vqad.files.space import check_file
-    from napari_vqad.scoring import DEFAULT_BUNDLE, has_screen
+    from napari_vqad.resources import DEFAULT_BUNDLE
+    from napari_vqad.scoring import has_screen
 
     if args.json:
         check_file(args.json)  # told before the work

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+DEFAULT_BUNDLE = "ixi-aligned"
 
 
 def models_folder() -> Path:

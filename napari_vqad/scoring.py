@@ -35,12 +35,10 @@ from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.dicom_write import check_source
 from napari_vqad.io.load import open_scan, origin_of
 from napari_vqad.io.nifti import read_mask, write_map
-from napari_vqad.resources import samples_folder
+from napari_vqad.resources import DEFAULT_BUNDLE, samples_folder
 from napari_vqad.settings import Settings
 from napari_vqad.terminal.screen import has_screen as has_screen  # it is told from here, too
 from napari_vqad.text import all_printable, printable
-
-DEFAULT_BUNDLE = "ixi-aligned"
 
 
 @dataclass(frozen=True)

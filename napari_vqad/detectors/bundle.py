@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_vqad.detectors.bundle_checks import check_agreement, check_grid
-from napari_vqad.detectors.calibration import Calibration, SliceTables
+from napari_vqad.detectors.calibration import Calibration, SliceTables, pixel_kind
 from napari_vqad.detectors.pca import FILE as LINEAR
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.errors import InputError
@@ -35,7 +35,7 @@ from napari_vqad.nets.weights import read_network
 from napari_vqad.resources import models_folder
 from napari_vqad.scores.normative import FILE as PLACES
 from napari_vqad.scores.normative import Places
-from napari_vqad.settings import Method, Settings
+from napari_vqad.settings import Method, Scale, Settings
 from napari_vqad.text import printable
 
 VERSION = 1  # of config.json
@@ -141,6 +141,10 @@ class Bundle:
         if settings.level not in ("all", *self.levels.names) and "level" in settings.model_fields_set:
             raise InputError(f"{self.title} has one level of codes, and no '{settings.level}'.")
         return self.known(settings)
+
+    def scale(self, settings: Settings) -> Scale:
+        """How a pixel score is measured: as the settings ask where the bundle knows places, else "plain"."""
+        return settings.score if pixel_kind(settings.method, settings.pooling, "place") in self.places else "plain"
 
     @property
     def levels(self) -> Levels:

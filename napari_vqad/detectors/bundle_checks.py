@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import get_args
 
 from napari_vqad.detectors.calibration import Calibration, pixel_kind
+from napari_vqad.detectors.evidence import MADE_WITH
 from napari_vqad.errors import InputError
 from napari_vqad.files.jsonfile import short
 from napari_vqad.imaging.grid import GridSpec
 from napari_vqad.imaging.template import FILE, Template
 from napari_vqad.nets.vq.levels import Levels
-from napari_vqad.scores.fusion import LINEAR, MADE_WITH, NLL
+from napari_vqad.scores.fusion import LINEAR, NLL
 from napari_vqad.scores.normative import Places
 from napari_vqad.settings import Pooling
 

@@ -4,8 +4,8 @@
                           └──→ restorations (method, λ_p, seed, S) → differences
                                     └──→ weights (k, S) → residual, restoration → pixel score (pooling)→ flagged, slices
 
-Everything up to the differences needs the networks and runs in `Explorer.work`, a generator for a worker thread, the
-slice in view first. Everything after is arithmetic on what is kept (`consolidation`), done when asked for.
+Up to the differences the networks work in `Explorer.work`, a generator for a worker thread, the slice in view first.
+All that follows is arithmetic on what is kept (`consolidation`), done when asked for.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.calibration import Thresholds, resolve
 from napari_vqad.detectors.vq.detector import VQDetector
 from napari_vqad.detectors.vq.likelihood import sample_score
+from napari_vqad.detectors.vq.rule import Rule
 from napari_vqad.engine.consolidation import final
 from napari_vqad.engine.maps import MAPS, Kept, Maps, Restored
 from napari_vqad.engine.progress import Progress, SupersededError
 from napari_vqad.engine.provenance import Made, made_here, signed
-from napari_vqad.engine.store import Budget, Restorations, Rule, Stages, guess_from
+from napari_vqad.engine.store import Budget, Restorations, Stages, guess_from
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.fitness import Fitness, assess, check_extent
 from napari_vqad.imaging.grid import Grid, to_grid
@@ -214,8 +215,7 @@ class Explorer:
                 for i, of_slice in zip(indices, drawn, strict=True):
                     kept.add_codes(i, of_slice)
         restored_codes = np.stack([kept.codes[i][shown : shown + self._at_once] for i in indices])
-        # In two halves: what is superseded ends between them.
-        half = max(1, self._at_once // 2)
+        half = max(1, self._at_once // 2)  # in two halves: what is superseded ends between them
         difference = self.detector.difference(grid.slices[indices], restored_codes, position, half, check)
         with self._lock:
             check()
@@ -394,7 +394,7 @@ class Explorer:
 
     def scale(self) -> str:
         """How the pixel score is measured: as the settings ask where the model knows places, else "plain"."""
-        return self.bundle.places.scale(self.settings) if self.grid.aligned else "plain"
+        return self.bundle.scale(self.settings) if self.grid.aligned else "plain"
 
     def _missing(self, name: str) -> list[int]:
         return [int(i) for i in np.flatnonzero(self.chosen() & ~self.ready(name))]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from napari_vqad.detectors.calibration import pixel_kind
+from napari_vqad.detectors.evidence import Evidence
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.vq.likelihood import on_pixels
 from napari_vqad.engine.consolidation import Consolidation
@@ -18,7 +19,7 @@ from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.template import Template
 from napari_vqad.nets.vq.levels import Levels
 from napari_vqad.scores.components import clean, large, within
-from napari_vqad.scores.fusion import LINEAR, NLL, Evidence, fuse, level, level_slices, middle, standardise
+from napari_vqad.scores.fusion import LINEAR, NLL, fuse, level, level_slices, middle, standardise
 from napari_vqad.scores.normative import Places
 from napari_vqad.scores.slice_score import slice_score
 from napari_vqad.scores.weighting import consolidate, disagreement

@@ -28,7 +28,7 @@ from napari_vqad.imaging.volume import Kind
 from napari_vqad.nets.device import pick_device
 from napari_vqad.nets.vq.registry import make_tokenizer
 from napari_vqad.nets.weights import load_weights
-from napari_vqad.scoring import DEFAULT_BUNDLE
+from napari_vqad.resources import DEFAULT_BUNDLE
 from napari_vqad.settings import Method, Pooling, Scale, Settings, settings_from
 from napari_vqad.train.data import load_stack
 

@@ -24,8 +24,8 @@ from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.vq.detector import VQDetector
 from napari_vqad.detectors.vq.gumbel import gumbel_batch
 from napari_vqad.detectors.vq.restoration import begin, restore
+from napari_vqad.detectors.vq.rule import Rule
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.engine.store import Rule
 from napari_vqad.evaluate.reference_loop import restore_by_loop
 from napari_vqad.imaging.grid import Grid, to_grid
 from napari_vqad.io.nifti import read_mask, read_scan

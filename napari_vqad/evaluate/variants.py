@@ -8,9 +8,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_vqad.detectors.evidence import linear_score
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS, linear_score
+from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS
 from napari_vqad.settings import Method, Settings
 
 Over = Literal["max", "mean"]

@@ -14,6 +14,7 @@ import torch
 
 from napari_vqad.detectors.bundle import Bundle, BundleConfig, find, list_bundles
 from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration, resolve
+from napari_vqad.detectors.evidence import MADE_WITH
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.vq.detector import VQDetector
 from napari_vqad.engine.explorer import Explorer
@@ -34,7 +35,7 @@ from napari_vqad.nets.vq.pixelsnail import PixelSnailConfig
 from napari_vqad.nets.vq.registry import make_prior, make_tokenizer
 from napari_vqad.nets.vq.vqvae import TokenizerConfig
 from napari_vqad.nets.weights import save_weights
-from napari_vqad.scores.fusion import LINEAR, MADE_WITH, NLL
+from napari_vqad.scores.fusion import LINEAR, NLL
 from napari_vqad.scores.normative import Places
 from napari_vqad.settings import Pooling, Settings, settings_from
 from napari_vqad.train.data import Stack

@@ -17,12 +17,10 @@ from safetensors.numpy import save
 from scipy import ndimage
 from torch.nn import functional as F
 
-from napari_vqad.detectors.calibration import pixel_kind
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.regular import read_regular
 from napari_vqad.files.tensors import parse_tensors
-from napari_vqad.settings import Scale, Settings
 
 FILE = "places.safetensors"
 STEP = 2  # kept at every second voxel: the maps are smooth
@@ -43,10 +41,6 @@ class Places:
     def none(cls) -> Places:
         """Of a model that knows no places."""
         return cls({}, (0, 0, 0))
-
-    def scale(self, settings: Settings) -> Scale:
-        """How a pixel score is measured: as the settings ask where this is known, else "plain"."""
-        return settings.score if pixel_kind(settings.method, settings.pooling, "place") in self else "plain"
 
     def __contains__(self, name: object) -> bool:
         return name in self.maps

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration, SliceTables, pixel_kind
+from napari_vqad.detectors.evidence import MADE_WITH, Evidence
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.nets.vq.levels import Levels
 from napari_vqad.scores.components import LEAST, count
-from napari_vqad.scores.fusion import LINEAR, MADE_WITH, NLL, Evidence, fuse, level_slices
+from napari_vqad.scores.fusion import LINEAR, NLL, fuse, level_slices
 from napari_vqad.scores.normative import Places, measure
 from napari_vqad.scores.slice_score import slice_score
 from napari_vqad.settings import Pooling, Settings

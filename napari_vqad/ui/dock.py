@@ -144,7 +144,7 @@ class ExplorerDock(QScrollArea):
     def _make_foot(self, column: QVBoxLayout) -> None:
         self.notice = QLabel("Research use only, not a medical device.")
         self.notice.setStyleSheet(SMALL)
-        self.tour = Tour(self, lambda: stops_of(self))
+        self.tour = Tour(self, lambda: stops_of(self, self.sections))
         begin = QToolButton()
         begin.setText("Tour")
         begin.setToolTip("What everything here is for, in a minute.")

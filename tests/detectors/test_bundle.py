@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_vqad.detectors.bundle import Bundle, find, fingerprint, list_bundles, same_grid
+from napari_vqad.detectors.evidence import MADE_WITH
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.template import Template
 from napari_vqad.nets.vq.vqvae import VQVAE, TokenizerConfig
 from napari_vqad.nets.weights import load_weights, save_weights
-from napari_vqad.scores.fusion import MADE_WITH
 from napari_vqad.settings import Settings
 
 

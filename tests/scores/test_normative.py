@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from napari_vqad.detectors.evidence import Evidence
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.grid import Grid
-from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS, Evidence, fuse, level, standardise
+from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS, fuse, level, standardise
 from napari_vqad.scores.normative import Places, measure
 
 SHAPE = (24, 32, 40)

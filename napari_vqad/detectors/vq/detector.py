@@ -16,7 +16,7 @@ from napari_vqad.detectors.vq.gumbel import gumbel_batch
 from napari_vqad.detectors.vq.likelihood import log_probabilities, nll
 from napari_vqad.detectors.vq.masked import masked_nll, resample
 from napari_vqad.detectors.vq.restoration import Begun, begin, restore
-from napari_vqad.engine.store import Rule
+from napari_vqad.detectors.vq.rule import Rule
 from napari_vqad.nets.device import exact, quick
 from napari_vqad.nets.vq.kv_cache import Memory
 from napari_vqad.nets.vq.protocols import MaskedPrior

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_vqad.ui.panels.settings_panel import Sections
 from napari_vqad.ui.panels.tour import Stop
-
-if TYPE_CHECKING:
-    from napari_vqad.ui.dock import ExplorerDock
 
 SAMPLE = ("napari-vqad", "lesions")
 
@@ -100,8 +96,8 @@ STOPS = {
 }
 
 
-def stops_of(dock: ExplorerDock) -> list[Stop]:
-    """The tour of the dock; what is hidden is left out."""
-    widgets: dict[str, QWidget] = {section.text(): section for section in dock.sections.all}
+def stops_of(dock: QWidget, sections: Sections) -> list[Stop]:
+    """The tour of the dock, whose widgets have the names of the stops; hidden ones are left out."""
+    widgets: dict[str, QWidget] = {section.text(): section for section in sections.all}
     widgets |= {name: getattr(dock, name) for name in STOPS if name not in widgets}
     return [Stop(widgets[name], *words) for name, words in STOPS.items() if widgets[name].isVisibleTo(dock)]
