@@ -17,6 +17,7 @@ from napari_vqad.files import limits
 from napari_vqad.fuzz.targets import make_bundle
 from napari_vqad.imaging.brain_mask import bundled_network, load_network
 from napari_vqad.imaging.template import FILE as TEMPLATE
+from napari_vqad.nets import weights
 from napari_vqad.resources import models_folder
 from napari_vqad.scores.normative import FILE as PLACES
 from napari_vqad.train.calibrate import calibrate
@@ -114,7 +115,7 @@ def test_a_network_larger_than_the_limit_is_refused_before_there_is_room_for_it(
     edit(copy / "config.json", ["tokenizer", "channels"], [4096, 4096])
     refused(copy, "config.json asks for a network of", "at most 4.0 GiB")
     edit(copy / "config.json", ["tokenizer", "channels"], [1024, 1024])  # allowed, and not what is in the file
-    monkeypatch.setattr(bundles, "_filled", lambda *_: pytest.fail("there was room for it"))
+    monkeypatch.setattr(weights, "_filled", lambda *_: pytest.fail("there was room for it"))
     refused(copy, "tokenizer.safetensors", "where config.json asks for")
 
 

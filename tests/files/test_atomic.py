@@ -141,8 +141,8 @@ def test_two_that_write_into_one_folder_do_not_mix(tmp_path, monkeypatch):
 
 
 def test_a_lock_holds_against_another_process_until_that_dies(tmp_path):
-    take = "from napari_vqad.files.lock import take\nlock = take(folder / 'lock')"
-    code = f"{take}\nprint('ready', flush=True)\ntime.sleep(60)"
+    locking = "from napari_vqad.files.lock import take\nlock = take(folder / 'lock')"
+    code = f"{locking}\nprint('ready', flush=True)\ntime.sleep(60)"
     process = child(code, tmp_path)
     with pytest.raises(InputError, match="Somebody else"), locked(tmp_path / "lock", "Somebody else.", wait=0):
         pass

@@ -71,9 +71,9 @@ SCRIPT = """
 import os, sys, tempfile
 from pathlib import Path
 from napari_vqad.errors import InputError
-from napari_vqad.evaluate import fuzz
-from napari_vqad.fuzz_mutate import any_bytes
-from napari_vqad.fuzz_targets import Target
+from napari_vqad.fuzz import run as fuzz
+from napari_vqad.fuzz.mutate import any_bytes
+from napari_vqad.fuzz.targets import Target
 fuzz.SECONDS = 1
 faults = eval(sys.argv[1])
 with tempfile.TemporaryDirectory() as place:
@@ -102,7 +102,7 @@ def test_every_kind_of_failure_is_seen():
 
 
 def test_the_tool_prints_counts_and_finds_nothing():
-    command = [sys.executable, "-m", "napari_vqad.fuzz.run", "-n", "60", "--seed", "3"]
+    command = [sys.executable, "-m", "napari_vqad.fuzz", "-n", "60", "--seed", "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=os.environ, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "60 cases in" in done.stdout

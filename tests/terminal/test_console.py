@@ -16,7 +16,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="signals and devices 
 WRITING = """
 import sys, time, types
 from pathlib import Path
-from napari_vqad.io.whole import whole_folder
+from napari_vqad.files.atomic import whole_folder
 fake = types.ModuleType("napari_vqad.scoring")
 def score(scan, out, **_):
     with whole_folder(Path(out)) as files:

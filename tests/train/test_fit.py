@@ -221,7 +221,7 @@ def test_two_trainings_in_one_folder_are_refused(tmp_path):
     code = f"""
 import sys, time
 from pathlib import Path
-from napari_vqad.io.lock import take
+from napari_vqad.files.lock import take
 held = take(Path(sys.argv[1]) / {LOCK!r})
 print("ready", flush=True)
 time.sleep(60)
