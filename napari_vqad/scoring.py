@@ -33,7 +33,7 @@ from napari_vqad.imaging.brain_mask import make_mask
 from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.dicom_write import check_source
-from napari_vqad.io.load import open_scan, origin_of
+from napari_vqad.io.load import load_scan, source_of
 from napari_vqad.io.nifti import read_mask, write_map
 from napari_vqad.resources import DEFAULT_BUNDLE, samples_folder
 from napari_vqad.settings import Settings
@@ -81,7 +81,7 @@ class Result:
         grid, settings, limits = explorer.grid, explorer.settings, explorer.thresholds()
         calibration, scores = bundle.calibration, explorer.slice_scores()
         mm = [grid.mm_of(i) for i in range(len(grid))]
-        (path, series), saved, fitness = origin_of(self.volume), self.reopened, explorer.fitness()
+        (path, series), saved, fitness = source_of(self.volume), self.reopened, explorer.fitness()
         content = {
             "scan": str(path or self.volume.name),
             **identity(self.volume),
@@ -188,7 +188,7 @@ class Result:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a script that no font here has: a box
                 self.sheet().savefig(work / SHEET, dpi=110)
-            numbers = self.numbers()
+            numbers = self.as_dict()
             (work / NUMBERS).write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
             (work / REPORT).write_text(report_html(self.explorer, numbers, self.review), encoding="utf-8")
             found = [f for f in self.findings() if self.review.word(f).verdict != "rejected"]
@@ -230,7 +230,7 @@ def score(
     """
     tell = report or (lambda _line: None)
     folder = None if out is None else folder_of(out)
-    volume = scan if isinstance(scan, Volume) else open_scan(scan, series)
+    volume = scan if isinstance(scan, Volume) else load_scan(scan, series)
     if volume.kind != "head":
         raise InputError(f"{volume.name} is a {volume.kind}; look at it in the viewer, where its frames are analysed.")
     files = (Path(mask),) if isinstance(mask, (str, Path)) else ()

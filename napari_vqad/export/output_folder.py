@@ -15,7 +15,7 @@ from napari_vqad.export.study_file import APART, fingerprint
 from napari_vqad.files.space import check_folder
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.dicom_series import Series
-from napari_vqad.io.load import origin_of
+from napari_vqad.io.load import source_of
 
 FILES = {
     "nll": "NLL of the codes, nats",
@@ -34,7 +34,7 @@ SHARE = 0.5  # of a scan's voxels are brain, at most: the others compress to not
 
 def identity(volume: Volume) -> dict:
     """What tells a scan from others, as it stands in result.json."""
-    path, _ = origin_of(volume)
+    path, _ = source_of(volume)
     return {
         "scan_path": str(path.absolute()) if path else None,
         "scan_sha256": fingerprint(volume.voxels),
@@ -80,7 +80,7 @@ def check_inputs(targets: Iterable[Path], volume: Volume, files: Iterable[Path] 
     Raises:
         InputError: it would.
     """
-    origin, _ = origin_of(volume)
+    origin, _ = source_of(volume)
     read = [*([origin] if origin else []), *map(Path, files)]
     if isinstance(volume.header, Series):
         read += map(Path, volume.header.files)
