@@ -30,7 +30,7 @@ def judge(bundle: Bundle, settings: Settings, scan: Path, mask: Path | None = No
     """Analyse one scan and say whether it fits; the brain mask is made where none is given."""
     try:
         volume = load_scan(scan)
-        brain = read_mask(mask, volume) if mask else make_mask(volume)[0]
+        brain = read_mask(mask, volume) if mask else make_mask(volume).voxels
         explorer = Explorer(bundle, settings)
         explorer.open(volume, brain)
         for _ in explorer.work():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_vqad.errors import InputError
 from napari_vqad.export.dicom import SCORE, SEGMENTS
+from napari_vqad.export.result_schema import ScanIdentity
 from napari_vqad.export.study_file import APART, fingerprint
 from napari_vqad.files.space import check_folder
 from napari_vqad.imaging.volume import Volume
@@ -32,7 +34,7 @@ BESIDES = 8_000_000  # bytes of what is written beside the maps, about
 SHARE = 0.5  # of a scan's voxels are brain, at most: the others compress to nothing
 
 
-def identity(volume: Volume) -> dict:
+def identity(volume: Volume) -> ScanIdentity:
     """What tells a scan from others, as it stands in result.json."""
     path, _ = source_of(volume)
     return {
@@ -119,7 +121,7 @@ def _numbers(path: Path) -> dict | None:
 
 def _is_of(numbers: dict, volume: Volume) -> bool:
     """Are these numbers of the scan? By its content; by path and geometry where its content is not recorded."""
-    mine = identity(volume)
+    mine: Mapping[str, Any] = identity(volume)
     try:
         affine = np.array(numbers["scan_affine"], float)
         near = affine.shape == (4, 4) and np.allclose(affine, mine["scan_affine"], rtol=0, atol=APART)
