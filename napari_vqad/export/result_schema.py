@@ -184,7 +184,7 @@ class ResultDict(ScanIdentity):
         bundle: the model.
         settings: every field of `Settings` by name, in the form in which `Settings(**settings)` takes them.
         thresholds: the thresholds in force, as numbers.
-        slice_axis: the axis along which slices are stacked.
+        slice_axis: the axis along which slices are stacked; "S" for the frames of a clip.
         slice_numbers: number of each slice, as napari's slider numbers them, (n,).
         slice_mm: position of each slice along `slice_axis`, mm, (n,).
         slice_scores: slice score of each slice, in the unit that `units` names, (n,).
