@@ -104,7 +104,7 @@ def run_demo(args: argparse.Namespace) -> int:
         print("There is no screen here for the viewer.")
     print(f"The sample is analysed and its maps are written to {args.out}.", flush=True)
     scan = sample_scan(args.sample)
-    result = score(scan, args.out, bundle=bundle, device=args.device, overwrite=args.overwrite, report=_show)
+    result = score(scan, args.out, bundle=bundle, device=args.device, overwrite=args.overwrite, progress=_show)
     print(f"\n{result.summary()}\nLook at {Path(args.out) / 'sheet.png'}.")
     return 0
 
@@ -126,7 +126,7 @@ def run_score(args: argparse.Namespace) -> int:
         series=args.series,
         dicom=args.dicom,
         overwrite=args.overwrite,
-        report=_show,
+        progress=_show,
     )
     print(f"\n{result.summary()}\nMaps, contact sheet and numbers are in {args.out}.")
     return 3 if args.strict and not result.explorer.fitness().fits else 0

@@ -6,39 +6,39 @@ import json
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from typing_extensions import deprecated
 
-import napari_vqad
 from napari_vqad.detectors.bundle import Bundle
-from napari_vqad.display import slice_scores
 from napari_vqad.display.scales import score_unit
-from napari_vqad.engine.completeness import incomplete, missing_slices
+from napari_vqad.engine.completeness import incomplete
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.provenance import Saved
 from napari_vqad.errors import InputError
 from napari_vqad.export.contact_sheet import draw_sheet
 from napari_vqad.export.dicom import SCORE, SEGMENTS, export_dicom
-from napari_vqad.export.output_folder import FILES, NUMBERS, REPORT, SHEET, TABLE, check_place, check_room, identity
+from napari_vqad.export.output_folder import FILES, NUMBERS, REPORT, SHEET, TABLE, check_place, check_room
 from napari_vqad.export.report import report_html
-from napari_vqad.export.tables import as_csv, as_rows
+from napari_vqad.export.result_json import result_dict
+from napari_vqad.export.result_schema import ResultDict
+from napari_vqad.export.tables import as_csv
 from napari_vqad.files.atomic import whole_folder
 from napari_vqad.files.space import folder_of
 from napari_vqad.findings.findings import Finding, findings
 from napari_vqad.findings.review import Review
 from napari_vqad.imaging.brain_mask import make_mask
-from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.dicom_write import check_source
-from napari_vqad.io.load import open_scan, origin_of
+from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import read_mask, write_map
 from napari_vqad.resources import DEFAULT_BUNDLE, samples_folder
 from napari_vqad.settings import Settings
 from napari_vqad.terminal.screen import has_screen as has_screen  # it is told from here, too
-from napari_vqad.text import all_printable, printable
+from napari_vqad.text import printable
 
 
 @dataclass(frozen=True)
@@ -75,64 +75,20 @@ class Result:
         restored = grid.to_scan(np.where(ready, grey, 0.0))
         return np.where(self.mask & (grid.to_scan(ready.astype(np.float32)) > 0.5), restored, 0.0).astype(np.float32)
 
-    def numbers(self) -> dict:
-        """Everything that is needed to get the same picture again, and the scores; what result.json holds."""
-        explorer, bundle = self.explorer, self.explorer.bundle
-        grid, settings, limits = explorer.grid, explorer.settings, explorer.thresholds()
-        calibration, scores = bundle.calibration, explorer.slice_scores()
-        mm = [grid.mm_of(i) for i in range(len(grid))]
-        (path, series), saved, fitness = origin_of(self.volume), self.reopened, explorer.fitness()
-        content = {
-            "scan": str(path or self.volume.name),
-            **identity(self.volume),
-            "series": series,
-            "notes": list(self.volume.notes),
-            "mask": self.mask_note,
-            "alignment": grid.note or None,
-            "fitness": {"fits": fitness.fits, "doubts": list(fitness.doubts), "measured": fitness.measured},
-            "grid_to_scan_mm": grid.placement.round(6).tolist(),
-            "mask_outside_grid": round(grid.outside, 4),
-            "bundle": {"name": bundle.name, "sha256": bundle.hash},
-            "settings": settings.model_dump(),
-            "thresholds": {
-                "lambda_s": _both(limits.lambda_s, "nats", calibration.percentile("nll", limits.lambda_s)),
-                "lambda_p": _both(limits.lambda_p, "nats", calibration.percentile("nll", limits.lambda_p)),
-                "flag_voxels": _both(
-                    limits.flag_voxels,
-                    score_unit(explorer),
-                    calibration.percentile("pixel_score", limits.flag_voxels, kind=calibration.pixel_kind(settings)),
-                ),
-                "flag_slices": _both(
-                    limits.flag_slices,
-                    slice_scores.unit(explorer),
-                    calibration.slice_percentile(settings, limits.flag_slices, limits.lambda_s),
-                ),
-            },
-            "slice_axis": "RAS"[grid.axis],
-            "slice_numbers": numbers(grid).tolist(),
-            "slice_mm": [round(float(m), 2) for m in mm],
-            "slice_scores": [None if np.isnan(s) else round(float(s), 3) for s in scores],
-            "slice_flagged": explorer.flagged_slices().tolist(),
-            "sample_scores": [None if np.isnan(s) else round(float(s), 3) for s in explorer.sample_scores()],
-            "volume_score": round(explorer.volume_score(), 3),
-            "complete": explorer.complete,
-            "slices_missing": missing_slices(explorer).tolist(),
-            "findings": as_rows(self.findings(), self.review),
-            "units": {
-                "slice_numbers": "as the viewer's slider numbers them",
-                "slice_mm": f"mm{grid.own_axis or ' of the scanner'}",
-                "slice_scores": slice_scores.unit(explorer),
-                "sample_scores": "nats",
-                "volume_score": "nats",
-                "residual": "SD of healthy intensity",
-                "pixel_score": score_unit(explorer),
-            },
-            "seconds": {stage: round(s, 3) for stage, s in explorer.seconds.items()},
-            "computed": [asdict(made) for made in explorer.made],
-            "study": {"saved": saved.when.isoformat(), "napari-vqad": saved.version} if saved else None,
-            "written": {"napari-vqad": napari_vqad.__version__},
-        }
-        return {name: all_printable(value) for name, value in content.items()}
+    def as_dict(self) -> ResultDict:
+        """Scores, findings and everything that is needed to compute them again, as plain data.
+
+        `save` writes the same to result.json. `ResultDict` in `napari_vqad.export.result_schema` documents every key
+        with its unit and shape.
+        """
+        return result_dict(
+            self.explorer, self.volume, self.mask_note, self.findings(), review=self.review, saved=self.reopened
+        )
+
+    @deprecated("Result.numbers() is now called Result.as_dict().")
+    def numbers(self) -> ResultDict:
+        """The old name of `as_dict`."""
+        return self.as_dict()
 
     def findings(self) -> list[Finding]:
         """Connected pieces of what is flagged, the weightiest first; none of a clip."""
@@ -188,9 +144,9 @@ class Result:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a script that no font here has: a box
                 self.sheet().savefig(work / SHEET, dpi=110)
-            numbers = self.numbers()
-            (work / NUMBERS).write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
-            (work / REPORT).write_text(report_html(self.explorer, numbers, self.review), encoding="utf-8")
+            content = self.as_dict()
+            (work / NUMBERS).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+            (work / REPORT).write_text(report_html(self.explorer, content, self.review), encoding="utf-8")
             found = [f for f in self.findings() if self.review.word(f).verdict != "rejected"]
             if dicom:
                 return export_dicom(work, self.explorer, found).notes
@@ -208,6 +164,7 @@ def score(
     series: str | int | None = None,
     dicom: bool = False,
     overwrite: bool = False,
+    progress: Callable[[str], None] | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Result:
     """Analyse one scan.
@@ -223,14 +180,17 @@ def score(
         series: number or UID, for a folder with several DICOM series.
         dicom: write findings and pixel score as DICOM, too, which takes a scan that came from DICOM.
         overwrite: replace the files of another scan's analysis in `out`; those of the same scan are replaced anyway.
-        report: told how far it has come.
+        progress: called with one line of text for each step; it runs in the thread that called `score`.
+        report: the old name of `progress`.
 
     Raises:
         InputError: something given cannot be used, or `out` cannot be written to, which is found out before the work.
     """
-    tell = report or (lambda _line: None)
+    if report is not None:
+        warnings.warn("score(report=...) is now called score(progress=...).", DeprecationWarning, stacklevel=2)
+    tell = progress or report or (lambda _line: None)
     folder = None if out is None else folder_of(out)
-    volume = scan if isinstance(scan, Volume) else open_scan(scan, series)
+    volume = scan if isinstance(scan, Volume) else load_scan(scan, series)
     if volume.kind != "head":
         raise InputError(f"{volume.name} is a {volume.kind}; look at it in the viewer, where its frames are analysed.")
     files = (Path(mask),) if isinstance(mask, (str, Path)) else ()
@@ -252,8 +212,8 @@ def score(
     explorer = Explorer(loaded, settings)
     explorer.open(volume, brain)
     explorer.seconds["mask"] = seconds
-    for progress in explorer.work():
-        tell(str(progress))
+    for step in explorer.work():
+        tell(str(step))
     result = Result(explorer, volume, brain, note, files=files)
     if folder is not None:
         tell("Writing …")
@@ -265,7 +225,3 @@ def score(
 def sample_scan(name: str = "lesions") -> Path:
     """The file of a sample head, "lesions" or "healthy"."""
     return samples_folder() / f"{name}_t1.nii.gz"
-
-
-def _both(value: float, unit: str, percentile: float) -> dict:
-    return {"value": round(value, 4), "unit": unit, "healthy_percentile": round(percentile, 3)}

@@ -144,7 +144,7 @@ def test_slices_that_were_not_asked_for_are_empty(head, tiny_bundle):
     volume, mask = head
     settings = Settings(n_restorations=1, method="light", slices=(8, 10))
     found = score(volume, mask=mask, bundle=tiny_bundle, device="cpu", settings=settings)
-    numbers = found.numbers()
+    numbers = found.as_dict()
     chosen = [n for n, s in zip(numbers["slice_numbers"], numbers["slice_scores"], strict=True) if s is not None]
     assert chosen == [10, 9, 8]  # from the lowest slice up, counted from the top
 

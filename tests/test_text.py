@@ -114,7 +114,7 @@ def test_notes_do_no_harm_in_table_report_and_numbers(head, tiny_bundle):
         assert row["note"].lstrip("'") == raw
         assert row["note"].startswith("'") == (note[0] in "=@-")
         assert float(row["r_mm"]) == round(listed[0].centre[0], 1)  # a number, negative or not
-        page = report_html(found.explorer, {**found.numbers()}, review)
+        page = report_html(found.explorer, {**found.as_dict()}, review)
         for written in (text, page):
             assert not any(c in written for c in "\u202e\x1b")
 

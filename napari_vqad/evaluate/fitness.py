@@ -11,7 +11,7 @@ from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.brain_mask import make_mask
 from napari_vqad.imaging.fitness import Fitness
-from napari_vqad.io.load import open_scan
+from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import read_mask
 from napari_vqad.settings import Settings
 
@@ -29,8 +29,8 @@ class Row:
 def judge(bundle: Bundle, settings: Settings, scan: Path, mask: Path | None = None) -> Row:
     """Analyse one scan and say whether it fits; the brain mask is made where none is given."""
     try:
-        volume = open_scan(scan)
-        brain = read_mask(mask, volume) if mask else make_mask(volume)[0]
+        volume = load_scan(scan)
+        brain = read_mask(mask, volume) if mask else make_mask(volume).voxels
         explorer = Explorer(bundle, settings)
         explorer.open(volume, brain)
         for _ in explorer.work():

@@ -40,7 +40,7 @@ class Found:
 def examine(bundle: Bundle, settings: Settings, scan: Path, mask: Path | None, label: Path | None) -> Found:
     """Score one scan and look for its lesion among the findings."""
     volume = read_scan(scan)
-    brain = read_mask(mask, volume) if mask else make_mask(volume)[0]
+    brain = read_mask(mask, volume) if mask else make_mask(volume).voxels
     grid = to_grid(volume, brain, bundle.config.grid, template=bundle.template)
     explorer = Explorer(bundle, settings)
     explorer.take(grid)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_vqad.errors import InputError
 from napari_vqad.export.dicom import SCORE, SEGMENTS
+from napari_vqad.export.result_schema import ScanIdentity
 from napari_vqad.export.study_file import APART, fingerprint
 from napari_vqad.files.space import check_folder
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.dicom_series import Series
-from napari_vqad.io.load import origin_of
+from napari_vqad.io.load import source_of
 
 FILES = {
     "nll": "NLL of the codes, nats",
@@ -32,9 +34,9 @@ BESIDES = 8_000_000  # bytes of what is written beside the maps, about
 SHARE = 0.5  # of a scan's voxels are brain, at most: the others compress to nothing
 
 
-def identity(volume: Volume) -> dict:
+def identity(volume: Volume) -> ScanIdentity:
     """What tells a scan from others, as it stands in result.json."""
-    path, _ = origin_of(volume)
+    path, _ = source_of(volume)
     return {
         "scan_path": str(path.absolute()) if path else None,
         "scan_sha256": fingerprint(volume.voxels),
@@ -80,7 +82,7 @@ def check_inputs(targets: Iterable[Path], volume: Volume, files: Iterable[Path] 
     Raises:
         InputError: it would.
     """
-    origin, _ = origin_of(volume)
+    origin, _ = source_of(volume)
     read = [*([origin] if origin else []), *map(Path, files)]
     if isinstance(volume.header, Series):
         read += map(Path, volume.header.files)
@@ -119,7 +121,7 @@ def _numbers(path: Path) -> dict | None:
 
 def _is_of(numbers: dict, volume: Volume) -> bool:
     """Are these numbers of the scan? By its content; by path and geometry where its content is not recorded."""
-    mine = identity(volume)
+    mine: Mapping[str, Any] = identity(volume)
     try:
         affine = np.array(numbers["scan_affine"], float)
         near = affine.shape == (4, 4) and np.allclose(affine, mine["scan_affine"], rtol=0, atol=APART)

@@ -6,7 +6,7 @@ Plain HTML: no script, nothing fetched, pictures within. All text that came from
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from html import escape as escape_html
 from pathlib import Path
@@ -20,6 +20,7 @@ from napari_vqad.engine.completeness import incomplete, missing_slices
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.provenance import Saved
 from napari_vqad.export.figures import draw_finding, draw_profile, draw_scales
+from napari_vqad.export.result_schema import ResultDict
 from napari_vqad.files.atomic import write_text
 from napari_vqad.findings.findings import Finding, findings
 from napari_vqad.findings.review import Review, Verdict
@@ -59,14 +60,14 @@ th[scope=row] { font-weight: 400; color: var(--faint); width: 32%; }
 
 
 def write_report(
-    path: str | Path, explorer: Explorer, numbers: dict, review: Review, when: datetime | None = None
+    path: str | Path, explorer: Explorer, numbers: ResultDict, review: Review, when: datetime | None = None
 ) -> None:
     """Write the report, whole or not at all.
 
     Args:
         path: of the HTML file.
         explorer: holds the maps of a head.
-        numbers: what result.json holds of it (`scoring.Result.numbers`).
+        numbers: what result.json holds of it (`scoring.Result.as_dict`).
         review: the reader's verdicts and notes.
         when: date and time that it bears; now, if not given.
 
@@ -76,7 +77,7 @@ def write_report(
     write_text(Path(path), report_html(explorer, numbers, review, when))
 
 
-def report_html(explorer: Explorer, numbers: dict, review: Review, when: datetime | None = None) -> str:
+def report_html(explorer: Explorer, numbers: ResultDict, review: Review, when: datetime | None = None) -> str:
     """The report as a page; arguments as of `write_report`."""
     volume = explorer.volume
     assert volume is not None  # a bare grid belongs to no patient
@@ -215,15 +216,16 @@ def _slices(explorer: Explorer) -> str:
 # ---- how ------------------------------------------------------------------------------------------------------------
 
 
-def _settings(explorer: Explorer, numbers: dict) -> Iterable[tuple[str, str]]:
+def _settings(explorer: Explorer, numbers: ResultDict) -> Iterable[tuple[str, str]]:
     """Each setting by its label; thresholds in their unit and as a healthy percentile."""
+    limits: Mapping[str, Any] = numbers["thresholds"]
     for name, field in Settings.model_fields.items():
         value: Any = getattr(explorer.settings, name)
         text = "yes" if value is True else "no" if value is False else "all" if value is None else str(value)
         if isinstance(value, tuple):
             text = f"{value[0]} to {value[1]}"
-        if name in numbers["thresholds"]:
-            limit = numbers["thresholds"][name]
+        if name in limits:
+            limit = limits[name]
             unit = score_unit(explorer) if name == "flag_voxels" else limit["unit"]
             chosen = f" (chosen as {value})" if isinstance(value, str) else ""
             text = f"{limit['value']:.2f} {unit} · {limit['healthy_percentile']:.2f} % of healthy are lower{chosen}"
@@ -238,7 +240,7 @@ def _model(explorer: Explorer) -> Iterable[tuple[str, str]]:
     yield "Calibrated on", f"{bundle.calibration.n_scans} healthy scans, {bundle.calibration.n_slices} slices"
 
 
-def _made(explorer: Explorer, numbers: dict) -> Iterable[tuple[str, str]]:
+def _made(explorer: Explorer, numbers: ResultDict) -> Iterable[tuple[str, str]]:
     yield "Scan", numbers["scan"]
     yield "Brain mask", numbers["mask"]
     for made in explorer.made:

@@ -23,7 +23,7 @@ from napari_vqad.files.regular import is_regular
 from napari_vqad.findings.review import Places, Word
 from napari_vqad.imaging.grid import AXES
 from napari_vqad.imaging.volume import Volume
-from napari_vqad.io.load import open_scan, origin_of
+from napari_vqad.io.load import load_scan, source_of
 from napari_vqad.text import printable
 
 SUFFIX = ".vqad"
@@ -71,7 +71,7 @@ def save_study(
     path, grid, volume, bundle = Path(path), explorer.grid, explorer.volume, explorer.bundle
     if volume is None or grid.kind != "head":
         raise InputError("A study is of a head; clips are not saved.")
-    (scan, series), stages = origin_of(volume), explorer.stages()
+    (scan, series), stages = source_of(volume), explorer.stages()
     header = Header(
         saved=datetime.now().astimezone(),
         software={"napari-vqad": napari_vqad.__version__, "python": platform.python_version()},
@@ -127,7 +127,7 @@ def open_study(
 
     Args:
         path: of the study.
-        scan: the scan, where it has moved; a file, as of `open_scan`, or a `Volume`.
+        scan: the scan, where it has moved; a file, as of `load_scan`, or a `Volume`.
         bundle: the model, where it has moved; name, folder, or loaded.
         bundles: further folders where it may be, beside those that come with the package.
         device: for a bundle that is not loaded yet.
@@ -215,7 +215,7 @@ def _scan(path: Path, header: Header, given: str | Path | Volume | None) -> Volu
     refused = InputError(_other(path, header, files[0]))
     for file in files:
         try:
-            volume = open_scan(file, header.scan.series if file.is_dir() else None)
+            volume = load_scan(file, header.scan.series if file.is_dir() else None)
         except InputError as error:  # the next may do
             refused = error
             continue

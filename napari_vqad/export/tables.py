@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+from typing import cast
 
+from napari_vqad.export.result_schema import FindingDict
 from napari_vqad.findings.findings import Finding
 from napari_vqad.findings.review import Review
 from napari_vqad.text import printable
@@ -31,9 +33,9 @@ COLUMNS = (
 )
 
 
-def as_rows(found: list[Finding], review: Review) -> list[dict]:
+def as_rows(found: list[Finding], review: Review) -> list[FindingDict]:
     """Plain data; keys as in `COLUMNS`."""
-    return [dict(zip(COLUMNS, _values(f, review), strict=True)) for f in found]
+    return [cast(FindingDict, dict(zip(COLUMNS, _values(f, review), strict=True))) for f in found]
 
 
 def as_csv(found: list[Finding], review: Review) -> str:

@@ -28,7 +28,7 @@ from napari_vqad.imaging.grid import Grid, GridSpec
 from napari_vqad.imaging.template import Template
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.clips import is_clip, read_clip
-from napari_vqad.io.load import open_scan
+from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import read_labels, read_mask, read_scan, write_map
 from napari_vqad.nets.unet3d import UNet3d
 from napari_vqad.nets.vq.pixelsnail import PixelSnailConfig
@@ -74,7 +74,7 @@ def targets(seeds: Path) -> list[Target]:
     return [
         Target("nifti", _make_nifti, partial(_load_nifti, volume), {"*.nii": _either(ways.nifti_header)}),
         Target("gzip", _make_gzip, partial(_load_nifti, volume), {"*.gz": ways.in_gzip(_either(ways.nifti_header))}),
-        Target("dicom", write_series, open_scan, {"*": _either(dicom_bytes)}),
+        Target("dicom", write_series, load_scan, {"*": _either(dicom_bytes)}),
         Target("clip", _make_clip, _load_clip, {"*.npz": ways.in_zip({})}),
         Target("study", partial(_make_study, bundle), partial(_load_study, bundle, volume), {"*.vqad": study}),
         Target("bundle", make_bundle, _load_bundle, networks),

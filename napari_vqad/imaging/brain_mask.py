@@ -62,17 +62,26 @@ class NetworkConfig(BaseModel):
         return sides
 
 
-def make_mask(volume: Volume) -> tuple[np.ndarray, str]:
-    """Mask the brain; of a clip, all of each frame.
+class BrainMask(NamedTuple):
+    """A brain mask and its origin.
 
-    Returns:
-        bool (R, A, S) on the scan's voxels, and one sentence on where it came from.
+    Attributes:
+        voxels: bool (R, A, S) on the scan's canonical voxels, True within the brain.
+        note: how the mask was made, a sentence.
+    """
+
+    voxels: np.ndarray
+    note: str
+
+
+def make_mask(volume: Volume) -> BrainMask:
+    """Mask the brain of a head scan; the mask of a clip covers all of each frame.
 
     Raises:
         InputError: nothing stands out from the background.
     """
     if volume.kind == "clip":
-        return np.ones(volume.voxels.shape, bool), "All of each frame is analysed."
+        return BrainMask(np.ones(volume.voxels.shape, bool), "All of each frame is analysed.")
     foreground = _foreground(volume.voxels)
     background = background_of(volume.voxels)
     stripped = beyond_background(volume.voxels, background) if background else np.zeros_like(foreground)
@@ -82,10 +91,12 @@ def make_mask(volume: Volume) -> tuple[np.ndarray, str]:
     ml = _millilitres(brain, volume)
     plausible = PLAUSIBLE[0] <= _millilitres(stripped, volume) <= PLAUSIBLE[1]
     if background and plausible and not _has_skull(volume, stripped, background.level, brain):
-        return stripped, "Brain mask: the voxels of the scan that are not background, since it is skull-stripped."
+        note = "Brain mask: the voxels of the scan that are not background, since it is skull-stripped."
+        return BrainMask(stripped, note)
     if PLAUSIBLE[0] <= ml <= PLAUSIBLE[1] and unsure < UNSURE:
-        return brain, f"Brain mask made by the bundled network for T1 heads ({ml:.0f} mL)."
-    return foreground, "Brain mask by Otsu's threshold and morphology: the scan does not look like a whole T1 head."
+        return BrainMask(brain, f"Brain mask made by the bundled network for T1 heads ({ml:.0f} mL).")
+    note = "Brain mask by Otsu's threshold and morphology: the scan does not look like a whole T1 head."
+    return BrainMask(foreground, note)
 
 
 def _has_skull(volume: Volume, piece: np.ndarray, level: float, brain: np.ndarray) -> bool:

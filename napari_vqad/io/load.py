@@ -11,7 +11,7 @@ from napari_vqad.io.dicom_series import Series, read_series
 from napari_vqad.io.nifti import is_nifti, is_pair, read_scan
 
 
-def open_scan(path: str | Path, series: str | int | None = None) -> Volume:
+def load_scan(path: str | Path, series: str | int | None = None) -> Volume:
     """Read a scan, whatever it is.
 
     Args:
@@ -32,8 +32,8 @@ def open_scan(path: str | Path, series: str | int | None = None) -> Volume:
     return read_scan(path)
 
 
-def origin_of(volume: Volume) -> tuple[Path | None, str | None]:
-    """The arguments with which `open_scan` reads the same scan again: path, and of DICOM the series' UID.
+def source_of(volume: Volume) -> tuple[Path | None, str | None]:
+    """The arguments with which `load_scan` reads the same scan again: path, and of DICOM the series' UID.
 
     The path is what was opened, which of DICOM may be a folder; None for what is of an array.
     """

@@ -13,7 +13,7 @@ from napari_vqad.cli import main
 from napari_vqad.errors import InputError
 from napari_vqad.export.dicom import SCORE, SEGMENTS, export_dicom
 from napari_vqad.imaging.location import scanner_mm
-from napari_vqad.io.load import open_scan
+from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import write_map
 from napari_vqad.scoring import score
 from napari_vqad.settings import Settings
@@ -29,7 +29,7 @@ def series(head, make_series, tmp_path):
     volume, _ = head
     array = np.flip(volume.voxels.transpose(1, 2, 0)).clip(0).astype(np.uint16)
     folder = make_series(tmp_path / "scan", array, AFFINE)
-    scan = open_scan(folder)
+    scan = load_scan(folder)
     write_map(tmp_path / "mask.nii.gz", (scan.voxels > 0).astype(np.uint8), scan)
     return folder
 
@@ -79,10 +79,10 @@ def test_the_command_line_picks_a_series_and_writes_dicom(series, make_series, t
     assert main([*words, "--series", "3", "--dicom"]) == 0
     assert {SEGMENTS, SCORE, "pixel_score.nii.gz"} <= {p.name for p in out.iterdir()}
     image = nib.load(out / "pixel_score.nii.gz")
-    np.testing.assert_allclose(image.affine, open_scan(series, 3).file_affine, atol=1e-4)
+    np.testing.assert_allclose(image.affine, load_scan(series, 3).file_affine, atol=1e-4)
     numbers = json.loads((out / "result.json").read_text())
     assert "Doe" not in json.dumps(numbers)
-    assert open_scan(numbers["scan"], numbers["series"]).voxels.shape == (30, 32, 28)
+    assert load_scan(numbers["scan"], numbers["series"]).voxels.shape == (30, 32, 28)
     assert main([*words, "--series", "7", "--dicom"]) == 2  # its mask is another's
     assert main([*words, "--series", "3"]) == 0
     assert not {SEGMENTS, SCORE} & {p.name for p in out.iterdir()}, "of the analysis before"
@@ -104,7 +104,7 @@ def test_a_piece_between_coarse_voxels_has_one_of_its_own(head, make_series, tin
     volume, _ = head
     affine = AFFINE @ np.diag([1, 1, 3, 1])  # a slice each 12 mm, of a grid of 4 mm
     array = np.flip(volume.voxels.transpose(1, 2, 0)).clip(0).astype(np.uint16)[..., ::3]
-    scan = open_scan(make_series(tmp_path / "scan", array, affine))
+    scan = load_scan(make_series(tmp_path / "scan", array, affine))
     settings = QUICK.model_copy(update={"pooling": "none", "flag_voxels": "p100"})  # many small pieces
     found = score(scan, mask=scan.voxels > 0, bundle=tiny_bundle, device="cpu", settings=settings)
     between = [f for f in found.findings() if f.piece.voxels == 1 and not _on_scan(found, f).any()]

@@ -83,7 +83,7 @@ def result(tiny_bundle):
 
 @pytest.fixture(scope="module")
 def html(result):
-    return report_html(result.explorer, result.numbers(), result.review, WHEN)
+    return report_html(result.explorer, result.as_dict(), result.review, WHEN)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def page(html):
 
 
 def test_it_says_what_was_found_and_how(result, page):
-    text, explorer, numbers = page.text(), result.explorer, result.numbers()
+    text, explorer, numbers = page.text(), result.explorer, result.as_dict()
     limits = explorer.thresholds()
     kept = sum(f.ml for f in result.findings() if result.review.word(f).verdict != "rejected")
     for words in (
@@ -166,7 +166,7 @@ def test_nothing_flagged_has_a_report_too(result):
     settings = result.explorer.settings
     result.explorer.change(settings.model_copy(update={"flag_voxels": 1000.0}))
     try:
-        page = Page(report_html(result.explorer, result.numbers(), result.review, WHEN))
+        page = Page(report_html(result.explorer, result.as_dict(), result.review, WHEN))
     finally:
         result.explorer.change(settings)
     assert "Nothing is flagged." in page.text()
@@ -176,7 +176,7 @@ def test_nothing_flagged_has_a_report_too(result):
 def test_thousands_are_not_all_listed(result, monkeypatch):
     monkeypatch.setattr(report, "ROWS", 1)
     monkeypatch.setattr(report, "PICTURES", 1)
-    page = Page(report_html(result.explorer, result.numbers(), result.review, WHEN))
+    page = Page(report_html(result.explorer, result.as_dict(), result.review, WHEN))
     n = len(result.findings())
     assert len([a for a in page.all("tr") if "class" in a]) == 1
     assert f"{n - 1} more are left out here: the threshold for voxels is low." in page.text()
@@ -187,13 +187,13 @@ def test_what_was_stopped_is_said(tiny_bundle, head):
     explorer = Explorer(Bundle.load(tiny_bundle, "cpu"), Settings(n_restorations=1))
     explorer.open(*head)
     stopped = Result(explorer, *head, "Brain mask as given.")
-    page = Page(report_html(explorer, stopped.numbers(), stopped.review, WHEN))
+    page = Page(report_html(explorer, stopped.as_dict(), stopped.review, WHEN))
     assert "Not complete: " in page.text()
 
 
 def test_whole_or_not_at_all(result, html, tmp_path, monkeypatch):
     path = tmp_path / "report.html"
-    write_report(path, result.explorer, result.numbers(), result.review, WHEN)
+    write_report(path, result.explorer, result.as_dict(), result.review, WHEN)
     assert path.read_text(encoding="utf-8") == html
 
     def full(*_):
@@ -201,11 +201,11 @@ def test_whole_or_not_at_all(result, html, tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(InputError, match=r"report\.html cannot be written: no space left on device"):
-        write_report(path, result.explorer, result.numbers(), result.review)
+        write_report(path, result.explorer, result.as_dict(), result.review)
     assert path.read_text(encoding="utf-8") == html
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(InputError, match=r"report\.html/within\.html cannot be written: not a directory"):
-        write_report(path / "within.html", result.explorer, result.numbers(), result.review)
+        write_report(path / "within.html", result.explorer, result.as_dict(), result.review)
 
 
 def test_slices_that_were_left_out_are_no_healthy_ones(result):
@@ -220,5 +220,5 @@ def test_slices_that_were_left_out_are_no_healthy_ones(result):
     part = Result(explorer, result.volume, result.mask, "As given.")
     assert explorer.n_slices == 2
     assert np.isfinite(explorer.slice_scores()).sum() == 2
-    text = Page(report_html(explorer, part.numbers(), Review(), WHEN)).text()
+    text = Page(report_html(explorer, part.as_dict(), Review(), WHEN)).text()
     assert f"{whole - 2} slices with brain were left out by choice" in text

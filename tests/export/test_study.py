@@ -22,7 +22,7 @@ from napari_vqad.export.study import find_scan, open_study, save_study
 from napari_vqad.files import limits
 from napari_vqad.findings.findings import findings
 from napari_vqad.findings.review import Review, Word
-from napari_vqad.io.load import open_scan
+from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.scoring import Result
 from napari_vqad.settings import Settings
@@ -144,7 +144,7 @@ def test_with_what_it_was_computed_is_said_wherever_it_is_opened(saved, explored
     assert [m.device for m in open_study(saved, bundle=bundle).explorer.made] == ["cpu"]
     of_another_machine(saved)
     result = reopened(saved, bundle)
-    numbers = result.numbers()
+    numbers = result.as_dict()
     assert numbers["computed"] == [THEN]
     assert numbers["study"] == {"saved": "2026-11-20T08:30:00+01:00", "napari-vqad": "0.0.9"}
     assert numbers["written"] == {"napari-vqad": napari_vqad.__version__}
@@ -159,7 +159,7 @@ def test_with_what_it_was_computed_is_said_wherever_it_is_opened(saved, explored
     again = reopened(saved, bundle)
     assert [m.device for m in again.explorer.made] == ["cuda"]
     assert again.reopened.version == napari_vqad.__version__
-    fresh = Result(explored, explored.volume, result.mask, "").numbers()
+    fresh = Result(explored, explored.volume, result.mask, "").as_dict()
     assert fresh["study"] is None
     assert [m["device"] for m in fresh["computed"]] == ["cpu"]
     assert {"torch", "napari-vqad", "python"} <= set(fresh["computed"][0]["versions"])
@@ -194,8 +194,8 @@ def test_a_study_of_the_first_format_does_not_say_with_what(saved, review, bundl
     top = [int(i) for i in review.found[1].top]
     edit(saved, format=1, made=None, words=[[top, {"verdict": "rejected", "note": "vessel"}]])
     result = reopened(saved, bundle)
-    assert result.numbers()["computed"] == [{"device": None, "versions": {}}]
-    html = report_html(result.explorer, result.numbers(), result.review)
+    assert result.as_dict()["computed"] == [{"device": None, "versions": {}}]
+    html = report_html(result.explorer, result.as_dict(), result.review)
     assert '<th scope="row">Computed with</th><td>not recorded</td>' in html
     review.recall(open_study(saved, bundle=bundle).words)
     assert [review.word(f) for f in review.found[:2]] == [Word(), Word("rejected", "vessel")]
@@ -253,7 +253,7 @@ def test_a_series_of_dicom_comes_back_and_its_patient_is_not_in_the_file(make_se
     volume, mask = head
     folder = make_series(tmp_path / "series", volume.voxels.clip(0).astype(np.uint16), volume.affine)
     explorer = Explorer(bundle, QUICK)
-    explorer.open(open_scan(folder), mask)
+    explorer.open(load_scan(folder), mask)
     save_study(tmp_path / "series.vqad", explorer, mask)
     again = open_study(tmp_path / "series.vqad", bundle=bundle)
     np.testing.assert_array_equal(again.volume.voxels, explorer.volume.voxels)

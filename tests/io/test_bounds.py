@@ -16,7 +16,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.io.clips import is_clip, read_clip
 from napari_vqad.io.dicom_index import holds_dicom
-from napari_vqad.io.load import open_scan
+from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import read_labels, read_scan
 from napari_vqad.io.unpack import read_promised
 
@@ -36,7 +36,7 @@ def test_a_pipe_is_refused_whatever_its_name(tmp_path, name):
     os.mkfifo(tmp_path / name)
     assert not is_clip(tmp_path / name)
     with pytest.raises(InputError, match="not a file"):
-        (read_clip if name.endswith("npz") else open_scan)(tmp_path / name)
+        (read_clip if name.endswith("npz") else load_scan)(tmp_path / name)
 
 
 def test_what_unpacks_to_far_more_than_its_header_promises_is_refused(packed):
@@ -139,15 +139,15 @@ def test_a_pipe_and_a_device_in_a_folder_of_dicom_are_passed_over(series):
     os.mkfifo(series / "AB.dcm")
     (series / "AC").symlink_to("/dev/zero")
     assert holds_dicom(series)
-    assert open_scan(series).voxels.shape == (6, 7, 8)
+    assert load_scan(series).voxels.shape == (6, 7, 8)
     (file, *_) = sorted(series.glob("IM*"))
-    assert open_scan(file).voxels.shape == (6, 7, 8)
+    assert load_scan(file).voxels.shape == (6, 7, 8)
 
 
 def test_a_folder_that_holds_more_than_is_searched_is_refused(series, monkeypatch):
     monkeypatch.setattr(limits, "SEARCH_FILES", 5)
     with pytest.raises(InputError, match="holds more than 5 files and folders"):
-        open_scan(series)
+        load_scan(series)
     assert not holds_dicom(series)
 
 
@@ -162,13 +162,13 @@ def edit(folder, **values):
 def test_dicom_of_more_pixels_than_the_limit_is_refused_before_there_is_room_for_them(series):
     edit(series, Rows=65535, Columns=65535)
     with pytest.raises(InputError, match=r"too large: 8 slices of 65535×65535 are 128\.0 GiB as float32"):
-        open_scan(series)
+        load_scan(series)
 
 
 def test_dicom_with_fewer_pixels_than_its_header_says_is_refused(series):
     edit(series, Rows=4000, Columns=4000)
     with pytest.raises(InputError, match="has not the pixels that its header promises"):
-        open_scan(series)
+        load_scan(series)
 
 
 def test_a_deflated_dicom_file_that_unpacks_beyond_the_limit_is_refused(series, monkeypatch):
@@ -176,11 +176,11 @@ def test_a_deflated_dicom_file_that_unpacks_beyond_the_limit_is_refused(series, 
         image = dcmread(file)
         image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
         image.save_as(file)
-    assert open_scan(series).voxels.shape == (6, 7, 8)
+    assert load_scan(series).voxels.shape == (6, 7, 8)
     edit(series, PixelData=bytes(2**23))
     monkeypatch.setattr(limits, "VOXELS", 2**22)
     with pytest.raises(InputError, match=r"too large: it unpacks to more than 4\.0 MiB"):
-        open_scan(series)
+        load_scan(series)
 
 
 RUNS = struct.pack("<16L", 2, 64, 64 + 20_000, *[0] * 13) + b"\x81\0" * 20_000
@@ -201,4 +201,4 @@ def test_packed_pixels_that_are_another_picture_than_the_header_says_are_not_unp
         image.file_meta.TransferSyntaxUID = syntax
         image.save_as(file)
     with pytest.raises(InputError, match="has not the pixels that its header promises"):
-        open_scan(series)
+        load_scan(series)

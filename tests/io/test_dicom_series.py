@@ -13,7 +13,7 @@ from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, generate_uid
 from napari_vqad.errors import InputError
 from napari_vqad.io.dicom_index import SeveralSeriesError, holds_dicom, is_dicom
 from napari_vqad.io.dicom_series import Series, read_series
-from napari_vqad.io.load import open_scan, origin_of
+from napari_vqad.io.load import load_scan, source_of
 from napari_vqad.io.nifti import write_map
 
 SPACING = (1.5, 2.0, 3.0)
@@ -97,7 +97,7 @@ def test_one_file_brings_its_siblings_and_nothing_of_other_series(make_series, s
     make_series(series, noise((4, 4, 3)), affine_of(), number=8)
     volume = read_series(files_of(series)[2])
     assert volume.voxels.shape == SHAPE
-    np.testing.assert_array_equal(open_scan(volume.path).voxels, volume.voxels)
+    np.testing.assert_array_equal(load_scan(volume.path).voxels, volume.voxels)
 
 
 @pytest.mark.parametrize("start", ["a", "b", ""])
@@ -108,20 +108,20 @@ def test_a_series_in_two_folders_is_whole_and_is_read_again(series, tmp_path, st
             (tmp_path / "cd" / folder).mkdir(parents=True, exist_ok=True)
             (tmp_path / "cd" / folder / path.name).write_bytes(path.read_bytes())
     opened = files_of(tmp_path / "cd" / start)[-1] if start else tmp_path / "cd"
-    volume = open_scan(opened)
-    np.testing.assert_array_equal(volume.voxels, open_scan(series).voxels)
+    volume = load_scan(opened)
+    np.testing.assert_array_equal(volume.voxels, load_scan(series).voxels)
     assert ("Its slices were found in 2 folders" in " ".join(volume.notes)) == bool(start)
     assert "passed over as a copy" in volume.notes[-1]
-    path, uid = origin_of(volume)
+    path, uid = source_of(volume)
     assert (path, uid) == (opened, volume.header.uid)
-    np.testing.assert_array_equal(open_scan(path, uid).voxels, volume.voxels)
+    np.testing.assert_array_equal(load_scan(path, uid).voxels, volume.voxels)
 
 
 def test_a_changed_copy_beside_it_is_not_mixed_in(series, make_series):
     uid = read_series(series).header.uid
     other = make_series(series.parent / "defaced", noise()[::-1], affine_of(), SeriesInstanceUID=uid)
     for folder in (series, other):
-        volume = open_scan(files_of(folder)[0])
+        volume = load_scan(files_of(folder)[0])
         assert {p.parent for p in volume.header.files} == {folder}
         assert volume.notes == ("5 files were passed over as a copy of an image that was read.",)
 
@@ -203,7 +203,7 @@ def test_several_series_are_named_and_picked(series, make_series):
 def refused(path, reason, series=None):
     """One sentence that names the place."""
     with pytest.raises(InputError, match=reason) as error:
-        open_scan(path, series)
+        load_scan(path, series)
     message = str(error.value)
     assert str(path.parent) in message
     assert message.endswith(".")
@@ -284,7 +284,7 @@ def test_files_without_a_preamble_are_read(make_series, tmp_path, meta, explicit
         assert path.read_bytes()[128:132] != b"DICM"
     assert holds_dicom(series)
     for opened in (series, files_of(series)[1]):
-        volume = open_scan(opened)
+        volume = load_scan(opened)
         np.testing.assert_array_equal(volume.voxels, whole.voxels)
         np.testing.assert_array_equal(volume.affine, whole.affine)
     path = files_of(series)[2]

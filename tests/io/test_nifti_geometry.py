@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_vqad.errors import InputError
-from napari_vqad.io.load import open_scan
+from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import is_nifti, is_pair, read_labels, read_mask, read_scan, write_map
 
 SHAPE = (40, 50, 30)  # of 4 mm: 160×200×120 mm
@@ -294,7 +294,7 @@ def test_a_pair_is_read_by_either_of_its_files(tmp_path, ending):
         path = tmp_path / f"head{new}"
         assert is_pair(path)
         assert not is_nifti(path)
-        volume = open_scan(path)
+        volume = load_scan(path)
         np.testing.assert_array_equal(volume.voxels, noise())
         np.testing.assert_allclose(volume.affine, AFFINE)
         assert volume.name == "head"
@@ -310,4 +310,4 @@ def test_half_a_pair_or_a_pair_of_another_format_is_refused(tmp_path):
     (tmp_path / "half.img").unlink()
     refused(tmp_path / "half.hdr", r"half\.img is not beside it")
     with pytest.raises(InputError, match="neither a NIfTI file"):
-        open_scan(tmp_path / "half.hdr")
+        load_scan(tmp_path / "half.hdr")

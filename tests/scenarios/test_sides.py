@@ -116,7 +116,7 @@ def _on_the_left_of_the_picture(explorer):
     "analysed", [ORDERS[5], ORDERS[26], *OBLIQUE], indirect=True, ids=("one", "another", "oblique")
 )
 def test_and_in_the_report(analysed):
-    html = report_html(analysed.explorer, analysed.numbers(), Review())
+    html = report_html(analysed.explorer, analysed.as_dict(), Review())
     (found,) = findings(analysed.explorer)
     assert f"right, {found.where}" in html
 
@@ -148,11 +148,11 @@ def test_millimetres_of_slices_are_the_scanners_or_said_to_be_the_scans_own(anal
         words = [t.get_text() for t in result.sheet().findobj(Text)]
         assert sum(bool(re.fullmatch(pattern, w)) for w in words) == len(choose_slices(explorer))
         assert any("mm along the scan's own axis" in w for w in words) == oblique
-        html = report_html(explorer, result.numbers(), Review())
+        html = report_html(explorer, result.as_dict(), Review())
         assert re.search(rf"the highest, slice \d+, {pattern}: ", html)
         assert ("(mm along the scan&#x27;s own axis)" in html) == oblique
         drawn.clear()
         figures.draw_profile(explorer)
         assert drawn[0].axes[0].get_xlabel() == ("S−I, mm along the scan's own axis" if oblique else "S−I, mm")
         unit = "mm along the scan's own axis" if oblique else "mm of the scanner"
-        assert result.numbers()["units"]["slice_mm"] == unit
+        assert result.as_dict()["units"]["slice_mm"] == unit

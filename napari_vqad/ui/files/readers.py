@@ -17,7 +17,7 @@ from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.clips import Clip, is_clip, read_clip
 from napari_vqad.io.dicom_index import SeveralSeriesError, holds_dicom, is_dicom
 from napari_vqad.io.labels import holds_labels
-from napari_vqad.io.load import open_scan
+from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import is_nifti, is_pair, read_scan, write_map
 from napari_vqad.resources import samples_folder
 from napari_vqad.ui.compare.canvas_state import PARTIAL
@@ -101,10 +101,10 @@ def _is_ours(path: str) -> bool:
 def _scan(path: str) -> Volume | None:
     """A scan; the person is asked for the series where a folder holds several, and may want none."""
     try:
-        return open_scan(path)
+        return load_scan(path)
     except SeveralSeriesError as several:
         uid = ask_series(several)
-        return None if uid is None else open_scan(path, uid)
+        return None if uid is None else load_scan(path, uid)
 
 
 def scan_layer(volume: Volume, name: str | None = None) -> LayerData:

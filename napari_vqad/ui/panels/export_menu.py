@@ -104,7 +104,7 @@ class HandOver(QToolButton):
             path, subject = asked
 
             def write(result: Result) -> None:
-                write_report(path, result.explorer, result.numbers(), result.review)
+                write_report(path, result.explorer, result.as_dict(), result.review)
 
             self._start("Report", path, write, subject)
 

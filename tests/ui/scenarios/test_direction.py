@@ -90,7 +90,7 @@ def test_a_slice_has_one_number_everywhere(stacked):
     table = stacked.shelf.slices.table
     listed = {table.item(row, 1).text(): table.item(row, 2).text() for row in range(table.rowCount())}
     result = Result(explorer, session.prepared.explorer.volume, session.prepared.mask, "As given.")
-    numbers_ = result.numbers()
+    numbers_ = result.as_dict()
     html = report_html(explorer, numbers_, session.review)
     flagged = np.flatnonzero(explorer.flagged_slices())
     assert len(listed) == len(flagged)

@@ -1,0 +1,106 @@
+"""The result of an analysis as plain data, for result.json, the report and notebooks."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import numpy as np
+
+import napari_vqad
+from napari_vqad.display import slice_scores
+from napari_vqad.display.scales import score_unit
+from napari_vqad.engine.completeness import missing_slices
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.engine.provenance import Saved
+from napari_vqad.export.output_folder import identity
+from napari_vqad.export.result_schema import ResultDict, ThresholdDict
+from napari_vqad.export.tables import as_rows
+from napari_vqad.findings.findings import Finding
+from napari_vqad.findings.review import Review
+from napari_vqad.imaging.slice_numbers import numbers
+from napari_vqad.imaging.volume import Volume
+from napari_vqad.io.load import source_of
+from napari_vqad.text import all_printable
+
+AXIS: tuple[Literal["R"], Literal["A"], Literal["S"]] = ("R", "A", "S")
+
+
+def result_dict(
+    explorer: Explorer,
+    volume: Volume,
+    mask_note: str,
+    found: list[Finding],
+    *,
+    review: Review,
+    saved: Saved | None = None,
+) -> ResultDict:
+    """Scores, findings and everything that is needed to compute them again; `ResultDict` documents the keys.
+
+    Args:
+        explorer: holds the analysis.
+        volume: the scan.
+        mask_note: where the brain mask came from, a sentence.
+        found: the findings.
+        review: the reader's verdicts on them.
+        saved: when and by which version the study was saved, for a reopened one.
+    """
+    bundle = explorer.bundle
+    grid, settings, limits = explorer.grid, explorer.settings, explorer.thresholds()
+    calibration, scores = bundle.calibration, explorer.slice_scores()
+    mm = [grid.mm_of(i) for i in range(len(grid))]
+    (path, series), fitness = source_of(volume), explorer.fitness()
+    content: ResultDict = {
+        "scan": str(path or volume.name),
+        **identity(volume),
+        "series": series,
+        "notes": list(volume.notes),
+        "mask": mask_note,
+        "alignment": grid.note or None,
+        "fitness": {"fits": fitness.fits, "doubts": list(fitness.doubts), "measured": fitness.measured},
+        "grid_to_scan_mm": grid.placement.round(6).tolist(),
+        "mask_outside_grid": round(grid.outside, 4),
+        "bundle": {"name": bundle.name, "sha256": bundle.hash},
+        "settings": settings.model_dump(),
+        "thresholds": {
+            "lambda_s": _threshold(limits.lambda_s, "nats", calibration.percentile("nll", limits.lambda_s)),
+            "lambda_p": _threshold(limits.lambda_p, "nats", calibration.percentile("nll", limits.lambda_p)),
+            "flag_voxels": _threshold(
+                limits.flag_voxels,
+                score_unit(explorer),
+                calibration.percentile("pixel_score", limits.flag_voxels, kind=calibration.pixel_kind(settings)),
+            ),
+            "flag_slices": _threshold(
+                limits.flag_slices,
+                slice_scores.unit(explorer),
+                calibration.slice_percentile(settings, limits.flag_slices, limits.lambda_s),
+            ),
+        },
+        "slice_axis": AXIS[grid.axis],
+        "slice_numbers": numbers(grid).tolist(),
+        "slice_mm": [round(float(m), 2) for m in mm],
+        "slice_scores": [None if np.isnan(s) else round(float(s), 3) for s in scores],
+        "slice_flagged": explorer.flagged_slices().tolist(),
+        "sample_scores": [None if np.isnan(s) else round(float(s), 3) for s in explorer.sample_scores()],
+        "volume_score": round(explorer.volume_score(), 3),
+        "complete": explorer.complete,
+        "slices_missing": missing_slices(explorer).tolist(),
+        "findings": as_rows(found, review),
+        "units": {
+            "slice_numbers": "as the viewer's slider numbers them",
+            "slice_mm": f"mm{grid.own_axis or ' of the scanner'}",
+            "slice_scores": slice_scores.unit(explorer),
+            "sample_scores": "nats",
+            "volume_score": "nats",
+            "residual": "SD of healthy intensity",
+            "pixel_score": score_unit(explorer),
+        },
+        "seconds": {stage: round(s, 3) for stage, s in explorer.seconds.items()},
+        "computed": [{"device": made.device, "versions": made.versions} for made in explorer.made],
+        "study": {"saved": saved.when.isoformat(), "napari-vqad": saved.version} if saved else None,
+        "written": {"napari-vqad": napari_vqad.__version__},
+    }
+    return cast(ResultDict, all_printable(content))
+
+
+def _threshold(value: float, unit: str, percentile: float) -> ThresholdDict:
+    return {"value": round(value, 4), "unit": unit, "healthy_percentile": round(percentile, 3)}

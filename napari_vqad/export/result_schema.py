@@ -1,0 +1,230 @@
+"""The schema of `Result.as_dict()` and of result.json: every key, its type, unit and shape.
+
+n is the number of slices of the model's grid. Lists over slices run from the first slice of the grid to the last, for
+axial slices from the lowest to the highest; entries are None for slices that were not analysed. Text holds no control
+characters.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from typing_extensions import TypedDict  # pydantic reads those of `typing` from Python 3.12 on only
+
+from napari_vqad.findings.review import Verdict
+from napari_vqad.imaging.location import Side
+
+SettingValue = bool | int | float | str | list[int] | None
+
+
+class ScanIdentity(TypedDict):
+    """Which scan was analysed.
+
+    Attributes:
+        scan_path: absolute path of the file or DICOM folder; None for a scan given as an array.
+        scan_sha256: hexadecimal SHA-256 of the canonical voxels as float32.
+        scan_shape: number of canonical voxels along R, A and S, (3,).
+        scan_affine: canonical voxel indices to scanner mm (R, A, S), (4, 4), row by row.
+    """
+
+    scan_path: str | None
+    scan_sha256: str
+    scan_shape: list[int]
+    scan_affine: list[list[float]]
+
+
+class FitnessDict(TypedDict):
+    """Whether the scan fits the model.
+
+    Attributes:
+        fits: True where there is no doubt.
+        doubts: reasons why the scan may not fit, one sentence each.
+        measured: the measurements behind the doubts, by name: `brain_ml` (mL), `beyond_grid` (share of the brain mask,
+            0 to 1), `slice_spacing_mm` (mm), `contrast` (correlation with the template, −1 to 1; only for models with
+            a template), `flagged_share` (share of the slices, 0 to 1). Empty for a clip.
+    """
+
+    fits: bool
+    doubts: list[str]
+    measured: dict[str, float]
+
+
+class BundleDict(TypedDict):
+    """The model.
+
+    Attributes:
+        name: name of the bundle's folder.
+        sha256: hexadecimal SHA-256 of the files that decide the maps.
+    """
+
+    name: str
+    sha256: str
+
+
+class ThresholdDict(TypedDict):
+    """A threshold as a number, whichever way it was set.
+
+    Attributes:
+        value: in the unit that `unit` names.
+        unit: of `value`, such as "nats".
+        healthy_percentile: share of healthy values at or below `value`, 0 to 100.
+    """
+
+    value: float
+    unit: str
+    healthy_percentile: float
+
+
+class ThresholdsDict(TypedDict):
+    """The thresholds in force; `Settings` says what each is for.
+
+    Attributes:
+        lambda_s: NLL of a code, nats.
+        lambda_p: NLL of a code, nats.
+        flag_voxels: pixel score of a voxel, in the unit of the pixel score.
+        flag_slices: slice score, in the unit of the slice scores.
+    """
+
+    lambda_s: ThresholdDict
+    lambda_p: ThresholdDict
+    flag_voxels: ThresholdDict
+    flag_slices: ThresholdDict
+
+
+class FindingDict(TypedDict):
+    """One finding; the same columns as findings.csv.
+
+    Attributes:
+        number: rank from 1; the finding with the largest sum of scores is first.
+        side: the patient's side.
+        from_midline_mm: R of the centre in mm from the head's midline; negative to the left.
+        r_mm: R of the centre, scanner mm.
+        a_mm: A of the centre, scanner mm.
+        s_mm: S of the centre, scanner mm.
+        first_slice: lowest slice number, as in `slice_numbers`.
+        last_slice: highest slice number, as in `slice_numbers`.
+        ml: volume, mL.
+        peak: highest pixel score, in the unit of the pixel score.
+        mean: mean pixel score, in the unit of the pixel score.
+        nll_peak_nats: highest NLL, nats.
+        final: "no" where slices that are still to be analysed may change the finding.
+        verdict: the reader's verdict; "open" without one.
+        note: the reader's note; empty without one.
+    """
+
+    number: int
+    side: Side
+    from_midline_mm: float
+    r_mm: float
+    a_mm: float
+    s_mm: float
+    first_slice: int
+    last_slice: int
+    ml: float
+    peak: float
+    mean: float
+    nll_peak_nats: float
+    final: Literal["yes", "no"]
+    verdict: Verdict
+    note: str
+
+
+class UnitsDict(TypedDict):
+    """Units in words.
+
+    Attributes:
+        slice_numbers: how slices are numbered.
+        slice_mm: unit and origin of `slice_mm`.
+        slice_scores: "nats" or "SD".
+        sample_scores: "nats".
+        volume_score: "nats".
+        residual: unit of the residual map.
+        pixel_score: unit of the pixel score map, and of `peak` and `mean` of findings.
+    """
+
+    slice_numbers: str
+    slice_mm: str
+    slice_scores: str
+    sample_scores: str
+    volume_score: str
+    residual: str
+    pixel_score: str
+
+
+class ComputedDict(TypedDict):
+    """What computed the maps.
+
+    Attributes:
+        device: device of the networks, such as "cuda"; None where it was not recorded.
+        versions: version by name of napari-vqad, Python and the libraries; empty where it was not recorded.
+    """
+
+    device: str | None
+    versions: dict[str, str]
+
+
+# Their keys are no Python names. saved: date and time, ISO 8601 with the time zone; napari-vqad: its version.
+StudyDict = TypedDict("StudyDict", {"saved": str, "napari-vqad": str})
+WrittenDict = TypedDict("WrittenDict", {"napari-vqad": str})
+
+
+class ResultDict(ScanIdentity):
+    """The result of an analysis: what `Result.as_dict` returns and result.json holds.
+
+    Attributes:
+        scan: path of the scan as it was given, or the scan's name where it has no file.
+        series: series instance UID of a DICOM scan, else None.
+        notes: what was noticed when the scan was read, one sentence each.
+        mask: where the brain mask came from, a sentence.
+        alignment: how the scan was placed on the model's grid, a sentence; None where there is nothing to say.
+        fitness: whether the scan fits the model.
+        grid_to_scan_mm: voxel indices of the model's grid along R, A and S to mm in the scan's own frame, whose axes
+            are the scan's, (4, 4), row by row.
+        mask_outside_grid: share of the brain mask that lies beyond the model's grid, 0 to 1.
+        bundle: the model.
+        settings: every field of `Settings` by name, in the form in which `Settings(**settings)` takes them.
+        thresholds: the thresholds in force, as numbers.
+        slice_axis: the axis along which slices are stacked; "S" for the frames of a clip.
+        slice_numbers: number of each slice, as napari's slider numbers them, (n,).
+        slice_mm: position of each slice along `slice_axis`, mm, (n,).
+        slice_scores: slice score of each slice, in the unit that `units` names, (n,).
+        slice_flagged: True for slices whose score exceeds its threshold, (n,).
+        sample_scores: AS_sample of each slice, nats, (n,).
+        volume_score: sum of AS_sample over all slices, nats.
+        complete: True where every slice that was asked for is analysed.
+        slices_missing: indices, from 0, into the lists over slices, of slices without a final score.
+        findings: the findings, the one with the largest sum of scores first; empty for a clip.
+        units: units of the numbers and maps, in words.
+        seconds: time that each stage took, s, by the stage's name.
+        computed: device and versions that computed the maps, one entry for each machine or version that took part.
+        study: for a reopened study, `saved` (when it was saved, ISO 8601) and `napari-vqad` (the version that saved
+            it); else None.
+        written: `napari-vqad`, the version that made this dict.
+    """
+
+    scan: str
+    series: str | None
+    notes: list[str]
+    mask: str
+    alignment: str | None
+    fitness: FitnessDict
+    grid_to_scan_mm: list[list[float]]
+    mask_outside_grid: float
+    bundle: BundleDict
+    settings: dict[str, SettingValue]
+    thresholds: ThresholdsDict
+    slice_axis: Literal["R", "A", "S"]
+    slice_numbers: list[int]
+    slice_mm: list[float]
+    slice_scores: list[float | None]
+    slice_flagged: list[bool]
+    sample_scores: list[float | None]
+    volume_score: float
+    complete: bool
+    slices_missing: list[int]
+    findings: list[FindingDict]
+    units: UnitsDict
+    seconds: dict[str, float]
+    computed: list[ComputedDict]
+    study: StudyDict | None
+    written: WrittenDict
