@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the same names and modules as in `_WHERE`, for type checkers and editors
     from napari_vqad.detectors.bundle import Bundle, list_bundles
+    from napari_vqad.detectors.settings import Settings
     from napari_vqad.engine.explorer import Explorer
     from napari_vqad.errors import InputError
     from napari_vqad.export.study import Study, open_study, save_study
@@ -25,7 +26,6 @@ if TYPE_CHECKING:  # the same names and modules as in `_WHERE`, for type checker
     from napari_vqad.io.load import load_scan
     from napari_vqad.io.nifti import read_scan
     from napari_vqad.scoring import Result, sample_scan, score
-    from napari_vqad.settings import Settings
 
 __all__ = [
     "Bundle",
@@ -58,7 +58,7 @@ _WHERE = {
     "Finding": "napari_vqad.findings.findings",
     "InputError": "napari_vqad.errors",
     "Result": "napari_vqad.scoring",
-    "Settings": "napari_vqad.settings",
+    "Settings": "napari_vqad.detectors.settings",
     "Study": "napari_vqad.export.study",
     "Volume": "napari_vqad.imaging.volume",
     "list_bundles": "napari_vqad.detectors.bundle",

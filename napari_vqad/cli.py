@@ -9,7 +9,8 @@ import typing
 from contextlib import suppress
 from pathlib import Path
 
-from napari_vqad.settings import Settings, flag, settings_from
+from napari_vqad.detectors.settings import Settings, settings_from
+from napari_vqad.settings import flag
 from napari_vqad.terminal.console import run, until_it_ends
 from napari_vqad.text import printable
 

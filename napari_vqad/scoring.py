@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from typing_extensions import deprecated
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.display.scales import score_unit
 from napari_vqad.engine.completeness import incomplete
 from napari_vqad.engine.explorer import Explorer
@@ -36,7 +37,6 @@ from napari_vqad.io.dicom_write import check_source
 from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import read_mask, write_map
 from napari_vqad.resources import DEFAULT_BUNDLE, samples_folder
-from napari_vqad.settings import Settings
 from napari_vqad.terminal.screen import has_screen as has_screen  # it is told from here, too
 from napari_vqad.text import printable
 

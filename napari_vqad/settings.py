@@ -1,21 +1,24 @@
-"""Every knob of the explorer, once: the sliders, the command-line flags and the JSON sidecar are made from here."""
+"""The settings that every detector shares, each defined once: sliders, command-line flags and JSON are made from here.
+
+The settings of a detector stand beside it (`detectors/*`); `detectors.settings.Settings` holds all of them.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from napari_vqad.errors import InputError
 
-Method = Literal["sequential", "anchored", "light", "masked", "regenerative"]
 Pooling = Literal["none", "2d", "3d", "smooth"]
-Scale = Literal["plain", "place", "fused"]
-OfLevel = Literal["all", "top", "bottom"]
+Scale = Literal["intensity", "normative", "fused"]
 SliceScore = Literal["pixel", "sample"]
 
-
+# Words of earlier versions, still read in saved studies, result.json, command lines and scripts.
+OLD_NAMES = {"least_ml": "min_volume_ml", "erode": "erode_mm"}
+OLD_VALUES = {"score": {"plain": "intensity", "place": "normative"}}
 RATE = r"1/[1-9]\d{0,3}"  # one false finding per n healthy scans
 
 
@@ -35,160 +38,132 @@ def _threshold(value: Any) -> float | str:
     return number
 
 
+def no_rate(value: float | str) -> float | str:
+    """Refuse "1/n" for a threshold of something else than voxels: findings are made of voxels."""
+    if isinstance(value, str) and "/" in value:
+        raise ValueError("findings are of voxels; give a number ≥ 0, or a healthy percentile such as p90")
+    return value
+
+
 Threshold = Annotated[float | str, BeforeValidator(_threshold)]
 
 
-class Settings(BaseModel):
-    """What the person chose.
+class SharedSettings(BaseModel):
+    """What the user chose, as far as it concerns every detector.
 
     Thresholds are numbers in the unit of their score, or healthy percentiles ("p90") that the bundle's calibration
-    turns into numbers. `Field(title=…)` is the label on screen, `description` the tooltip and the flag's help.
+    turns into numbers. `Field(title=…)` is the label on screen, `description` the tooltip and the flag's help, and
+    `section` the part of the panel that shows it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lambda_s: Threshold = Field(
-        "p98",
-        title="λ_s (sample)",
-        description="Codes whose NLL exceeds λ_s add to AS_sample, the papers' score of their slice.",
-        json_schema_extra={"unit": "nats"},
-    )
-    lambda_p: Threshold = Field(
-        "p90",
-        title="λ_p (pixel)",
-        description="Codes whose NLL exceeds λ_p are drawn anew from the prior; lower it to restore more of the slice.",
-        json_schema_extra={"unit": "nats"},
-    )
-    method: Method = Field(
-        "anchored",
-        title="Method",
-        description="How unlikely codes are replaced: one after the other (sequential), those found in the original "
-        "(anchored), all at once (light), from both sides (masked, by a prior of that kind), or not at all "
-        "(regenerative).",
-    )
-    n_restorations: int = Field(
-        15,
-        ge=1,
-        le=30,
-        title="S",
-        description="Number of restorations drawn for each slice; more give a steadier score.",
-    )
-    k: float = Field(
-        3.0,
-        ge=0.0,
-        le=10.0,
-        title="k",
-        description="Softmax temperature of the restorations' weights: 0 averages all alike, "
-        "more favours those closest to the scan.",
-    )
-    distance: Literal["mean", "sum"] = Field(
-        "mean",
-        title="Distance",
-        description="How far a restoration is from its slice: mean of the residual (authors' code) or sum (paper).",
-    )
-    pooling: Pooling = Field(
-        "smooth",
-        title="Pooling",
-        description="How the residual becomes the pixel score: as it is, minimum then average in the slice or across "
-        "slices (as in the paper), or a Gaussian average (smooth).",
-    )
-    score: Scale = Field(
-        "fused",
-        title="Score",
-        description="The pooled residual in SD of intensity (plain), in SDs of what healthy scans have at the same "
-        "place (place), or that with NLL and a linear model added (fused). Plain where the model knows no places.",
+    flag_slices: Threshold = Field(
+        "p95",
+        title="Flag slices",
+        description="Slices with a slice score above this threshold are flagged.",
+        json_schema_extra={"section": "Thresholds", "unit": "SD or nats"},
     )
     flag_voxels: Threshold = Field(
         "1/1",
         title="Flag voxels",
-        description="Voxels whose pixel score exceeds this are flagged; connected, they are findings. 1/3: so that one "
-        "false finding is to be expected in three healthy scans.",
-        json_schema_extra={"unit": "SD"},
+        description="Voxels with a pixel score above this threshold are flagged; connected flagged voxels form a "
+        "finding. 1/3 sets the threshold at which one false finding is expected per three healthy scans.",
+        json_schema_extra={"section": "Thresholds", "unit": "SD"},
+    )
+    min_volume_ml: float = Field(
+        0.08,
+        ge=0.0,
+        le=5.0,
+        title="Min. volume (mL)",
+        description="Findings with a smaller volume are ignored.",
+        json_schema_extra={"section": "Findings", "unit": "mL"},
     )
     median: bool = Field(
         False,
         title="Median 5³",
-        description="Smooth the pixel score by a median before voxels are flagged; thin findings go.",
+        description="Apply a median filter to the pixel score before voxels are flagged. It removes thin findings.",
+        json_schema_extra={"section": "Findings"},
     )
-    erode: float = Field(
+    erode_mm: float = Field(
         0.0,
         ge=0.0,
         le=12.0,
         title="Erode (mm)",
-        description="Leave out findings at the rim of the brain, so deep; what reaches deeper keeps its deeper part.",
-        json_schema_extra={"unit": "mm"},
-    )
-    least_ml: float = Field(
-        0.08,
-        ge=0.0,
-        le=5.0,
-        title="Least (mL)",
-        description="Findings of less volume are left out.",
-        json_schema_extra={"unit": "mL"},
+        description="Ignore voxels closer than this to the edge of the brain mask. A finding that extends deeper keeps "
+        "its inner part.",
+        json_schema_extra={"section": "Findings", "unit": "mm"},
     )
     slice_score: SliceScore = Field(
         "pixel",
         title="Slice score",
-        description="What flags and ranks slices: the highest pixel scores and NLL in them (pixel), or the sum of the "
-        "NLL of their codes above λ_s, AS_sample of the papers (sample).",
+        description="The number that flags and ranks slices: the highest pixel scores and NLL in the slice (pixel), or "
+        "AS_sample of the papers, the sum of the NLL above λ_s (sample).",
+        json_schema_extra={"section": "More"},
     )
-    flag_slices: Threshold = Field(
-        "p95",
-        title="Flag slices",
-        description="Slices whose slice score exceeds this are flagged.",
-        json_schema_extra={"unit": "SD or nats"},
+    score: Scale = Field(
+        "fused",
+        title="Score",
+        description="The unit of the pixel score: SD of intensity (intensity), SD of healthy scores at the same place "
+        "(normative), or the latter with NLL and a linear model added (fused). Models without normative maps always "
+        "use intensity.",
+        json_schema_extra={"section": "More"},
     )
-    level: OfLevel = Field(
-        "all",
-        title="NLL of level",
-        description="Which codes the NLL map shows, where the model has two levels of them: all (what both say of a "
-        "place), the coarse ones (top) or the fine ones (bottom).",
+    pooling: Pooling = Field(
+        "smooth",
+        title="Pooling",
+        description="How the residual becomes the pixel score: unchanged (none), minimum then average within the slice "
+        "(2d) or across slices (3d) as in the papers, or a Gaussian average (smooth).",
+        json_schema_extra={"section": "More"},
     )
     paper_faithful: bool = Field(
         False,
         title="Paper-faithful",
-        description="Keep the reference codes' traps: zero padding dims the border, and weights are undefined where "
-        "a restoration equals the scan.",
-    )
-    seed: int = Field(
-        0,
-        ge=0,
-        lt=2**32,
-        title="Seed",
-        description="Random numbers of the draws; the same seed gives the same picture.",
+        description="Reproduce two flaws of the authors' code: zero padding dims the border, and weights are undefined "
+        "where a restoration equals the scan.",
+        json_schema_extra={"section": "More"},
     )
     axis: Literal["sagittal", "coronal", "axial"] = Field(
         "axial",
         title="Scan axis",
-        description="The direction that slices are stacked along; the bundled models know axial slices.",
+        description="The direction in which slices are stacked; the bundled models are trained on axial slices.",
+        json_schema_extra={"section": "More"},
     )
     slices: tuple[int, int] | None = Field(
         None,
         title="Slice range",
-        description="First and last slice to analyse, numbered as the viewer's slider numbers them; all when empty.",
+        description="First and last slice to analyse, numbered as on the viewer's slider; all slices when empty.",
+        json_schema_extra={"section": "More"},
     )
 
-    @field_validator("lambda_s", "lambda_p", "flag_slices")
+    @field_validator("flag_slices")
     @classmethod
     def _no_rate(cls, value: float | str) -> float | str:
-        if isinstance(value, str) and "/" in value:
-            raise ValueError("findings are of voxels; give a number ≥ 0, or a healthy percentile such as p90")
-        return value
+        return no_rate(value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_words(cls, given: Any) -> Any:
+        """Accept the names and values of earlier versions."""
+        if not isinstance(given, dict):
+            return given
+        read = {OLD_NAMES.get(name, name): value for name, value in given.items()}
+        for name, words in OLD_VALUES.items():
+            if isinstance(read.get(name), str):
+                read[name] = words.get(read[name], read[name])
+        return read
 
 
-def settings_from(given: dict[str, Any]) -> Settings:
-    """Settings of what a person typed.
+def section_of(name: str, fields: Any) -> str:
+    """The part of the settings panel that shows a field."""
+    return str((fields[name].json_schema_extra or {}).get("section", "More"))
 
-    Raises:
-        InputError: a value does not fit; the sentence names the flag.
-    """
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(
-            f"{flag(str(first['loc'][0]))} does not fit: {first['msg'].removeprefix('Value error, ')}."
-        ) from error
+
+def first_error(error: ValidationError) -> InputError:
+    """The first fault of some settings as a sentence that names the flag."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "settings"
+    return InputError(f"{flag(name)} does not fit: {first['msg'].removeprefix('Value error, ')}.")
 
 
 def flag(name: str) -> str:

@@ -32,9 +32,9 @@ def tiny_bundle(tmp_path_factory) -> Path:
     """A bundle with small random networks, a 16×24 grid of 4 mm and plausible calibration."""
     import torch
 
-    from napari_vqad.detectors.bundle import BundleConfig
     from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration
-    from napari_vqad.imaging.grid import GridSpec
+    from napari_vqad.detectors.vq.config import VQConfig
+    from napari_vqad.imaging.grid_spec import GridSpec
     from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
     from napari_vqad.nets.vq.vqvae import VQVAE, TokenizerConfig
     from napari_vqad.nets.weights import save_weights
@@ -42,7 +42,7 @@ def tiny_bundle(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     folder.mkdir()
     torch.manual_seed(0)
-    config = BundleConfig(
+    config = VQConfig(
         title="Tiny",
         description="Random weights, for tests.",
         grid=GridSpec(shape=(32, 40), spacing=4.0),
@@ -82,7 +82,8 @@ def tiny_two(tiny_bundle, tmp_path_factory) -> Path:
 
     import torch
 
-    from napari_vqad.detectors.bundle import BundleConfig, read_config
+    from napari_vqad.detectors.bundle import read_config
+    from napari_vqad.detectors.vq.config import VQConfig
     from napari_vqad.nets.vq.two_level import TwoLevelConfig, TwoLevelPrior
     from napari_vqad.nets.vq.vqvae2 import VQVAE2, VQVAE2Config
     from napari_vqad.nets.weights import save_weights
@@ -92,7 +93,7 @@ def tiny_two(tiny_bundle, tmp_path_factory) -> Path:
     torch.manual_seed(1)
     given = read_config(tiny_bundle)
     sizes = {"channels": (8, 8), "blocks": (1, 1), "n_codes": 16, "code_dim": 8, "condition": 8}
-    config = BundleConfig(
+    config = VQConfig(
         title="Tiny, two levels",
         description="Random weights, for tests.",
         grid=given.grid,
@@ -149,7 +150,7 @@ def tiny_clips(tiny_bundle, tmp_path_factory) -> Path:
     import shutil
 
     from napari_vqad.detectors.bundle import read_config
-    from napari_vqad.imaging.grid import GridSpec
+    from napari_vqad.imaging.grid_spec import GridSpec
 
     folder = tmp_path_factory.mktemp("clips") / "tiny-clips"
     shutil.copytree(tiny_bundle, folder)

@@ -9,10 +9,10 @@ from pydantic import ConfigDict, TypeAdapter
 from typing_extensions import is_typeddict
 
 import napari_vqad
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.export import result_schema
-from napari_vqad.export.result_schema import FindingDict, ResultDict, ThresholdsDict
+from napari_vqad.export.result_schema import FindingDict, ResultDict
 from napari_vqad.export.tables import COLUMNS
-from napari_vqad.settings import Settings
 
 QUICK = Settings(n_restorations=1, method="light", flag_voxels="p75")
 OF_0_1 = Path(__file__).parent / "files_of_0_1"
@@ -123,7 +123,11 @@ def test_every_key_is_documented(schema):
 
 def test_schema_table_and_settings_have_the_same_keys():
     assert tuple(FindingDict.__annotations__) == COLUMNS
-    assert set(ThresholdsDict.__annotations__) <= set(Settings.model_fields)
+
+
+def test_thresholds_are_those_of_the_settings(head, tiny_bundle):
+    written = analysis(head, tiny_bundle).as_dict()
+    assert set(written["thresholds"]) == {"lambda_s", "lambda_p", "flag_voxels", "flag_slices"}
 
 
 def test_progress_is_called_with_lines(head, tiny_bundle):

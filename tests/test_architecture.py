@@ -117,6 +117,18 @@ def test_rooms_import_only_what_they_may():
     assert {room_of(f) for f in FILES} - {"__init__"} == set(MAY_IMPORT)
 
 
+def test_the_engine_knows_no_detector():
+    known = ("detectors.protocol", "detectors.bundle", "detectors.calibration", "detectors.settings")
+    offenders = [
+        f"{name_of(f)} imports {name}"
+        for f in FILES
+        if room_of(f) == "engine"
+        for name in sorted(own_imports(f))
+        if name.startswith("detectors.") and not name.startswith(known)
+    ]
+    assert offenders == []
+
+
 def test_no_files_import_each_other_in_a_circle():
     """Names for type checkers alone count, too: they tie two files just as well."""
     arrows = {name_of(f): {module_of(n) for n in own_imports(f)} - {"", name_of(f)} for f in FILES}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from napari_vqad.cli import main
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import write_map
-from napari_vqad.settings import Settings
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 from scipy import ndimage
 
 import napari_vqad
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.io.nifti import read_scan
 from napari_vqad.scoring import FILES, REPORT, TABLE, score
-from napari_vqad.settings import Settings
 
 QUICK = Settings(n_restorations=2, method="light")
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from napari_vqad.settings import Settings
+from napari_vqad.detectors.settings import Settings
 
 
 @pytest.mark.parametrize(("given", "kept"), [("p90", "p90"), ("P99.5", "p99.5"), (5, 5.0), ("5.0", 5.0), (0, 0.0)])

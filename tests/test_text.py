@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.export.report import report_html
 from napari_vqad.export.study import save_study
@@ -19,7 +20,6 @@ from napari_vqad.findings.review import Review, Word
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.scoring import score
-from napari_vqad.settings import Settings
 from napari_vqad.text import all_printable, printable
 
 

@@ -1,78 +1,44 @@
-"""A bundle: tokenizer, prior, preprocessing, calibration and card, as one folder. Nothing is ever unpickled."""
+"""A bundle: networks, preprocessing, calibration and card, as one folder. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, get_args
 
+import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from napari_vqad.detectors.base import BundleConfig
 from napari_vqad.detectors.bundle_checks import check_agreement, check_grid
 from napari_vqad.detectors.calibration import Calibration, SliceTables, pixel_kind
-from napari_vqad.detectors.pca import FILE as LINEAR
-from napari_vqad.detectors.pca import PCA
+from napari_vqad.detectors.pca import FILE as LINEAR_FILE
+from napari_vqad.detectors.pca import PCA, linear_score
+from napari_vqad.detectors.protocol import Detector
+from napari_vqad.detectors.registry import DEFAULT, DETECTORS, detector_class
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.jsonfile import parse_json, read_json, short, validated
 from napari_vqad.files.regular import hash_regular, is_regular, read_regular
 from napari_vqad.files.search import listed
 from napari_vqad.files.snapshot import Snapshot
-from napari_vqad.imaging.grid import GridSpec
 from napari_vqad.imaging.template import FILE as TEMPLATE
 from napari_vqad.imaging.template import Template
 from napari_vqad.nets.device import pick_device
-from napari_vqad.nets.vq.levels import Levels
-from napari_vqad.nets.vq.masked_transformer import MaskedConfig
-from napari_vqad.nets.vq.protocols import MaskedPrior, Prior
-from napari_vqad.nets.vq.registry import PriorConfig, TokenizerConfig, has_places, make_prior, make_tokenizer
-from napari_vqad.nets.vq.vqvae import Tokenizer
-from napari_vqad.nets.weights import read_network
 from napari_vqad.resources import models_folder
+from napari_vqad.scores.fusion import LINEAR
 from napari_vqad.scores.normative import FILE as PLACES
 from napari_vqad.scores.normative import Places
-from napari_vqad.settings import Method, Scale, Settings
+from napari_vqad.settings import Scale, flag
 from napari_vqad.text import printable
 
 VERSION = 1  # of config.json
 SLICES = "slices.json"
-
-
-class BundleConfig(BaseModel):
-    """`config.json`: architecture, grid, preprocessing, and what the person reads in the list of models."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: Literal[1] = 1
-    title: str = Field(max_length=200)
-    description: str = Field(max_length=10_000)
-    grid: GridSpec = GridSpec()
-    tokenizer: TokenizerConfig
-    prior: PriorConfig
-
-    @model_validator(mode="after")
-    def _prior_reaches(self) -> BundleConfig:
-        (height, width), stride = self.grid.shape, self.tokenizer.stride
-        if height % stride or width % stride:
-            raise ValueError(
-                f"a slice of {height}×{width} pixels is no whole number of codes of {stride}×{stride} pixels"
-            )
-        levels = self.levels
-        if getattr(self.tokenizer, "context", 0) and any(n % 2 for n in levels.shape):
-            raise ValueError("a tokenizer with context has an even number of codes along each side")
-        if not has_places(self.prior, levels):
-            grids = " and ".join(f"{h}×{w}" for h, w in levels.shapes)
-            raise ValueError(f"the prior has no place for a grid of {grids} codes")
-        return self
-
-    @property
-    def levels(self) -> Levels:
-        """Of the codes of a slice."""
-        return self.tokenizer.levels(self.grid.shape)
 
 
 @dataclass(frozen=True)
@@ -86,13 +52,12 @@ class Bundle:
     folder: Path
     hash: str
     config: BundleConfig
-    tokenizer: Tokenizer
-    prior: Prior | MaskedPrior
+    detector: Detector
     calibration: Calibration
     device: torch.device
     template: Template | None = None  # of a model that knows aligned heads
     places: Places = field(default_factory=Places.none)  # what is normal where, of such a model
-    linear: PCA | None = None  # its second opinion
+    linear: PCA | None = None  # evidence of a fused score, beside that of the detector
     weights: str = ""
 
     @property
@@ -105,51 +70,110 @@ class Bundle:
         """What the list of models shows."""
         return self.config.title
 
-    @property
-    def methods(self) -> tuple[Method, ...]:
-        """The ways of restoring that its prior knows, the one to begin with first."""
-        return methods_of(self.config.prior)
-
-    @property
-    def causal(self) -> Prior:
-        """Its prior, where that sees the past alone.
-
-        Raises:
-            InputError: it sees both sides.
-        """
-        if isinstance(self.prior, MaskedPrior):
-            raise InputError(f"{self.title} has a masked prior; this needs a causal one.")
-        return self.prior
+    # ---- settings -------------------------------------------------------------------------------------------------
 
     def known(self, settings: Settings) -> Settings:
-        """The settings with a method and a level that this bundle knows: its first, where theirs is another's."""
-        method = settings.method if settings.method in self.methods else self.methods[0]
-        level = settings.level if settings.level in self.levels.names else "all"
-        new = {"method": method, "level": level}
-        # What fits is left as it is: a copy would count as chosen by the person.
-        changed = {name: value for name, value in new.items() if value != getattr(settings, name)}
+        """The settings with values that this bundle allows: its first, where theirs is another's."""
+        changed = {
+            name: allowed[0]
+            for name, allowed in self.detector.choices.items()
+            if getattr(settings, name) not in allowed
+        }
+        # What fits is left as it is: a copy would count as chosen by the user.
         return settings.model_copy(update=changed) if changed else settings
 
     def fitting(self, settings: Settings) -> Settings:
-        """As `known`, where nobody has chosen otherwise.
+        """As `known`, where the user has not chosen otherwise.
 
         Raises:
-            InputError: a method was chosen that its prior cannot do, or a level that its codes do not have.
+            InputError: a value was chosen that this bundle does not allow.
         """
-        if settings.method not in self.methods and "method" in settings.model_fields_set:
-            raise InputError(f"{self.title} cannot restore by '{settings.method}'; choose {' or '.join(self.methods)}.")
-        if settings.level not in ("all", *self.levels.names) and "level" in settings.model_fields_set:
-            raise InputError(f"{self.title} has one level of codes, and no '{settings.level}'.")
+        for name, allowed in self.detector.choices.items():
+            value = getattr(settings, name)
+            if value not in allowed and name in settings.model_fields_set:
+                title = str(type(settings).model_fields[name].title)
+                title = title if title.isupper() or title[:3].isupper() else title.lower()
+                raise InputError(f"{self.title} has no {title} '{value}'; choose {' or '.join(allowed)}.")
         return self.known(settings)
 
-    def scale(self, settings: Settings) -> Scale:
-        """How a pixel score is measured: as the settings ask where the bundle knows places, else "plain"."""
-        return settings.score if pixel_kind(settings.method, settings.pooling, "place") in self.places else "plain"
+    def refuse_foreign(self, settings: Settings) -> None:
+        """Refuse settings of other detectors that the user has chosen: they would change nothing.
 
-    @property
-    def levels(self) -> Levels:
-        """Of the codes of a slice; their `shape` is that of all arrays of codes."""
-        return self.config.levels
+        Raises:
+            InputError: there is one.
+        """
+        foreign = settings.model_fields_set - set(self.detector.Settings.model_fields)
+        if foreign:
+            raise InputError(f"{self.title} has no setting {flag(min(foreign))}.")
+
+    def resolve_own(self, settings: Settings) -> Settings:
+        """The settings with the detector's own thresholds as numbers: percentiles looked up in the calibration."""
+        own = {
+            spec.setting: self.calibration.value(spec.table, getattr(settings, spec.setting))
+            for spec in self.detector.thresholds
+        }
+        return settings.model_copy(update=own)
+
+    def thresholds(self, settings: Settings) -> dict[str, float]:
+        """Every threshold as a number in its own unit, by the name of the setting."""
+        resolved = self.resolve_own(settings)
+        own = {spec.setting: float(getattr(resolved, spec.setting)) for spec in self.detector.thresholds}
+        kind = self.pixel_kind(settings)
+        voxels = self.calibration.value("pixel_score", settings.flag_voxels, kind=kind)
+        return own | {"flag_voxels": voxels, "flag_slices": self.slice_value(resolved)}
+
+    # ---- healthy tables -------------------------------------------------------------------------------------------
+
+    def pixel_kind(self, settings: Settings) -> str:
+        """The healthy table of the pixel score that the settings ask for; of SD of intensity without normative maps."""
+        variant = self.detector.variant(settings)
+        asked = pixel_kind(variant, settings.pooling, settings.score)
+        return asked if asked in self.calibration.pixel_score else pixel_kind(variant, settings.pooling, "intensity")
+
+    def scale(self, settings: Settings) -> Scale:
+        """The unit of the pixel score: as the settings ask where the bundle has normative maps, else "intensity"."""
+        known = pixel_kind(self.detector.variant(settings), settings.pooling, "normative") in self.places
+        return settings.score if known else "intensity"
+
+    def shown_scale(self, settings: Settings) -> Scale:
+        """The unit that the healthy table of the pixel score is in."""
+        variant = self.detector.variant(settings)
+        scales = (s for s in get_args(Scale) if pixel_kind(variant, settings.pooling, s) == self.pixel_kind(settings))
+        return next(scales)
+
+    def slice_kind(self, settings: Settings) -> str | None:
+        """The healthy table of the slice score; None for the score of the networks alone (AS_sample).
+
+        That, too, where the healthy slice scores of the pixel score are not known.
+        """
+        kind = self.pixel_kind(settings)
+        pixel = settings.slice_score == "pixel" or self.detector.slice_title is None
+        return kind if pixel and kind in self.calibration.slices else None
+
+    def slice_value(self, settings: Settings) -> float:
+        """The threshold for slices in the unit of the slice score; other thresholds are resolved already."""
+        calibration, limit = self.calibration, settings.flag_slices
+        if (kind := self.slice_kind(settings)) is None:
+            if self.detector.slice_title is None:
+                return limit if isinstance(limit, float) else np.inf  # a bundle that is not calibrated yet
+            return calibration.value("slice_score", limit, lambda_s=float(settings.lambda_s))
+        return calibration.value("slices", limit, kind=kind)
+
+    def slice_percentile(self, settings: Settings, value: float) -> float:
+        """Share of healthy slices whose slice score lies at or below `value`, 0 to 100; thresholds are resolved."""
+        if (kind := self.slice_kind(settings)) is None:
+            if self.detector.slice_title is None:
+                return np.nan
+            return self.calibration.percentile("slice_score", value, lambda_s=float(settings.lambda_s))
+        return self.calibration.percentile("slices", value, kind=kind)
+
+    def evidence(self, slices: NDArray, mask: NDArray) -> dict[str, NDArray]:
+        """Evidence of a fused score that needs no network, (n, H, W) each, by name, of slices (n, H, W)."""
+        if self.linear is None or LINEAR not in self.places:
+            return {}
+        return {LINEAR: linear_score(self.linear, slices, mask)}
+
+    # ---- files ----------------------------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto", calibration: Calibration | None = None) -> Bundle:
@@ -164,9 +188,8 @@ class Bundle:
         folder, given = files.folder, calibration
         # In the order of `fingerprint`: each file is read once, and the hash is of what was read.
         config = _config(folder, files.read("config.json", limits.JSON))
-        tokenizer = read_network(files, "tokenizer.safetensors", partial(make_tokenizer, config.tokenizer))
-        prior = read_network(files, "prior.safetensors", partial(make_prior, config.prior, config.tokenizer.n_codes))
-        parts = {name: files.read(name, limits.TABLES, True) for name in (LINEAR, TEMPLATE) if files.has(name)}
+        detector = detector_class(_kind(config)).load(config, files)
+        parts = {name: files.read(name, limits.TABLES, True) for name in (LINEAR_FILE, TEMPLATE) if files.has(name)}
         raw = files.read("calibration.json", limits.JSON) if files.has("calibration.json") or given is None else b""
         if files.has(PLACES):
             parts[PLACES] = files.read(PLACES, limits.TABLES)
@@ -176,7 +199,8 @@ class Bundle:
         template, places, linear = None, Places.none(), None
         if config.grid.aligned:
             template = Template.parse(_there(parts, folder / TEMPLATE), folder / TEMPLATE)
-            linear = PCA.parse(parts[LINEAR], folder / LINEAR, config.grid.shape) if LINEAR in parts else None
+            if LINEAR_FILE in parts:
+                linear = PCA.parse(parts[LINEAR_FILE], folder / LINEAR_FILE, config.grid.shape)
             # A bundle that is about to be calibrated may have those of its last calibration.
             if PLACES in parts and given is None:
                 places = Places.parse(parts[PLACES], folder / PLACES)
@@ -184,8 +208,7 @@ class Bundle:
             folder,
             files.all.hexdigest(),
             config,
-            tokenizer.to(target).to(memory_format=torch.channels_last),  # type: ignore[call-overload]  # stubs lack it
-            prior.to(target),
+            detector.to(target),
             calibration,
             target,
             template,
@@ -195,13 +218,13 @@ class Bundle:
         )
         check_grid(folder, config.grid, template)
         if given is None:
-            check_agreement(loaded.folder, calibration, loaded.methods, loaded.levels, template, places, loaded.weights)
+            check_agreement(folder, calibration, detector, template, places, linear, loaded.weights)
         return loaded if given else replace(loaded, calibration=_with_slices(loaded))
 
     def to(self, device: str) -> Bundle:
-        """The same bundle on another device; this one is no longer of use."""
+        """The same bundle on another device, with new modules; this one stays as it is."""
         target = pick_device(device)
-        return replace(self, tokenizer=self.tokenizer.to(target), prior=self.prior.to(target), device=target)  # type: ignore[attr-defined,union-attr]
+        return replace(self, detector=self.detector.to(target), device=target)
 
 
 def list_bundles(folder: Path | None = None) -> list[Path]:
@@ -227,7 +250,7 @@ def same_grid(one: Path, other: Path) -> bool:
     return not grid.aligned or _template_of(one) == _template_of(other)
 
 
-def read_config(folder: Path) -> BundleConfig:
+def read_config(folder: Path) -> Any:
     """`config.json` of a bundle, without its weights.
 
     Raises:
@@ -237,23 +260,22 @@ def read_config(folder: Path) -> BundleConfig:
     return _config(folder, read_regular(path, limits.JSON, "is missing from the bundle"))
 
 
-def methods_of(prior: PriorConfig) -> tuple[Method, ...]:
-    """The ways of restoring that a prior knows, the one to begin with first."""
-    masked = isinstance(prior, MaskedConfig)
-    return ("masked", "regenerative") if masked else ("anchored", "sequential", "light", "regenerative")
-
-
 def fingerprint(folder: Path) -> str:
     """sha256 over what decides the maps: config, weights, template, calibration; not slices.json, which flags alone."""
     digest = hashlib.sha256()
-    networks = ("tokenizer.safetensors", "prior.safetensors", LINEAR)
-    for name in ("config.json", *networks, TEMPLATE, "calibration.json", PLACES):
+    networks = detector_class(_kind(read_config(folder))).files
+    for name in ("config.json", *networks, LINEAR_FILE, TEMPLATE, "calibration.json", PLACES):
         if (folder / name).exists():
             hash_regular(folder / name, 2 * limits.WEIGHTS, digest)
     return digest.hexdigest()
 
 
-def _config(folder: Path, raw: bytes) -> BundleConfig:
+def _kind(config: BundleConfig) -> str:
+    """The kind of detector that a config is of."""
+    return str(getattr(config, "detector", DEFAULT))
+
+
+def _config(folder: Path, raw: bytes) -> Any:
     path = folder / "config.json"
     given = parse_json(raw, path)
     version = given.get("version", VERSION) if isinstance(given, dict) else VERSION
@@ -261,7 +283,10 @@ def _config(folder: Path, raw: bytes) -> BundleConfig:
         raise InputError(
             f"{path} is of version {version}, newer than this napari-vqad, which reads version {VERSION}; upgrade it."
         )
-    return validated(BundleConfig, given, path)
+    kind = given.get("detector", DEFAULT) if isinstance(given, dict) else DEFAULT
+    if not isinstance(kind, str) or kind not in DETECTORS:
+        raise InputError(f"{path} names the detector '{short(str(kind))}'; there are {', '.join(DETECTORS)}.")
+    return validated(detector_class(kind).Config, given, path)
 
 
 def _with_slices(bundle: Bundle) -> Calibration:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import get_args
 
 from napari_vqad.detectors.calibration import Calibration, pixel_kind
-from napari_vqad.detectors.evidence import MADE_WITH
+from napari_vqad.detectors.pca import ROBUST
+from napari_vqad.detectors.protocol import Detector
 from napari_vqad.errors import InputError
 from napari_vqad.files.jsonfile import short
-from napari_vqad.imaging.grid import GridSpec
+from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.template import FILE, Template
-from napari_vqad.nets.vq.levels import Levels
-from napari_vqad.scores.fusion import LINEAR, NLL
+from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS
 from napari_vqad.scores.normative import Places
-from napari_vqad.settings import Pooling
+from napari_vqad.settings import Pooling, Scale
+
+# What a calibration of fused scores holds for; it goes into the bundle and must agree with the code that reads it.
+MADE_WITH = {"weight of linear": WEIGHTS[LINEAR], "weight of NLL": WEIGHTS[NLL], "Huber SD": ROBUST}
 
 
 def check_grid(folder: Path, grid: GridSpec, template: Template | None) -> None:
@@ -38,19 +40,18 @@ def check_grid(folder: Path, grid: GridSpec, template: Template | None) -> None:
 def check_agreement(
     folder: Path,
     calibration: Calibration,
-    methods: Sequence[str],
-    levels: Levels,
+    detector: Detector,
     template: Template | None,
     places: Places,
+    linear: object,
     weights: str,
 ) -> None:
-    """Refuse a calibration, or healthy means by place, of another model.
+    """Refuse a calibration, or normative maps, of another model.
 
     Args:
         folder: the bundle's.
-        calibration, template, places: its parts.
-        methods: the ways of restoring that its prior knows.
-        levels: of its codes.
+        calibration, detector, template, places: its parts.
+        linear: its linear model, or None.
         weights: as of `Bundle.weights`.
 
     Raises:
@@ -64,41 +65,41 @@ def check_agreement(
         raise other("for another fused score")
     if calibration.weights not in (None, weights):
         raise other("with other weights")
-    ways = list(product(methods, get_args(Pooling)))
-    by_scale = {scale: {pixel_kind(*way, scale) for way in ways} for scale in ("plain", "place", "fused")}
+    variants = list(product(detector.variants, get_args(Pooling)))
+    by_scale = {scale: {pixel_kind(*v, scale) for v in variants} for scale in get_args(Scale)}
     kinds = set(calibration.pixel_score)
-    asked = by_scale["plain"] | (kinds & (by_scale["place"] | by_scale["fused"]))
-    if wrong := set(methods) ^ set(calibration.residual):
+    asked = by_scale["intensity"] | (kinds & (by_scale["normative"] | by_scale["fused"]))
+    if wrong := set(detector.variants) ^ set(calibration.residual):
         raise other(f"for another model: its table of residuals and the model do not agree on '{_first(wrong)}'")
     if wrong := asked ^ kinds:
         raise other(f"for another model: its tables and the model do not agree on '{_first(wrong)}'")
     if wrong := kinds ^ set(calibration.findings):
         raise other(f"in part: scores and findings do not agree on '{_first(wrong)}'")
-    if not calibration.slice_score:
-        raise other("without slice scores")
-    named = {"all", *levels.names} if levels.names else set()
-    if wrong := named ^ set(calibration.nll_map):
-        raise other(f"for another model: it has not the levels of this one, '{_first(wrong)}'")
-    _check_places(folder, kinds, by_scale, template, places)
-
-
-def _check_places(
-    folder: Path, kinds: set[str], by_scale: dict[str, set[str]], template: Template | None, places: Places
-) -> None:
-    """Is there a table for each healthy mean by place, and a mean for each table?"""
-    by_place, fused = kinds & by_scale["place"], kinds & by_scale["fused"]
-    beside = {NLL, LINEAR}
-    of_place, of_fused = ({kind.rpartition(" ")[0] for kind in found} for found in (by_place, fused))
-    agree = by_place == set(places.maps) - beside and of_fused <= of_place
-    agree = agree and (not fused or beside <= set(places.maps))
-    if template is not None and places.maps:
-        n, h, w = places.shape
-        agree = agree and template.voxels.shape == (h, w, n)
-    if not agree or (template is None and by_place):
+    if (why := detector.check(calibration)) is not None:
+        raise other(why)
+    evidence = {*detector.fused, *([LINEAR] if linear is not None else [])}
+    if not _places_agree(kinds, by_scale, template, places, evidence):
         raise InputError(
             f"{folder} has a calibration and healthy means by place that do not belong together; "
             f"run 'napari-vqad calibrate {folder}'."
         )
+
+
+def _places_agree(
+    kinds: set[str], by_scale: dict[str, set[str]], template: Template | None, places: Places, evidence: set[str]
+) -> bool:
+    """Is there a table for each normative map, and a map for each table?"""
+    placed, fused = kinds & by_scale["normative"], kinds & by_scale["fused"]
+    if template is None and placed:
+        return False
+    beside = set(places.maps) - by_scale["normative"]
+    of_placed, of_fused = ({kind.rpartition(" ")[0] for kind in found} for found in (placed, fused))
+    agree = placed == set(places.maps) - beside and of_fused <= of_placed and beside <= evidence
+    agree = agree and (not fused or beside == evidence)
+    if template is not None and places.maps:
+        n, h, w = places.shape
+        agree = agree and template.voxels.shape == (h, w, n)
+    return agree
 
 
 def _first(names: set[str]) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from napari_vqad.settings import Settings, Threshold
+from napari_vqad.settings import Threshold
 
-Score = Literal["nll", "nll_map", "slice_score", "residual", "pixel_score", "slices"]
-PER_METHOD = ("residual", "pixel_score", "slices")
+Score = str  # a table of `Calibration`: "nll", "nll_map", "slice_score", "residual", "pixel_score", "slices"
+PER_VARIANT = ("residual", "pixel_score", "slices")
+WRITTEN = {"intensity": "plain", "normative": "place"}  # scales, as the files of bundles have always named them
 
 LEVELS = tuple(float(p) for p in [*range(100), *np.arange(991, 1000) / 10, 99.95, 99.99, 99.999, 100])
 LAMBDA_LEVELS = (0.0, 50.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9)
@@ -35,11 +34,11 @@ class Calibration(BaseModel):
     """Quantiles over the calibration scans, at the percentiles `levels`.
 
     Attributes:
-        nll: nats, of the codes that touch the mask.
+        nll: nats, of the codes that touch the mask; empty where the detector has no codes.
         nll_map: level of codes ("all", "top", "bottom") → quantiles of its NLL map over the voxels of the mask, nats;
             empty where there is one level, whose map has the quantiles of its codes.
         slice_score: percentile of λ_s → quantiles of AS_sample at that λ_s, nats.
-        residual: method → quantiles over the voxels of the mask, SD.
+        residual: variant of the detector, such as a method → quantiles over the voxels of the mask, SD.
         pixel_score: kind of pixel score, as `pixel_kind` names it → the same, in SD of intensity or of what is normal
             at the place.
         findings: kind of pixel score → healthy findings per scan (connected components of at least `finding_voxels`
@@ -47,7 +46,7 @@ class Calibration(BaseModel):
         slices: kind of pixel score → quantiles of the slice score made of it (`scores.slices`), in its unit.
         slice_nll: median and 84th percentile of the NLL by place over the voxels of the mask; None where there are no
             places.
-        fused: constants that fused scores were made with (`evidence.MADE_WITH`); empty where there are none.
+        fused: constants that fused scores were made with (`bundle_checks.MADE_WITH`); empty where there are none.
         weights: sha256 of the networks that were calibrated (`Bundle.weights`); None in bundles of before there was it.
     """
 
@@ -57,8 +56,8 @@ class Calibration(BaseModel):
     n_slices: int = Field(ge=1)
     finding_voxels: int = Field(10, ge=1)
     levels: list[float] = Field(min_length=2)
-    nll: list[float]
-    slice_score: dict[str, list[float]]
+    nll: list[float] = []
+    slice_score: dict[str, list[float]] = {}
     residual: dict[str, list[float]]
     pixel_score: dict[str, list[float]]
     findings: dict[str, list[float]]
@@ -70,7 +69,12 @@ class Calibration(BaseModel):
 
     @model_validator(mode="after")
     def _are_quantiles(self) -> Calibration:
-        tables = [self.nll, *self.slice_score.values(), *self.residual.values(), *self.pixel_score.values()]
+        tables = [
+            *([self.nll] if self.nll else []),
+            *self.slice_score.values(),
+            *self.residual.values(),
+            *self.pixel_score.values(),
+        ]
         by_kind = [*self.findings.values(), *self.nll_map.values(), *self.slices.values()]
         if any(len(t) != len(self.levels) for t in [*tables, *by_kind]):
             raise ValueError("every table of quantiles must have one value for each level")
@@ -142,35 +146,10 @@ class Calibration(BaseModel):
         part = (counts[last] - wanted) / max(counts[last] - counts[last + 1], 1e-9)
         return float(scores[last] + min(part, 1.0) * (scores[last + 1] - scores[last]))
 
-    def pixel_kind(self, settings: Settings) -> str:
-        """Which pixel score the settings ask for; the plain one where the model knows no places."""
-        asked = pixel_kind(settings.method, settings.pooling, settings.score)
-        return asked if asked in self.pixel_score else pixel_kind(settings.method, settings.pooling, "plain")
-
-    def slice_kind(self, settings: Settings) -> str | None:
-        """Which pixel score the slice score is made of; None for AS_sample.
-
-        AS_sample, too, where the healthy slice scores of the method and pooling are not known.
-        """
-        kind = self.pixel_kind(settings)
-        return kind if settings.slice_score == "pixel" and kind in self.slices else None
-
-    def slice_value(self, settings: Settings, lambda_s: float) -> float:
-        """The threshold for slices in the unit of the slice score."""
-        if (kind := self.slice_kind(settings)) is None:
-            return self.value("slice_score", settings.flag_slices, lambda_s=lambda_s)
-        return self.value("slices", settings.flag_slices, kind=kind)
-
-    def slice_percentile(self, settings: Settings, value: float, lambda_s: float) -> float:
-        """Share of healthy slices whose slice score lies at or below `value`, 0 to 100."""
-        if (kind := self.slice_kind(settings)) is None:
-            return self.percentile("slice_score", value, lambda_s=lambda_s)
-        return self.percentile("slices", value, kind=kind)
-
     def _table(self, score: Score, kind: str, lambda_s: float) -> np.ndarray:
         if score in ("nll", "nll_map"):
             return np.asarray(self.nll_map.get(kind, self.nll) if score == "nll_map" else self.nll)
-        if score in PER_METHOD:
+        if score in PER_VARIANT:
             return np.asarray(getattr(self, score)[kind])
         # AS_sample depends on λ_s: between two tabulated λ_s its quantiles are interpolated.
         levels = sorted(float(level) for level in self.slice_score)
@@ -189,28 +168,11 @@ def _is_level(key: str) -> bool:
         return False
 
 
-def pixel_kind(method: str, pooling: str, score: str) -> str:
+def pixel_kind(variant: str, pooling: str, scale: str) -> str:
     """The name of a kind of pixel score, in tables and files: "anchored smooth place"."""
-    return f"{method} {pooling} {score}"
+    return f"{variant} {pooling} {WRITTEN.get(scale, scale)}"
 
 
-class Thresholds(BaseModel):
-    """The thresholds of `Settings` in their own units: nats, nats, SD (of intensity, or here), that of slice scores."""
-
-    model_config = ConfigDict(frozen=True)
-
-    lambda_s: float
-    lambda_p: float
-    flag_voxels: float
-    flag_slices: float
-
-
-def resolve(settings: Settings, calibration: Calibration) -> Thresholds:
-    """Look percentiles up in what the bundle knows of healthy scans."""
-    lambda_s = calibration.value("nll", settings.lambda_s)
-    return Thresholds(
-        lambda_s=lambda_s,
-        lambda_p=calibration.value("nll", settings.lambda_p),
-        flag_voxels=calibration.value("pixel_score", settings.flag_voxels, kind=calibration.pixel_kind(settings)),
-        flag_slices=calibration.slice_value(settings, lambda_s),
-    )
+def quantiles(values: np.ndarray) -> list[float]:
+    """The quantiles of some values at the percentiles `LEVELS`."""
+    return [float(v) for v in np.percentile(values.astype(np.float32), LEVELS)]

@@ -1,22 +1,30 @@
-"""The linear baseline: a slice is what 60 principal components of healthy slices can say of it; the rest is anomalous.
+"""The linear detector: a slice is projected onto 60 principal components of healthy slices; the rest is anomalous.
+
+    restoration = mean + components · coefficients          residual = |Y − restoration|
 
 No position, no codes, no prior. A detector that does not beat it does not earn its complexity (Meissen et al. 2022
-make the same point with intensity thresholds).
+make the same point with intensity thresholds). The same model is also evidence of a fused score (`scores.fusion`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from napari_vqad.detectors.base import BaseDetector, BundleConfig
+from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.regular import read_regular
+from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.files.tensors import parse_tensors
+from napari_vqad.scores.pooling import pool
 
 FILE = "linear.safetensors"
 # Tried on validation subjects, each smaller value was better than the one before: voxel AP 0.34 by least squares,
@@ -41,10 +49,10 @@ class PCA:
         _, _, v = torch.svd_lowrank(flat - mean, q=n_components + 10, niter=4)
         return cls(mean.numpy(), v[:, :n_components].T.numpy().copy())
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, name: str = FILE) -> None:
         """Write into a bundle, half precision."""
         parts = {"mean": self.mean, "components": self.components}
-        (folder / FILE).write_bytes(save({k: v.astype(np.float16) for k, v in parts.items()}))
+        (folder / name).write_bytes(save({k: v.astype(np.float16) for k, v in parts.items()}))
 
     @classmethod
     def load(cls, folder: Path, shape: tuple[int, int]) -> PCA | None:
@@ -91,3 +99,55 @@ class PCA:
             found = shown @ self.components.T @ self.components
             shown = found + np.clip(flat - found, -ROBUST, ROBUST)
         return (found + self.mean).reshape(slices.shape)
+
+
+def linear_score(
+    model: PCA, slices: NDArray, mask: NDArray, pooling: str = "3d", passes: int = PASSES
+) -> NDArray[np.float32]:
+    """|Y − projection onto the healthy components| within the mask, pooled; (n, H, W), SD.
+
+    With one of the `passes` it is the least-squares projection.
+    """
+    residual = np.abs(slices - model.reconstruct(slices, passes)).astype(np.float32)
+    return pool(torch.from_numpy(residual), torch.from_numpy(mask), pooling).numpy()
+
+
+class PCAConfig(BundleConfig):
+    """`config.json` of a bundle with this detector."""
+
+    detector: Literal["pca"] = "pca"
+
+
+class PCADetector(BaseDetector):
+    """The linear model as a detector of its own."""
+
+    kind: ClassVar[str] = "pca"
+    files: ClassVar[tuple[str, ...]] = ("pca.safetensors",)
+    Config: ClassVar[type[Any]] = PCAConfig
+    stages: ClassVar[tuple[Stage, ...]] = (Stage("project", "Projections", at_once=16),)
+    maps: ClassVar[tuple[MapSpec, ...]] = (
+        MapSpec("restoration", "Projection", "SD", "restoration", "project"),
+        MapSpec("residual", "Residual", "SD", "residual", "project"),
+    )
+
+    def __init__(self, model: PCA) -> None:
+        self.model = model
+
+    @classmethod
+    def load(cls, config: PCAConfig, files: Snapshot) -> Self:
+        """The model of a bundle.
+
+        Raises:
+            InputError: as `PCA.parse`.
+        """
+        (name,) = cls.files
+        return cls(PCA.parse(files.read(name, limits.TABLES, True), files.folder / name, config.grid.shape))
+
+    def run(self, stage: str, job: Job) -> list[Arrays]:
+        """The projection of each slice, (1, H, W), SD."""
+        return [{"projection": p[None]} for p in self.model.reconstruct(job.slices).astype(np.float32)]
+
+    def map(self, name: str, data: SliceData) -> NDArray:
+        """The projection, or how far the slice is from it."""
+        projection = data.stages["project"]["projection"][0]
+        return projection if name == "restoration" else np.abs(data.scan - projection) * data.mask

@@ -1,40 +1,65 @@
-"""One scale and one unit for each map, the same for all scans."""
+"""One scale and one unit for each map, the same for all scans, from what is healthy.
+
+A scale of its own for each scan would make healthy brains glow.
+"""
 
 from __future__ import annotations
 
 from napari_vqad.engine.explorer import Explorer
 
-WINDOW = (-2.5, 2.5)  # SD
+WINDOW = (-2.5, 2.5)  # SD, of scan and restorations
+UNITS = {"SD": "SD of healthy intensity"}  # units of maps, at length
+SCORE_UNITS = {"normative": "healthy SDs here", "fused": "healthy SDs here, summed"}
+# By the role of a map: the healthy percentiles, and factors of them, that are its darkest and its brightest colour.
+# What three of four healthy codes have says nothing.
+ENDS = {
+    "evidence": (("p75", 1.0), ("p99.9", 1.1)),
+    "residual": (None, ("p99.9", 1.5)),
+    "spread": (None, ("p99.9", 0.5)),
+    "score": (None, ("p99.9", 2.0)),
+}
 
 
 def limits(explorer: Explorer) -> dict[str, tuple[float, float]]:
-    """One scale for all scans, from what is healthy: per-image scales would make healthy brains glow."""
-    calibration, method, level = explorer.bundle.calibration, explorer.settings.method, explorer.settings.level
-    kind = calibration.pixel_kind(explorer.settings)
-    return {
-        # What three of four healthy codes have says nothing.
-        "nll": (
-            calibration.value("nll_map", "p75", kind=level),
-            1.1 * calibration.value("nll_map", "p99.9", kind=level),
-        ),
-        "residual": (0.0, 1.5 * calibration.value("residual", "p99.9", kind=method)),
-        "disagreement": (0.0, 0.5 * calibration.value("residual", "p99.9", kind=method)),
-        "pixel_score": (0.0, 2.0 * calibration.value("pixel_score", "p99.9", kind=kind)),
-    }
+    """The ends of the colours of each map that has some, by its name."""
+    calibration, scales = explorer.bundle.calibration, {}
+    for name, spec in explorer.maps.items():
+        if spec.role not in ENDS:
+            continue
+        table, kind = _healthy(explorer, name)
+        if table is None:
+            scales[name] = (0.0, 1.0)  # a share
+            continue
+        low, high = (
+            0.0 if end is None else end[1] * calibration.value(table, end[0], kind=kind) for end in ENDS[spec.role]
+        )
+        scales[name] = low, high
+    return scales
 
 
 def score_unit(explorer: Explorer) -> str:
     """The unit of the pixel score, for people."""
-    scale = explorer.bundle.calibration.pixel_kind(explorer.settings).split()[-1]
-    return {"place": "healthy SDs here", "fused": "healthy SDs here, summed"}.get(scale, "SD of healthy intensity")
+    scale = explorer.bundle.shown_scale(explorer.settings)
+    if scale in SCORE_UNITS:
+        return SCORE_UNITS[scale]
+    return _unit(explorer, explorer.detector.scored)
 
 
 def unit_and_healthy(explorer: Explorer, name: str) -> tuple[str, float | None]:
     """The unit of a map, and its healthy 99th percentile where calibration has measured it."""
-    calibration, settings = explorer.bundle.calibration, explorer.settings
-    if name == "nll":
-        return "nats", calibration.value("nll_map", "p99", kind=settings.level)
-    if name == "pixel_score":
-        return score_unit(explorer), calibration.value("pixel_score", "p99", kind=calibration.pixel_kind(settings))
-    known = calibration.value("residual", "p99", kind=settings.method) if name == "residual" else None
-    return "SD of healthy intensity", known
+    calibration, role = explorer.bundle.calibration, explorer.maps[name].role
+    unit = score_unit(explorer) if role == "score" else _unit(explorer, name)
+    table, kind = _healthy(explorer, name)
+    return unit, None if table is None or role == "spread" else calibration.value(table, "p99", kind=kind)
+
+
+def _unit(explorer: Explorer, name: str) -> str:
+    unit = explorer.maps[name].unit
+    return UNITS.get(unit, unit)
+
+
+def _healthy(explorer: Explorer, name: str) -> tuple[str | None, str]:
+    """The table and kind of the calibration that hold healthy values of a map."""
+    if explorer.maps[name].role == "score":
+        return "pixel_score", explorer.bundle.pixel_kind(explorer.settings)
+    return explorer.detector.healthy(name, explorer.settings) or (None, "")

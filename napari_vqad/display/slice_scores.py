@@ -9,34 +9,42 @@ from napari_vqad.engine.explorer import Explorer
 
 def title(explorer: Explorer) -> str:
     """What the slice score is called, with its unit, as on an axis."""
-    return "AS_sample, nats" if _is_sample(explorer) else "Slice score, SD"
+    if _is_own(explorer):
+        return f"{explorer.detector.slice_title}, {explorer.detector.slice_unit}"
+    return f"Slice score, {unit(explorer)}"
 
 
 def value(explorer: Explorer, score: float) -> str:
     """A slice score with its unit."""
     if np.isnan(score):
         return "not analysed"
-    return f"{score:.0f} nats" if _is_sample(explorer) else f"{score:.1f} SD"
+    return f"{score:.0f} {unit(explorer)}" if _is_own(explorer) else f"{score:.1f} {unit(explorer)}"
 
 
 def percentile(explorer: Explorer, score: float) -> float:
     """Share of healthy slices at or below a slice score, 0 to 100."""
-    lambda_s = explorer.thresholds().lambda_s
-    return explorer.bundle.calibration.slice_percentile(explorer.settings, score, lambda_s)
+    bundle = explorer.bundle
+    return bundle.slice_percentile(bundle.resolve_own(explorer.settings), score)
 
 
 def explained(explorer: Explorer) -> str:
     """What it is, in a sentence."""
-    if _is_sample(explorer):
-        limit = explorer.thresholds().lambda_s
-        return f"AS_sample of each slice: the sum of the NLL of its codes above λ_s, {limit:.2f} nats."
-    return "The slice score: the highest pixel scores and NLL within a slice, in healthy SD."
+    if _is_own(explorer):
+        return explorer.detector.slice_words(explorer.bundle.resolve_own(explorer.settings))
+    fused = explorer.bundle.shown_scale(explorer.settings) != "intensity"
+    evidence = [spec.title for spec in explorer.maps.values() if spec.role == "evidence" and fused]
+    words = " and ".join(["pixel scores", *evidence])
+    return f"The slice score: the highest {words} within a slice, in {'healthy SD' if fused else unit(explorer)}."
 
 
 def unit(explorer: Explorer) -> str:
-    """Unit of the slice scores: "nats" of AS_sample, else "SD"."""
-    return "nats" if _is_sample(explorer) else "SD"
+    """Unit of the slice scores: that of the detector's own score, such as "nats", else that of the pixel score."""
+    if _is_own(explorer):
+        return str(explorer.detector.slice_unit)
+    scored = explorer.maps[explorer.detector.scored].unit
+    return scored if explorer.bundle.shown_scale(explorer.settings) == "intensity" else "SD"
 
 
-def _is_sample(explorer: Explorer) -> bool:
-    return explorer.bundle.calibration.slice_kind(explorer.settings) is None
+def _is_own(explorer: Explorer) -> bool:
+    """Is it the score of the networks alone, such as AS_sample?"""
+    return explorer.detector.slice_title is not None and explorer.bundle.slice_kind(explorer.settings) is None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from napari_vqad.detectors.calibration import Thresholds
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.display import slice_scores
+from napari_vqad.display.scales import score_unit
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.settings import Settings
 
 
 class Explained(NamedTuple):
@@ -17,26 +18,23 @@ class Explained(NamedTuple):
     highest: dict[str, float]
 
 
-def explain(explorer: Explorer, settings: Settings, limits: Thresholds) -> Explained:
+def explain(explorer: Explorer, settings: Settings, limits: Mapping[str, float]) -> Explained:
     """The thresholds `limits` of these settings, against the calibration of the bundle."""
-    calibration = explorer.bundle.calibration
-    kind, percentile = calibration.pixel_kind(settings), calibration.percentile
-    codes = "{:.2f} nats · {:.1f} % of healthy codes"
-    slices = calibration.slice_percentile(settings, limits.flag_slices, limits.lambda_s)
-    words = {
-        "lambda_s": codes.format(limits.lambda_s, percentile("nll", limits.lambda_s)),
-        "lambda_p": codes.format(limits.lambda_p, percentile("nll", limits.lambda_p)),
-        "flag_slices": f"{slice_scores.value(explorer, limits.flag_slices)} · {slices:.1f} % of healthy slices",
-        "flag_voxels": _of_voxels(explorer, settings, limits.flag_voxels, kind),
-    }
-    highest = calibration.slice_value(settings.model_copy(update={"flag_slices": "p100"}), limits.lambda_s)
-    return Explained(
-        words,
-        {
-            "flag_voxels": 2 * calibration.value("pixel_score", "p99.9", kind=kind),
-            "flag_slices": max(1.0, 1.5 * highest),
-        },
-    )
+    bundle, calibration = explorer.bundle, explorer.bundle.calibration
+    kind, words, highest = bundle.pixel_kind(settings), {}, {}
+    for spec in explorer.detector.thresholds:
+        value = limits[spec.setting]
+        share = calibration.percentile(spec.table, value)
+        words[spec.setting] = f"{value:.2f} {spec.unit} · {share:.1f} % of healthy {spec.of}"
+        highest[spec.setting] = calibration.value(spec.table, "p99.99")
+    resolved = bundle.resolve_own(settings)
+    share = bundle.slice_percentile(resolved, limits["flag_slices"])
+    words["flag_slices"] = f"{slice_scores.value(explorer, limits['flag_slices'])} · {share:.1f} % of healthy slices"
+    most = bundle.slice_value(resolved.model_copy(update={"flag_slices": "p100"}))
+    highest["flag_slices"] = max(1.0, 1.5 * most)
+    words["flag_voxels"] = _of_voxels(explorer, settings, limits["flag_voxels"], kind)
+    highest["flag_voxels"] = 2 * calibration.value("pixel_score", "p99.9", kind=kind)
+    return Explained(words, highest)
 
 
 def before(name: str, value: float | str) -> str:
@@ -51,6 +49,21 @@ def before(name: str, value: float | str) -> str:
     return f"Above {value[1:]} % of healthy {what}; {later}"
 
 
+def in_units(explorer: Explorer) -> dict[str, tuple[float, str, float]]:
+    """Each threshold in force by the name of its setting: the number, its unit, and the healthy percentile."""
+    bundle, settings, limits = explorer.bundle, explorer.settings, explorer.thresholds()
+    percentile = bundle.calibration.percentile
+    found = {
+        spec.setting: (limits[spec.setting], spec.unit, percentile(spec.table, limits[spec.setting]))
+        for spec in explorer.detector.thresholds
+    }
+    voxels = percentile("pixel_score", limits["flag_voxels"], kind=bundle.pixel_kind(settings))
+    slices = bundle.slice_percentile(bundle.resolve_own(settings), limits["flag_slices"])
+    found["flag_voxels"] = limits["flag_voxels"], score_unit(explorer), voxels
+    found["flag_slices"] = limits["flag_slices"], slice_scores.unit(explorer), slices
+    return found
+
+
 def _of_voxels(explorer: Explorer, settings: Settings, limit: float, kind: str) -> str:
     """Its share of healthy voxels, and the rate of false findings."""
     calibration = explorer.bundle.calibration
@@ -60,5 +73,5 @@ def _of_voxels(explorer: Explorer, settings: Settings, limit: float, kind: str) 
     if explorer.grid.kind == "clip":
         what, whole = "pixels", f"{calibration.n_slices / calibration.n_scans:.0f} frames"
     rate = f"{false:.1f}" if false * calibration.n_scans >= 1 else f"< 1/{calibration.n_scans}"
-    cleaned = " before clean-up" if settings.median or settings.erode else ""
+    cleaned = " before clean-up" if settings.median or settings.erode_mm else ""
     return f"{limit:.2f} · {share:.2f} % of healthy {what} · {rate} false findings/{whole}{cleaned}"

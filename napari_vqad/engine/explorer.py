@@ -1,43 +1,44 @@
-"""What depends on what: the stages of an analysis, in which order they run, what is kept of them, and how they stop.
+"""One bundle, one scan: which stages run when, what is kept of them, and how they stop.
 
-    scan, mask → grid → codes → NLL ──────────────→ AS_sample (λ_s)
-                          └──→ restorations (method, λ_p, seed, S) → differences
-                                    └──→ weights (k, S) → residual, restoration → pixel score (pooling)→ flagged, slices
+    scan, mask → grid → stages of the detector (networks; slice by slice) → maps (arithmetic)
 
-Up to the differences the networks work in `Explorer.work`, a generator for a worker thread, the slice in view first.
-All that follows is arithmetic on what is kept (`consolidation`), done when asked for.
+The stages run in `Explorer.work`, a generator for a worker thread, the slice in view first. Everything after them is
+arithmetic on what is kept (`engine.maps`), done when asked for. Which stages and maps there are, and what each depends
+on, is declared by the detector (`detectors.protocol`); nothing here knows a detector by name.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_vqad.detectors.bundle import Bundle
-from napari_vqad.detectors.calibration import Thresholds, resolve
-from napari_vqad.detectors.vq.detector import VQDetector
-from napari_vqad.detectors.vq.likelihood import sample_score
-from napari_vqad.detectors.vq.rule import Rule
-from napari_vqad.engine.consolidation import final
-from napari_vqad.engine.maps import MAPS, Kept, Maps, Restored
+from napari_vqad.detectors.protocol import Arrays, MapSpec
+from napari_vqad.detectors.settings import Settings
+from napari_vqad.engine.dependencies import Dependencies, TailSpec
+from napari_vqad.engine.maps import MapInputs, Maps, SliceRestorations
+from napari_vqad.engine.phases import Phase, phases_of
+from napari_vqad.engine.pooled import final
 from napari_vqad.engine.progress import Progress, SupersededError
 from napari_vqad.engine.provenance import Made, made_here, signed
-from napari_vqad.engine.store import Budget, Restorations, Stages, guess_from
+from napari_vqad.engine.results import ScanResults
+from napari_vqad.engine.store import StageArrays
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.fitness import Fitness, assess, check_extent
-from napari_vqad.imaging.grid import Grid, to_grid
+from napari_vqad.imaging.grid import Grid
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.nets.device import at_once
-from napari_vqad.settings import Settings
 
-STAGES = ("nll", "restoration")
-NLL_AT_ONCE = 16
+CACHE_BYTES = 512 * 2**20
 
 
 class Explorer:
@@ -48,24 +49,26 @@ class Explorer:
 
     changed = Signal(set)  # names of maps with new content
 
-    def __init__(self, bundle: Bundle, settings: Settings | None = None, cache_bytes: int = 512 * 2**20) -> None:
+    def __init__(self, bundle: Bundle, settings: Settings | None = None, cache_bytes: int = CACHE_BYTES) -> None:
         self.bundle = bundle
-        self.detector = VQDetector(bundle)
+        self.detector = bundle.detector
+        self.phases = phases_of(bundle.detector.stages)
+        self._dependencies = Dependencies(bundle.detector)
         self.settings = bundle.fitting(settings or Settings())
         self.focus = 0
         self.seconds: dict[str, float] = {}
         self.made: tuple[Made, ...] = ()
         self.volume: Volume | None = None
         self.note = ""
-        self.in_hand: tuple[int, ...] = ()  # the slices that are being restored
+        self.in_hand: tuple[int, ...] = ()  # the slices that are being worked on, of a phase with several samples
         self._at_once = at_once(bundle.device)
         self._grid: Grid | None = None
         self._fitness = Fitness()
-        self._budget = Budget(cache_bytes)
+        self._cache_bytes = cache_bytes
         self._generation = 0
         self._lock = threading.RLock()
 
-    # ---- what the person does -------------------------------------------------------------------------------------
+    # ---- what the user does -----------------------------------------------------------------------------------------
 
     def open(self, volume: Volume, mask: np.ndarray) -> Grid:
         """Take another scan: bool mask (R, A, S) on its voxels. Everything of the scan before is dropped.
@@ -84,38 +87,36 @@ class Explorer:
 
     def take(self, grid: Grid) -> None:
         """Take a scan that is on the model's grid already."""
-        maps = Maps(grid, self.bundle.places, self.bundle.levels, self.bundle.linear, self.bundle.template)
+        maps = Maps(grid, self.detector, self.bundle.places, self.bundle.evidence, self.bundle.template)
         maps.prepare()
         with self._lock:
             self._generation += 1
             self.volume, self._grid, self._fitness = None, grid, Fitness()
-            self._codes = np.zeros((len(grid), *self.bundle.levels.shape), np.int16)
-            self._nll = np.zeros(self._codes.shape, np.float32)
-            self._has_nll = np.zeros(len(grid), bool)
             self._numbers = numbers(grid)
             self._brain = [int(i) for i in np.flatnonzero(grid.mask.any((1, 2)))]
             self._maps = maps
-            self._budget.clear()
+            self._kept = ScanResults(self.bundle, self.phases, grid, self._cache_bytes)
             self.focus = self._brain[len(self._brain) // 2]
             self.seconds, self.made = {}, (made_here(self.bundle.device),)  # the grid is of today, whatever follows
-        self.changed.emit(set(MAPS))
+        self.changed.emit(set(self.maps))
 
-    def resume(self, volume: Volume, mask: np.ndarray, grid: Grid, stages: Stages) -> None:
+    def resume(self, volume: Volume, mask: np.ndarray, grid: Grid, stages: StageArrays) -> None:
         """Take a scan with what the networks made of it before, for settings as they are now (see `stages`)."""
         self.take(grid)
         with self._lock:
             self.volume, self._fitness = volume, assess(volume, mask, grid, self.bundle.template)
-            self._codes, self._nll, self._has_nll = (a.copy() for a in stages[:3])
             self.made = stages.made
-            kept = self._restorations()
-            for i, (codes, difference) in enumerate(zip(stages.restored, stages.difference, strict=True)):
-                kept.add_codes(i, codes)
-                kept.add_pictures(i, difference)
+            for phase in self.phases:
+                results = self._kept.of(phase, self.settings)
+                for name in phase.names:
+                    for i, arrays in enumerate(stages.results.get(name, ())):
+                        if arrays:
+                            results[name].add(i, arrays)
 
     def change(self, settings: Settings) -> bool:
         """Take new settings; True when `work` has something to do.
 
-        Another `axis` needs `open` again, and is refused here, as is a method that the bundle does not know.
+        Another `axis` needs `open` again, and is refused here, as is a value that the bundle does not allow.
         """
         settings = self.bundle.fitting(settings)
         if self._grid is not None and settings.axis != self.settings.axis:
@@ -123,8 +124,9 @@ class Explorer:
         with self._lock:
             before, self.settings = self.settings, settings
         if before != settings:
-            same_nll = (before.slices, before.level) == (settings.slices, settings.level)
-            self.changed.emit(set(MAPS) - ({"nll"} if same_nll else set()))
+            fields = type(settings).model_fields
+            differ = {name for name in fields if getattr(before, name) != getattr(settings, name)}
+            self.changed.emit(self._dependencies.changed_by(differ))
         return self._grid is not None and not self.complete
 
     def cancel(self) -> None:
@@ -132,28 +134,30 @@ class Explorer:
         with self._lock:
             self._generation += 1
 
-    # ---- what takes time ------------------------------------------------------------------------------------------
+    # ---- what takes time --------------------------------------------------------------------------------------------
 
-    def work(self, stages: tuple[str, ...] = STAGES) -> Iterator[Progress]:
-        """Do what the settings need and is not there yet, outwards from the slice in focus.
+    def work(self, stages: tuple[str, ...] | None = None) -> Iterator[Progress]:
+        """Do what the settings need and is not there yet, outwards from the slice in focus; some stages, or all.
 
         Settings may change meanwhile: what is under way for the old ones is dropped at the next step of the networks,
         so that a drag leaves no queue behind. A new scan or `cancel` ends the generator.
         """
         generation = self._generation
-        if "nll" in stages:
-            yield from self._stage("nll", "NLL", self._do_nll, generation)
-        if "restoration" in stages:
-            yield from self._stage("restoration", "Restorations", self._do_restorations, generation)
+        for phase in self.phases:
+            if stages is None or set(stages) & set(phase.names):
+                yield from self._run(phase, generation)
 
-    def _stage(
-        self, name: str, label: str, do: Callable[[list[int], int], list[int]], generation: int
-    ) -> Iterator[Progress]:
+    def finish(self, stages: tuple[str, ...] | None = None) -> None:
+        """`work` to its end."""
+        for _ in self.work(stages):
+            pass
+
+    def _run(self, phase: Phase, generation: int) -> Iterator[Progress]:
         started, finished = time.monotonic(), 0
-        while missing := self._missing(name):
+        while missing := self._missing(phase):
             before = time.monotonic()
             try:
-                done = do(missing, generation)
+                done = self._do(phase, missing, generation)
             except SupersededError:
                 if generation != self._generation:
                     return
@@ -163,79 +167,55 @@ class Explorer:
                 continue
             finally:
                 self.in_hand = ()
+            name = phase.names[0]
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - before
             finished += len(done)
-            total, left = self.n_slices, len(self._missing(name))
+            total, left = self.n_slices, len(self._missing(phase))
             rate = (time.monotonic() - started) / max(finished, 1)
-            yield Progress(label, total - left, total, left * rate, tuple(done), self.note)
+            yield Progress(phase.title, total - left, total, left * rate, tuple(done), self.note)
 
-    def _do_nll(self, missing: list[int], generation: int) -> list[int]:
-        grid, indices = self.grid, self._nearest(missing)[: min(NLL_AT_ONCE, self._at_once)]
-        if generation != self._generation:
-            raise SupersededError
-        codes = self.detector.encode(grid.slices[indices], grid.position[indices])
-        nll = self.detector.nll(codes, grid.position[indices])
+    def _do(self, phase: Phase, missing: list[int], generation: int) -> list[int]:
+        """Run a phase on the next few of the slices that miss it; the slices that are done."""
+        # Slices that were chosen after an earlier phase had ended lack what this one reads.
+        for earlier in self.phases[: self.phases.index(phase)]:
+            done = self._kept.done(earlier, self.settings)
+            if lacking := [i for i in missing if not done[i]]:
+                self._do(earlier, lacking, generation)
         with self._lock:
-            if generation != self._generation:
-                raise SupersededError
-            self._codes[indices], self._nll[indices], self._has_nll[indices] = codes, nll, True
-            self.made = signed(self.made, self.bundle.device)
-        self.changed.emit({"nll"})
-        return indices
-
-    def _do_restorations(self, missing: list[int], generation: int) -> list[int]:
-        # Slices that were chosen after the NLL stage had ended have no codes yet.
-        if uncoded := [i for i in missing if not self._has_nll[i]]:
-            self._do_nll(uncoded, generation)
-        grid = self.grid
-        with self._lock:
-            rule, wanted, kept = self._rule(), self._wanted(), self._restorations()
-            alike = self._budget.inherit(rule, kept, self._nll, [i for i in missing if self._has_nll[i]], wanted)
-            near = self._budget.near(rule)
-            self.in_hand = tuple(indices := self._lot(missing, kept, wanted))
-        if alike or not indices:
-            self.changed.emit(set(MAPS) - {"nll"})
-            return alike
+            settings, kept = self.settings, self._kept
+            key, results = kept.key(phase, settings), kept.of(phase, settings)
+            taken = kept.take_over(phase, missing, settings)
+            indices = [] if taken else kept.next_lot(phase, missing, settings, self.focus, self._at_once)
+            if phase.samples is not None:
+                self.in_hand = tuple(indices)
+        if taken or not indices:
+            kept.trim(settings)
+            self.changed.emit(self._dependencies.fed_by(phase.names))
+            return taken
 
         def check() -> None:
-            if generation != self._generation or self._rule() != rule:
+            if generation != self._generation or kept.key(phase, self.settings) != key:
                 raise SupersededError
 
-        # Slices that have some of their restorations already get only the rest, and codes are not drawn twice.
-        restored, shown = kept.restored(indices[0]), kept.shown(indices[0])
-        chains = range(restored, min(wanted, shown + self._at_once))
-        position, codes = grid.position[indices], self._codes[indices]
+        # Slices that have some of their samples already get only the rest.
+        more = self._at_once if phase.samples else 1
+        target = min(kept.wanted(phase, settings), results[phase.name].count(indices[0]) + more)
         check()
-        if chains:
-            guess, nll = guess_from(near, indices, chains, codes), self._nll[indices]
-            drawn = self.detector.restore(codes, nll, position, indices, chains, rule, guess, check)
+        for stage in phase.stages:
+            samples = range(results[stage.name].count(indices[0]), target)
+            if not samples:
+                continue
+            with self._lock:
+                job = kept.job(phase, stage.name, indices, samples, settings)
+            new = self.detector.run(stage.name, replace(job, check=check, at_once=self._at_once))
             with self._lock:
                 check()
                 self.made = signed(self.made, self.bundle.device)
-                for i, of_slice in zip(indices, drawn, strict=True):
-                    kept.add_codes(i, of_slice)
-        restored_codes = np.stack([kept.codes[i][shown : shown + self._at_once] for i in indices])
-        half = max(1, self._at_once // 2)  # in two halves: what is superseded ends between them
-        difference = self.detector.difference(grid.slices[indices], restored_codes, position, half, check)
-        with self._lock:
-            check()
-            self.made = signed(self.made, self.bundle.device)
-            for i, of_slice in zip(indices, difference, strict=True):
-                kept.add_pictures(i, of_slice)
-            self._budget.trim()
-        self.changed.emit(set(MAPS) - {"nll"})
+                for i, arrays in zip(indices, new, strict=True):
+                    results[stage.name].add(i, arrays)
+                kept.trim(settings)
+        self.changed.emit(self._dependencies.fed_by(phase.names))
         return indices
-
-    def _lot(self, missing: list[int], kept: Restorations, wanted: int) -> list[int]:
-        """The slices to restore next: the one in view alone, then its neighbours, so many that all are soon done."""
-        if not (nearest := self._nearest([i for i in missing if self._has_nll[i]])):
-            return []
-        have = kept.restored(nearest[0]), kept.shown(nearest[0])
-        alike = [i for i in nearest if (kept.restored(i), kept.shown(i)) == have]
-        return alike[: 1 if nearest[0] == self.focus else max(1, self._at_once // max(1, wanted - have[1]))]
-
-    def _nearest(self, missing: list[int]) -> list[int]:
-        return sorted(missing, key=lambda i: abs(i - self.focus))
 
     def _make_room(self) -> None:
         """Memory ran out: half as many pictures at once; when one alone is too many, the CPU."""
@@ -243,7 +223,8 @@ class Explorer:
             self._at_once //= 2
         elif self.bundle.device.type != "cpu":
             self.bundle = self.bundle.to("cpu")
-            self.detector = VQDetector(self.bundle)
+            self.detector = self._kept.detector = self.bundle.detector
+            self._maps.use(self.detector)
             self._at_once = at_once(self.bundle.device)
             self.note = "the GPU's memory is too small: on the CPU"
         else:
@@ -251,7 +232,7 @@ class Explorer:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    # ---- what is there --------------------------------------------------------------------------------------------
+    # ---- what is there ----------------------------------------------------------------------------------------------
 
     @property
     def grid(self) -> Grid:
@@ -260,86 +241,105 @@ class Explorer:
             raise InputError("There is no scan to explore yet.")
         return self._grid
 
-    def thresholds(self) -> Thresholds:
-        """The thresholds in force, each in its own unit."""
-        return resolve(self.settings, self.bundle.calibration)
+    @property
+    def maps(self) -> Mapping[str, MapSpec | TailSpec]:
+        """The maps that there are, by name: those of the detector, pixel score and flagged voxels."""
+        return self._dependencies.maps
+
+    def settings_of_stages(self) -> frozenset[str]:
+        """The settings that need the networks."""
+        samples = {phase.samples for phase in self.phases if phase.samples is not None}
+        return frozenset(samples).union(*(phase.settings for phase in self.phases))
+
+    def thresholds(self) -> dict[str, float]:
+        """The thresholds in force as numbers, each in its own unit, by the name of the setting."""
+        return self.bundle.thresholds(self.settings)
 
     @property
     def complete(self) -> bool:
         """Is everything there that the settings ask for? Slices without brain need nothing."""
-        return not (self._missing("nll") or self._missing("restoration"))
+        return not any(self._missing(phase) for phase in self.phases)
 
-    def ready(self, name: str) -> np.ndarray:
+    def ready(self, name: str) -> NDArray[np.bool_]:
         """bool (n,): slices whose map is final for the settings, with all slices that it is pooled from."""
-        if name == "nll":
-            return self._has_nll.copy()
         with self._lock:
-            kept, wanted, settings, grid = self._restorations(), self._wanted(), self.settings, self.grid
-            restored = np.array([kept.shown(i) >= wanted for i in range(len(grid))])
-            least = max(1, round(settings.least_ml / grid.voxel_ml)) if grid.kind == "head" else 1
-            return final(name, restored, self._has_nll, self.chosen(), settings, self.scale(), least)
+            inputs, specs, s, grid = self._kept.inputs(self.settings), self._maps.slices.specs, self.settings, self.grid
+            if name in specs:
+                return inputs.there(specs[name].stage)
+            scored, *evidence = (inputs.there(specs[source].stage) for source in self._dependencies.sources())
+            known = np.all(evidence, axis=0) if evidence else np.ones(len(grid), bool)
+            least = max(1, round(s.min_volume_ml / grid.voxel_ml)) if grid.kind == "head" else 1
+            return final(name, scored, known, self.chosen(), s, self.scale(), least)
 
-    def map(self, name: str, j: int = 0) -> np.ndarray:
+    def map(self, name: str, j: int = 0) -> NDArray:
         """A map on the grid, (n, H, W), read-only; zero where it is not ready. The same array while nothing changes.
 
         The pixel score of a slice whose neighbours are not there yet is pooled without them: `ready` tells.
 
         Args:
-            name: "nll" (nats); "restoration" (the weighted mean), "restoration_j" (the j-th), "disagreement" (the SD
-                among all) and "residual" (SD);
-                "pixel_score" (SD of intensity, or of healthy scores at the place);
-                "flagged" (uint8, 1 where the pixel score exceeds its threshold).
-            j: which restoration, for "restoration_j".
+            name: one of `maps`. Of every detector there are "residual" or what else it pools; "pixel_score" (SD of
+                intensity, or of healthy scores at the place); and "flagged" (uint8, 1 where the pixel score exceeds
+                its threshold).
+            j: which restoration, for an indexed map.
         """
         with self._lock:
             # A bundle in training has no threshold for voxels yet, and needs none for the other maps.
-            limit = self.thresholds().flag_voxels if name == "flagged" else np.inf
-            return self._maps.get(name, self._kept(limit), j)
+            limit = self.thresholds()["flag_voxels"] if name == "flagged" else np.inf
+            return self._maps.get(name, self._inputs(limit), j)
 
-    def stages(self) -> Stages:
+    def results(self, stage: str, name: str, j: int = 0) -> NDArray:
+        """What a stage left of each slice, sample j, (n, …); zero where it is not there yet."""
+        with self._lock:
+            return self._kept.inputs(self.settings).results[stage].stacked(name, j)
+
+    def stacked(self, stage: str) -> Arrays:
+        """All arrays that a stage leaves, of all slices: `results` by name; empty where no slice has any."""
+        with self._lock:
+            arrays = self._kept.inputs(self.settings).results[stage].arrays
+            return {name: self.results(stage, name) for name in next((tuple(a) for a in arrays if a), ())}
+
+    def stages(self) -> StageArrays:
         """All that the networks have made of the scan for the settings in force; every map comes of it."""
         with self._lock:
-            kept, n = self._restorations(), self._wanted()
-            restored, difference = [c[:n] for c in kept.codes], [d[:n] for d in kept.difference]
-            return Stages(self._codes.copy(), self._nll.copy(), self._has_nll.copy(), restored, difference, self.made)
+            kept: dict[str, list[Arrays]] = {}
+            for phase in self.phases:
+                results, wanted = self._kept.of(phase, self.settings), self._kept.wanted(phase, self.settings)
+                for name in phase.names:
+                    kept[name] = [{n: a[:wanted] for n, a in arrays.items()} for arrays in results[name].arrays]
+            return StageArrays(kept, self.made)
 
-    def codes(self, name: str = "codes", j: int = 0) -> np.ndarray:
-        """int16 (n, h, w): the scan's codes, or those of restoration j ("restored"), zero where it is not there yet."""
+    def weights(self) -> NDArray | None:
+        """w_j, (S, n); None of a detector that draws no restorations."""
         with self._lock:
-            found = self._codes.copy()
-            if name == "restored":
-                kept = self._restorations()
-                for i in range(len(found)):
-                    found[i] = kept.codes[i][j] if kept.restored(i) > j else 0
-            return found
+            return self._maps.weights(self._inputs())
 
-    def code_nll(self) -> np.ndarray:
-        """float32 (n, h, w), nats, one number a code, zero where there is none."""
-        return self._nll.copy()
-
-    def weights(self) -> np.ndarray:
-        """w_j, (S, n)."""
-        with self._lock:
-            return self._maps.weights(self._kept())
-
-    def restorations(self, i: int) -> Restored | None:
+    def restorations(self, i: int) -> SliceRestorations | None:
         """The restorations of one slice with their weights; None while they are not all there."""
         with self._lock:
-            return self._maps.of_slice(self._kept(), i)
+            return self._maps.of_slice(self._inputs(), i)
 
-    def sample_scores(self) -> np.ndarray:
-        """AS_sample of each slice, (n,) in nats; NaN where it is not ready, or was not chosen."""
-        scores = sample_score(torch.from_numpy(self._nll), self.thresholds().lambda_s).numpy()
-        return np.where(self._has_nll & self.chosen(), scores, np.nan)
+    def sample_scores(self) -> NDArray:
+        """The detector's own score of each slice, such as AS_sample, (n,).
 
-    def slice_scores(self) -> np.ndarray:
-        """What flags and ranks slices, (n,), NaN as of `sample_scores`; their unit: `slice_words.unit`."""
-        calibration = self.bundle.calibration
-        if (kind := calibration.slice_kind(self.settings)) is None:
-            return self.sample_scores()
-        healthy, spacing = calibration.middle(kind), self.bundle.config.grid.spacing
+        NaN where it is not ready, or was not chosen, or where the detector has none.
+        """
+        nothing = np.full(len(self.grid), np.nan)
+        if self.detector.slice_title is None:
+            return nothing
+        first = self.phases[0].name
         with self._lock:
-            scores = self._maps.slice_scores(self._kept(), healthy, calibration.slice_nll, spacing)
+            inputs, stacked = self._kept.inputs(self.settings), self.stacked(first)
+        scores = self.detector.slice_score(stacked, inputs.settings) if stacked else None
+        return nothing if scores is None else np.where(inputs.there(first) & self.chosen(), scores, np.nan)
+
+    def slice_scores(self) -> NDArray:
+        """What flags and ranks slices, (n,), NaN as of `sample_scores`; their unit: `display.slice_scores`."""
+        calibration = self.bundle.calibration
+        if (kind := self.bundle.slice_kind(self.settings)) is None:
+            return self.sample_scores()
+        with self._lock:
+            spacing = self.bundle.config.grid.spacing
+            scores = self._maps.slice_scores(self._inputs(), calibration.middle(kind), calibration.slice_nll, spacing)
         return np.where(self.ready("pixel_score") & self.chosen(), scores, np.nan)
 
     @property
@@ -347,12 +347,12 @@ class Explorer:
         """How many slices are to be analysed."""
         return int(self.chosen().sum())
 
-    def flagged_slices(self) -> np.ndarray:
+    def flagged_slices(self) -> NDArray[np.bool_]:
         """bool (n,): slices whose score exceeds its threshold."""
-        return np.nan_to_num(self.slice_scores(), nan=-np.inf) > self.thresholds().flag_slices
+        return np.nan_to_num(self.slice_scores(), nan=-np.inf) > self.thresholds()["flag_slices"]
 
     def volume_score(self) -> float:
-        """Σ of AS_sample over the slices, nats."""
+        """Σ of `sample_scores` over the slices, in their unit; zero where the detector has none."""
         return float(np.nansum(self.sample_scores()))
 
     def fitness(self) -> Fitness:
@@ -360,41 +360,33 @@ class Explorer:
         known = self._grid is not None and self.grid.kind == "head" and self.complete
         return self._fitness.with_flagged(self.flagged_slices().sum() / self.n_slices) if known else self._fitness
 
-    # ---- bookkeeping ----------------------------------------------------------------------------------------------
-
-    def _rule(self) -> Rule:
-        return Rule.of(self.settings, self.bundle.calibration)
-
-    def _wanted(self) -> int:
-        return 1 if self.settings.method == "regenerative" else self.settings.n_restorations
-
-    def _restorations(self) -> Restorations:
-        """Those of the settings in force; made empty when there are none yet."""
-        if (kept := self._budget.get(rule := self._rule())) is None:
-            kept = Restorations(len(self.grid), self.bundle.levels.shape, self.grid.slices.shape[1:])
-            self._budget.put(rule, kept)
-        return kept
-
-    def chosen(self) -> np.ndarray:
+    def chosen(self) -> NDArray[np.bool_]:
         """bool (n,): slices to analyse, those with brain within the range that is set."""
         low, high = self.settings.slices or (-np.inf, np.inf)
         return np.isin(np.arange(len(self.grid)), self._brain) & (low <= self._numbers) & (self._numbers <= high)
 
-    def _kept(self, flag_voxels: float = np.inf) -> Kept:
-        restorations, wanted = self._restorations(), self._wanted()
-        scale, calibration = self.scale(), self.bundle.calibration
-        healthy = calibration.middle(calibration.pixel_kind(self.settings)) if scale == "fused" else None
-        whole = scale != "fused" or self.complete
-        return Kept(self._nll, self._has_nll, restorations, wanted, self.settings, flag_voxels, scale, healthy, whole)
-
-    def evidence(self) -> dict[str, np.ndarray]:
+    def evidence(self) -> dict[str, NDArray]:
         """The z maps, (n, H, W), that a fused score adds to the residual's, by name."""
         with self._lock:
-            return self._maps.evidence(self._kept())
+            return self._maps.evidence(self._inputs())
 
     def scale(self) -> str:
-        """How the pixel score is measured: as the settings ask where the model knows places, else "plain"."""
-        return self.bundle.scale(self.settings) if self.grid.aligned else "plain"
+        """The unit of the pixel score: as the settings ask where the model has normative maps, else "intensity"."""
+        return self.bundle.scale(self.settings) if self.grid.aligned else "intensity"
 
-    def _missing(self, name: str) -> list[int]:
-        return [int(i) for i in np.flatnonzero(self.chosen() & ~self.ready(name))]
+    def stages_of(self, name: str) -> tuple[str, ...]:
+        """The stages that a map needs for the settings in force."""
+        return self._dependencies.stages_of(name, fused=self.scale() == "fused")
+
+    # ---- bookkeeping ------------------------------------------------------------------------------------------------
+
+    def _inputs(self, flag_voxels: float = np.inf) -> MapInputs:
+        scale, bundle, settings = self.scale(), self.bundle, self.settings
+        healthy = bundle.calibration.middle(bundle.pixel_kind(settings)) if scale == "fused" else None
+        whole = scale != "fused" or self.complete
+        variant = self.detector.variant(settings)
+        return MapInputs(self._kept.inputs(settings), variant, flag_voxels, scale, healthy, whole)
+
+    def _missing(self, phase: Phase) -> list[int]:
+        with self._lock:
+            return [int(i) for i in np.flatnonzero(self.chosen() & ~self._kept.done(phase, self.settings))]

@@ -13,7 +13,9 @@ import numpy as np
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.regular import read_text
-from napari_vqad.imaging.grid import Grid, GridSpec, to_grid
+from napari_vqad.imaging.grid import Grid
+from napari_vqad.imaging.grid_spec import GridSpec
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.template import Template
 from napari_vqad.io.nifti import read_mask, read_scan
 from napari_vqad.simulate.anomalies import KINDS, add_anomaly

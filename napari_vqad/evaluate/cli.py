@@ -14,6 +14,8 @@ import torch
 
 from napari_vqad.detectors.bundle import Bundle, find, list_bundles, read_config, same_grid
 from napari_vqad.detectors.pca import PCA
+from napari_vqad.detectors.settings import Settings, settings_from
+from napari_vqad.detectors.vq.settings import Method
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import comparison, fitness, ped2, reconstruction, slice_detection
 from napari_vqad.evaluate.case_pages import Album
@@ -29,7 +31,7 @@ from napari_vqad.nets.device import pick_device
 from napari_vqad.nets.vq.registry import make_tokenizer
 from napari_vqad.nets.weights import load_weights
 from napari_vqad.resources import DEFAULT_BUNDLE
-from napari_vqad.settings import Method, Pooling, Scale, Settings, settings_from
+from napari_vqad.settings import Pooling, Scale
 from napari_vqad.train.data import load_stack
 
 
@@ -261,8 +263,8 @@ def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
         raise InputError(
             f"{bundle.name} knows no places, and has nothing to take away; give an aligned, calibrated bundle."
         )
-    methods = tuple(args.methods or (SAMPLE, *bundle.methods))
-    ways = ablation(args.ablation) if args.ablation else of_methods(methods, linear)
+    methods = tuple(args.methods or (*([SAMPLE] if bundle.detector.slice_title else []), *bundle.detector.variants))
+    ways = ablation(args.ablation) if args.ablation else of_methods(methods, linear, asks_for=bundle.detector.asks_for)
     rows = collect(bundle, cases, settings, ways, pca, _say, look).rows(ways)
     print(f"\n{overall_table(rows)}\n\n{kind_table(rows)}\n\n{time.monotonic() - started:.0f} s")
     if args.json:

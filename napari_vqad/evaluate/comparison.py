@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.evaluate.cases import Case
 from napari_vqad.evaluate.experiment import Collected, collect
 from napari_vqad.evaluate.metrics import AtThreshold, Ranking, at_best, at_threshold, rank
 from napari_vqad.evaluate.result_cache import Shelf
 from napari_vqad.evaluate.variants import SAMPLE, Over, of_methods
-from napari_vqad.settings import Settings
 
 PERCENTILES = (20, 40, 60, 80, 90)
 
@@ -61,9 +61,13 @@ def lines_of(
 
     `over` makes a slice's score of its pixel scores, as in `Way`. In the folder `keep` lies what was measured before.
     """
-    known = [m for m in (SAMPLE, *bundle.methods) if not methods or m in methods]
-    settings = settings.model_copy(update={"method": bundle.methods[0]})
-    ways = of_methods(tuple(known), False, over)
+    known = [
+        m
+        for m in (*([SAMPLE] if bundle.detector.slice_title else []), *bundle.detector.variants)
+        if not methods or m in methods
+    ]
+    settings = settings.model_copy(update=dict(bundle.detector.asks_for(bundle.detector.variants[0])))
+    ways = of_methods(tuple(known), False, over, bundle.detector.asks_for)
     shelf = Shelf.of(keep, bundle, settings, over)
     tuned, found = (collect(bundle, cases, settings, ways, None, report, shelf=shelf) for cases in (validation, test))
     return [_line(bundle, way.name, tuned, found) for way in ways]

@@ -12,13 +12,13 @@ import numpy as np
 
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.pca import PCA
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate.cases import NORMAL, Case
 from napari_vqad.evaluate.metrics import Ranking, rank
 from napari_vqad.evaluate.result_cache import Measured, Shelf
 from napari_vqad.evaluate.variants import Way
 from napari_vqad.files.atomic import write_text
-from napari_vqad.settings import Settings
 
 Pair = tuple[np.ndarray, np.ndarray]  # scores, answers
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.brain_mask import make_mask
 from napari_vqad.imaging.fitness import Fitness
 from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import read_mask
-from napari_vqad.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.brain_mask import make_mask
-from napari_vqad.imaging.grid import to_grid
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.io.nifti import read_mask, read_scan
 from napari_vqad.scores.components import find
-from napari_vqad.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def examine(bundle: Bundle, settings: Settings, scan: Path, mask: Path | None, l
     for _ in explorer.work():
         pass
     calibration = bundle.calibration
-    threshold = calibration.threshold_of_findings(calibration.pixel_kind(explorer.settings))
+    threshold = calibration.threshold_of_findings(bundle.pixel_kind(explorer.settings))
     score = explorer.map("pixel_score")
     found = find(score, threshold)
     name = scan.name.removesuffix(".gz").removesuffix(".nii")

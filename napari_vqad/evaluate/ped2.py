@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import comparison
 from napari_vqad.evaluate.cases import NORMAL, Case
 from napari_vqad.evaluate.variants import Over
-from napari_vqad.imaging.grid import GridSpec, to_grid
-from napari_vqad.settings import Settings
+from napari_vqad.imaging.grid_spec import GridSpec
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.train.ped2_split import Part, pieces
 
 ABNORMAL = "abnormal"

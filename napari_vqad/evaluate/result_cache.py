@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import Case
 from napari_vqad.files import limits
 from napari_vqad.files.archive import read_npz
 from napari_vqad.files.atomic import whole
 from napari_vqad.files.regular import read_regular
-from napari_vqad.settings import Settings
 
 
 class Measured(NamedTuple):

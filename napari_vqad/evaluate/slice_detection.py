@@ -9,10 +9,11 @@ from typing import get_args
 import numpy as np
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate.cases import Case
 from napari_vqad.evaluate.metrics import rank
-from napari_vqad.settings import Settings, SliceScore
+from napari_vqad.settings import SliceScore
 
 ROUNDS = 1000  # of the bootstrap
 

@@ -21,20 +21,21 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_vqad.detectors.bundle import Bundle
-from napari_vqad.detectors.vq.detector import VQDetector
+from napari_vqad.detectors.settings import Settings
+from napari_vqad.detectors.vq.detector import VQDetector, vq_of
 from napari_vqad.detectors.vq.gumbel import gumbel_batch
 from napari_vqad.detectors.vq.restoration import begin, restore
-from napari_vqad.detectors.vq.rule import Rule
+from napari_vqad.detectors.vq.settings import Method, VQSettings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate.reference_loop import restore_by_loop
-from napari_vqad.imaging.grid import Grid, to_grid
+from napari_vqad.imaging.grid import Grid
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.io.nifti import read_mask, read_scan
 from napari_vqad.nets.device import at_once
 from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
 from napari_vqad.nets.vq.protocols import LevelledPrior, Prior
 from napari_vqad.nets.vq.registry import make_own
 from napari_vqad.resources import samples_folder
-from napari_vqad.settings import Settings
 from napari_vqad.train.recipe import Recipe
 
 EXACT = ("sequential", "anchored")
@@ -95,9 +96,9 @@ def sample_grid(bundle: Bundle) -> Grid:
 
 def coded(bundle: Bundle, grid: Grid) -> Slices:
     """All slices of a grid, with λ_p at the healthy 90th percentile."""
-    codes = torch.from_numpy(VQDetector(bundle).encode(grid.slices, grid.position)).long().to(bundle.device)
+    codes = torch.from_numpy(vq_of(bundle).encode(grid.slices, grid.position)).long().to(bundle.device)
     position = torch.from_numpy(grid.position).to(bundle.device)
-    return Slices(bundle.causal, codes, position, list(range(len(grid))), bundle.calibration.value("nll", "p90"))
+    return Slices(vq_of(bundle).causal, codes, position, list(range(len(grid))), bundle.calibration.value("nll", "p90"))
 
 
 @torch.inference_mode()
@@ -161,24 +162,26 @@ def passes(slices: Slices, chains: int) -> tuple[dict[str, dict[str, int]], dict
 
 def with_decode(bundle: Bundle, grid: Grid, rows: Sequence[int], chains: int, tries: int) -> dict[str, float]:
     """Seconds from codes to differences of some slices, method by method, the way the engine does it."""
-    detector, found, chosen = VQDetector(bundle), {}, list(rows)
+    found: dict[str, float] = {}
+    detector, chosen = vq_of(bundle), list(rows)
     pictures = at_once(bundle.device)
     codes = detector.encode(grid.slices[chosen], grid.position[chosen])
     nll = detector.nll(codes, grid.position[chosen])
     lambda_p = bundle.calibration.value("nll", "p90")
 
-    def run(method: str) -> None:
+    def run(method: Method) -> None:
         size = max(1, pictures // chains)
         for start in range(0, len(chosen), size):
             lot = slice(start, start + size)
             place, indices = grid.position[chosen[lot]], chosen[lot]
             # A detector of its own: one that is kept would remember noise and first pass.
-            drawn = VQDetector(bundle).restore(
-                codes[lot], nll[lot], place, indices, range(chains), Rule(method, lambda_p, 0)
-            )
+            fresh = VQDetector(detector.config, detector.tokenizer, detector.prior)
+            settings = VQSettings(method=method, lambda_p=lambda_p)
+            drawn = fresh.restore(codes[lot], nll[lot], place, indices, range(chains), settings)
             detector.difference(grid.slices[indices], drawn, place, max(1, pictures // 2))
 
-    for method in ("anchored", "light"):
+    methods: tuple[Method, ...] = ("anchored", "light")
+    for method in methods:
         found[method] = _timed(bundle.device, run, method, best_of=tries)[0]
     return found
 
@@ -248,9 +251,9 @@ def paper_size(device: torch.device, chains: int, quick: bool, report: Callable[
 
 def work_of(bundle: Bundle) -> dict[str, float]:
     """GFLOP of a pass of the prior over one slice, and of one decoded picture."""
-    codes, place = torch.zeros(1, *bundle.levels.shape, dtype=torch.long), torch.zeros(1)
+    codes, place = torch.zeros(1, *vq_of(bundle).levels.shape, dtype=torch.long), torch.zeros(1)
     found = {}
-    for name, run in (("pass", bundle.causal.logits), ("picture", bundle.tokenizer.decode)):
+    for name, run in (("pass", vq_of(bundle).causal.logits), ("picture", vq_of(bundle).tokenizer.decode)):
         with torch.no_grad(), FlopCounterMode(display=False) as flops:
             run(codes.to(bundle.device), place.to(bundle.device))
         found[name] = flops.get_total_flops() / 1e9

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.evaluate import speed
 from napari_vqad.files.atomic import write_text
-from napari_vqad.settings import Settings
 
 Viewer = Callable[[int], dict]  # rounds → what ui.bench measures
 

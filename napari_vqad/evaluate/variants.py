@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vqad.detectors.evidence import linear_score
-from napari_vqad.detectors.pca import PCA
+from napari_vqad.detectors.pca import PCA, linear_score
+from napari_vqad.detectors.settings import Settings
+from napari_vqad.detectors.vq.settings import Method
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS
-from napari_vqad.settings import Method, Settings
 
 Over = Literal["max", "mean"]
 
@@ -42,16 +43,16 @@ class Way:
         if self.of == "linear":
             model = pca or explorer.bundle.linear
             assert model is not None
-            score = linear_score(model, explorer.grid, passes=1)
+            score = linear_score(model, explorer.grid.slices, explorer.grid.mask, passes=1)
             return score, score.max((1, 2))
         if self.of != "pixel":
-            _run(explorer, ("nll",))
+            explorer.finish(explorer.stages_of("nll"))
             if self.of == "sample":
                 return explorer.map("nll"), np.nan_to_num(explorer.sample_scores())
             score = np.zeros(explorer.grid.slices.shape, np.float32)
         else:
             explorer.change(settings.model_copy(update=self.updates))
-            _run(explorer)
+            explorer.finish()
             score = explorer.map("pixel_score")
         found = explorer.evidence() if self.evidence else {}
         for name in self.evidence:
@@ -63,26 +64,26 @@ class Way:
         return score, np.where(mask, score, score.min()).max((1, 2))
 
 
-def _run(explorer: Explorer, stages: tuple[str, ...] = ("nll", "restoration")) -> None:
-    for _ in explorer.work(stages):
-        pass
-
-
 SAMPLE = "sample-wise"
 METHODS = (SAMPLE, *get_args(Method))
 
 
-def of_methods(methods: tuple[str, ...], linear: bool, over: Over = "max") -> list[Way]:
-    """The methods with the settings as they are; the linear baseline when asked for."""
-    ways = [Way(m, "sample") if m == SAMPLE else Way(m, updates={"method": m}, over=over) for m in methods]
+def of_methods(
+    methods: tuple[str, ...],
+    linear: bool,
+    over: Over = "max",
+    asks_for: Callable[[str], Mapping[str, Any]] = lambda method: {"method": method},
+) -> list[Way]:
+    """The variants of a detector with the settings as they are; the linear baseline when asked for."""
+    ways = [Way(m, "sample") if m == SAMPLE else Way(m, updates=dict(asks_for(m)), over=over) for m in methods]
     return [*ways, Way("PCA, 60 components", "linear")] if linear else ways
 
 
 def ablation(method: str) -> list[Way]:
     """From the paper's score to the fused one, a lever at a time; then the same for a method that restores."""
-    plain = {"method": "regenerative", "pooling": "3d", "score": "plain"}
+    plain = {"method": "regenerative", "pooling": "3d", "score": "intensity"}
     smooth = plain | {"pooling": "smooth"}
-    placed = smooth | {"score": "place"}
+    placed = smooth | {"score": "normative"}
     restored = {name: settings | {"method": method} for name, settings in (("plain", plain), ("placed", placed))}
     return [
         Way("PCA, 60 components, aligned", "linear"),
@@ -91,7 +92,7 @@ def ablation(method: str) -> list[Way]:
         Way("NLL, by place", "evidence", evidence=(NLL,)),
         Way("regenerative, min-average pooling", updates=plain),
         Way("regenerative, smooth pooling", updates=smooth),
-        Way("regenerative, min-average, by place", updates=plain | {"score": "place"}),
+        Way("regenerative, min-average, by place", updates=plain | {"score": "normative"}),
         Way("regenerative, smooth, by place", updates=placed),
         Way("… + NLL", updates=placed, evidence=(NLL,)),
         Way("… + PCA", updates=placed, evidence=(LINEAR,)),

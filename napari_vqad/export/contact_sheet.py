@@ -143,17 +143,17 @@ def choose_slices(explorer: Explorer) -> list[int]:
 
 def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
     s, t = explorer.settings, explorer.thresholds()
-    chosen = f"{s.method}, λ_p {t.lambda_p:.2f} nats, S = {s.n_restorations}, k = {s.k:g}, pooling {s.pooling}"
-    if s.method == "regenerative":
-        chosen = f"regenerative, pooling {s.pooling}"
+    chosen = f"{explorer.detector.in_words(s, t)}, pooling {s.pooling}"
     flagged = f"{int(explorer.flagged_slices().sum())} of {explorer.n_slices} slices flagged ▲"
-    outline = f"outlined: pixel score above {t.flag_voxels:.2f}  ·  research use only, not a medical device"
+    slices = [spec for spec in explorer.detector.thresholds if spec.setting == "lambda_s"]
+    own = "".join(f" (λ_s {t[spec.setting]:.2f} {spec.unit})" for spec in slices)
+    outline = f"outlined: pixel score above {t['flag_voxels']:.2f}  ·  research use only, not a medical device"
     if explorer.grid.oblique:
         outline += f"  ·  mm{explorer.grid.own_axis}"
     lines: tuple[tuple[float, str, dict[str, Any]], ...] = (
         (0.27, name, {"color": INK, "fontsize": 14, "fontweight": "bold"}),
         (0.51, f"{explorer.bundle.title}  ·  {chosen}", {"color": FAINT, "fontsize": 8.5}),
-        (0.69, f"{flagged} (λ_s {t.lambda_s:.2f} nats)  ·  {outline}", {"color": FAINT, "fontsize": 8.5}),
+        (0.69, f"{flagged}{own}  ·  {outline}", {"color": FAINT, "fontsize": 8.5}),
     )
     fitness = explorer.fitness()
     warnings = [words for words in (incomplete(explorer), "" if fitness.fits else fitness.verdict) if words]

@@ -18,8 +18,8 @@ from napari_vqad.io.dicom_write import Maker, Segment, check_source, write_score
 
 SEGMENTS, SCORE = "findings.dcm", "score.dcm"
 MEANING = {
-    "plain": "Pixel score, SD of healthy intensity",
-    "place": "Pixel score, SD of healthy scores at the same place",
+    "intensity": "Pixel score, SD of healthy intensity",
+    "normative": "Pixel score, SD of healthy scores at the same place",
     "fused": "Pixel score, sum of residual, NLL and PCA in healthy SD",
 }
 

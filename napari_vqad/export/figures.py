@@ -56,7 +56,7 @@ def draw_scales(explorer: Explorer) -> bytes:
 
 def draw_profile(explorer: Explorer) -> bytes:
     """The score of each slice, those above the threshold in the colour of what is flagged, hatched for print."""
-    grid, limit = explorer.grid, explorer.thresholds().flag_slices
+    grid, limit = explorer.grid, explorer.thresholds()["flag_slices"]
     scores, flagged = explorer.slice_scores(), explorer.flagged_slices()
     mm = np.array([grid.mm_of(i) for i in range(len(grid))])
     step = abs(mm[1] - mm[0]) if len(mm) > 1 else 1.0

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.display import slice_scores
 from napari_vqad.display.scales import score_unit
 from napari_vqad.engine.completeness import incomplete, missing_slices
@@ -25,7 +26,6 @@ from napari_vqad.files.atomic import write_text
 from napari_vqad.findings.findings import Finding, findings
 from napari_vqad.findings.review import Review, Verdict
 from napari_vqad.imaging.slice_numbers import numbers
-from napari_vqad.settings import Settings
 from napari_vqad.text import printable
 
 PICTURES = 12  # findings with a picture
@@ -145,7 +145,7 @@ def _summary(explorer: Explorer, found: list[Finding], review: Review, remarks: 
 def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
     if not found:
         return "<p>Nothing is flagged.</p>"
-    unit, limit = score_unit(explorer), explorer.thresholds().flag_voxels
+    unit, limit = score_unit(explorer), explorer.thresholds()["flag_voxels"]
     heads = ("No.", "Side", "Centre", "Slices", "Reach", "mL", "Peak, SD", "Mean, SD", "NLL, nats", "Verdict", "Note")
     numbers = {"No.", "mL", "Peak, SD", "Mean, SD", "NLL, nats"}  # one below the other
     head = "".join(f'<th scope="col"{_n(h in numbers)}>{h}</th>' for h in heads)
@@ -203,7 +203,7 @@ def _slices(explorer: Explorer) -> str:
     highest += f" (mm{grid.own_axis})" if highest and grid.oblique else ""
     words = (
         f"{slice_scores.explained(explorer)} "
-        f"Flagged above {slice_scores.value(explorer, limit.flag_slices)} (hatched)"
+        f"Flagged above {slice_scores.value(explorer, limit['flag_slices'])} (hatched)"
         + (f"; the highest, {highest}." if highest else ".")
     )
     if len(missing := missing_slices(explorer)):

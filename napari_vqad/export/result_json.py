@@ -9,6 +9,7 @@ import numpy as np
 import napari_vqad
 from napari_vqad.display import slice_scores
 from napari_vqad.display.scales import score_unit
+from napari_vqad.display.thresholds import in_units
 from napari_vqad.engine.completeness import missing_slices
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.provenance import Saved
@@ -45,8 +46,7 @@ def result_dict(
         saved: when and by which version the study was saved, for a reopened one.
     """
     bundle = explorer.bundle
-    grid, settings, limits = explorer.grid, explorer.settings, explorer.thresholds()
-    calibration, scores = bundle.calibration, explorer.slice_scores()
+    grid, scores = explorer.grid, explorer.slice_scores()
     mm = [grid.mm_of(i) for i in range(len(grid))]
     (path, series), fitness = source_of(volume), explorer.fitness()
     content: ResultDict = {
@@ -60,21 +60,8 @@ def result_dict(
         "grid_to_scan_mm": grid.placement.round(6).tolist(),
         "mask_outside_grid": round(grid.outside, 4),
         "bundle": {"name": bundle.name, "sha256": bundle.hash},
-        "settings": settings.model_dump(),
-        "thresholds": {
-            "lambda_s": _threshold(limits.lambda_s, "nats", calibration.percentile("nll", limits.lambda_s)),
-            "lambda_p": _threshold(limits.lambda_p, "nats", calibration.percentile("nll", limits.lambda_p)),
-            "flag_voxels": _threshold(
-                limits.flag_voxels,
-                score_unit(explorer),
-                calibration.percentile("pixel_score", limits.flag_voxels, kind=calibration.pixel_kind(settings)),
-            ),
-            "flag_slices": _threshold(
-                limits.flag_slices,
-                slice_scores.unit(explorer),
-                calibration.slice_percentile(settings, limits.flag_slices, limits.lambda_s),
-            ),
-        },
+        "settings": explorer.settings.model_dump(include=set(explorer.detector.Settings.model_fields)),
+        "thresholds": {name: _threshold(*known) for name, known in in_units(explorer).items()},
         "slice_axis": AXIS[grid.axis],
         "slice_numbers": numbers(grid).tolist(),
         "slice_mm": [round(float(m), 2) for m in mm],

@@ -75,22 +75,6 @@ class ThresholdDict(TypedDict):
     healthy_percentile: float
 
 
-class ThresholdsDict(TypedDict):
-    """The thresholds in force; `Settings` says what each is for.
-
-    Attributes:
-        lambda_s: NLL of a code, nats.
-        lambda_p: NLL of a code, nats.
-        flag_voxels: pixel score of a voxel, in the unit of the pixel score.
-        flag_slices: slice score, in the unit of the slice scores.
-    """
-
-    lambda_s: ThresholdDict
-    lambda_p: ThresholdDict
-    flag_voxels: ThresholdDict
-    flag_slices: ThresholdDict
-
-
 class FindingDict(TypedDict):
     """One finding; the same columns as findings.csv.
 
@@ -182,8 +166,9 @@ class ResultDict(ScanIdentity):
             are the scan's, (4, 4), row by row.
         mask_outside_grid: share of the brain mask that lies beyond the model's grid, 0 to 1.
         bundle: the model.
-        settings: every field of `Settings` by name, in the form in which `Settings(**settings)` takes them.
-        thresholds: the thresholds in force, as numbers.
+        settings: the settings that the detector reads, in the form in which `Settings(**settings)` takes them.
+        thresholds: thresholds in force by the name of the setting: the detector's, as lambda_s and lambda_p
+            (NLL of a code, nats); flag_voxels, in the unit of the pixel score; flag_slices, in that of slice scores.
         slice_axis: the axis along which slices are stacked; "S" for the frames of a clip.
         slice_numbers: number of each slice, as napari's slider numbers them, (n,).
         slice_mm: position of each slice along `slice_axis`, mm, (n,).
@@ -212,7 +197,7 @@ class ResultDict(ScanIdentity):
     mask_outside_grid: float
     bundle: BundleDict
     settings: dict[str, SettingValue]
-    thresholds: ThresholdsDict
+    thresholds: dict[str, ThresholdDict]
     slice_axis: Literal["R", "A", "S"]
     slice_numbers: list[int]
     slice_mm: list[float]

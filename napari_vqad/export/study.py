@@ -21,7 +21,7 @@ from napari_vqad.export import study_file
 from napari_vqad.export.study_file import Contents, Header, SavedBundle, SavedScan
 from napari_vqad.files.regular import is_regular
 from napari_vqad.findings.review import Places, Word
-from napari_vqad.imaging.grid import AXES
+from napari_vqad.imaging.layout import AXES
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.load import load_scan, source_of
 from napari_vqad.text import printable
@@ -143,8 +143,7 @@ def open_study(
     volume = _scan(path, header, scan)
     loaded = _bundle(path, header.bundle, bundle, bundles, device)
     explorer = Explorer(loaded, header.settings, cache_bytes)
-    n_codes, wanted, given = loaded.tokenizer.n_codes, loaded.levels.shape, contents.stages.codes.shape[1:]
-    if wanted != given or max(_highest(contents.stages.codes), *map(_highest, contents.stages.restored)) >= n_codes:
+    if not loaded.detector.fits(contents.stages.results, contents.grid.slices.shape[1:]):
         raise InputError(f"{path} is damaged: its codes do not fit {loaded.title}.")
     n, template = len(contents.grid), loaded.template
     on_grid = contents.grid.slices.shape[1:] == tuple(loaded.config.grid.shape)
@@ -195,10 +194,6 @@ def _is_there(path: Path) -> bool:
         return is_regular(path) or path.is_dir()
     except (OSError, ValueError):  # ValueError: a name with a NUL
         return False
-
-
-def _highest(codes: np.ndarray) -> int:
-    return int(codes.max(initial=0))
 
 
 def _scan(path: Path, header: Header, given: str | Path | Volume | None) -> Volume:

@@ -14,13 +14,16 @@ MOST = 30  # restorations of a slice, as in `Settings`
 KNOTS = 64  # of a curve of grey values, far more than there are
 
 FLOATS = ("F32", "F64")
+COUNT = "count/"  # before the name of a stage: how many samples each slice has of it
 
 
 class NoStudyError(ValueError):
     """They do not; why is for the programmer."""
 
 
-def check_sizes(entries: Mapping[str, Entry], scan: tuple[int, ...], axis: int, has_gain: bool) -> None:
+def check_sizes(
+    entries: Mapping[str, Entry], scan: tuple[int, ...], axis: int, has_gain: bool, old: bool = False
+) -> None:
     """Refuse arrays that do not fit each other.
 
     Args:
@@ -28,15 +31,16 @@ def check_sizes(entries: Mapping[str, Entry], scan: tuple[int, ...], axis: int, 
         scan: shape of the scan's voxels.
         axis: of the scan, along which the grid's slices are stacked.
         has_gain: is there a gain by voxel among them?
+        old: of a format of before there were several detectors.
 
     Raises:
         NoStudyError: one is missing, unknown, or of another size or kind of number.
     """
-    if not {"slices", "codes"} <= set(entries):
+    if "slices" not in entries or (old and "codes" not in entries):
         raise NoStudyError("arrays are missing")
-    slices, codes = entries["slices"].shape, entries["codes"].shape
-    if len(slices) != 3 or len(codes) != 3 or 0 in slices or 0 in codes:
-        raise NoStudyError("slices and codes are stacks")
+    slices = entries["slices"].shape
+    if len(slices) != 3 or 0 in slices:
+        raise NoStudyError("slices are a stack")
     n, knots = slices[0], entries["levels"].shape if "levels" in entries else ()
     if len(knots) != 1 or not 2 <= knots[0] <= KNOTS:
         raise NoStudyError("a curve has knots")
@@ -50,15 +54,9 @@ def check_sizes(entries: Mapping[str, Entry], scan: tuple[int, ...], axis: int, 
         "placement": (FLOATS, (4, 4)),
         "levels": (FLOATS, knots),
         "targets": (FLOATS, knots),
-        "codes": (("I16",), (n, *codes[1:])),
-        "nll": (("F32",), (n, *codes[1:])),
-        "has_nll": (("BOOL",), (n,)),
-        "n_restored": (("I64",), (n,)),
-        "restored": (("I16",), (None, *codes[1:])),
-        "n_difference": (("I64",), (n,)),
-        "difference": (("F16",), (None, *slices[1:])),
         **({"gain": (FLOATS, tuple(along))} if has_gain else {}),
     }
+    wanted |= _old_arrays(entries, slices) if old else _stage_arrays(entries, n)
     if set(entries) != set(wanted):
         raise NoStudyError("arrays are missing or unknown")
     for name, (dtypes, shape) in wanted.items():
@@ -68,18 +66,52 @@ def check_sizes(entries: Mapping[str, Entry], scan: tuple[int, ...], axis: int, 
             raise NoStudyError(f"{name} is of another size or kind")
 
 
+def _old_arrays(
+    entries: Mapping[str, Entry], slices: tuple[int, ...]
+) -> dict[str, tuple[tuple[str, ...], tuple[int | None, ...]]]:
+    n, codes = slices[0], entries["codes"].shape
+    if len(codes) != 3 or 0 in codes:
+        raise NoStudyError("codes are a stack")
+    return {
+        "codes": (("I16",), (n, *codes[1:])),
+        "nll": (("F32",), (n, *codes[1:])),
+        "has_nll": (("BOOL",), (n,)),
+        "n_restored": (("I64",), (n,)),
+        "restored": (("I16",), (None, *codes[1:])),
+        "n_difference": (("I64",), (n,)),
+        "difference": (("F16",), (None, *slices[1:])),
+    }
+
+
+def _stage_arrays(entries: Mapping[str, Entry], n: int) -> dict[str, tuple[tuple[str, ...], tuple[int | None, ...]]]:
+    """The arrays of stages: whatever they are called, each belongs to a stage that is counted."""
+    wanted: dict[str, tuple[tuple[str, ...], tuple[int | None, ...]]] = {}
+    stages = [name.removeprefix(COUNT) for name in entries if name.startswith(COUNT)]
+    for stage in stages:
+        wanted[f"{COUNT}{stage}"] = ("I64",), (n,)
+        for name, entry in entries.items():
+            if name.startswith(f"{stage}/"):
+                wanted[name] = (entry.dtype,), (None, *entry.shape[1:])
+    if not stages or any(not entry.shape for name, entry in entries.items() if "/" in name):
+        raise NoStudyError("no stage has results")
+    return wanted
+
+
 def check_values(arrays: Mapping[str, NDArray]) -> None:
     """Refuse values that none of ours writes; floats are known to be finite.
 
     Raises:
         NoStudyError: there are such.
     """
-    counts, shown = arrays["n_restored"], arrays["n_difference"]
-    for number, of in ((counts, "restored"), (shown, "difference")):
-        if number.min() < 0 or number.max() > MOST or number.sum() != len(arrays[of]):
-            raise NoStudyError(f"another number of {of}")
-    if (shown > counts).any():
-        raise NoStudyError("more pictures than restorations")
+    if "n_restored" in arrays:
+        _check_old_values(arrays)
+    for key in (k for k in arrays if k.startswith(COUNT)):
+        counts = arrays[key]
+        if counts.min() < 0 or counts.max() > MOST:
+            raise NoStudyError("another number of samples")
+        lengths = {len(a) for name, a in arrays.items() if name.startswith(f"{key.removeprefix(COUNT)}/")}
+        if lengths != ({int(counts.sum())} if counts.any() else set()):
+            raise NoStudyError("another number of samples than was counted")
     placement, levels, targets = arrays["placement"], arrays["levels"], arrays["targets"]
     if not np.array_equal(placement[3], [0, 0, 0, 1]) or not usable(placement):
         raise NoStudyError("the grid lies nowhere")
@@ -87,10 +119,17 @@ def check_values(arrays: Mapping[str, NDArray]) -> None:
         raise NoStudyError("a curve that does not rise")
     if "gain" in arrays and not (arrays["gain"] > 0).all():
         raise NoStudyError("a gain that is not above zero")
-    if any(len(arrays[of]) and arrays[of].min() < 0 for of in ("codes", "restored")):
-        raise NoStudyError("a code below zero")
     if not arrays["mask"].any() or not arrays["grid_mask"].any():
         raise NoStudyError("a mask without voxels")
+
+
+def _check_old_values(arrays: Mapping[str, NDArray]) -> None:
+    counts, shown = arrays["n_restored"], arrays["n_difference"]
+    for number, of in ((counts, "restored"), (shown, "difference")):
+        if number.min() < 0 or number.max() > MOST or number.sum() != len(arrays[of]):
+            raise NoStudyError(f"another number of {of}")
+    if (shown > counts).any():
+        raise NoStudyError("more pictures than restorations")
 
 
 def usable(affine: NDArray) -> bool:

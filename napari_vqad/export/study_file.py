@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from safetensors.numpy import save
 
+from napari_vqad.detectors.protocol import Arrays
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.provenance import Made
-from napari_vqad.engine.store import Stages
+from napari_vqad.engine.store import StageArrays
 from napari_vqad.errors import InputError
-from napari_vqad.export.study_checks import MOST, NoStudyError, check_sizes, check_values, usable
+from napari_vqad.export.study_checks import COUNT, MOST, NoStudyError, check_sizes, check_values, usable
 from napari_vqad.files import limits
 from napari_vqad.files.archive import open_member, open_zip
 from napari_vqad.files.atomic import whole
@@ -36,10 +38,11 @@ from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.intensity import Intensity
 from napari_vqad.imaging.resample import Frame
 from napari_vqad.imaging.volume import Volume, is_oblique
-from napari_vqad.settings import Settings
 
-FORMAT = 2
-READ = (1, FORMAT)  # 1 does not say with what the numbers were computed, and knows no words on merged findings
+FORMAT = 3
+# 1 does not say with what the numbers were computed, and knows no words on merged findings; up to 2 there were the
+# arrays of the vector-quantised detector alone, under names of their own.
+READ = (1, 2, FORMAT)
 JSON, ARRAYS = "study.json", "arrays.safetensors"
 APART = 1e-3  # mm; affines that differ by less are the same
 DAMAGED = "is cut short or damaged, or no study at all"
@@ -152,7 +155,7 @@ class Contents:
     header: Header
     mask: NDArray[np.bool_]
     grid: Grid
-    stages: Stages
+    stages: StageArrays
 
 
 def fingerprint(voxels: NDArray) -> str:
@@ -192,13 +195,7 @@ def write(path: Path, contents: Contents) -> None:
         "levels": i.levels,
         "targets": i.targets,
         **({"gain": i.gain} if isinstance(i.gain, np.ndarray) else {}),
-        "codes": stages.codes,
-        "nll": stages.nll,
-        "has_nll": stages.has_nll,
-        "n_restored": np.array([len(r) for r in stages.restored]),
-        "restored": np.concatenate(stages.restored),
-        "n_difference": np.array([len(d) for d in stages.difference]),
-        "difference": np.concatenate(stages.difference),
+        **_flat(stages),
     }
     if (n_bytes := sum(array.nbytes for array in arrays.values())) + limits.TENSOR_HEADER > limits.STUDY:
         raise InputError(f"{path} would hold {gib(n_bytes)}, and at most {gib(limits.STUDY)} are read again.")
@@ -237,7 +234,45 @@ def read(path: Path) -> Contents:
 
 
 def _check(header: Header, entries: dict[str, Entry]) -> None:
-    check_sizes(entries, header.scan.shape, header.grid.axis, header.grid.gain is None)
+    check_sizes(entries, header.scan.shape, header.grid.axis, header.grid.gain is None, header.format < FORMAT)
+
+
+def _flat(stages: StageArrays) -> dict[str, NDArray]:
+    """Results as arrays: "count/STAGE", how many samples each slice has, and "STAGE/NAME", all samples in a row."""
+    flat: dict[str, NDArray] = {}
+    for stage, slices in stages.results.items():
+        counts = [next((len(a) for a in arrays.values()), 0) for arrays in slices]
+        flat[f"{COUNT}{stage}"] = np.array(counts, np.int64)
+        for name in next((tuple(arrays) for arrays in slices if arrays), ()):
+            flat[f"{stage}/{name}"] = np.concatenate([arrays[name] for arrays in slices if arrays])
+    return flat
+
+
+def _results(arrays: dict[str, NDArray]) -> dict[str, list[Arrays]]:
+    """`_flat`, undone."""
+    found: dict[str, list[Arrays]] = {}
+    for key in (k for k in arrays if k.startswith(COUNT)):
+        stage, counts = key.removeprefix(COUNT), arrays[key]
+        parts = {
+            name.removeprefix(f"{stage}/"): _parted(array, counts)
+            for name, array in arrays.items()
+            if name.startswith(f"{stage}/")
+        }
+        found[stage] = [{n: p[i] for n, p in parts.items()} if counts[i] else {} for i in range(len(counts))]
+    return found
+
+
+def _results_of_old(arrays: dict[str, NDArray]) -> dict[str, list[Arrays]]:
+    """Results of a study of format 1 or 2: codes, NLL and restorations."""
+    there = arrays["has_nll"]
+    nll = [{"codes": c[None], "nll": v[None]} for c, v in zip(arrays["codes"], arrays["nll"], strict=True)]
+    restored = _parted(arrays["restored"], arrays["n_restored"])
+    difference = _parted(arrays["difference"], arrays["n_difference"])
+    return {
+        "nll": [of_slice if is_there else {} for of_slice, is_there in zip(nll, there, strict=True)],
+        "restoration": [{"codes": c} if len(c) else {} for c in restored],
+        "decode": [{"difference": d} if len(d) else {} for d in difference],
+    }
 
 
 def _bounded(shape: tuple[int, ...]) -> None:
@@ -284,14 +319,8 @@ def _contents(header: Header, arrays: dict[str, NDArray]) -> Contents:
         failed=saved.failed,
         oblique=is_oblique(scan.affine, header.scan.shape),
     )
-    stages = Stages(
-        arrays["codes"],
-        arrays["nll"],
-        arrays["has_nll"],
-        _parted(arrays["restored"], arrays["n_restored"]),
-        _parted(arrays["difference"], arrays["n_difference"]),
-        header.made,
-    )
+    results = _results(arrays) if header.format == FORMAT else _results_of_old(arrays)
+    stages = StageArrays(results, header.made)
     return Contents(header, _unpacked(arrays["mask"], header.scan.shape), grid, stages)
 
 

@@ -12,11 +12,13 @@ from typing import get_args
 import numpy as np
 import torch
 
-from napari_vqad.detectors.bundle import Bundle, BundleConfig, find, list_bundles
-from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration, resolve
-from napari_vqad.detectors.evidence import MADE_WITH
+from napari_vqad.detectors.bundle import Bundle, find, list_bundles
+from napari_vqad.detectors.bundle_checks import MADE_WITH
+from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration
 from napari_vqad.detectors.pca import PCA
-from napari_vqad.detectors.vq.detector import VQDetector
+from napari_vqad.detectors.settings import Settings, settings_from
+from napari_vqad.detectors.vq.config import VQConfig
+from napari_vqad.detectors.vq.detector import vq_of
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate.cases import read_table
 from napari_vqad.export.study import find_scan, open_study, save_study
@@ -24,7 +26,8 @@ from napari_vqad.files.jsonfile import read_json
 from napari_vqad.fuzz import mutate as ways
 from napari_vqad.fuzz.dicom import dicom_bytes, write_series
 from napari_vqad.imaging.brain_mask import SIDES, SPACING, load_network
-from napari_vqad.imaging.grid import Grid, GridSpec
+from napari_vqad.imaging.grid import Grid
+from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.template import Template
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.clips import is_clip, read_clip
@@ -37,7 +40,7 @@ from napari_vqad.nets.vq.vqvae import TokenizerConfig
 from napari_vqad.nets.weights import save_weights
 from napari_vqad.scores.fusion import LINEAR, NLL
 from napari_vqad.scores.normative import Places
-from napari_vqad.settings import Pooling, Settings, settings_from
+from napari_vqad.settings import Pooling
 from napari_vqad.train.data import Stack
 from napari_vqad.train.recipe import FOLDER, Recipe
 from napari_vqad.train.training_log import read_history
@@ -98,7 +101,7 @@ def make_bundle(folder: Path) -> None:
     """A bundle with every part that there is: tiny random networks on a 16×24 grid."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    config = BundleConfig(
+    config = VQConfig(
         title="Tiny",
         description="Random weights.",
         grid=SPEC,
@@ -187,9 +190,9 @@ def _load_study(bundle: Bundle, volume: Volume, folder: Path) -> None:
 def _load_bundle(folder: Path) -> None:
     list_bundles(folder.parent)
     bundle = Bundle.load(find(folder), "cpu")
-    resolve(bundle.known(Settings()), bundle.calibration)
+    bundle.thresholds(bundle.known(Settings()))
     # What loads computes, too.
-    detector, slices = VQDetector(bundle), np.zeros((1, *bundle.config.grid.shape), np.float32)
+    detector, slices = vq_of(bundle), np.zeros((1, *bundle.config.grid.shape), np.float32)
     if slices.size > 2**16:  # of a model of other slices, whose weights happen to fit
         return
     position = np.zeros(1, np.float32)

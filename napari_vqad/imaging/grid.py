@@ -1,13 +1,7 @@
 """A scan on a model's grid of slices, and every map of the grid exactly back on the scan.
 
-Three ways of laying it, by what the model was trained on:
-
-* **centred**: the grid's axes are the scan's, its middle the brain mask's; grey values are z-scored within the mask;
-* **aligned**: the grid is the template's, reached through a 12-parameter affine; grey values are harmonised to it;
-* **clip**: the frames of a fixed camera, pixel for pixel and all of each; grey values are z-scored by the model's own
-  mean and SD, and no frame has a position, since the model knows no time.
-
 What is shown stands in the *view*, voxels along the scan's own axes, so that nothing on the canvas is ever sheared.
+How a scan is laid on the grid: `imaging.layout`.
 """
 
 from __future__ import annotations
@@ -17,60 +11,13 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from pydantic import ConfigDict
 from torch.nn import functional as F
 
-from napari_vqad.errors import InputError
-from napari_vqad.imaging.intensity import Intensity, harmonise, linear
-from napari_vqad.imaging.registration import align
-from napari_vqad.imaging.resample import Frame, along_axes, through, within
-from napari_vqad.imaging.template import Template
-from napari_vqad.imaging.volume import Kind, Volume, along
+from napari_vqad.imaging.intensity import Intensity, linear
+from napari_vqad.imaging.resample import Frame, along_axes, through
+from napari_vqad.imaging.volume import Kind, along
 
-AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 PLAIN = linear(0.0, 1.0)
-
-
-@dataclass(frozen=True)
-class GridSpec:
-    """The grid a model was trained on.
-
-    Attributes:
-        shape: in-plane size of a slice, in the order of the two in-plane canonical axes.
-        spacing: mm, isotropic; pixels, of a clip.
-        background: value outside the mask, in SD; close to CSF, so that the brain's edge is no cliff.
-        clip: lowest and highest z-score that the model sees.
-        aligned: the grid is that of the bundle's template.
-        grey: mean and SD of the grey values of healthy frames, for a model of clips; None for one of heads, each of
-            which is z-scored for itself.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    shape: tuple[int, int] = (80, 104)
-    spacing: float = 2.0
-    background: float = -2.0
-    clip: tuple[float, float] = (-3.0, 4.0)
-    aligned: bool = False
-    grey: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse, by ValueError, what no model was trained on."""
-        if not all(1 <= n <= 2048 for n in self.shape):
-            raise ValueError("the sides of a slice are 1 to 2048 pixels")
-        if not 0.05 <= self.spacing <= 50:
-            raise ValueError("the spacing is 0.05 to 50 mm")
-        if not (np.isfinite([self.background, *self.clip]).all() and self.clip[0] < self.clip[1]):
-            raise ValueError("background and clip are finite numbers, and clip rises")
-        if self.grey is not None and not np.isfinite(self.grey).all():
-            raise ValueError("grey values are finite numbers")
-        if self.grey is not None and (self.aligned or not self.grey[1] > 0):
-            raise ValueError("the grey values of a model of clips have an SD above zero, and no template")
-
-    @property
-    def kind(self) -> Kind:
-        """What the model knows."""
-        return "head" if self.grey is None else "clip"
 
 
 @dataclass(frozen=True)
@@ -239,160 +186,3 @@ class Grid:
     @property
     def _step(self) -> float:
         return float(self.placement[self.axis, self.axis])
-
-
-def to_grid(
-    volume: Volume, mask: np.ndarray, spec: GridSpec, axis: str = "axial", template: Template | None = None
-) -> Grid:
-    """Lay a scan on the model's grid.
-
-    Args:
-        volume: the scan.
-        mask: bool (R, A, S), the brain, on the scan's canonical voxels; all of a clip.
-        spec: the model's grid.
-        axis: stacking direction, one of `AXES`; a clip has frames, whatever is asked.
-        template: of a model that knows aligned heads, which are stacked axially.
-
-    Raises:
-        InputError: the scan is of another kind than the model knows; the mask has another shape, or no voxels, or the
-            scan is constant within it; or the axis is one that the model does not know.
-    """
-    check_kind(volume, spec)
-    mask = np.asarray(mask, bool)
-    if mask.shape != volume.voxels.shape:
-        raise InputError(
-            f"The mask has the shape {mask.shape} and {volume.name} has {volume.voxels.shape} (right, anterior, "
-            "superior); they must agree."
-        )
-    if spec.grey is not None:
-        return _frames(volume, mask, spec, linear(*spec.grey))
-    if not mask.any():
-        raise InputError(f"The mask of {volume.name} has no voxels.")
-    inside = volume.voxels[mask]
-    mean, sd = float(inside.mean()), float(inside.std())
-    if not sd > 1e-6 * max(1.0, abs(mean)):
-        raise InputError(f"{volume.name} has one single value within its mask.")
-    if template is None:
-        return _centred(volume, mask, spec, AXES[axis], linear(mean, sd))
-    if axis != "axial":
-        raise InputError(f"This model knows heads that are aligned and cut axially; {axis} slices need another model.")
-    return _aligned(volume, mask, spec, template)
-
-
-def check_kind(volume: Volume, spec: GridSpec) -> None:
-    """Can the model look at this at all?
-
-    Raises:
-        InputError: it knows heads and this is a clip, or the other way round.
-    """
-    if volume.kind != spec.kind:
-        raise InputError(
-            f"{volume.name} is a {volume.kind}, and the chosen model knows {spec.kind}s alone; choose a model of "
-            f"{volume.kind}s."
-        )
-
-
-def _frames(volume: Volume, mask: np.ndarray, spec: GridSpec, intensity: Intensity) -> Grid:
-    width, height, n = volume.voxels.shape
-    if (height, width) != tuple(spec.shape):
-        asks = "×".join(map(str, spec.shape))
-        raise InputError(f"{volume.name} has frames of {height}×{width} pixels, and the model asks for {asks}.")
-    if not mask.all():
-        raise InputError(f"The frames of {volume.name} are analysed whole; a mask that leaves pixels out is of no use.")
-    z_scored = np.clip(intensity.z(volume.voxels), *spec.clip).astype(np.float32)
-    frame = Frame(np.zeros(3), np.full(3, spec.spacing), volume.voxels.shape)
-    return Grid(
-        slices=np.ascontiguousarray(z_scored.transpose(2, 1, 0)),
-        mask=np.ones((n, height, width), bool),
-        position=np.zeros(n, np.float32),
-        axis=2,
-        placement=frame.to_mm,
-        view=frame,
-        scan=frame,
-        intensity=intensity,
-        kind="clip",
-    )
-
-
-def _aligned(volume: Volume, mask: np.ndarray, spec: GridSpec, template: Template) -> Grid:
-    alignment = align(volume, mask, template)
-    placement = alignment.affine @ template.frame.to_mm
-    to_index, shape = np.linalg.inv(volume.frame.to_mm) @ placement, template.voxels.shape
-    share = through(mask.astype(np.float32), to_index, shape, order=1)
-    on_grid = share >= 0.5
-    if not on_grid.any():
-        raise InputError(f"The brain mask of {volume.name} is too small for the model's grid.")
-    # Within the mask alone, so that what surrounds the brain does not bleed into its rim.
-    voxels = through(volume.voxels * mask, to_index, shape, order=1) / np.maximum(share, 0.5)
-    intensity = harmonise(voxels, on_grid, template)
-    z_scored = np.where(on_grid, np.clip(intensity.z(voxels), *spec.clip), spec.background).astype(np.float32)
-    n, stack = shape[2], AXES["axial"]
-    inside = float(on_grid.sum() * abs(np.linalg.det(placement[:3, :3])) / (mask.sum() * np.prod(volume.spacing)))
-    return Grid(
-        slices=np.ascontiguousarray(np.moveaxis(z_scored, stack, 0)),
-        mask=np.ascontiguousarray(np.moveaxis(on_grid, stack, 0)),
-        position=np.linspace(-0.5, 0.5, n, dtype=np.float32),
-        axis=stack,
-        placement=placement,
-        view=_view(volume, mask, spec.spacing),
-        scan=volume.frame,
-        intensity=intensity,
-        outside=max(0.0, 1.0 - inside),
-        aligned=True,
-        note=alignment.note,
-        oblique=volume.oblique,
-        failed=alignment.failed,
-    )
-
-
-def _view(volume: Volume, mask: np.ndarray, spacing: float, margin: float = 6.0) -> Frame:
-    """Voxels of `spacing` along the scan's axes, about the mask; none above the scan's last, where counting begins."""
-    bounds = _bounds(mask)
-    low = volume.origin + np.maximum(volume.spacing * bounds[:, 0] - margin, 0)
-    last = volume.spacing * (np.array(mask.shape) - 1)
-    high = volume.origin + np.minimum(volume.spacing * bounds[:, 1] + margin, last)
-    shape = tuple(int(n) for n in np.ceil((high - low) / spacing - 1e-6) + 1)
-    return Frame(high - spacing * (np.array(shape) - 1), np.full(3, spacing), shape)
-
-
-def _bounds(mask: np.ndarray) -> np.ndarray:
-    """First and last index of the mask along each axis, (3, 2)."""
-    return np.array([np.flatnonzero(mask.any(tuple(b for b in range(3) if b != a)))[[0, -1]] for a in range(3)])
-
-
-def _centred(volume: Volume, mask: np.ndarray, spec: GridSpec, stack: int, intensity: Intensity) -> Grid:
-    plane = [a for a in range(3) if a != stack]
-    bounds = _bounds(mask)
-
-    # The grid's centre sits on a voxel centre of the scan, so that equal spacings need no interpolation.
-    shape, origin = np.zeros(3, int), np.zeros(3)
-    for a, size in zip(plane, spec.shape, strict=True):
-        shape[a] = size
-        centre = volume.origin[a] + volume.spacing[a] * (bounds[a].sum() // 2)
-        origin[a] = centre - spec.spacing * (size // 2)
-    low, high = (volume.origin[stack] + volume.spacing[stack] * b for b in bounds[stack])
-    # To the nearest slice, halves down: the mask's last voxel lies within half a slice of the grid's.
-    shape[stack] = int(np.ceil((high - low) / spec.spacing - 0.5 - 1e-6)) + 1
-    origin[stack] = low
-
-    target = Frame(origin, np.full(3, spec.spacing), tuple(int(n) for n in shape))
-    source = volume.frame
-    z_scored = np.where(mask, intensity.z(volume.voxels), spec.background).astype(np.float32)
-    voxels = along_axes(z_scored, source, target, order=1, cval=spec.background)
-    on_grid = along_axes(mask.astype(np.float32), source, target, order=1, cval=0.0) >= 0.5
-    voxels = np.where(on_grid, np.clip(voxels, *spec.clip), spec.background).astype(np.float32)
-
-    n = int(shape[stack])
-    reached = mask[np.ix_(*within(target, source))].sum()
-    return Grid(
-        slices=np.ascontiguousarray(np.moveaxis(voxels, stack, 0)),
-        mask=np.ascontiguousarray(np.moveaxis(on_grid, stack, 0)),
-        position=np.linspace(-0.5, 0.5, n, dtype=np.float32) if n > 1 else np.zeros(1, np.float32),
-        axis=stack,
-        placement=target.to_mm,
-        view=target,
-        scan=source,
-        intensity=intensity,
-        outside=float(1.0 - reached / mask.sum()),
-        oblique=volume.oblique,
-    )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from napari_vqad.errors import InputError
 
@@ -29,6 +32,27 @@ def pick_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"The device '{name}' is not to be had on this machine; 'cpu' always is.") from error
     return device
+
+
+Network = TypeVar("Network")
+
+
+def device_of(network: Any) -> torch.device:
+    """Where a network's numbers are; the CPU for one without numbers."""
+    return next((tensor.device for tensor in network.state_dict().values()), torch.device("cpu"))
+
+
+def moved(network: Network, device: torch.device) -> Network:
+    """The same network on a device, as a new module; the given one stays where it is.
+
+    Nothing is copied on the device where it was: this is called when that has no memory left.
+    """
+    assert isinstance(network, nn.Module)
+    there: dict[int, Any] = {
+        id(p): nn.Parameter(p.detach().to(device), requires_grad=p.requires_grad) for p in network.parameters()
+    }
+    there |= {id(b): b.to(device) for b in network.buffers()}
+    return copy.deepcopy(network, there)
 
 
 def at_once(device: torch.device) -> int:

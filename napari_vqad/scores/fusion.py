@@ -13,12 +13,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_vqad.scores.normative import Places
+from napari_vqad.scores.pooling import pool
 
 NLL, LINEAR = "nll", "linear"
 WEIGHTS = {LINEAR: 0.5, NLL: 1.0}
+
+
+def smoothed(evidence: NDArray, mask: NDArray) -> NDArray[np.float32]:
+    """Evidence that codes give, (n, H, W), averaged within the mask and the slices that have any."""
+    present = torch.from_numpy(evidence.any((1, 2)))
+    return pool(torch.tensor(evidence), torch.from_numpy(mask), "smooth", present=present).numpy()
 
 
 def standardise(maps: Mapping[str, NDArray], places: Places, mask: NDArray) -> dict[str, NDArray]:

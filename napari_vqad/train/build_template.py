@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_vqad.imaging.grid import GridSpec
+from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.intensity import bias_gain, grey_range, harmonise, medians
 from napari_vqad.imaging.registration import align, brain_alone, moments
 from napari_vqad.imaging.resample import through

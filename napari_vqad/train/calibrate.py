@@ -7,20 +7,20 @@ from dataclasses import replace
 from typing import get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from napari_vqad.detectors.bundle import Bundle
-from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration, SliceTables, pixel_kind
-from napari_vqad.detectors.evidence import MADE_WITH, Evidence
+from napari_vqad.detectors.bundle_checks import MADE_WITH
+from napari_vqad.detectors.calibration import LEVELS, Calibration, SliceTables, pixel_kind, quantiles
+from napari_vqad.detectors.pca import linear_score
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.grid import Grid
-from napari_vqad.nets.vq.levels import Levels
 from napari_vqad.scores.components import LEAST, count
-from napari_vqad.scores.fusion import LINEAR, NLL, fuse, level_slices
+from napari_vqad.scores.fusion import LINEAR, fuse, level_slices, smoothed
 from napari_vqad.scores.normative import Places, measure
 from napari_vqad.scores.slice_score import slice_score
-from napari_vqad.settings import Pooling, Settings
+from napari_vqad.settings import Pooling
 from napari_vqad.train.data import Stack
 
 COUNTED_FROM = 90.0  # percentile of the pixel score from which findings are counted; below it nobody would flag
@@ -46,7 +46,7 @@ def calibrate(
     bundle = replace(bundle, places=Places.none())  # what an earlier calibration found plays no part in this one
     grids = list(stack.grids(bundle.config.grid))
     masks = [g.mask for g in grids]
-    first, nll = _of_codes(bundle, grids)
+    first, raw = _first_tables(bundle, grids)
     places: dict[str, NDArray] = {}
     others: list[dict[str, NDArray]] = [{} for _ in grids]  # of each scan: z maps that are added to the residual's
 
@@ -54,40 +54,38 @@ def calibrate(
         places[name] = measure(zip(maps, masks, strict=True))
         return _left_out(maps, masks)
 
+    own = list(raw)
     if bundle.template is not None:
-        evidence = Evidence(bundle.linear)
-        raw = {
-            NLL: [evidence.nll(m, g.mask) for m, g in zip(nll, grids, strict=True)],
-            LINEAR: [evidence.linear(g) for g in grids],
-        }
+        if bundle.linear is not None:
+            raw[LINEAR] = [linear_score(bundle.linear, g.slices, g.mask) for g in grids]
         for name, made in raw.items():
             for found, z in zip(others, by_place(name, made), strict=True):
                 found[name] = z
     explorer = Explorer(replace(bundle, calibration=first))
     tables: dict[str, dict[str, list[float]]] = {"residual": {}, "pixel_score": {}, "findings": {}, "slices": {}}
-    placed_nll = [z[NLL] for z in others if NLL in z]
-    slice_nll = _middle(_quantiles(_inside(placed_nll, masks))) if placed_nll else None
+    placed_nll = [z[own[0]] for z in others if own and own[0] in z]
+    slice_nll = _middle(quantiles(_inside(placed_nll, masks))) if placed_nll else None
     levelled_nll = [level_slices(z, m, slice_nll) for z, m in zip(placed_nll, masks, strict=True)] if slice_nll else []
 
     def add(kind: str, maps: Maps) -> None:
-        table = _quantiles(_inside(maps, masks))
+        table = quantiles(_inside(maps, masks))
         tables["pixel_score"][kind] = table
         tables["findings"][kind] = _findings(maps, table)
         healthy = _middle(table)
         shown = [m.astype(np.float32) for m in maps]
         shown = [level_slices(m, inside, healthy) for m, inside in zip(shown, masks, strict=True)]
-        nll: Maps | list[None] = [None] * len(maps) if kind.endswith(" plain") else levelled_nll
+        nll: Maps | list[None] = levelled_nll if levelled_nll and not kind.endswith(" plain") else [None] * len(maps)
         of_scans = [slice_score(*of_scan, spacing) for of_scan in zip(shown, nll, masks, strict=True)]
         slices = np.concatenate(of_scans)
-        tables["slices"][kind] = _quantiles(slices[~np.isnan(slices)])
+        tables["slices"][kind] = quantiles(slices[~np.isnan(slices)])
 
-    for method in methods or bundle.methods:
+    for method in methods or bundle.detector.variants:
         residual, scores = _of_method(explorer, grids, method, report)
-        tables["residual"][method] = _quantiles(_inside(residual, masks))
+        tables["residual"][method] = quantiles(_inside(residual, masks))
         for pooling, pooled in scores.items():
-            add(pixel_kind(method, pooling, "plain"), pooled)
+            add(pixel_kind(method, pooling, "intensity"), pooled)
             if bundle.template is not None:
-                name = pixel_kind(method, pooling, "place")
+                name = pixel_kind(method, pooling, "normative")
                 placed = by_place(name, pooled)
                 add(name, placed)
                 add(pixel_kind(method, pooling, "fused"), [fuse(a, b) for a, b in zip(placed, others, strict=True)])
@@ -106,48 +104,29 @@ def slice_tables(bundle: Bundle, stack: Stack, report: Report = print, methods: 
     return SliceTables(weights=bundle.weights, slice_nll=found.slice_nll, slices=slices)
 
 
-def _of_codes(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, Maps]:
-    """Quantiles of NLL and slice score, and each scan's NLL map on the grid."""
-    explorer = Explorer(bundle)
-    code_nll, touches, maps = [], [], []
+def _first_tables(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, dict[str, Maps]]:
+    """A calibration with the detector's own tables, and each scan's evidence of a fused score, by name."""
+    explorer, detector = Explorer(bundle), bundle.detector
+    first, results = explorer.phases[0].name, []
+    evidence: dict[str, Maps] = {name: [] for name in detector.fused}
     for grid in grids:
         explorer.take(grid)
-        for _ in explorer.work(stages=("nll",)):
-            pass
-        code_nll.append(explorer.code_nll())
-        touches.append(_codes_of(grid.mask, bundle.levels))
-        maps.append(explorer.map("nll"))
-    nll, touched = np.concatenate(code_nll), np.concatenate(touches)
-    table = _quantiles(nll[touched])
-    lambdas = {f"{level:g}": float(np.interp(level, LEVELS, table)) for level in LAMBDA_LEVELS}
-    slices = np.concatenate([g.mask.any((1, 2)) for g in grids])
-    by_level = _of_levels(explorer, grids) if bundle.levels.names else {}
+        explorer.finish((first,))
+        results.append(explorer.stacked(first))
+        for name, map_name in detector.fused.items():
+            evidence[name].append(smoothed(explorer.map(map_name), grid.mask))
+    masks = [grid.mask for grid in grids]
     calibration = Calibration(
-        n_scans=len(code_nll),
-        n_slices=int(slices.sum()),
+        n_scans=len(grids),
+        n_slices=int(sum(mask.any((1, 2)).sum() for mask in masks)),
         finding_voxels=LEAST,
         levels=list(LEVELS),
-        nll=table,
-        nll_map=by_level,
-        slice_score={k: _quantiles(np.where(nll > v, nll, 0).sum((1, 2))[slices]) for k, v in lambdas.items()},
         residual={},
         pixel_score={},
         findings={},
+        **detector.fit_tables(results, masks),
     )
-    return calibration, maps
-
-
-def _of_levels(explorer: Explorer, grids: list[Grid]) -> dict[str, list[float]]:
-    """Quantiles of the NLL map over the masks, of all levels together and of each."""
-    values: dict[str, list[NDArray]] = {}
-    for grid in grids:
-        explorer.take(grid)
-        for _ in explorer.work(stages=("nll",)):
-            pass
-        for name in ("all", *explorer.bundle.levels.names):
-            explorer.change(explorer.settings.model_copy(update={"level": name}))
-            values.setdefault(name, []).append(explorer.map("nll")[grid.mask])
-    return {level: _quantiles(np.concatenate(found)) for level, found in values.items()}
+    return calibration, evidence
 
 
 def _of_method(explorer: Explorer, grids: list[Grid], method: str, report: Report) -> tuple[Maps, dict[str, Maps]]:
@@ -157,11 +136,11 @@ def _of_method(explorer: Explorer, grids: list[Grid], method: str, report: Repor
     for number, grid in enumerate(grids):
         explorer.take(grid)
         for pooling, maps in scores.items():
-            explorer.change(Settings(method=method, pooling=pooling, score="plain"))
-            for _ in explorer.work():
-                pass
+            asked = explorer.detector.asks_for(method)
+            explorer.change(Settings(**asked, pooling=pooling, score="intensity"))
+            explorer.finish()
             maps.append(explorer.map("pixel_score").astype(np.float16))
-        residual.append(explorer.map("residual").astype(np.float16))
+        residual.append(explorer.map(explorer.detector.scored).astype(np.float16))
         report(f"{method}: scan {number + 1} of {len(grids)}")
     return residual, scores
 
@@ -192,14 +171,3 @@ def _findings(maps: Maps, table: list[float]) -> list[float]:
     ]
     first = next(c for c in counts if not np.isnan(c))
     return [first if np.isnan(c) else c for c in counts]
-
-
-def _codes_of(mask: NDArray, levels: Levels) -> NDArray:
-    """Codes (n, rows, columns) whose patch of pixels touches the mask (n, H, W)."""
-    n, height, width = mask.shape
-    touched = [mask.reshape(n, h, height // h, w, width // w).any((2, 4)) for h, w in levels.shapes]
-    return levels.join([torch.from_numpy(t) for t in touched]).numpy()
-
-
-def _quantiles(values: NDArray) -> list[float]:
-    return [float(v) for v in np.percentile(values.astype(np.float32), LEVELS)]

@@ -11,10 +11,11 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from napari_vqad.detectors.bundle import SLICES, Bundle, BundleConfig, find, fingerprint, read_config
+from napari_vqad.detectors.bundle import SLICES, Bundle, find, fingerprint, read_config
 from napari_vqad.detectors.calibration import Calibration, SliceTables
 from napari_vqad.detectors.pca import FILE as LINEAR
 from napari_vqad.detectors.pca import PCA
+from napari_vqad.detectors.vq.config import VQConfig
 from napari_vqad.errors import InputError
 from napari_vqad.files.atomic import whole_folder, write_text
 from napari_vqad.files.space import check_folder, folder_of
@@ -185,14 +186,14 @@ def _source(args: argparse.Namespace, name: str | None, recipe: Recipe) -> Path 
     return source
 
 
-def _with_prior(folder: Path, recipe: Recipe) -> BundleConfig:
+def _with_prior(folder: Path, recipe: Recipe) -> VQConfig:
     """The config of a bundle with the recipe's prior.
 
     Raises:
         InputError: that prior does not fit its codes.
     """
     try:
-        return BundleConfig(**read_config(folder).model_dump() | {"prior": recipe.prior})
+        return VQConfig(**read_config(folder).model_dump() | {"prior": recipe.prior})
     except ValidationError as error:
         raise InputError(f"{folder} does not fit the recipe: {error.errors()[0]['msg'].lower()}.") from error
 
@@ -239,8 +240,10 @@ def run_calibrate(args: argparse.Namespace) -> int:
 def _calibrate(args: argparse.Namespace, folder: Path) -> int:
     read_history(folder)  # a record that the card cannot be written from is told before the work
     bundle = Bundle.load(folder, args.device, calibration=None if args.slices else UNCALIBRATED)
-    if unknown := set(args.method).difference(bundle.methods if args.slices else ()):
-        raise InputError(f"--method {min(unknown)} does not fit: with --slices, one of {', '.join(bundle.methods)}.")
+    if unknown := set(args.method).difference(bundle.detector.variants if args.slices else ()):
+        raise InputError(
+            f"--method {min(unknown)} does not fit: with --slices, one of {', '.join(bundle.detector.variants)}."
+        )
     spec = bundle.config.grid
     stack = load_stack(args.data, "calibration", spec, bundle.template)
     if args.slices:

@@ -13,7 +13,9 @@ from scipy import ndimage
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.archive import read_npz
-from napari_vqad.imaging.grid import Grid, GridSpec, to_grid
+from napari_vqad.imaging.grid import Grid
+from napari_vqad.imaging.grid_spec import GridSpec
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.template import Template
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import read_scan

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from napari_vqad.detectors.bundle import BundleConfig
+from napari_vqad.detectors.vq.config import VQConfig
 from napari_vqad.errors import InputError
 from napari_vqad.files.atomic import whole_folder
 from napari_vqad.files.space import folder_of
-from napari_vqad.imaging.grid import GridSpec
+from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.nets.vq.monai import MonaiPrior, MonaiPriorConfig, MonaiTokenizer, MonaiTokenizerConfig
 from napari_vqad.nets.weights import save_weights
 
@@ -48,7 +48,7 @@ def pack(
             f"A slice of {grid.shape[0]}×{grid.shape[1]} pixels has {codes} codes, the ordering {len(order)} and the "
             f"transformer a sequence of {prior.max_seq_len}; they must agree."
         )
-    config = BundleConfig(title=title, description=description, grid=grid, tokenizer=tokenizer, prior=prior)
+    config = VQConfig(title=title, description=description, grid=grid, tokenizer=tokenizer, prior=prior)
     coder, chain = MonaiTokenizer(tokenizer), MonaiPrior(prior, tokenizer.n_codes)
     chain.order.copy_(order)
     for ours, theirs in ((coder, vqvae), (chain, transformer)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +13,12 @@ import torch
 
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.calibration import Calibration
-from napari_vqad.detectors.vq.detector import VQDetector
+from napari_vqad.detectors.settings import Settings
+from napari_vqad.detectors.vq.detector import vq_of
 from napari_vqad.files.atomic import write_text
 from napari_vqad.files.regular import open_regular
 from napari_vqad.files.tensors import read_entries
 from napari_vqad.nets.vq.codebook import perplexity
-from napari_vqad.settings import Settings
 from napari_vqad.train.data import Stack
 from napari_vqad.train.tokenizer import reconstruction_l1
 from napari_vqad.train.training_log import read_history
@@ -44,15 +44,15 @@ class Measured:
 
 def measure(bundle: Bundle, stack: Stack) -> Measured:
     """Measure a bundle on held-out scans."""
-    detector, codes, nll = VQDetector(bundle), [], []
+    detector, codes, nll = vq_of(bundle), [], []
     for start in range(0, len(stack), 32):
         part = slice(start, start + 32)
         codes.append(detector.encode(stack.slices(part), stack.position[part]))
         nll.append(detector.nll(codes[-1], stack.position[part]))
-    used, said = (bundle.levels.split(torch.from_numpy(np.concatenate(found))) for found in (codes, nll))
+    used, said = (vq_of(bundle).levels.split(torch.from_numpy(np.concatenate(found))) for found in (codes, nll))
     return Measured(
-        l1=reconstruction_l1(bundle.tokenizer, stack, bundle.device),
-        perplexity=[perplexity(c.long(), bundle.tokenizer.n_codes) for c in used],
+        l1=reconstruction_l1(vq_of(bundle).tokenizer, stack, bundle.device),
+        perplexity=[perplexity(c.long(), vq_of(bundle).tokenizer.n_codes) for c in used],
         nll=[float(n.mean()) for n in said],
         scans=int(stack.scan.max()) + 1,
         slices=len(stack),
@@ -65,9 +65,9 @@ def write_card(bundle: Bundle, calibration: Calibration, measured: Measured, int
     Raises:
         InputError: it cannot be written.
     """
-    config, folder = bundle.config, bundle.folder
+    config, folder = vq_of(bundle).config, bundle.folder
     tokenizer, prior = (_millions(folder / f"{name}.safetensors") for name in ("tokenizer", "prior"))
-    codes = " and ".join(f"{h}×{w}" for h, w in bundle.levels.shapes)
+    codes = " and ".join(f"{h}×{w}" for h, w in vq_of(bundle).levels.shapes)
     one_finding = _threshold_of_one_finding(bundle, calibration)
     describe = _of_clips if config.grid.kind == "clip" else _of_heads
     words = describe(bundle, measured, calibration)
@@ -111,14 +111,15 @@ Research use only, not a medical device. {words.limits}
 
 def _by_level(bundle: Bundle, numbers: list[float], form: str) -> str:
     """A number of each level, by its name where there are several."""
-    names = bundle.levels.names or ("",)
+    names = vq_of(bundle).levels.names or ("",)
     return ", ".join(f"{name} {number:{form}}".strip() for name, number in zip(names, numbers, strict=True))
 
 
 def _threshold_of_one_finding(bundle: Bundle, calibration: Calibration) -> str:
     parts = []
-    for method in bundle.methods:
-        kind = calibration.pixel_kind(Settings(method=method))
+    for method in bundle.detector.variants:
+        settings = Settings(**bundle.detector.asks_for(method))
+        kind = replace(bundle, calibration=calibration).pixel_kind(settings)
         parts.append(f"{kind} {calibration.threshold_of_findings(kind):.2f}")
     return ", ".join(parts)
 
@@ -203,11 +204,11 @@ def _training(bundle: Bundle) -> str:
 
 
 def _tokenizer(bundle: Bundle) -> str:
-    if bundle.config.tokenizer.kind == "monai":
+    if vq_of(bundle).config.tokenizer.kind == "monai":
         return "VQVAE of MONAI"
     trained = read_history(bundle.folder).get("tokenizer")
     judged = trained is not None and "discriminator" in trained.loss
-    if bundle.config.tokenizer.kind == "vqvae2":
+    if vq_of(bundle).config.tokenizer.kind == "vqvae2":
         return "VQ-GAN of two levels" if judged else "VQ-VAE-2"
     return "VQ-GAN" if judged else "VQ-VAE"
 
@@ -219,4 +220,4 @@ def _kind(bundle: Bundle) -> str:
         "gpt2": "GPT-2",
         "masked": "masked transformer",
         "monai": "transformer of MONAI",
-    }[bundle.config.prior.kind]
+    }[vq_of(bundle).config.prior.kind]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from napari_vqad.detectors.bundle import BundleConfig
+from napari_vqad.detectors.vq.config import VQConfig
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.jsonfile import short, validated
 from napari_vqad.files.regular import is_regular, read_text
-from napari_vqad.imaging.grid import GridSpec
+from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.nets.vq.pixelsnail import PixelSnailConfig
 from napari_vqad.nets.vq.registry import OwnTokenizerConfig, PriorConfig
 from napari_vqad.nets.vq.vqvae import TokenizerConfig
@@ -62,9 +62,9 @@ class Recipe(BaseModel):
             raise InputError(f"{path} is not readable TOML: {short(error)}.") from error
         return validated(cls, given, path)
 
-    def bundle_config(self) -> BundleConfig:
+    def bundle_config(self) -> VQConfig:
         """What of it goes into the bundle's config.json."""
-        return BundleConfig(
+        return VQConfig(
             title=self.title,
             description=self.description,
             grid=self.grid,

@@ -21,22 +21,22 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_vqad.detectors.calibration import resolve
+from napari_vqad.detectors.registry import DEFAULT, detector_class
 from napari_vqad.display import slice_scores
-from napari_vqad.display.scales import unit_and_healthy
+from napari_vqad.display.scales import limits, unit_and_healthy
 from napari_vqad.display.thresholds import before, explain
+from napari_vqad.display.views import SCAN, views_of
 from napari_vqad.engine.completeness import missing_slices
 from napari_vqad.imaging.slice_numbers import span
 from napari_vqad.ui.canvas.incomplete_marks import Unfinished
 from napari_vqad.ui.compare.canvas_state import is_lent
-from napari_vqad.ui.layers.map_layers import DISAGREEMENT
 from napari_vqad.ui.lists.panel import Shelf
 from napari_vqad.ui.panels.axis_order import lay
 from napari_vqad.ui.panels.display_bar import Display
 from napari_vqad.ui.panels.export_menu import HandOver
 from napari_vqad.ui.panels.inputs import Inputs
 from napari_vqad.ui.panels.run_bar import RunBar
-from napari_vqad.ui.panels.settings_panel import OF_RESTORATIONS, SECTIONS, Sections
+from napari_vqad.ui.panels.settings_panel import Sections
 from napari_vqad.ui.panels.slice_profile import Profile
 from napari_vqad.ui.panels.subject_line import Subject
 from napari_vqad.ui.panels.tour import Tour
@@ -49,8 +49,6 @@ from napari_vqad.ui.plumbing.style import BUTTONS, SMALL
 from napari_vqad.ui.plumbing.window_events import Closing
 from napari_vqad.ui.request import Order
 from napari_vqad.ui.session import Session
-
-SCORES = {"NLL": "nll", "Residual": "residual", "Score": "pixel_score"}  # views with a colour bar
 
 
 class ExplorerDock(QScrollArea):
@@ -245,8 +243,7 @@ class ExplorerDock(QScrollArea):
             self.session.change(**{name: value})
         except ValidationError as error:
             self.status.setText(error.errors()[0]["msg"])
-        if name in ("method", "level"):  # another healthy range
-            self.session.board.rescale()
+        if self.session.board.rescale():  # another healthy range
             self._show_view()
 
     def view_name(self) -> str:
@@ -254,23 +251,20 @@ class ExplorerDock(QScrollArea):
         return self.bar.current()
 
     def show_view(self, name: str) -> None:
-        """Show one question: a name of `VIEWS`."""
+        """Show one question: its name (`display.views`)."""
         self.bar.press(name)
         self._show_view()
 
     def show_restoration(self, which: int) -> None:
-        """Show one restoration by its number, or all of them: `MEAN` or `DISAGREEMENT`."""
+        """Show one restoration by its number, or all of them: `MEAN` or `SPREAD`."""
         self.which.setValue(which)
         self.show_view("Restoration")  # also when it was chosen before, and another view is shown
 
     def _show_view(self) -> None:
         board = self.session.board
         board.show(self.view_name(), self.which.value())
-        explorer = self.session.explorer
-        key = SCORES.get(self.view_name())
-        if self.view_name() == "Restoration" and self.which.value() == DISAGREEMENT:
-            key = "disagreement"
-        if explorer is None or key is None:
+        explorer, key = self.session.explorer, board.shown
+        if explorer is None or key is None or key not in limits(explorer):
             self.legend.show_scale((0.0, 0.0), "", None)
             return
         self.legend.show_scale(board.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
@@ -328,23 +322,27 @@ class ExplorerDock(QScrollArea):
         explorer = self.session.explorer
         if explorer is None:
             return
-        self.sections.choice("method").offer(explorer.bundle.methods)
-        self.sections.choice("level").offer(("all", *explorer.bundle.levels.names))
-        calibration = explorer.bundle.calibration
-        for name in ("lambda_s", "lambda_p"):
-            self.sections.slider(name).span(0.0, calibration.value("nll", "p99.99"))
+        for name, allowed in explorer.detector.choices.items():
+            self.sections.choice(name).offer(allowed)
+        self.bar.offer(views_of(explorer.maps))
+        self.which.setVisible(any(spec.indexed for spec in explorer.maps.values()))
         self.sections.range("slices").span(*span(explorer.grid, (0, len(explorer.grid) - 1)))
         head = explorer.grid.kind == "head"
-        for name in ("axis", *SECTIONS["Findings"]):  # a clip has frames, and no other way to cut it, nor a brain
-            self.knobs[name].setVisible(head)
+        of_heads, own = {"axis", *self.sections.names("Findings")}, set(explorer.detector.Settings.model_fields)
+        for name, knob in self.knobs.items():
+            knob.setVisible(name in own and (head or name not in of_heads))  # a clip has no other axis, nor a brain
         self.findings.setVisible(head)
         if not head:
             self.findings.setChecked(False)
-        if self.views.checkedButton() is None or self.view_name() == "Scan":
+        if self.views.checkedButton() is None or self.view_name() == SCAN:
             self.show_view("Score")
         else:
             self._show_view()
         self._show_settings()
+
+    def detector(self) -> Any:
+        """That of the bundle that is explored; before that, the class of the one that most bundles have."""
+        return explorer.detector if (explorer := self.session.explorer) else detector_class(DEFAULT)
 
     def _on_advanced(self, text: str) -> None:
         self.status.setText(f"{text}\n{self.session.note}".strip())
@@ -363,26 +361,28 @@ class ExplorerDock(QScrollArea):
     def _show_settings(self) -> None:
         """Knobs as the settings are, each threshold in its unit and as a healthy percentile."""
         settings, explorer = self.session.settings, self.session.explorer
-        self.which.limit(1 if settings.method == "regenerative" else settings.n_restorations)
+        inactive = self.detector().inactive(settings)
+        self.which.limit(1 if "n_restorations" in inactive else settings.n_restorations)
+        thresholds = self.sections.names("Thresholds")
         for name, knob in self.knobs.items():
-            if name not in SECTIONS["Thresholds"] or not isinstance(getattr(settings, name), str):
+            if name not in thresholds or not isinstance(getattr(settings, name), str):
                 knob.set(getattr(settings, name))
-            knob.setEnabled(name not in OF_RESTORATIONS or settings.method != "regenerative")
+            knob.setEnabled(name not in inactive)
         if explorer is None:
-            for name in SECTIONS["Thresholds"]:
+            for name in thresholds:
                 words = before(name, getattr(settings, name))
                 self.sections.slider(name).blank(bool(words))
                 self.knobs[name].setEnabled(not words)
                 self.knobs[name].explain(words)
             return
         # The person's, which the explorer may get a moment later.
-        limits = resolve(settings, explorer.bundle.calibration)
+        limits = explorer.bundle.thresholds(settings)
         explained = explain(explorer, settings, limits)
-        for name in SECTIONS["Thresholds"]:
+        for name in (n for n in thresholds if n in limits):
             if name in explained.highest:
                 self.sections.slider(name).span(0.0, explained.highest[name])
             self.sections.slider(name).blank(False)
-            self.knobs[name].set(getattr(limits, name))
+            self.knobs[name].set(limits[name])
             self.knobs[name].explain(explained.words[name])
         self._show_scores()
 
@@ -392,7 +392,7 @@ class ExplorerDock(QScrollArea):
             return
         grid, flagged = explorer.grid, explorer.flagged_slices()
         waiting = np.isin(np.arange(len(grid)), missing_slices(explorer))
-        scores, limit, unit = explorer.slice_scores(), explorer.thresholds().flag_slices, slice_scores.unit(explorer)
+        scores, limit, unit = explorer.slice_scores(), explorer.thresholds()["flag_slices"], slice_scores.unit(explorer)
         self.profile.show_scores(scores, flagged, limit, grid, waiting, unit, explorer.sample_scores())
         what = "slices" if grid.kind == "head" else "frames"
         what += " flagged" if np.isfinite(scores[explorer.chosen()]).all() else " flagged so far"

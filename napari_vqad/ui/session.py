@@ -15,6 +15,7 @@ from napari.layers import Image
 from psygnal import Signal
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.progress import Progress
 from napari_vqad.export.study import Study, open_study
@@ -23,9 +24,8 @@ from napari_vqad.findings.review import Review
 from napari_vqad.findings.verdicts import Verdicts
 from napari_vqad.imaging import slice_numbers
 from napari_vqad.imaging.brain_mask import make_mask
-from napari_vqad.imaging.grid import check_kind
+from napari_vqad.imaging.layout import check_kind
 from napari_vqad.imaging.volume import Volume
-from napari_vqad.settings import Settings
 from napari_vqad.ui.canvas.fit_view import Fit
 from napari_vqad.ui.files.readers import scan_layer
 from napari_vqad.ui.layers import placement
@@ -37,7 +37,6 @@ from napari_vqad.ui.plumbing.worker import Runner
 from napari_vqad.ui.request import Order, Prepared
 
 REDRAW = 0.5  # s between redraws while work goes on elsewhere than in view
-RESTORES = ("method", "lambda_p", "n_restorations", "seed")  # settings that need the networks
 
 
 class Session:
@@ -164,7 +163,7 @@ class Session:
         if explorer is None:
             return False
         in_view = self._runner.running and explorer.focus in explorer.in_hand
-        waits = ("axis", *(RESTORES if in_view else ()))
+        waits = ("axis", *(explorer.settings_of_stages() if in_view else ()))
         return explorer.change(self.settings.model_copy(update={n: getattr(explorer.settings, n) for n in waits}))
 
     def cancel(self) -> None:
@@ -252,7 +251,7 @@ class Session:
             later = "listed when all slices are done."
             self.review.wait(f"Of the settings before; {later}" if self.review.found else later.capitalize())
             return
-        shown = [explorer.map(name) for name in ("flagged", "pixel_score", "nll")]
+        shown = [explorer.map(name) for name in ("flagged", "pixel_score", next(iter(explorer.maps)))]
         alike = len(self._listed) == len(shown) and all(a is b for a, b in zip(shown, self._listed, strict=True))
         if self.review.note or not alike:
             self._listed = shown
@@ -346,7 +345,7 @@ class Session:
         explorer, was = self.explorer, self._in_view
         assert explorer is not None  # what goes on after it is gone is not heard
         # A score in view may come with the last of its neighbours.
-        self._in_view = bool(explorer.ready(self.board.shown or "nll")[explorer.focus])
+        self._in_view = bool(explorer.ready(self.board.shown or next(iter(explorer.maps)))[explorer.focus])
         if explorer.focus in progress.slices or (self._in_view and not was) or time.monotonic() - self._drawn > REDRAW:
             self.redraw()
         self._give_settings()  # those that waited
@@ -357,7 +356,11 @@ class Session:
         if explorer is None or self._closed:
             return
         recent = time.monotonic() - self._drawn < 2 * REDRAW
-        if recent and self._runner.running and not explorer.ready(self.board.shown or "nll")[explorer.focus]:
+        if (
+            recent
+            and self._runner.running
+            and not explorer.ready(self.board.shown or next(iter(explorer.maps)))[explorer.focus]
+        ):
             return
         self.board.refresh()
         self._drawn = time.monotonic()

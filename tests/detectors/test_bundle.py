@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_vqad.detectors.bundle import Bundle, find, fingerprint, list_bundles, same_grid
-from napari_vqad.detectors.evidence import MADE_WITH
+from napari_vqad.detectors.bundle_checks import MADE_WITH
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.template import Template
 from napari_vqad.nets.vq.vqvae import VQVAE, TokenizerConfig
 from napari_vqad.nets.weights import load_weights, save_weights
-from napari_vqad.settings import Settings
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def copy(tiny_bundle, tmp_path):
 
 def test_loads(tiny_bundle):
     bundle = Bundle.load(tiny_bundle, "cpu")
-    assert (bundle.name, bundle.title, bundle.levels.shape) == ("tiny", "Tiny", (4, 5))
-    assert not bundle.tokenizer.training
-    assert not any(p.requires_grad for p in bundle.prior.parameters())
+    assert (bundle.name, bundle.title, bundle.detector.levels.shape) == ("tiny", "Tiny", (4, 5))
+    assert not bundle.detector.tokenizer.training
+    assert not any(p.requires_grad for p in bundle.detector.prior.parameters())
     assert list_bundles(tiny_bundle.parent) == [tiny_bundle]
 
 
@@ -109,18 +109,18 @@ def test_refuses_a_device_that_is_not_there(tiny_bundle):
 
 def test_methods_are_those_of_its_prior(tiny_bundle, tiny_masked):
     causal, masked = Bundle.load(tiny_bundle, "cpu"), Bundle.load(tiny_masked, "cpu")
-    assert set(causal.methods) == {"anchored", "sequential", "light", "regenerative"}
-    assert masked.methods == ("masked", "regenerative")
+    assert set(causal.detector.variants) == {"anchored", "sequential", "light", "regenerative"}
+    assert masked.detector.variants == ("masked", "regenerative")
     # Nobody chose a method: the bundle's own. Somebody did: one sentence.
     assert causal.fitting(Settings()).method == "anchored"
     assert masked.fitting(Settings(k=1.0)) == Settings(k=1.0, method="masked")
-    with pytest.raises(InputError, match=r"^Tiny, masked cannot restore by 'light'; choose masked or regenerative\.$"):
+    with pytest.raises(InputError, match=r"^Tiny, masked has no method 'light'; choose masked or regenerative\.$"):
         masked.fitting(Settings(method="light"))
     with pytest.raises(InputError, match="anchored or"):
         causal.fitting(Settings(method="masked"))
-    assert causal.causal is causal.prior
+    assert causal.detector.causal is causal.detector.prior
     with pytest.raises(InputError, match="needs a causal one"):
-        _ = masked.causal
+        _ = masked.detector.causal
 
 
 def test_a_prior_that_has_no_place_for_the_grid_is_refused(copy):
@@ -158,5 +158,5 @@ def test_settings_that_fit_are_left_as_they_are(tiny_bundle, tiny_masked, tiny_t
     assert masked.fitting(causal.fitting(Settings())).method == "masked"
     assert two.fitting(Settings(level="top")).level == "top"
     assert causal.known(Settings(level="top")).level == "all"
-    with pytest.raises(InputError, match="one level of codes"):
+    with pytest.raises(InputError, match="has no NLL of level 'top'; choose all"):
         causal.fitting(Settings(level="top"))

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from napari_vqad.detectors import bundle as bundles
 from napari_vqad.detectors.bundle import Bundle, fingerprint, list_bundles
 from napari_vqad.detectors.pca import FILE as LINEAR
+from napari_vqad.detectors.vq import detector
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.fuzz.targets import make_bundle
@@ -217,7 +217,7 @@ def test_weights_in_bfloat16_are_read_and_whole_numbers_for_weights_are_not(copy
     name = "prior.safetensors"
     tensors = {k: v.bfloat16() for k, v in load_file(copy / name).items()}
     save_file(tensors, copy / name)
-    loaded = Bundle.load(copy, "cpu").prior.state_dict()
+    loaded = Bundle.load(copy, "cpu").detector.prior.state_dict()
     assert all(torch.equal(loaded[k], v.float()) for k, v in tensors.items())
     save_file({k: v.to(torch.float8_e4m3fn) for k, v in tensors.items()}, copy / name)
     refused(copy, name, "F8_E4M3, which is not read")
@@ -226,7 +226,7 @@ def test_weights_in_bfloat16_are_read_and_whole_numbers_for_weights_are_not(copy
 
 
 def test_a_bundle_that_is_replaced_while_it_loads_has_the_hash_of_what_was_loaded(copy, whole, monkeypatch):
-    before, made = fingerprint(copy), bundles.make_prior
+    before, made = fingerprint(copy), detector.make_prior
 
     def replaced(*args):
         """By the time that the networks are made, other weights are there."""
@@ -234,11 +234,11 @@ def test_a_bundle_that_is_replaced_while_it_loads_has_the_hash_of_what_was_loade
         save_file({k: v + 1 for k, v in tensors.items()}, copy / "tokenizer.safetensors")
         return made(*args)
 
-    monkeypatch.setattr(bundles, "make_prior", replaced)
+    monkeypatch.setattr(detector, "make_prior", replaced)
     loaded = Bundle.load(copy, "cpu")
     assert loaded.hash == before != fingerprint(copy)
     wanted = load_file(whole / "tokenizer.safetensors")["codebook.vectors"].float()
-    assert torch.equal(loaded.tokenizer.state_dict()["codebook.vectors"], wanted)
+    assert torch.equal(loaded.detector.tokenizer.state_dict()["codebook.vectors"], wanted)
 
 
 def test_a_sparse_file_of_weights_is_not_read(copy):

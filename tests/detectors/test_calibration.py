@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration, resolve
-from napari_vqad.settings import Settings
+from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration
+from napari_vqad.detectors.settings import Settings
 
 
 @pytest.fixture
@@ -57,12 +57,17 @@ def test_findings_fall_with_the_threshold(calibration):
     assert calibration.findings_per_scan(2.0, kind="light 3d plain") == 0
 
 
-def test_resolve_gives_units(calibration):
-    resolved = resolve(
-        Settings(method="light", pooling="3d", lambda_s="p50", lambda_p=3.5, flag_voxels=0.7), calibration
+def test_thresholds_are_in_their_units(calibration, tiny_bundle):
+    from dataclasses import replace
+
+    from napari_vqad.detectors.bundle import Bundle
+
+    bundle = replace(Bundle.load(tiny_bundle, "cpu"), calibration=calibration)
+    limits = bundle.thresholds(
+        Settings(method="light", pooling="3d", lambda_s="p50", lambda_p=3.5, flag_voxels=0.7, slice_score="sample")
     )
-    assert resolved.lambda_s == pytest.approx(2 * np.log(2), abs=0.05)
-    assert (resolved.lambda_p, resolved.flag_voxels) == (3.5, 0.7)
+    assert limits["lambda_s"] == pytest.approx(2 * np.log(2), abs=0.05)
+    assert (limits["lambda_p"], limits["flag_voxels"]) == (3.5, 0.7)
 
 
 def test_tables_must_be_whole(calibration):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.display.readout import place, read_out
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.location import Locator, in_words
 from napari_vqad.imaging.volume import Volume
-from napari_vqad.settings import Settings
 
 
 @pytest.fixture(scope="module", params=["sagittal", "coronal", "axial"])

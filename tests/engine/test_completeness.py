@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.pca import PCADetector
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.completeness import incomplete, missing_slices
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.engine.maps import Kept, Maps
+from napari_vqad.engine.maps import MapInputs, Maps
+from napari_vqad.engine.slice_maps import StageInputs
 from napari_vqad.findings.findings import findings
-from napari_vqad.nets.vq.levels import Levels
 from napari_vqad.scores.fusion import level, middle
 from napari_vqad.scores.normative import Places
 from napari_vqad.scores.pooling import REACH
 from napari_vqad.scoring import Result
-from napari_vqad.settings import Settings
 
 QUICK = Settings(n_restorations=2, lambda_p=2.0, lambda_s=2.0, flag_voxels=0.5)
 
@@ -36,7 +37,7 @@ def stop_at(explorer, n):
 
 @pytest.mark.parametrize("pooling", ["none", "2d", "3d", "smooth"])
 def test_what_is_called_ready_does_not_change_any_more(explorer, pooling):
-    explorer.change(QUICK.model_copy(update={"pooling": pooling, "median": True, "least_ml": 0.2}))
+    explorer.change(QUICK.model_copy(update={"pooling": pooling, "median": True, "min_volume_ml": 0.2}))
     explorer._at_once, early = 4, {}
     waited = False
     for _ in explorer.work():
@@ -65,18 +66,18 @@ def test_a_part_of_a_scan_is_levelled_as_the_whole_was():
     rng = np.random.default_rng(0)
     score, within = rng.normal(3, 2, (6, 8, 8)).astype(np.float32), np.ones((6, 8, 8), bool)
     grid = type("Grid", (), {"slices": score, "mask": within, "__len__": lambda _self: 6})()
-    maps, healthy = Maps(grid, Places.none(), Levels((2, 2))), (1.0, 2.0)
-    kept = Kept(score, within[:, 0, 0], None, 1, Settings(), 1.0, "fused", healthy)
-    whole = maps._level(score, within, kept)
+    maps, healthy = Maps(grid, PCADetector(None), Places.none()), (1.0, 2.0)
+    kept = MapInputs(StageInputs({}, {}, Settings()), "pca", 1.0, "fused", healthy)
+    whole = maps._centred(score, within, kept)
     np.testing.assert_array_equal(whole, level(score, within, healthy, middle(score, within)))
     part = within & (np.arange(6) < 2)[:, None, None]
     brighter = np.where(part, score + 1, 0).astype(np.float32)
-    again = maps._level(brighter, part, kept._replace(whole=False))
+    again = maps._centred(brighter, part, kept._replace(whole=False))
     np.testing.assert_array_equal(again, level(brighter, part, healthy, middle(score, within)))
 
 
 def test_a_stopped_analysis_says_so_wherever_it_is_handed_over(explorer, head, tmp_path):
-    explorer.change(QUICK.model_copy(update={"flag_voxels": 0.05, "least_ml": 0.0}))
+    explorer.change(QUICK.model_copy(update={"flag_voxels": 0.05, "min_volume_ml": 0.0}))
     stop_at(explorer, 9)
     restored, missing = explorer.ready("restoration"), missing_slices(explorer).tolist()
     assert set(np.flatnonzero(~restored)) < set(missing), "slices that wait for their neighbours are missing, too"

@@ -5,13 +5,12 @@ import pytest
 import torch
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.engine.maps import MAPS
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.slice_numbers import span
 from napari_vqad.scores.pooling import pool
 from napari_vqad.scores.weighting import consolidate, distance, residual, weights
-from napari_vqad.settings import Settings
 
 QUICK = Settings(n_restorations=3, lambda_p=2.0, lambda_s=2.0, flag_voxels=0.5)
 
@@ -32,7 +31,7 @@ def test_everything_is_ready_in_the_end(explorer):
     seen = finish(explorer)
     assert {p.stage for p in seen} == {"NLL", "Restorations"}
     assert seen[-1].done == seen[-1].total == len(explorer.grid)
-    for name in MAPS:
+    for name in explorer.maps:
         assert explorer.ready(name).all()
         assert explorer.map(name).shape == explorer.grid.slices.shape
         assert np.isfinite(explorer.map(name)).all()
@@ -49,8 +48,8 @@ def test_pixel_score_is_made_of_the_restorations(explorer):
     expected = pool(consolidate(w, r) * mask, mask, "smooth")
     np.testing.assert_allclose(explorer.map("pixel_score"), expected.numpy(), atol=2e-3)
     np.testing.assert_allclose(explorer.weights(), w.numpy().T, atol=1e-2)
-    restored = torch.from_numpy(explorer.codes("restored", 1)).long()
-    decoded = bundle.tokenizer.decode(restored, torch.from_numpy(grid.position))[:, 0]
+    restored = torch.from_numpy(explorer.results("restoration", "codes", 1)).long()
+    decoded = bundle.detector.tokenizer.decode(restored, torch.from_numpy(grid.position))[:, 0]
     np.testing.assert_allclose(pictures[:, 1], decoded.numpy(), atol=5e-3)
 
 
@@ -107,7 +106,9 @@ def test_order_of_work_does_not_change_the_picture(explorer, tiny_bundle, head):
     other.focus = len(other.grid) - 1
     finish(other)
     for j in range(3):
-        np.testing.assert_array_equal(explorer.codes("restored", j), other.codes("restored", j))
+        np.testing.assert_array_equal(
+            explorer.results("restoration", "codes", j), other.results("restoration", "codes", j)
+        )
 
 
 def test_cancel_stops_within_a_batch(explorer):
@@ -156,13 +157,13 @@ def test_regenerative_needs_one_picture_and_no_lambda(explorer):
     finish(explorer)
     assert explorer.weights().shape[0] == 1
     assert not explorer.change(QUICK.model_copy(update={"method": "regenerative", "lambda_p": 5.0, "seed": 3}))
-    np.testing.assert_array_equal(explorer.codes("restored"), explorer.codes())
+    np.testing.assert_array_equal(explorer.results("restoration", "codes"), explorer.results("nll", "codes"))
 
 
 def test_slice_scores_follow_lambda_s(explorer):
     finish(explorer)
     low = explorer.slice_scores()
-    nll = explorer.code_nll()
+    nll = explorer.results("nll", "nll")
     np.testing.assert_allclose(low, np.where(nll > 2.0, nll, 0).sum((1, 2)), rtol=1e-5)
     explorer.change(QUICK.model_copy(update={"lambda_s": 1e9}))
     assert explorer.volume_score() == 0
@@ -173,8 +174,11 @@ def test_says_what_changed(explorer):
     told = []
     explorer.changed.connect(told.append)
     finish(explorer)
-    assert {"nll"} in told
-    assert set(MAPS) - {"nll"} in told
+    assert {"nll", "pixel_score", "flagged"} in told  # the NLL is evidence of a fused score
+    assert set(explorer.maps) - {"nll"} in told
+    told.clear()
+    explorer.change(QUICK.model_copy(update={"level": "top", "k": 1.0}))
+    assert set(explorer.maps) - {"restoration_j", "disagreement"} in told
 
 
 def test_another_axis_needs_a_new_analysis(explorer):
@@ -265,14 +269,14 @@ def test_cancel_in_the_middle_of_a_lot_drops_it(explorer, monkeypatch):
 
 def test_where_lambda_p_passes_no_code_nothing_is_computed(explorer, monkeypatch):
     finish(explorer)
-    first = {j: explorer.codes("restored", j) for j in range(3)}
-    nll = np.sort(explorer.code_nll()[explorer.code_nll() > 2.0])
+    first = {j: explorer.results("restoration", "codes", j) for j in range(3)}
+    nll = np.sort(explorer.results("nll", "nll")[explorer.results("nll", "nll") > 2.0])
     between = float((2.0 + nll[0]) / 2)
     monkeypatch.setattr(explorer.detector, "restore", lambda *_a, **_k: pytest.fail("computed again"))
     assert explorer.change(QUICK.model_copy(update={"lambda_p": between}))
     finish(explorer)
     for j, codes in first.items():
-        np.testing.assert_array_equal(explorer.codes("restored", j), codes)
+        np.testing.assert_array_equal(explorer.results("restoration", "codes", j), codes)
 
 
 @pytest.mark.parametrize("method", ["anchored", "light", "sequential"])
@@ -285,7 +289,9 @@ def test_a_lambda_p_reached_by_a_drag_is_the_same_as_reached_at_once(explorer, t
     other.open(*head)
     finish(other)
     for j in range(3):
-        np.testing.assert_array_equal(explorer.codes("restored", j), other.codes("restored", j))
+        np.testing.assert_array_equal(
+            explorer.results("restoration", "codes", j), other.results("restoration", "codes", j)
+        )
     np.testing.assert_allclose(explorer.map("pixel_score"), other.map("pixel_score"), atol=2e-3)
 
 
@@ -297,7 +303,7 @@ def test_pictures_beyond_the_budget_are_decoded_again_and_codes_not_drawn_again(
     for lambda_p in (1.0, 3.0, 4.0, 5.0):
         explorer.change(QUICK.model_copy(update={"lambda_p": lambda_p}))
         finish(explorer)
-        assert explorer._budget.nbytes <= 400_000
+        assert explorer._kept._budget.nbytes <= 400_000
     monkeypatch.setattr(explorer.detector, "restore", lambda *_a, **_k: pytest.fail("drawn again"))
     assert explorer.change(QUICK)
     finish(explorer)

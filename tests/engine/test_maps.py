@@ -4,15 +4,29 @@ import numpy as np
 import pytest
 import torch
 
-from napari_vqad.engine.maps import MAPS, Kept, Maps
-from napari_vqad.engine.store import Restorations
+from napari_vqad.detectors.settings import Settings
+from napari_vqad.detectors.vq.detector import VQDetector
+from napari_vqad.detectors.vq.maps import SliceMaps
+from napari_vqad.engine.dependencies import Dependencies
+from napari_vqad.engine.maps import MapInputs, Maps
+from napari_vqad.engine.slice_maps import StageInputs
+from napari_vqad.engine.store import StageResults
 from napari_vqad.nets.vq.levels import Levels
 from napari_vqad.scores import weighting as cs
 from napari_vqad.scores.normative import Places
 from napari_vqad.scores.pooling import pool
-from napari_vqad.settings import Settings
 
 N, S, H, W = 9, 4, 12, 10
+
+
+MAPS = list(Dependencies(VQDetector).maps)
+
+
+class WithoutNetworks(VQDetector):
+    """The declarations and maps of the detector."""
+
+    def __init__(self):
+        self._slice_maps = SliceMaps(Levels((2, 2)))
 
 
 class Scan:
@@ -24,19 +38,24 @@ class Scan:
         slices = rng.normal(size=(N, H, W)).astype(np.float32)
         about = {"slices": slices, "mask": mask, "spacing": 2.0, "voxel_ml": 0.008, "kind": "head"}
         self.grid = type("Grid", (), {**about, "__len__": lambda _self: N})()
-        self.kept = Restorations(N, (2, 2), (H, W))
+        self.results = {name: StageResults(N) for name in ("nll", "restoration", "decode")}
         self.difference = rng.normal(size=(N, S, H, W)).astype(np.float16)
         for i in done:
             self.add(i)
-        self.maps = Maps(self.grid, Places.none(), Levels((2, 2)))
-        self.nll, self.has = rng.random((N, 2, 2)).astype(np.float32), np.ones(N, bool)
+        self.maps = Maps(self.grid, WithoutNetworks(), Places.none())
+        for i, nll in enumerate(rng.random((N, 1, 2, 2)).astype(np.float32)):
+            self.results["nll"].add(i, {"nll": nll})
 
     def add(self, i):
-        self.kept.add_codes(i, np.zeros((S, 2, 2), np.int16))
-        self.kept.add_pictures(i, self.difference[i])
+        self.results["restoration"].add(i, {"codes": np.zeros((S, 2, 2), np.int16)})
+        self.results["decode"].add(i, {"difference": self.difference[i]})
+
+    def inputs(self, s=S, limit=0.5, **settings):
+        stages = StageInputs(self.results, {"nll": 1, "restoration": s, "decode": s}, Settings(**settings))
+        return MapInputs(stages, "anchored", limit)
 
     def get(self, name, s=S, limit=0.5, j=0, **settings):
-        return self.maps.get(name, Kept(self.nll, self.has, self.kept, s, Settings(**settings), limit), j)
+        return self.maps.get(name, self.inputs(s, limit, **settings), j)
 
     def expected(self, s=S, k=3.0, pooling="smooth", distance="mean", paper_faithful=False):
         mask = torch.from_numpy(self.grid.mask)
@@ -68,7 +87,7 @@ def test_whatever_slider_moved_the_maps_are_those_of_the_equations(change):
     np.testing.assert_array_equal(scan.get("flagged", **change), scan.get("pixel_score", **change) > 0.5)
     s = change.get("s", S)
     given = {k: v for k, v in change.items() if k != "s"}
-    kept = Kept(scan.nll, scan.has, scan.kept, s, Settings(**given), 0.0)
+    kept = scan.inputs(s, 0.0, **given)
     np.testing.assert_allclose(scan.maps.weights(kept), weights.numpy().T, rtol=1e-4)
     mean = cs.consolidate(weights, torch.from_numpy(scan.difference[:, :s])).numpy()
     np.testing.assert_allclose(scan.get("restoration", **change), scan.grid.slices - mean, rtol=1e-4, atol=1e-5)
@@ -114,7 +133,7 @@ def test_more_restorations_wanted_than_there_are_leave_nothing():
     assert scan.get("pixel_score").any()
     for name in ("pixel_score", "residual", "restoration", "disagreement", "flagged"):
         assert not scan.get(name, s=S + 1).any()
-    assert scan.maps.of_slice(Kept(scan.nll, scan.has, scan.kept, S + 1, Settings(), 0.0), 3) is None
+    assert scan.maps.of_slice(scan.inputs(S + 1, 0.0), 3) is None
     np.testing.assert_allclose(scan.get("pixel_score"), scan.expected()[1], rtol=1e-4, atol=1e-5)
 
 
@@ -139,14 +158,14 @@ def test_what_lies_mostly_outside_of_the_templates_brain_is_not_flagged():
     template = Template(shares, shares, 2.0, np.zeros(5), 0.0, 1.0)
     scan = Scan()
     scan.grid.aligned = True
-    scan.maps = Maps(scan.grid, Places.none(), Levels((2, 2)), template=template)
+    scan.maps = Maps(scan.grid, WithoutNetworks(), Places.none(), template=template)
     flagged = np.zeros((N, H, W), np.float32)
     flagged[1, 1, 1:4] = flagged[4, 5, 6:10] = flagged[7, 8, 3:8] = 1.0
     scan.maps.get = lambda name, kept, j=0: flagged if name == "cleaned" else None
-    kept = Kept(scan.nll, scan.has, scan.kept, S, Settings(least_ml=0.0), 0.5)
-    found = scan.maps._make("flagged", kept, 0)
+    kept = scan.inputs(min_volume_ml=0.0)
+    found = scan.maps._make("flagged", kept)
     assert (found[1].sum(), found[4].sum(), found[7].sum()) == (3, 0, 5)
     scan.grid.aligned = False  # where places mean nothing, nothing is left out
-    loose = Maps(scan.grid, Places.none(), Levels((2, 2)), template=template)
+    loose = Maps(scan.grid, WithoutNetworks(), Places.none(), template=template)
     loose.get = scan.maps.get
-    assert loose._make("flagged", kept, 0).sum() == 12
+    assert loose._make("flagged", kept).sum() == 12

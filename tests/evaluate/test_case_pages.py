@@ -5,13 +5,13 @@ import pytest
 from matplotlib.image import imread
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.display.orientation import upright
 from napari_vqad.evaluate.case_pages import ROWS, Album
 from napari_vqad.evaluate.cases import Case
 from napari_vqad.evaluate.experiment import collect
 from napari_vqad.evaluate.variants import SAMPLE, of_methods
-from napari_vqad.imaging.grid import to_grid
-from napari_vqad.settings import Settings
+from napari_vqad.imaging.layout import to_grid
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from napari_vqad.evaluate.cases import folder_cases
 from napari_vqad.evaluate.comparison import PERCENTILES, _line
 from napari_vqad.evaluate.experiment import Collected
 from napari_vqad.evaluate.metrics import at_threshold, rank
-from napari_vqad.imaging.grid import to_grid
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.train.data import Stack
 
 

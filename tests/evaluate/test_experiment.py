@@ -6,13 +6,13 @@ import pytest
 
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table
 from napari_vqad.evaluate.result_cache import Shelf
 from napari_vqad.evaluate.variants import METHODS, of_methods
-from napari_vqad.settings import Settings
 from napari_vqad.train.data import Stack
 
 
@@ -42,7 +42,7 @@ def test_the_residual_finds_a_bright_cube(case_folder, tiny_bundle, tmp_path, ca
 
 def test_simulated_cases_take_turns(tiny_bundle, head):
     bundle = Bundle.load(tiny_bundle, "cpu")
-    from napari_vqad.imaging.grid import to_grid
+    from napari_vqad.imaging.layout import to_grid
 
     spec = bundle.config.grid
     stack = Stack.of([to_grid(*head, spec), to_grid(*head, spec)], spec)
@@ -56,7 +56,7 @@ def test_simulated_cases_take_turns(tiny_bundle, head):
 
 
 def test_what_was_measured_before_is_not_measured_again(tiny_bundle, head, tmp_path, monkeypatch):
-    from napari_vqad.imaging.grid import to_grid
+    from napari_vqad.imaging.layout import to_grid
 
     bundle, settings, ways = (
         Bundle.load(tiny_bundle, "cpu"),

@@ -5,11 +5,11 @@ import pytest
 
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.calibration import Calibration
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.evaluate.lesion_detection import examine, table
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import write_map
 from napari_vqad.scores.components import count, find
-from napari_vqad.settings import Settings
 
 
 def test_pieces_by_their_weight():

@@ -7,12 +7,12 @@ import pytest
 
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle, read_config
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import ped2
 from napari_vqad.evaluate.metrics import at_best, at_threshold
 from napari_vqad.evaluate.variants import Way
-from napari_vqad.settings import Settings
 
 
 def run(*words):

@@ -12,7 +12,7 @@ from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.evaluate.metrics import gradient_energy
 from napari_vqad.evaluate.reconstruction import reconstructed
-from napari_vqad.imaging.grid import to_grid
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.train.data import Stack
 
 CPU = torch.device("cpu")

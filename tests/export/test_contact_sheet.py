@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.display.colours import heat
 from napari_vqad.display.orientation import upright
 from napari_vqad.display.scales import limits
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.export.contact_sheet import ROWS, choose_slices, draw_sheet
-from napari_vqad.settings import Settings
 
 
 @pytest.fixture

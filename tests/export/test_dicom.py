@@ -10,13 +10,13 @@ import pytest
 from pydicom import dcmread
 
 from napari_vqad.cli import main
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.export.dicom import SCORE, SEGMENTS, export_dicom
 from napari_vqad.imaging.location import scanner_mm
 from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import write_map
 from napari_vqad.scoring import score
-from napari_vqad.settings import Settings
 
 # Sagittal: columns to the back, rows to the feet, slices to the left.
 AFFINE = np.array([[0, 0, -4.0, 60], [-4.0, 0, 0, 64], [0, -4.0, 0, 56], [0, 0, 0, 1]])

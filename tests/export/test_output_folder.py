@@ -10,13 +10,13 @@ import pytest
 
 import napari_vqad.scoring
 from napari_vqad.cli import main
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.export import output_folder
 from napari_vqad.export.output_folder import NAMES, belongs_to
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.scoring import score
-from napari_vqad.settings import Settings
 
 QUICK = Settings(n_restorations=1, method="light", slices=(8, 10))
 

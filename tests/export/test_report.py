@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.display.orientation import upright
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
@@ -19,7 +20,6 @@ from napari_vqad.export.report import NOTICE, report_html, write_report
 from napari_vqad.findings.review import Review
 from napari_vqad.imaging.slice_numbers import span
 from napari_vqad.scoring import Result
-from napari_vqad.settings import Settings
 
 WHEN = datetime(2026, 11, 24, 16, 5, tzinfo=UTC)
 EVIL = '<script>alert("x")</script> & <img src=http://example.org/a.png>'
@@ -102,7 +102,7 @@ def test_it_says_what_was_found_and_how(result, page):
         f"{int(explorer.flagged_slices().sum())} of {explorer.n_slices} slices are flagged",
         f"the volume score is {explorer.volume_score():.0f} nats",
         f"{len(result.findings())} findings, {kept:.1f} mL in all that are not rejected: 1 accepted",
-        f"{limits.lambda_p:.2f} nats · {numbers['thresholds']['lambda_p']['healthy_percentile']:.2f} % of healthy",
+        f"{limits['lambda_p']:.2f} nats · {numbers['thresholds']['lambda_p']['healthy_percentile']:.2f} % of healthy",
         "(chosen as p20)",
         *(str(field.title) for field in Settings.model_fields.values()),
         explorer.bundle.title,

@@ -12,9 +12,9 @@ from safetensors.numpy import load, save
 
 import napari_vqad
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.detectors.vq.detector import VQDetector
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.engine.maps import MAPS
 from napari_vqad.errors import InputError
 from napari_vqad.export import study
 from napari_vqad.export.report import report_html
@@ -25,9 +25,8 @@ from napari_vqad.findings.review import Review, Word
 from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.scoring import Result
-from napari_vqad.settings import Settings
 
-QUICK = Settings(n_restorations=3, lambda_p="p20", lambda_s=2.0, pooling="none", least_ml=0.0)
+QUICK = Settings(n_restorations=3, lambda_p="p20", lambda_s=2.0, pooling="none", min_volume_ml=0.0)
 
 
 @pytest.fixture
@@ -108,7 +107,7 @@ def test_the_same_pictures_and_numbers_without_a_network(saved, explored, review
     again = study.explorer
     assert again.complete
     assert list(again.work()) == []
-    for name in MAPS:
+    for name in explored.maps:
         for j in range(3 if name == "restoration_j" else 1):
             np.testing.assert_array_equal(again.map(name, j), explored.map(name, j), err_msg=name)
     np.testing.assert_array_equal(again.slice_scores(), explored.slice_scores())
@@ -190,8 +189,27 @@ def test_another_machine_that_goes_on_is_named_beside_the_first(saved, bundle):
     assert [m.device for m in explorer.made] == ["cpu"]
 
 
+def with_old_arrays(saved):
+    """Give a study the arrays of formats 1 and 2."""
+    with zipfile.ZipFile(saved) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    arrays = load(parts["arrays.safetensors"])
+    n = {stage: arrays.pop(f"count/{stage}") for stage in ("nll", "restoration", "decode")}
+    old = {"has_nll": n["nll"] > 0, "n_restored": n["restoration"], "n_difference": n["decode"]}
+    for name in ("codes", "nll"):
+        known = arrays.pop(f"nll/{name}")
+        old[name] = np.zeros((len(n["nll"]), *known.shape[1:]), known.dtype)
+        old[name][old["has_nll"]] = known
+    old |= {"restored": arrays.pop("restoration/codes"), "difference": arrays.pop("decode/difference")}
+    parts["arrays.safetensors"] = save(arrays | old)
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, raw in parts.items():
+            archive.writestr(name, raw)
+
+
 def test_a_study_of_the_first_format_does_not_say_with_what(saved, review, bundle):
     top = [int(i) for i in review.found[1].top]
+    with_old_arrays(saved)
     edit(saved, format=1, made=None, words=[[top, {"verdict": "rejected", "note": "vessel"}]])
     result = reopened(saved, bundle)
     assert result.as_dict()["computed"] == [{"device": None, "versions": {}}]
@@ -208,7 +226,9 @@ def test_it_goes_on_from_there(saved, explored, bundle):
         for _ in explorer.work():
             pass
     for j in range(5):
-        np.testing.assert_array_equal(again.codes("restored", j), explored.codes("restored", j))
+        np.testing.assert_array_equal(
+            again.results("restoration", "codes", j), explored.results("restoration", "codes", j)
+        )
 
 
 def test_an_analysis_that_was_stopped_goes_on(bundle, scan, head, explored, tmp_path):
@@ -222,7 +242,7 @@ def test_an_analysis_that_was_stopped_goes_on(bundle, scan, head, explored, tmp_
     assert again.ready("restoration").sum() == explorer.ready("restoration").sum() < len(explorer.grid)
     for _ in again.work():
         pass
-    np.testing.assert_array_equal(again.codes("restored", 2), explored.codes("restored", 2))
+    np.testing.assert_array_equal(again.results("restoration", "codes", 2), explored.results("restoration", "codes", 2))
 
 
 def test_a_grid_in_the_brains_own_grey_values(explored, head, bundle, tmp_path):
@@ -377,19 +397,22 @@ def spoil(path, change):
 
 
 ARRAYS = {
-    "a code that there is not": (lambda a: a["codes"].__setitem__((0, 0, 0), 16), "codes do not fit Tiny"),
-    "a restored code that there is not": (lambda a: a["restored"].__setitem__((0, 0, 0), 999), "codes do not fit Tiny"),
-    "a code below zero": (lambda a: a["codes"].__setitem__((0, 0, 0), -1), "its arrays"),
+    "a code that there is not": (lambda a: a["nll/codes"].__setitem__((0, 0, 0), 16), "codes do not fit Tiny"),
+    "a restored code that there is not": (
+        lambda a: a["restoration/codes"].__setitem__((0, 0, 0), 999),
+        "codes do not fit Tiny",
+    ),
+    "a code below zero": (lambda a: a["nll/codes"].__setitem__((0, 0, 0), -1), "codes do not fit Tiny"),
     "NaN": (lambda a: a["slices"].__setitem__((0, 0, 0), np.nan), "its arrays"),
     "no brain": (lambda a: a["grid_mask"].fill(0), "its arrays"),
-    "one too many": (lambda a: a["n_restored"].__setitem__(3, 4), "its arrays"),
-    "fewer than none": (lambda a: a["n_restored"].__setitem__(slice(3, 5), (-1, 7)), "its arrays"),
-    "another kind": (lambda a: a.update(nll=a["nll"].astype(np.int32)), "its arrays"),
+    "one too many": (lambda a: a["count/restoration"].__setitem__(3, 4), "its arrays"),
+    "fewer than none": (lambda a: a["count/restoration"].__setitem__(slice(3, 5), (-1, 7)), "its arrays"),
+    "another kind": (lambda a: a.update({"nll/nll": a["nll/nll"].astype(np.int32)}), "codes do not fit Tiny"),
     "unknown": (lambda a: a.update(more=np.zeros(3)), "its arrays"),
     "missing": (lambda a: a.pop("position"), "its arrays"),
     "nowhere": (lambda a: a["placement"].fill(0), "its arrays"),
     "a falling curve": (lambda a: a.update(levels=a["levels"][::-1].copy()), "its arrays"),
-    "very large": (lambda a: a.update(difference=np.zeros((10**6, 32, 40), np.float16)), "its arrays"),
+    "very large": (lambda a: a.update({"decode/difference": np.zeros((10**6, 32, 40), np.float16)}), "its arrays"),
 }
 
 
@@ -401,7 +424,7 @@ def test_arrays_that_do_not_make_a_study_are_refused(saved, bundle, what):
             parts = {name: archive.read(name) for name in archive.namelist()}
         n = int.from_bytes(parts["arrays.safetensors"][:8], "little")
         header = json.loads(parts["arrays.safetensors"][8 : 8 + n])
-        header["difference"]["shape"][0] = 10**9
+        header["decode/difference"]["shape"][0] = 10**9
         raw = json.dumps(header).encode()
         with zipfile.ZipFile(saved, "w") as archive:
             archive.writestr("study.json", parts["study.json"])

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.export.tables import COLUMNS, as_csv, as_rows
 from napari_vqad.findings.findings import findings
 from napari_vqad.findings.review import Review
-from napari_vqad.imaging.grid import GridSpec, to_grid
+from napari_vqad.imaging.grid_spec import GridSpec
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.location import in_words
 from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.imaging.volume import Volume
-from napari_vqad.settings import Settings
 
 SPEC = GridSpec(shape=(24, 28), spacing=4.0)
 ORDERS = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
@@ -187,7 +188,7 @@ def test_slices_are_numbered_as_the_slider_numbers_them():
 @pytest.fixture(scope="module")
 def explorer(tiny_bundle):
     bundle = Bundle.load(tiny_bundle, "cpu")
-    explorer = Explorer(bundle, Settings(method="regenerative", flag_voxels=0.5, least_ml=0.0))
+    explorer = Explorer(bundle, Settings(method="regenerative", flag_voxels=0.5, min_volume_ml=0.0))
     volume, brain, _ = scan_of(affine_of((0, 1, 2), (1, 1, 1)))
     explorer.open(volume, brain)
     for _ in explorer.work():
@@ -196,7 +197,7 @@ def explorer(tiny_bundle):
 
 
 def test_findings_are_the_pieces_of_what_is_flagged(explorer):
-    explorer.change(Settings(method="regenerative", flag_voxels=0.5, least_ml=0.0))
+    explorer.change(Settings(method="regenerative", flag_voxels=0.5, min_volume_ml=0.0))
     found = findings(explorer)
     flagged = explorer.map("flagged")
     assert sum(f.piece.voxels for f in found) == flagged.sum() > 0
@@ -205,24 +206,24 @@ def test_findings_are_the_pieces_of_what_is_flagged(explorer):
 
 
 def test_small_ones_go(explorer):
-    base = Settings(method="regenerative", flag_voxels=0.5, least_ml=0.0)
+    base = Settings(method="regenerative", flag_voxels=0.5, min_volume_ml=0.0)
     explorer.change(base)
     sizes = sorted(f.ml for f in findings(explorer))
     limit = (sizes[0] + sizes[-1]) / 2
-    explorer.change(base.model_copy(update={"least_ml": limit}))
+    explorer.change(base.model_copy(update={"min_volume_ml": limit}))
     left = findings(explorer)
     assert 0 < len(left) <= len(sizes)
     assert all(f.ml >= limit - 0.033 for f in left)
 
 
-@pytest.mark.parametrize("clean_up", [{"median": True}, {"erode": 4.0}])
+@pytest.mark.parametrize("clean_up", [{"median": True}, {"erode_mm": 4.0}])
 def test_clean_up_leaves_less(explorer, clean_up):
-    base = Settings(method="regenerative", flag_voxels=0.5, least_ml=0.0)
+    base = Settings(method="regenerative", flag_voxels=0.5, min_volume_ml=0.0)
     explorer.change(base)
     before = explorer.map("flagged").copy()
     explorer.change(base.model_copy(update=clean_up))
     after = explorer.map("flagged")
     assert (after != before).any()
-    if "erode" in clean_up:
+    if "erode_mm" in clean_up:
         assert not (after & ~before).any()
         assert after.sum() < before.sum()

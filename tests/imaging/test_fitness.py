@@ -7,7 +7,8 @@ import pytest
 
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.fitness import CONTRAST, FLAGGED, assess, check_extent, contrast
-from napari_vqad.imaging.grid import GridSpec, to_grid
+from napari_vqad.imaging.grid_spec import GridSpec
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.template import Template
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import read_mask, read_scan
@@ -112,8 +113,8 @@ def test_a_flair_is_noticed(shared_data, template):
 
 
 def test_few_slices_of_a_healthy_head_of_another_scanner_are_flagged(shared_data):
+    from napari_vqad.detectors.settings import Settings
     from napari_vqad.scoring import score
-    from napari_vqad.settings import Settings
 
     scan = shared_data / "oasis_t1_1mm" / "1001_SS.nii.gz"
     explorer = score(scan, device="cpu", settings=Settings(method="regenerative")).explorer

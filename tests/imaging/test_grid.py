@@ -7,7 +7,8 @@ import pytest
 from scipy import ndimage
 
 from napari_vqad.errors import InputError
-from napari_vqad.imaging.grid import GridSpec, to_grid
+from napari_vqad.imaging.grid_spec import GridSpec
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.clips import Clip
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_vqad.imaging.grid import GridSpec, to_grid
+from napari_vqad.imaging.grid_spec import GridSpec
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.location import Locator
 
 

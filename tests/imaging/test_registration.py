@@ -7,8 +7,9 @@ import pytest
 
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.field_of_view import cut_faces
-from napari_vqad.imaging.grid import GridSpec, to_grid
+from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.intensity import harmonise
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.registration import align
 from napari_vqad.imaging.resample import through
 from napari_vqad.imaging.template import Template

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_vqad.imaging.grid import GridSpec, to_grid
+from napari_vqad.imaging.grid_spec import GridSpec
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.resample import Frame
 from napari_vqad.imaging.slice_numbers import following, numbers, reading_order, ruler, span
 from napari_vqad.imaging.volume import Volume

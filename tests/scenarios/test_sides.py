@@ -14,6 +14,7 @@ import pytest
 from matplotlib.text import Text
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.export import figures
 from napari_vqad.export.contact_sheet import choose_slices
@@ -25,13 +26,12 @@ from napari_vqad.findings.review import Review
 from napari_vqad.imaging.location import in_words, scanner_mm
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.scoring import Result
-from napari_vqad.settings import Settings
 
 ORDERS = [(order, signs, 0.0) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
 OBLIQUE = [((2, 0, 1), (-1, 1, -1), 12.0)]
 PLACE = np.array([18.0, -10.0, 8.0])  # mm to the right, to the front, up
 SHAPE, SPACING = np.array((20, 24, 18)), 4.0
-SETTINGS = Settings(method="regenerative", pooling="none", score="plain", least_ml=0.0)
+SETTINGS = Settings(method="regenerative", pooling="none", score="plain", min_volume_ml=0.0)
 
 
 def write_scan(path, order, signs, tilt):

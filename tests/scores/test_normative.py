@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from napari_vqad.detectors.evidence import Evidence
-from napari_vqad.detectors.pca import PCA
+from napari_vqad.detectors.pca import PCA, linear_score
 from napari_vqad.errors import InputError
-from napari_vqad.imaging.grid import Grid
-from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS, fuse, level, standardise
+from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS, fuse, level, smoothed, standardise
 from napari_vqad.scores.normative import Places, measure
 
 SHAPE = (24, 32, 40)
@@ -71,9 +69,7 @@ def test_fusion_is_the_weighted_sum_of_what_is_known():
     mask = np.ones(SHAPE, bool)
     model = PCA(np.zeros(32 * 40, np.float32), np.zeros((1, 32 * 40), np.float32))
     slices = rng.normal(size=SHAPE).astype(np.float32)
-    grid = Grid.of_slices(slices, mask, np.zeros(SHAPE[0], np.float32), 2.0)
-    evidence = Evidence(model)
-    raw = {LINEAR: evidence.linear(grid), NLL: evidence.nll(rng.random(SHAPE).astype(np.float32), mask)}
+    raw = {LINEAR: linear_score(model, slices, mask), NLL: smoothed(rng.random(SHAPE).astype(np.float32), mask)}
     places = Places({name: measure([(m, mask), (1.1 * m, mask)]) for name, m in raw.items()}, SHAPE)
     others = standardise(raw | {"unknown": slices}, places, mask)
     assert set(others) == {LINEAR, NLL}

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from napari_vqad.imaging.grid import GridSpec, to_grid
+from napari_vqad.imaging.grid_spec import GridSpec
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.registration import align
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.train.build_template import MARGIN, make_template

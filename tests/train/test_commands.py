@@ -13,13 +13,13 @@ from scipy.ndimage import zoom
 
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.display.scales import limits
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
-from napari_vqad.imaging.grid import GridSpec
+from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.template import Template
 from napari_vqad.resources import models_folder
-from napari_vqad.settings import Settings
 from napari_vqad.train.data import Stack
 from napari_vqad.train.recipe import FOLDER, Recipe
 
@@ -114,7 +114,7 @@ def test_an_aligned_bundle_knows_places_and_can_be_calibrated_again(data, tmp_pa
     bundle = Bundle.load(out, "cpu")
     assert "anchored smooth place" in bundle.places
     assert bundle.linear is not None
-    for method in bundle.methods:
+    for method in bundle.detector.variants:
         assert bundle.calibration.value("pixel_score", "p99", kind=f"{method} smooth fused") > 0
     explorer = Explorer(bundle, Settings(n_restorations=2))
     explorer.take(replace(healthy(99), aligned=True))
@@ -163,15 +163,15 @@ def test_another_prior_on_the_same_tokenizer(data, trained, tmp_path, kind, caps
     assert f"--out models/{kind} --tokenizer base" in card
     assert "napari-vqad train tokenizer --config recipe --data DATA --out models/base" in card
     bundle = Bundle.load(out, "cpu")
-    assert set(bundle.calibration.residual) == set(bundle.methods)
+    assert set(bundle.calibration.residual) == set(bundle.detector.variants)
     explorer = Explorer(bundle, Settings(n_restorations=3, lambda_p="p50"))
     assert explorer.settings.method == method
     explorer.take(healthy(99))
     for _ in explorer.work():
         pass
     assert explorer.map("pixel_score").max() > 0
-    codes, restored = explorer.codes(), [explorer.codes("restored", j) for j in range(3)]
-    unlikely = explorer.code_nll() > explorer.thresholds().lambda_p
+    codes, restored = explorer.results("nll", "codes"), [explorer.results("restoration", "codes", j) for j in range(3)]
+    unlikely = explorer.results("nll", "nll") > explorer.thresholds()["lambda_p"]
     assert unlikely.any()
     for again in restored:
         assert (again == codes)[~unlikely].all()
@@ -210,8 +210,8 @@ def test_two_levels_from_slices_to_maps(data, tmp_path, capsys, healthy):
         assert not explorer.change(explorer.settings.model_copy(update={"level": level}))  # nothing to compute
         maps[level] = explorer.map("nll").copy()
     np.testing.assert_allclose(maps["all"], maps["bottom"] + maps["top"] / 4, rtol=1e-4, atol=1e-4)
-    real = bundle.levels.real.numpy()
-    codes, restored = explorer.codes(), explorer.codes("restored", 1)
+    real = bundle.detector.levels.real.numpy()
+    codes, restored = explorer.results("nll", "codes"), explorer.results("restoration", "codes", 1)
     assert (restored != codes)[:, real].any()
     assert (restored == codes)[:, ~real].all()
     # What is no code must not count as a healthy one: quantiles are of real codes alone.

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from napari_vqad.errors import InputError
-from napari_vqad.imaging.grid import Grid, GridSpec
+from napari_vqad.imaging.grid import Grid
+from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.train.data import Stack, brain_of_parcellation, ixi_subjects, split_of
 
 SPEC = GridSpec(shape=(16, 24))

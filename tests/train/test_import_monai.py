@@ -7,14 +7,14 @@ from torch.nn import functional as F
 
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.detectors.vq.gumbel import gumbel_batch
 from napari_vqad.detectors.vq.likelihood import log_probabilities, nll
 from napari_vqad.detectors.vq.restoration import begin, restore
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
-from napari_vqad.imaging.grid import GridSpec
+from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.nets.vq.monai import MonaiPriorConfig, MonaiTokenizerConfig
-from napari_vqad.settings import Settings
 from napari_vqad.train.data import Stack
 
 pytest.importorskip("monai", reason="MONAI is an extra: pip install 'napari-vqad[monai]'")
@@ -93,7 +93,7 @@ def test_pictures_are_those_of_monai(trained, bundle, healthy):
     x = torch.from_numpy(healthy(98).slices)[:, None]
     with torch.no_grad():
         theirs, _ = trained[0](x)
-        ours = bundle.tokenizer.decode(bundle.tokenizer.encode(x, torch.zeros(12)), torch.zeros(12))
+        ours = bundle.detector.tokenizer.decode(bundle.detector.tokenizer.encode(x, torch.zeros(12)), torch.zeros(12))
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
@@ -103,9 +103,9 @@ def test_it_is_explored_like_any_other(bundle, healthy):
     for _ in explorer.work():
         pass
     assert explorer.map("pixel_score").max() > 0
-    restored = explorer.codes("restored")
-    assert (restored != explorer.codes()).any()
-    assert restored.max() < bundle.tokenizer.n_codes  # the start token is never drawn
+    restored = explorer.results("restoration", "codes")
+    assert (restored != explorer.results("nll", "codes")).any()
+    assert restored.max() < bundle.detector.tokenizer.n_codes  # the start token is never drawn
     card = (bundle.folder / "README.md").read_text()
     assert "VQVAE of MONAI" in card
     assert "transformer of MONAI" in card
@@ -114,14 +114,14 @@ def test_it_is_explored_like_any_other(bundle, healthy):
 def test_restorations_are_fixed_points_in_any_order(bundle, healthy):
     """y_i = x_i where it is likely, else argmax(ln p(c | what comes before in the transformer's order) + g)."""
     grid = healthy(96)
-    x = bundle.tokenizer.encode(torch.from_numpy(grid.slices)[:2, None], torch.zeros(2))
+    x = bundle.detector.tokenizer.encode(torch.from_numpy(grid.slices)[:2, None], torch.zeros(2))
     noise = torch.from_numpy(gumbel_batch(0, [4, 5], range(3), 12, (4, 6)))
-    log_p = log_probabilities(bundle.prior, x, torch.zeros(2))
+    log_p = log_probabilities(bundle.detector.prior, x, torch.zeros(2))
     lambda_p = float(nll(log_p, x).median())
     unlikely = nll(log_p, x) > lambda_p
-    restored, _ = restore(begin(bundle.prior, x, torch.zeros(2), noise), lambda_p, "anchored")
+    restored, _ = restore(begin(bundle.detector.prior, x, torch.zeros(2), noise), lambda_p, "anchored")
     for j in range(3):
-        again = (log_probabilities(bundle.prior, restored[:, j], torch.zeros(2)) + noise[:, j]).argmax(1)
+        again = (log_probabilities(bundle.detector.prior, restored[:, j], torch.zeros(2)) + noise[:, j]).argmax(1)
         assert torch.equal(restored[:, j], torch.where(unlikely, again, x))
     assert (restored != x[:, None]).any()
 

@@ -8,10 +8,10 @@ import torch
 
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.io.clips import read_clip
-from napari_vqad.settings import Settings
 from napari_vqad.train.augment import augment
 from napari_vqad.train.data import load_stack
 from napari_vqad.train.ped2_split import PARTS, cut, pieces, runs

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_vqad.imaging.grid import Grid, GridSpec
+from napari_vqad.imaging.grid import Grid
+from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.nets.vq.levels import Levels
 from napari_vqad.nets.vq.pixelsnail import PixelSnailConfig
 from napari_vqad.train.data import Stack

@@ -8,10 +8,10 @@ import pytest
 
 from napari_vqad.detectors.bundle import SLICES, Bundle, fingerprint
 from napari_vqad.detectors.calibration import LEVELS, SliceTables
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.scores.fusion import level
-from napari_vqad.settings import Settings
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_slices_are_flagged_by_their_pixels(with_slices, head):
         expected.append(values[-25:].mean())  # 4 cm² of 4 mm
     np.testing.assert_allclose(explorer.slice_scores(), expected, rtol=1e-5)
     limit = float(np.interp(95, LEVELS, np.linspace(0, 1, len(LEVELS))))
-    assert explorer.thresholds().flag_slices == pytest.approx(limit)
+    assert explorer.thresholds()["flag_slices"] == pytest.approx(limit)
     np.testing.assert_array_equal(explorer.flagged_slices(), np.nan_to_num(expected, nan=-1) > limit)
 
 

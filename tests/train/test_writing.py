@@ -152,6 +152,6 @@ def test_weights_on_a_full_disk_are_one_sentence_and_the_old_ones_stay(bundle, m
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(InputError, match="no space left"):
-        save_weights(loaded.prior, bundle / "prior.safetensors")
+        save_weights(loaded.detector.prior, bundle / "prior.safetensors")
     assert (bundle / "prior.safetensors").read_bytes() == before
     assert load_file(bundle / "prior.safetensors")

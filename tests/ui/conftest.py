@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
 
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.io.nifti import write_map
-from napari_vqad.settings import Settings
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -8,11 +8,16 @@ from napari.layers import Labels
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_vqad.settings import Settings
+from napari_vqad.detectors.settings import Settings
+from napari_vqad.detectors.vq.detector import VQDetector
+from napari_vqad.display.views import layer_name, views_of
+from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.ui.layers import placement
-from napari_vqad.ui.layers.map_layers import NAMES, VIEWS
-from napari_vqad.ui.panels.settings_panel import SECTIONS
+from napari_vqad.ui.layers.map_layers import MASK_NAME
+from napari_vqad.ui.panels.settings_panel import TITLES, Sections
 from napari_vqad.ui.plumbing.shortcuts import NEXT, ORIGINAL, PREVIOUS
+
+NAMES = {"mask": MASK_NAME} | {n: layer_name(s) for n, s in Dependencies(VQDetector).maps.items()}
 
 
 def canvas_of(dock) -> QWidget:
@@ -57,7 +62,7 @@ def test_without_a_scan_it_says_what_to_do(dock):
 
 
 def test_every_setting_has_a_knob_with_label_and_tooltip(dock):
-    assert set(dock.knobs) == set(Settings.model_fields) == {n for names in SECTIONS.values() for n in names}
+    assert set(dock.knobs) == set(Settings.model_fields) == {n for title in TITLES for n in Sections.names(title)}
     for name, knob in dock.knobs.items():
         assert knob.toolTip() == Settings.model_fields[name].description
     for button in dock.views.buttons():
@@ -95,7 +100,7 @@ def test_layers_in_field_terms_all_in_mm(explored):
     assert layers[NAMES["mask"]].contour == 1
     assert "ball" in explored.session.note
     # Thresholds in their unit and as a healthy percentile.
-    limit = explored.session.explorer.thresholds().lambda_p
+    limit = explored.session.explorer.thresholds()["lambda_p"]
     assert f"{limit:.2f} nats" in explored.knobs["lambda_p"].note.text()
     assert "20.0 % of healthy codes" in explored.knobs["lambda_p"].note.text()
 
@@ -118,7 +123,8 @@ def test_one_scale_for_all_scans(explored, idle):
 
 def test_a_view_shows_one_question(explored):
     ours = {layer.name for layer in explored.session.board.layers.values()} - {NAMES["mask"]}
-    for view, names in VIEWS.items():
+    shown = {v.name: [v.map] if v.map else [] for v in views_of(explored.session.explorer.maps)}
+    for view, names in shown.items():
         explored.show_view(view)
         assert seen(explored) & ours == {NAMES[n] for n in names}
         assert "head" in seen(explored)
@@ -155,11 +161,11 @@ def test_lambda_s_moves_scores_and_flags(explored, qtbot):
 
 
 def test_lambda_p_restores_anew(explored, qtbot, idle):
-    before = explored.session.explorer.codes("restored").copy()
+    before = explored.session.explorer.results("restoration", "codes").copy()
     explored.knobs["lambda_p"].slider.setValue(3.5)
     qtbot.waitUntil(lambda: explored.session.settings.lambda_p == 3.5, timeout=2000)
     idle(explored)
-    assert (explored.session.explorer.codes("restored") != before).any()
+    assert (explored.session.explorer.results("restoration", "codes") != before).any()
 
 
 def test_more_restorations_are_drawn_to_the_end(explored, qtbot, idle):
@@ -303,7 +309,7 @@ def test_closing_in_mid_work_asks_in_words_and_stops_nothing_before_the_answer(d
     asked, answers = [], [False]
     monkeypatch.setattr(window_events, "ask_to_close", lambda _window, losses: asked.append(losses) or answers.pop(0))
     gate.open = True
-    dock.session.change(pooling="none", least_ml=0.0, flag_voxels=0.05)
+    dock.session.change(pooling="none", min_volume_ml=0.0, flag_voxels=0.05)
     dock.start()
     idle(dock)
     dock.findings.setChecked(True)

@@ -7,6 +7,8 @@ same whatever S, batch, device or order of work.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ def gumbel(seed: int, index: int, j: int, n_codes: int, places: int) -> NDArray[
 
 
 def gumbel_batch(
-    seed: int, indices: list[int], chains: range, n_codes: int, shape: tuple[int, int]
+    seed: int, indices: Sequence[int], chains: range, n_codes: int, shape: tuple[int, int]
 ) -> NDArray[np.float32]:
     """Noise (B, S, K, h, w) of the restorations `chains` of the slices `indices`."""
     grids = [[gumbel(seed, i, j, n_codes, shape[0] * shape[1]) for j in chains] for i in indices]

@@ -25,12 +25,12 @@ from superqt.utils import qthrottled
 
 from napari_vqad.detectors.bundle import Bundle, read_config
 from napari_vqad.detectors.calibration import Score
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.progress import Progress
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.brain_mask import make_mask
 from napari_vqad.imaging.volume import Volume
-from napari_vqad.settings import Settings
 from napari_vqad.ui.compare.canvas_state import CELL, Lent
 from napari_vqad.ui.compare.cell import Panel, make_panel
 from napari_vqad.ui.layers import placement

@@ -14,31 +14,13 @@ from qtpy.QtCore import QTimer
 
 from napari_vqad.display.colours import heat
 from napari_vqad.display.scales import WINDOW, limits
+from napari_vqad.display.views import MEAN, layer_name, map_of
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.ui.compare.canvas_state import PARTIAL, is_lent
 from napari_vqad.ui.layers import placement
 
-NAMES = {
-    "mask": "Brain mask",
-    "nll": "NLL (nats)",
-    "restoration": "Restoration (mean of S)",
-    "restoration_j": "Restoration 1",
-    "disagreement": "Disagreement (SD)",
-    "residual": "Residual (SD)",
-    "pixel_score": "Pixel score",
-    "flagged": "Flagged",
-}
-# One question at a time: the scan, how unlikely is it, what would be healthy, what differs, where, what is flagged.
-VIEWS: dict[str, tuple[str, ...]] = {
-    "Scan": (),
-    "NLL": ("nll",),
-    "Restoration": ("restoration",),
-    "Residual": ("residual",),
-    "Score": ("pixel_score",),
-    "Flagged": ("flagged",),
-}
-RESTORED = ("restoration", "restoration_j")  # layers in the scan's window
-MEAN, DISAGREEMENT = 0, -1  # of the restorations, where one of them has a number from 1
+MASK_NAME = "Brain mask"
+IN_WINDOW = "restoration"  # the role of the layers that are seen in the scan's window
 DIM = 0.4  # of a layer's opacity, while its picture is of the settings before
 DARK = -6.0  # SD, below every window: restorations are clear there, so that the scan is seen around the brain
 FLAG = (1.0, 0.62, 0.11, 1.0)
@@ -80,6 +62,7 @@ class Board:
         self._scan: Layer | None = None
         self._held: list[Layer] = []
         self._late = False  # was something asked for while the canvas was lent?
+        self._scales: dict[str, tuple[float, float]] = {}  # the ends of each map's colours
         self._drawn: dict[str, tuple] = {}  # what each layer shows: map, final slices, which, settings
         self._stack: dict[str, np.ndarray] = {}  # of each layer, (n, H, W): the newest final picture of each slice
         self._filled: dict[str, np.ndarray] = {}  # bool (n,), slices that have one
@@ -104,6 +87,7 @@ class Board:
         known: dict[str, Any] = {"napari_vqad": volume, "napari_vqad_grid": grid}
         on_grid = {"metadata": known, "visible": False, **placement.placed_on(grid)}
         colours, scale = heat_colours(), limits(explorer)
+        self._scales = scale
 
         def nothing(dtype: type = np.float32) -> np.ndarray:
             """The memory of a layer, laid out as the maps are, which are copied into it."""
@@ -112,59 +96,43 @@ class Board:
         if volume.kind == "head":
             mask_layer = Labels(
                 placement.to_canvas(mask).astype(np.uint8),
-                name=NAMES["mask"],
+                name=MASK_NAME,
                 visible=False,
                 colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: MASK}),
                 metadata={"napari_vqad": volume},
                 **placement.placed_as(volume),
             )
             self._add("mask", mask_layer)
-        for name in RESTORED:
-            restored = Image(
-                nothing(),
-                name=NAMES[name],
-                colormap=Colormap(
-                    [[0, 0, 0, 0], [0, 0, 0, 1], [1, 1, 1, 1]], controls=[0, 1 / 256, 1], name="vqad brain"
-                ),
-                contrast_limits=self.window,
-                interpolation2d="linear",
-                blending="translucent",
-                **on_grid,
-            )
-            self._add(name, restored)
-        for name in ("nll", "disagreement", "residual", "pixel_score"):
-            heat_map = Image(
-                nothing(),
-                name=NAMES[name],
-                colormap=colours,
-                contrast_limits=scale[name],
-                interpolation2d="linear",
-                blending="translucent",
-                **on_grid,
-            )
-            self._add(name, heat_map)
-        flagged = Labels(
-            nothing(np.uint8),
-            name=NAMES["flagged"],
-            colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: FLAG}),
-            opacity=0.9,
-            **on_grid,
-        )
-        self._add("flagged", flagged)
+        brain = Colormap([[0, 0, 0, 0], [0, 0, 0, 1], [1, 1, 1, 1]], controls=[0, 1 / 256, 1], name="vqad brain")
+        smooth: dict[str, Any] = {"interpolation2d": "linear", "blending": "translucent", **on_grid}
+        for name, spec in explorer.maps.items():
+            title = layer_name(spec)
+            if spec.role == "flagged":
+                colour = DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: FLAG})
+                flagged = Labels(nothing(np.uint8), name=title, colormap=colour, opacity=0.9, **on_grid)
+                self._add(name, flagged)
+            elif spec.role == IN_WINDOW:
+                restored = Image(nothing(), name=title, colormap=brain, contrast_limits=self.window, **smooth)
+                self._add(name, restored)
+            else:
+                heat_map = Image(nothing(), name=title, colormap=colours, contrast_limits=scale[name], **smooth)
+                self._add(name, heat_map)
         for layer in self.layers.values():
             layer.events.visible.connect(self.refresh)
-        for name in RESTORED:
+        for name in self._in_window():
             self.layers[name].events.contrast_limits.connect(self._follow_window)
         self.set_window(self.window)
         self.viewer.layers.selection.active = self._scan
         self.show(self.view)
 
-    @staticmethod
-    def _names(view: str, which: int) -> tuple[str, ...]:
-        """The layers of a view."""
-        if view == "Restoration" and which != MEAN:
-            return ("disagreement",) if which == DISAGREEMENT else ("restoration_j",)
-        return VIEWS[view]
+    def _map_of(self, view: str, which: int) -> str | None:
+        """The map of a view; None of the scan alone, and while nothing is explored."""
+        return None if self._explorer is None else map_of(self._explorer.maps, view, which)
+
+    def _in_window(self) -> list[str]:
+        """The layers that are seen in the scan's window: restorations."""
+        maps = {} if self._explorer is None else self._explorer.maps
+        return [name for name, spec in maps.items() if spec.role == IN_WINDOW and name in self.layers]
 
     def outline(self, on: bool) -> None:
         """Draw labels as outlines, as in slices, or filled: napari has no outlines in 3D, and warns of them."""
@@ -210,8 +178,8 @@ class Board:
 
     def on_removed(self, event: Any) -> None:
         """A layer was taken out: of the maps, `show` brings it back, and until then the scan is shown."""
-        wanted = [self.layers[name] for name in self._names(self.view, self.which) if name in self.layers]
-        if self._explorer is not None and any(layer is event.value for layer in wanted) and not is_lent(self.viewer):
+        wanted = self.layers.get(self.shown or "")
+        if wanted is not None and wanted is event.value and not is_lent(self.viewer):
             self.lost.emit(event.value.name)
 
     def show(self, view: str, which: int = MEAN) -> None:
@@ -225,9 +193,8 @@ class Board:
         self._late = is_lent(self.viewer)
         if self._late:
             return
-        wanted = self._names(view, which)
         for name, layer in self.layers.items():
-            seen = name in wanted and self._explorer is not None
+            seen = name == self.shown
             if seen and layer not in self.viewer.layers:
                 self._insert(layer)
             if name != "mask":
@@ -260,7 +227,7 @@ class Board:
         One window, so that flicker shows differences alone. It follows napari's own slider of any of them, too.
         """
         self.window = window
-        for layer in (self.scan, *(self.layers.get(name) for name in RESTORED)):
+        for layer in (self.scan, *(self.layers[name] for name in self._in_window())):
             if layer is not None:
                 mean, sd = self._grey_of(layer)
                 # Restorations never below what is clear, or all beyond the brain would be covered.
@@ -282,27 +249,32 @@ class Board:
         """Bring what is seen up to date."""
         if self._explorer is None:
             return
-        grid, j = self._explorer.grid, max(0, self.which - 1)
+        grid, j, in_window = self._explorer.grid, max(0, self.which - 1), self._in_window()
         for name, layer in self.layers.items():
             if name == "mask" or not layer.visible or layer not in self.viewer.layers:
                 continue
             stack = self._newest(name, j)
             if stack is None:
                 continue
-            if name.startswith("restoration"):  # beyond mask and grid clear; a flat grey where there is none yet
+            if name in in_window:  # beyond mask and grid clear; a flat grey where there is none yet
                 shown = grid.on_view(np.where(grid.mask, stack, np.float32(DARK)), beyond=DARK)
             else:
                 shown = grid.on_view(stack, order=0 if name == "flagged" else 1)
             # Into the layer's own memory: new data would make napari measure all layers anew, and that takes longer.
             np.copyto(layer.data, placement.to_canvas(shown))
             layer.refresh(extent=False)
-        if "restoration_j" in self.layers:
-            self.layers["restoration_j"].name = f"Restoration {j + 1}"
+        for name, spec in self._explorer.maps.items():
+            if spec.indexed and name in self.layers:
+                self.layers[name].name = layer_name(spec, j)
 
     def _newest(self, name: str, j: int) -> np.ndarray | None:
         """The map with, in each slice that is not final, the picture that was final before; None if it is drawn."""
         assert self._explorer is not None
-        ready, of, known = self._explorer.ready(name), j if name == "restoration_j" else 0, self._drawn.get(name)
+        ready, of, known = (
+            self._explorer.ready(name),
+            j if self._explorer.maps[name].indexed else 0,
+            self._drawn.get(name),
+        )
         if known is not None and known[2] != of:  # another restoration is no older picture of this one
             self._stack.pop(name)
             self._filled.pop(name)
@@ -322,8 +294,7 @@ class Board:
     @property
     def shown(self) -> str | None:
         """The map of the view; None for the scan alone."""
-        names = self._names(self.view, self.which)
-        return names[0] if names else None
+        return self._map_of(self.view, self.which)
 
     def holds(self, name: str, index: int) -> bool:
         """Does a layer show a picture of this slice that was final once?"""
@@ -360,8 +331,13 @@ class Board:
             return "it was not shown since the settings changed; show it first"
         return ""
 
-    def rescale(self) -> None:
-        """Set the scales anew: another method has another healthy range."""
-        if self._explorer is not None:
-            for name, range_ in limits(self._explorer).items():
-                self.layers[name].contrast_limits = range_
+    def rescale(self) -> bool:
+        """Set the scales that have changed, as another method has another healthy range; True where any has."""
+        if self._explorer is None:
+            return False
+        before, self._scales = self._scales, limits(self._explorer)
+        changed = {name: ends for name, ends in self._scales.items() if before.get(name) != ends}
+        for name, ends in changed.items():
+            if name in self.layers:
+                self.layers[name].contrast_limits = ends
+        return bool(changed)

@@ -12,10 +12,10 @@ from qtpy.QtWidgets import QLabel, QListView, QListWidget, QListWidgetItem, QVBo
 from napari_vqad.display.colours import heat
 from napari_vqad.display.orientation import upright
 from napari_vqad.display.scales import WINDOW, limits
+from napari_vqad.display.views import MEAN, SPREAD
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.engine.maps import Restored
+from napari_vqad.engine.maps import SliceRestorations
 from napari_vqad.imaging.slice_numbers import numbers
-from napari_vqad.ui.layers.map_layers import DISAGREEMENT, MEAN
 from napari_vqad.ui.lists.key_filter import Typed
 
 LOW, TALL, WORDS = 40, 180, 34  # pixels: a thumbnail's height at least and at most, and the line under it
@@ -42,7 +42,7 @@ class Thumbnail(NamedTuple):
 class Strip(QWidget):
     """Thumbnails of the restorations; the chosen one is what the Restoration view shows."""
 
-    chosen = Signal(int)  # MEAN, DISAGREEMENT, or the number of a restoration, from 1
+    chosen = Signal(int)  # MEAN, SPREAD, or the number of a restoration, from 1
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class Strip(QWidget):
         return None if item is None else item.data(Qt.ItemDataRole.UserRole)
 
 
-def thumbnails_of(explorer: Explorer, found: Restored, look: Look) -> list[Thumbnail]:
+def thumbnails_of(explorer: Explorer, found: SliceRestorations, look: Look) -> list[Thumbnail]:
     """The restorations of the slice in focus: their mean, their SD over the scan where there are more, each of them."""
     grid, i = explorer.grid, explorer.focus
     inside = np.flatnonzero(grid.mask.any((0, 2))), np.flatnonzero(grid.mask.any((0, 1)))
@@ -163,7 +163,7 @@ def thumbnails_of(explorer: Explorer, found: Restored, look: Look) -> list[Thumb
         low, high = limits(explorer)["disagreement"]
         colour = heat()(np.clip((turned(found.disagreement * grid.mask[i]) - low) / (high - low), 0, 1))
         over = grey(grid.slices[i]) * (1 - colour[..., 3:]) + colour[..., :3] * colour[..., 3:]
-        thumbnails.append(Thumbnail(DISAGREEMENT, "SD of S", over, side))
+        thumbnails.append(Thumbnail(SPREAD, "SD of S", over, side))
     for j, (picture, weight) in enumerate(zip(found.pictures, found.weights, strict=True), start=1):
         thumbnails.append(Thumbnail(j, f"{j}: w {100 * weight:.1f} %", grey(picture), side))
     return thumbnails

@@ -77,7 +77,7 @@ class SliceList(QWidget):
         self.table.setColumnHidden(1, grid.kind == "clip")  # a frame's place is its number
         kind = "slices" if grid.kind == "head" else "frames"
         words = f"{len(rows)} of {explorer.n_slices} {kind} flagged: "
-        words += f"their score is above {slice_scores.value(explorer, explorer.thresholds().flag_slices)}."
+        words += f"their score is above {slice_scores.value(explorer, explorer.thresholds()['flag_slices'])}."
         if not rows:
             words = f"No {kind[:-1]} is flagged; lower the threshold for {kind}."
         self.words.setText(words)

@@ -7,7 +7,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QComboBox, QSpinBox
 
-from napari_vqad.ui.layers.map_layers import DISAGREEMENT, MEAN
+from napari_vqad.display.views import MEAN, SPREAD
 
 
 class Chooser:
@@ -49,7 +49,7 @@ class Chooser:
                 self.box.setCurrentIndex(i)
 
 
-WORDS = {MEAN: "mean of S", DISAGREEMENT: "SD of S"}
+WORDS = {MEAN: "mean of S", SPREAD: "SD of S"}
 
 
 class Which(QSpinBox):

@@ -11,6 +11,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtGui import QAction, QKeySequence
 from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton
 
+from napari_vqad.display.views import views_of
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.export.output_folder import belongs_to
@@ -20,7 +21,6 @@ from napari_vqad.findings.review import Review
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.dicom_series import Series
 from napari_vqad.scoring import Result
-from napari_vqad.ui.layers.map_layers import VIEWS
 from napari_vqad.ui.layers.mask_input import StudyMask
 from napari_vqad.ui.panels.combo import Which
 from napari_vqad.ui.panels.inputs import Inputs
@@ -254,7 +254,7 @@ class HandOver(QToolButton):
             inputs.scan.pick(scan)
             inputs.keep_mask(StudyMask(study.mask, study.mask_note, scan))
         dock.which.setValue(study.which)
-        if study.view in VIEWS:
+        if study.view in {view.name for view in views_of(study.explorer.maps)}:
             dock.show_view(study.view)
         if study.words:  # what was said stands in the list of findings
             dock.findings.setChecked(True)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabe
 from superqt import QLabeledDoubleSlider, QLabeledSlider
 from superqt.utils import qthrottled, signals_blocked
 
-from napari_vqad.settings import Settings
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.ui.plumbing.style import SMALL
 
 PAUSE = 100  # ms between two answers while a slider moves; the first and the last are always given

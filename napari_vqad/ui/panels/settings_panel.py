@@ -6,20 +6,16 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
+from napari_vqad.detectors.settings import Settings
+from napari_vqad.settings import SharedSettings, section_of
 from napari_vqad.ui.panels.setting_widgets import BoxKnob, Knob, RangeKnob, SliderKnob, make_knob
 
-SECTIONS = {
-    "Thresholds": ("lambda_s", "lambda_p", "flag_slices", "flag_voxels"),
-    "Findings": ("least_ml", "median", "erode"),
-    "Restoration": ("method", "n_restorations", "k", "seed"),
-    "More": ("slice_score", "score", "pooling", "level", "distance", "paper_faithful", "axis", "slices"),
-}
-OF_RESTORATIONS = ("lambda_p", "n_restorations", "k", "seed", "distance")  # without any they do nothing
+TITLES = ("Thresholds", "Findings", "Restoration", "More")
 OPEN_AT_FIRST = ("Thresholds", "Restoration")
 
 
 class Sections(QWidget):
-    """A knob for each setting of `SECTIONS`."""
+    """A knob for each setting, in the section that the setting names."""
 
     turned = Signal(str, object)  # name, value
 
@@ -30,12 +26,12 @@ class Sections(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
-        for title, names in SECTIONS.items():
+        for title in TITLES:
             section = QCollapsible(title)
             if (layout := section.layout()) is not None:
                 layout.setContentsMargins(0, 0, 0, 0)
             section.setDuration(0)
-            for name in names:
+            for name in self.names(title):
                 knob = self.knobs[name] = make_knob(name)
                 knob.turned.connect(self.turned)
                 section.addWidget(knob)
@@ -43,6 +39,13 @@ class Sections(QWidget):
                 section.expand(animate=False)
             self.all.append(section)
             column.addWidget(section)
+
+    @staticmethod
+    def names(section: str) -> list[str]:
+        """The settings of a section: those of detectors, then those that all share."""
+        fields, shared = Settings.model_fields, SharedSettings.model_fields
+        own = [n for n in fields if n not in shared]
+        return [n for n in (*own, *shared) if section_of(n, fields) == section]
 
     def slider(self, name: str) -> SliderKnob:
         """The slider of a number."""

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from napari_vqad.ui.layers.map_layers import VIEWS
+from napari_vqad.detectors.registry import DEFAULT, detector_class
+from napari_vqad.display.views import View, views_of
+from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.ui.panels.colour_bar import Legend
 from napari_vqad.ui.panels.combo import Which
 from napari_vqad.ui.plumbing.shortcuts import ORIGINAL
-
-TIPS = {
-    "Scan": "the scan alone",
-    "NLL": "how unlikely each code is",
-    "Restoration": "the weighted mean of the restorations",
-    "Residual": "how far scan and restorations differ",
-    "Score": "the pooled residual",
-    "Flagged": "voxels above the threshold",
-}
 
 
 class ViewBar(QWidget):
@@ -29,13 +22,7 @@ class ViewBar(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(2)
         self.views = QButtonGroup(self)
-        for name in VIEWS:
-            button = QToolButton()
-            button.setText(name)
-            button.setToolTip(f"Show {TIPS[name]}.")
-            button.setCheckable(True)
-            self.views.addButton(button)
-            row.addWidget(button, 1)
+        self.offer(views_of(Dependencies(detector_class(DEFAULT)).maps))
         self.legend = Legend()
         self.beside = QToolButton()
         self.beside.setText("Side by side")
@@ -54,6 +41,27 @@ class ViewBar(QWidget):
         column.addWidget(self.row)
         column.addWidget(self.legend)
         column.addLayout(second)
+
+    def offer(self, views: list[View]) -> None:
+        """A button for each view; the one that is down stays down where it is offered again."""
+        if [b.text() for b in self.views.buttons()] == [view.name for view in views]:
+            return
+        down = self.views.checkedButton()
+        layout = self.row.layout()
+        for button in self.views.buttons():
+            self.views.removeButton(button)
+            button.setParent(None)
+            button.deleteLater()
+        for view in views:
+            button = QToolButton()
+            button.setText(view.name)
+            button.setToolTip(view.tip)
+            button.setCheckable(True)
+            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            button.setChecked(down is not None and view.name == down.text())
+            self.views.addButton(button)
+            if layout is not None:
+                layout.addWidget(button)
 
     def current(self) -> str:
         """The view whose button is down."""

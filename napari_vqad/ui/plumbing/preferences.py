@@ -10,8 +10,8 @@ from napari.utils.notifications import show_warning
 from pydantic import ValidationError
 
 from napari_vqad.detectors.bundle import list_bundles
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
-from napari_vqad.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from napari_vqad.detectors.bundle import BundleConfig
+from napari_vqad.detectors.vq.config import VQConfig
 from napari_vqad.errors import InputError
-from napari_vqad.imaging.grid import GridSpec
+from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.nets.vq.pixelsnail import PixelSnailConfig
 from napari_vqad.nets.vq.two_level import TwoLevelConfig
 from napari_vqad.nets.vq.vqvae import VQVAE, TokenizerConfig
@@ -96,8 +96,8 @@ def test_a_bundle_wants_a_prior_of_both_levels():
             a_bundle((32, 48), prior)
     config = a_bundle((32, 48), TwoLevelConfig(shape=(4, 6)))
     with pytest.raises(ValidationError, match="8×12 codes"):
-        BundleConfig(**config.model_dump() | {"tokenizer": TokenizerConfig(**SIZES)})
+        VQConfig(**config.model_dump() | {"tokenizer": TokenizerConfig(**SIZES)})
 
 
 def a_bundle(shape, prior):
-    return BundleConfig(title="", description="", grid=GridSpec(shape=shape), tokenizer=SMALL, prior=prior)
+    return VQConfig(title="", description="", grid=GridSpec(shape=shape), tokenizer=SMALL, prior=prior)

@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
+from napari_vqad.detectors.vq.detector import VQDetector
+from napari_vqad.display.views import layer_name
+from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.ui.files.readers import write_image
-from napari_vqad.ui.layers.map_layers import DIM, NAMES
+from napari_vqad.ui.layers.map_layers import DIM, MASK_NAME
+
+NAMES = {"mask": MASK_NAME} | {n: layer_name(s) for n, s in Dependencies(VQDetector).maps.items()}
 
 
 def overlay(dock):

@@ -10,7 +10,8 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QInputDialog, QListView
 
 from napari_vqad.errors import InputError
-from napari_vqad.imaging.grid import GridSpec, to_grid
+from napari_vqad.imaging.grid_spec import GridSpec
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.ui.files import readers

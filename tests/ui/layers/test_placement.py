@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_vqad.imaging.grid import GridSpec, to_grid
+from napari_vqad.imaging.grid_spec import GridSpec
+from napari_vqad.imaging.layout import to_grid
 from napari_vqad.ui.layers import placement
 
 

@@ -24,7 +24,7 @@ def canvas_of(dock) -> QWidget:
 @pytest.fixture
 def listed(explored, idle):
     """The dock with its list of findings open, and more than one in it."""
-    explored.session.change(pooling="none", least_ml=0.0)
+    explored.session.change(pooling="none", min_volume_ml=0.0)
     idle(explored)
     explorer = explored.session.explorer
     high = float(np.percentile(explorer.map("pixel_score")[explorer.grid.mask], 98))
@@ -51,7 +51,7 @@ def test_the_list_is_what_is_flagged(listed):
 
 def test_it_follows_the_threshold(listed, idle):
     before = len(listed.session.review.found)
-    listed.session.change(least_ml=1.0)
+    listed.session.change(min_volume_ml=1.0)
     idle(listed)
     assert len(listed.session.review.found) < before
     assert [f.top for f in listed.session.review.found] == [f.top for f in findings(listed.session.explorer)]
@@ -154,7 +154,7 @@ def test_the_choice_stays_when_the_list_is_made_anew(listed, idle):
     last = session.review.found[-1]
     worklist.choose(session.review.found[1])
     second = worklist.chosen()
-    session.change(least_ml=0.99 * min(second.ml, last.ml))
+    session.change(min_volume_ml=0.99 * min(second.ml, last.ml))
     idle(listed)
     assert worklist.chosen().top == second.top
     same = session.review.found

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_vqad.ui.layers.map_layers import DISAGREEMENT, MEAN
+from napari_vqad.display.views import MEAN, SPREAD
 from napari_vqad.ui.lists.restoration_gallery import Look, thumbnails_of
 
 
@@ -49,7 +49,7 @@ def test_by_click_and_arrow_key_a_restoration_is_shown(explored, shelf, qtbot):
     assert layers["restoration_j"].name == "Restoration 2"
     for _ in range(2):
         qtbot.keyClick(pictures, Qt.Key.Key_Left)
-    assert explored.which.value() == DISAGREEMENT
+    assert explored.which.value() == SPREAD
     assert layers["disagreement"].visible
     assert not layers["restoration_j"].visible
     assert explored.legend.unit == "SD of healthy intensity"

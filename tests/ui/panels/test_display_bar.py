@@ -16,7 +16,7 @@ from napari_vqad.ui.canvas import flicker
 from napari_vqad.ui.canvas.window_level import NARROWEST, PRESETS, WIDEST, dragged, in_words
 from napari_vqad.ui.files.readers import scan_layer
 from napari_vqad.ui.layers import placement
-from napari_vqad.ui.layers.map_layers import DARK, RESTORED
+from napari_vqad.ui.layers.map_layers import DARK
 from napari_vqad.ui.plumbing import shortcuts
 
 
@@ -84,7 +84,7 @@ def test_one_window_for_scan_and_restorations(explored, qtbot):
     explored.session.board.scan.contrast_limits = (low + 30, high - 50)  # napari's own slider
     scan, *others = in_sd(explored)
     assert all(np.allclose(scan, o, atol=1e-3) for o in others)
-    for name in RESTORED:
+    for name in ("restoration", "restoration_j"):
         explored.session.board.layers[name].contrast_limits = (-1.5, len(name))  # the slider of a restoration
         assert all(np.allclose(found, (-1.5, len(name)), atol=1e-3) for found in in_sd(explored))
         assert explored.session.board.window == (-1.5, len(name))
@@ -296,7 +296,7 @@ def test_a_plane_is_true_in_mm_and_shows_the_voxel_at_its_place(explored):
 
 def test_boxes_hold_their_findings_in_every_plane(explored, qtbot, idle):
     session = explored.session
-    session.change(pooling="none", least_ml=0.0)
+    session.change(pooling="none", min_volume_ml=0.0)
     idle(explored)
     explorer, canvas = session.explorer, canvas_of(explored)
     high = float(np.percentile(explorer.map("pixel_score")[explorer.grid.mask], 98))

@@ -40,7 +40,7 @@ def read(dock, idle, head_file, qtbot):
     data, attributes, _ = scan_layer(read_scan(head_file))
     dock.viewer.layers.remove("head")
     dock.viewer.add_image(data, **attributes)
-    dock.session.change(pooling="none", least_ml=0.0)
+    dock.session.change(pooling="none", min_volume_ml=0.0)
     dock.start()
     idle(dock)
     explorer = dock.session.explorer

@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QFileDialog
 
+from napari_vqad.detectors.vq.detector import VQDetector
+from napari_vqad.display.views import layer_name
+from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.fitness import Fitness
 from napari_vqad.ui import session as session_module
 from napari_vqad.ui.files.readers import scan_layer
-from napari_vqad.ui.layers.map_layers import NAMES
+from napari_vqad.ui.layers.map_layers import MASK_NAME
 from napari_vqad.ui.panels.subject_line import NOTHING
+
+NAMES = {"mask": MASK_NAME} | {n: layer_name(s) for n, s in Dependencies(VQDetector).maps.items()}
 
 
 def add(dock, volume, name="other"):
@@ -52,7 +57,7 @@ def assert_empty(dock, qtbot):
 def read(explored):
     """Analysed, its findings listed and boxed, one of them accepted; the slices and restorations were looked at."""
     session = explored.session
-    session.change(pooling="none", least_ml=0.0, flag_slices=0.0, flag_voxels=0.2)
+    session.change(pooling="none", min_volume_ml=0.0, flag_slices=0.0, flag_voxels=0.2)
     explored.findings.setChecked(True)
     for tab in (1, 2, 0):
         explored.shelf.tabs.setCurrentIndex(tab)

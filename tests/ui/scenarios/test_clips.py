@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
+from napari_vqad.detectors.vq.detector import VQDetector
+from napari_vqad.display.views import layer_name
+from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.errors import InputError
 from napari_vqad.io.clips import read_clip
 from napari_vqad.ui.compare.dock import CompareDock
 from napari_vqad.ui.files import readers
 from napari_vqad.ui.layers import placement
-from napari_vqad.ui.layers.map_layers import NAMES
+from napari_vqad.ui.layers.map_layers import MASK_NAME
+
+NAMES = {"mask": MASK_NAME} | {n: layer_name(s) for n, s in Dependencies(VQDetector).maps.items()}
+
 
 HEADS_ONLY = ("brain", " mm", "head", "axial")
 

@@ -4,8 +4,13 @@ import time
 
 import numpy as np
 
+from napari_vqad.detectors.vq.detector import VQDetector
+from napari_vqad.display.views import layer_name
+from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.ui.layers import placement
-from napari_vqad.ui.layers.map_layers import NAMES
+from napari_vqad.ui.layers.map_layers import MASK_NAME
+
+NAMES = {"mask": MASK_NAME} | {n: layer_name(s) for n, s in Dependencies(VQDetector).maps.items()}
 
 
 def test_while_the_slice_in_view_is_restored_a_new_lambda_p_waits_for_it(explored, qtbot, idle, monkeypatch):

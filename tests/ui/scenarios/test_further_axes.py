@@ -129,7 +129,7 @@ def test_the_read_out_is_of_the_place_under_the_mouse(beside, qtbot):
 
 def test_a_finding_is_gone_to(beside, idle):
     session = beside.session
-    session.change(pooling="none", least_ml=0.0)
+    session.change(pooling="none", min_volume_ml=0.0)
     idle(beside)
     explorer = session.explorer
     session.change(flag_voxels=float(np.percentile(explorer.map("pixel_score")[explorer.grid.mask], 98)))

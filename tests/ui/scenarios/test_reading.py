@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from napari_vqad.detectors.bundle import list_bundles
-from napari_vqad.settings import Settings
+from napari_vqad.detectors.settings import Settings
 from napari_vqad.ui import dock as dock_module
 from napari_vqad.ui.dock import ExplorerDock
 from napari_vqad.ui.lists.findings_table import NOTE

@@ -1,0 +1,99 @@
+"""The simplest detector: how bright, or how dark, a voxel is among those of its slice (Meissen et al. 2021).
+
+    u = share of the slice's brain that is darker than the voxel      (histogram equalisation within the brain)
+    residual = u for lesions that are bright, 1 − u for lesions that are dark
+
+It has no network and no training. A detector that does not beat it has learnt nothing beyond intensity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from napari_vqad.detectors.base import BaseDetector, BundleConfig
+from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage
+from napari_vqad.files.snapshot import Snapshot
+from napari_vqad.settings import SharedSettings
+
+Lesions = Literal["bright", "dark"]
+BINS = 1024  # of the histogram: finer than a slice of 5,000 voxels can tell
+
+
+class HistogramSettings(SharedSettings):
+    """Which end of the histogram is abnormal."""
+
+    lesions: Lesions = Field(
+        "dark",
+        title="Lesions are",
+        description="Which voxels score high: those brighter than most of their slice, as lesions in FLAIR, or those "
+        "darker, as most lesions in T1.",
+        json_schema_extra={"section": "Restoration"},
+    )
+
+
+class HistogramConfig(BundleConfig):
+    """`config.json` of a bundle with this detector."""
+
+    detector: Literal["histogram"] = "histogram"
+
+
+class HistogramDetector(BaseDetector):
+    """Intensity after histogram equalisation of each slice within the brain."""
+
+    kind: ClassVar[str] = "histogram"
+    Settings: ClassVar[type[SharedSettings]] = HistogramSettings
+    Config: ClassVar[type[Any]] = HistogramConfig
+    stages: ClassVar[tuple[Stage, ...]] = (Stage("equalise", "Histograms", at_once=16),)
+    maps: ClassVar[tuple[MapSpec, ...]] = (
+        MapSpec("equalised", "Equalised intensity", "share", "evidence", "equalise"),
+        MapSpec("residual", "Abnormal intensity", "share", "residual", "equalise", ("lesions",)),
+    )
+
+    @classmethod
+    def load(cls, config: Any, files: Snapshot) -> Self:
+        """There is nothing to read."""
+        return cls()
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """One for each end of the histogram."""
+        return ("dark", "bright")
+
+    def variant(self, settings: Any) -> str:
+        """The end that counts as abnormal."""
+        return settings.lesions
+
+    def asks_for(self, variant: str) -> Mapping[str, Any]:
+        """The setting of that end."""
+        return {"lesions": variant}
+
+    def run(self, stage: str, job: Job) -> list[Arrays]:
+        """u of each slice, (1, H, W)."""
+        return [
+            {"u": equalised(scan, mask).astype(np.float32)[None]}
+            for scan, mask in zip(job.slices, job.mask, strict=True)
+        ]
+
+    def map(self, name: str, data: SliceData) -> NDArray:
+        """u, or what of it counts as abnormal."""
+        u = data.stages["equalise"]["u"][0]
+        return 1 - u if name == "residual" and data.settings.lesions == "dark" else u
+
+    def healthy(self, name: str, settings: Any) -> tuple[str, str] | None:
+        """Residuals alone; u itself is a share and needs no table."""
+        return ("residual", self.variant(settings)) if name == "residual" else None
+
+
+def equalised(scan: NDArray, mask: NDArray) -> NDArray:
+    """u (H, W): the share of the voxels within bool (H, W) that are darker, 0 to 1; 0 outside and in an empty mask."""
+    if not mask.any():
+        return np.zeros(scan.shape, np.float32)
+    from skimage.exposure import equalize_hist
+
+    inside = scan[mask]
+    return np.where(mask, equalize_hist(np.clip(scan, inside.min(), inside.max()), BINS, mask=mask), 0)

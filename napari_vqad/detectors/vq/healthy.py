@@ -1,0 +1,55 @@
+"""What a calibration knows of healthy codes: quantiles of the NLL, of its map, and of AS_sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration, quantiles
+from napari_vqad.detectors.protocol import Arrays
+from napari_vqad.detectors.vq.likelihood import on_pixels
+from napari_vqad.nets.vq.levels import Levels
+
+
+def fit_tables(results: Sequence[Arrays], masks: Sequence[NDArray], levels: Levels) -> dict[str, Any]:
+    """The tables `nll`, `nll_map` and `slice_score` of `Calibration`.
+
+    Args:
+        results: of each healthy scan, its "nll", (n, h, w), nats.
+        masks: of each, bool (n, H, W).
+        levels: of the codes.
+    """
+    nll = np.concatenate([r["nll"] for r in results])
+    touched = np.concatenate([codes_within(mask, levels) for mask in masks])
+    table = quantiles(nll[touched])
+    lambdas = {f"{level:g}": float(np.interp(level, LEVELS, table)) for level in LAMBDA_LEVELS}
+    slices = np.concatenate([mask.any((1, 2)) for mask in masks])
+    by_level = {}
+    if levels.names:
+        shape = masks[0].shape[1:]
+        for name in ("all", *levels.names):
+            seen = [on_pixels(torch.from_numpy(r["nll"]), levels, shape, name).numpy() for r in results]
+            by_level[name] = quantiles(np.concatenate([s[m] for s, m in zip(seen, masks, strict=True)]))
+    scores = {k: quantiles(np.where(nll > v, nll, 0).sum((1, 2))[slices]) for k, v in lambdas.items()}
+    return {"nll": table, "nll_map": by_level, "slice_score": scores}
+
+
+def codes_within(mask: NDArray, levels: Levels) -> NDArray:
+    """Codes (n, rows, columns) whose patch of pixels touches the mask (n, H, W)."""
+    n, height, width = mask.shape
+    touched = [mask.reshape(n, h, height // h, w, width // w).any((2, 4)) for h, w in levels.shapes]
+    return levels.join([torch.from_numpy(t) for t in touched]).numpy()
+
+
+def check(calibration: Calibration, levels: Levels) -> str | None:
+    """Why a calibration has not the tables of these codes; None where it has."""
+    if not calibration.nll or not calibration.slice_score:
+        return "without slice scores"
+    named = {"all", *levels.names} if levels.names else set()
+    if wrong := named ^ set(calibration.nll_map):
+        return f"for another model: it has not the levels of this one, '{min(wrong)}'"
+    return None

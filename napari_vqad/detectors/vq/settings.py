@@ -1,0 +1,82 @@
+"""The settings of the vector-quantised detector."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from napari_vqad.settings import SharedSettings, Threshold, no_rate
+
+Method = Literal["sequential", "anchored", "light", "masked", "regenerative"]
+OfLevel = Literal["all", "top", "bottom"]
+
+
+class VQSettings(SharedSettings):
+    """Thresholds of the NLL, the way of restoring, and how restorations are weighted."""
+
+    lambda_s: Threshold = Field(
+        "p98",
+        title="λ_s (sample)",
+        description="Codes with an NLL above λ_s add to AS_sample, the papers' score of a slice.",
+        json_schema_extra={"section": "Thresholds", "unit": "nats"},
+    )
+    lambda_p: Threshold = Field(
+        "p90",
+        title="λ_p (pixel)",
+        description="Codes with an NLL above λ_p are resampled from the prior; a lower value restores more of the "
+        "slice.",
+        json_schema_extra={"section": "Thresholds", "unit": "nats"},
+    )
+    method: Method = Field(
+        "anchored",
+        title="Method",
+        description="How codes above λ_p are resampled. sequential: in raster order, judging each code given those "
+        "already resampled. anchored: the codes above λ_p in the original scan, in raster order. light: the same "
+        "codes, in one parallel pass. masked: one pass given all other codes (masked priors only). regenerative: none; "
+        "encode and decode only.",
+        json_schema_extra={"section": "Restoration"},
+    )
+    n_restorations: int = Field(
+        15,
+        ge=1,
+        le=30,
+        title="S",
+        description="Number of restorations drawn for each slice; more give a steadier score.",
+        json_schema_extra={"section": "Restoration"},
+    )
+    k: float = Field(
+        3.0,
+        ge=0.0,
+        le=10.0,
+        title="k",
+        description="Softmax temperature of the restorations' weights: 0 gives all the same weight, a larger k favours "
+        "those closest to the scan.",
+        json_schema_extra={"section": "Restoration"},
+    )
+    distance: Literal["mean", "sum"] = Field(
+        "mean",
+        title="Distance",
+        description="Distance of a restoration from its slice: mean of the residual (authors' code) or sum (papers).",
+        json_schema_extra={"section": "Restoration"},
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=2**32,
+        title="Seed",
+        description="Random seed of the draws; the same seed gives the same restorations.",
+        json_schema_extra={"section": "Restoration"},
+    )
+    level: OfLevel = Field(
+        "all",
+        title="NLL of level",
+        description="Which codes the NLL map shows, where the model has two levels of codes: both together (all), the "
+        "coarse ones (top) or the fine ones (bottom).",
+        json_schema_extra={"section": "More"},
+    )
+
+    @field_validator("lambda_s", "lambda_p")
+    @classmethod
+    def _no_rate_of_codes(cls, value: float | str) -> float | str:
+        return no_rate(value)

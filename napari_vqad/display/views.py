@@ -1,0 +1,65 @@
+"""The views of an analysis: one question at a time, each answered by the maps of one role.
+
+Which maps there are is declared by the detector; a view without a map is not offered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from napari_vqad.detectors.protocol import MapSpec
+from napari_vqad.engine.dependencies import TailSpec
+
+SCAN = "Scan"
+MEAN, SPREAD = 0, -1  # which restoration: their mean, or how they differ; one of them has a number from 1
+# In the order of the buttons. A view of evidence is named after its map.
+BY_ROLE = {"evidence": "", "restoration": "Restoration", "residual": "Residual", "score": "Score", "flagged": "Flagged"}
+TIPS = {
+    "evidence": "how unlikely each place of the scan is",
+    "restoration": "what a healthy scan would look like here",
+    "residual": "how far scan and restoration differ",
+    "score": "the pooled residual",
+    "flagged": "voxels above the threshold",
+}
+
+Spec = MapSpec | TailSpec
+
+
+class View(NamedTuple):
+    """One question: the text of its button, its tooltip, the map that it shows (None for the scan alone)."""
+
+    name: str
+    tip: str
+    map: str | None
+    role: str
+
+
+def views_of(maps: Mapping[str, Spec]) -> list[View]:
+    """The views of some maps, the scan first."""
+    views = [View(SCAN, "Show the scan alone.", None, "")]
+    for role, name in BY_ROLE.items():
+        for spec in maps.values():
+            if spec.role == role and not spec.indexed:
+                views.append(View(name or spec.title, f"Show {TIPS[role]}.", spec.name, role))
+    return views
+
+
+def map_of(maps: Mapping[str, Spec], view: str, which: int = MEAN) -> str | None:
+    """The map that a view shows, of the restorations also one by its number or how they differ; None for the scan."""
+    shown = next((v for v in views_of(maps) if v.name == view), None)
+    if shown is None or shown.role != "restoration" or which == MEAN:
+        return shown.map if shown else None
+    wanted = (s.name for s in maps.values() if (s.role == "spread" if which == SPREAD else _is_sample(s)))
+    return next(wanted, shown.map)
+
+
+def layer_name(spec: Spec, j: int = 0) -> str:
+    """The name of a map's layer, with its unit; of an indexed one, with its number from 1."""
+    if _is_sample(spec):
+        return f"{spec.title} {j + 1}"
+    return f"{spec.title} ({spec.unit})" if spec.role in ("evidence", "spread", "residual") else spec.title
+
+
+def _is_sample(spec: Spec) -> bool:
+    return spec.role == "restoration" and spec.indexed

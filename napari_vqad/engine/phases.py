@@ -1,0 +1,62 @@
+"""Phases: the stages of a detector that are run together, a few slices at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from napari_vqad.detectors.protocol import Stage
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Consecutive stages with the same number of samples.
+
+    Attributes:
+        stages: in the order in which they run.
+        settings: those that change its results, of the stages before it, too.
+    """
+
+    stages: tuple[Stage, ...]
+    settings: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """That of its last stage: a slice is done when that is."""
+        return self.stages[-1].name
+
+    @property
+    def title(self) -> str:
+        """For the progress line."""
+        return self.stages[-1].title
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of its stages."""
+        return tuple(stage.name for stage in self.stages)
+
+    @property
+    def samples(self) -> str | None:
+        """The setting that says how many samples a slice gets; None for a single one."""
+        return self.stages[0].samples
+
+    @property
+    def at_once(self) -> int | None:
+        """At most so many slices in one job."""
+        return self.stages[0].at_once
+
+
+def phases_of(stages: Sequence[Stage]) -> tuple[Phase, ...]:
+    """Stages as phases. A stage with a single sample is a phase of its own."""
+    groups: list[list[Stage]] = []
+    for stage in stages:
+        if groups and stage.samples is not None and groups[-1][0].samples == stage.samples:
+            groups[-1].append(stage)
+        else:
+            groups.append([stage])
+    by_name = {stage.name: stage for stage in stages}
+
+    def settings(stage: Stage) -> set[str]:
+        return set(stage.settings).union(*(settings(by_name[name]) for name in stage.after))
+
+    return tuple(Phase(tuple(g), frozenset().union(*(settings(stage) for stage in g))) for g in groups)

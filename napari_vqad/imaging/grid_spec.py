@@ -1,0 +1,52 @@
+"""Which grid of slices a model was trained on, as its config.json says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import ConfigDict
+
+from napari_vqad.imaging.volume import Kind
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """The grid a model was trained on.
+
+    Attributes:
+        shape: in-plane size of a slice, in the order of the two in-plane canonical axes.
+        spacing: mm, isotropic; pixels, of a clip.
+        background: value outside the mask, in SD; close to CSF, so that the brain's edge is no cliff.
+        clip: lowest and highest z-score that the model sees.
+        aligned: the grid is that of the bundle's template.
+        grey: mean and SD of the grey values of healthy frames, for a model of clips; None for one of heads, each of
+            which is z-scored for itself.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    shape: tuple[int, int] = (80, 104)
+    spacing: float = 2.0
+    background: float = -2.0
+    clip: tuple[float, float] = (-3.0, 4.0)
+    aligned: bool = False
+    grey: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse, by ValueError, what no model was trained on."""
+        if not all(1 <= n <= 2048 for n in self.shape):
+            raise ValueError("the sides of a slice are 1 to 2048 pixels")
+        if not 0.05 <= self.spacing <= 50:
+            raise ValueError("the spacing is 0.05 to 50 mm")
+        if not (np.isfinite([self.background, *self.clip]).all() and self.clip[0] < self.clip[1]):
+            raise ValueError("background and clip are finite numbers, and clip rises")
+        if self.grey is not None and not np.isfinite(self.grey).all():
+            raise ValueError("grey values are finite numbers")
+        if self.grey is not None and (self.aligned or not self.grey[1] > 0):
+            raise ValueError("the grey values of a model of clips have an SD above zero, and no template")
+
+    @property
+    def kind(self) -> Kind:
+        """What the model knows."""
+        return "head" if self.grey is None else "clip"
