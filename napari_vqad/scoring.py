@@ -27,7 +27,7 @@ from napari_vqad.export.report import report_html
 from napari_vqad.export.result_json import result_dict
 from napari_vqad.export.result_schema import ResultDict
 from napari_vqad.export.tables import as_csv
-from napari_vqad.files.atomic import whole_folder
+from napari_vqad.files.atomic import atomic_folder
 from napari_vqad.files.space import folder_of
 from napari_vqad.findings.findings import Finding, findings
 from napari_vqad.findings.review import Review
@@ -71,7 +71,7 @@ class Result:
         if name != "restoration":
             return grid.to_scan(stack, order=0 if name == "flagged" else 1)
         ready = np.broadcast_to(self.explorer.ready(name)[:, None, None], stack.shape) & grid.mask
-        grey = grid.from_axes(grid.intensity.grey(grid.to_axes(stack)))
+        grey = grid.ras_to_stack(grid.intensity.inverse(grid.stack_to_ras(stack)))
         restored = grid.to_scan(np.where(ready, grey, 0.0))
         return np.where(self.mask & (grid.to_scan(ready.astype(np.float32)) > 0.5), restored, 0.0).astype(np.float32)
 
@@ -136,7 +136,7 @@ class Result:
             check_place(folder, self.volume, self.files, overwrite)
 
         check()  # once more when the files are moved: another process may have written there meanwhile
-        with whole_folder(folder, stale=(SEGMENTS, SCORE), check=check) as work:
+        with atomic_folder(folder, stale=(SEGMENTS, SCORE), check=check) as work:
             for name, description in FILES.items():
                 about = f"{description}, {score_unit(self.explorer)}" if name == "pixel_score" else description
                 write_map(work / f"{name}.nii.gz", self.map(name), self.volume, about)
@@ -147,7 +147,7 @@ class Result:
             content = self.as_dict()
             (work / NUMBERS).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
             (work / REPORT).write_text(report_html(self.explorer, content, self.review), encoding="utf-8")
-            found = [f for f in self.findings() if self.review.word(f).verdict != "rejected"]
+            found = [f for f in self.findings() if self.review.annotation(f).verdict != "rejected"]
             if dicom:
                 return export_dicom(work, self.explorer, found).notes
             return (words,) if (words := incomplete(self.explorer)) else ()
@@ -210,7 +210,7 @@ def score(
         brain, note = make_mask(volume)
     seconds = time.monotonic() - started
     explorer = Explorer(loaded, settings)
-    explorer.open(volume, brain)
+    explorer.load_scan(volume, brain)
     explorer.seconds["mask"] = seconds
     for step in explorer.work():
         tell(str(step))

@@ -76,8 +76,8 @@ def test_a_result_fits_its_schema(head, tiny_bundle, read, method, slices):
 def test_a_result_with_findings_and_verdicts_fits_its_schema(head, tiny_bundle, read):
     result = analysis(head, tiny_bundle)
     first = result.findings()[0]
-    result.review.take(result.findings())
-    result.review.judge(first, "accepted")
+    result.review.set_findings(result.findings())
+    result.review.set_verdict(first, "accepted")
     content = result.as_dict()
     assert content["findings"][0]["verdict"] == "accepted"
     read(json.dumps(content))

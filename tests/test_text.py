@@ -16,7 +16,7 @@ from napari_vqad.export.report import report_html
 from napari_vqad.export.study import save_study
 from napari_vqad.export.tables import as_csv, cell
 from napari_vqad.findings.findings import findings
-from napari_vqad.findings.review import Review, Word
+from napari_vqad.findings.review import Annotation, Review
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.scoring import score
@@ -108,7 +108,7 @@ def test_notes_do_no_harm_in_table_report_and_numbers(head, tiny_bundle):
     listed, review = findings(found.explorer), Review()
     assert listed
     for note in NOTES:
-        review.remark(listed[0], note)
+        review.set_note(listed[0], note)
         text = as_csv(listed, review)
         (row, *_), raw = list(csv.DictReader(io.StringIO(text))), printable(note)
         assert row["note"].lstrip("'") == raw
@@ -120,7 +120,7 @@ def test_notes_do_no_harm_in_table_report_and_numbers(head, tiny_bundle):
 
 
 def test_a_note_of_a_study_is_made_harmless_as_well():
-    assert Word("open", "a\u202eb\x00").note == "a\ufffdb\ufffd"
+    assert Annotation("open", "a\u202eb\x00").note == "a\ufffdb\ufffd"
 
 
 def test_a_refusal_is_one_line_whatever_the_file_is_called():

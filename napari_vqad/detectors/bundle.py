@@ -33,7 +33,7 @@ from napari_vqad.nets.device import pick_device
 from napari_vqad.resources import models_folder
 from napari_vqad.scores.fusion import LINEAR
 from napari_vqad.scores.normative import FILE as PLACES
-from napari_vqad.scores.normative import Places
+from napari_vqad.scores.normative import NormativeMaps
 from napari_vqad.settings import Scale, flag
 from napari_vqad.text import printable
 
@@ -56,7 +56,7 @@ class Bundle:
     calibration: Calibration
     device: torch.device
     template: Template | None = None  # of a model that knows aligned heads
-    places: Places = field(default_factory=Places.none)  # what is normal where, of such a model
+    places: NormativeMaps = field(default_factory=NormativeMaps.none)  # what is normal where, of such a model
     linear: PCA | None = None  # evidence of a fused score, beside that of the detector
     weights: str = ""
 
@@ -72,7 +72,7 @@ class Bundle:
 
     # ---- settings -------------------------------------------------------------------------------------------------
 
-    def known(self, settings: Settings) -> Settings:
+    def coerce(self, settings: Settings) -> Settings:
         """The settings with values that this bundle allows: its first, where theirs is another's."""
         changed = {
             name: allowed[0]
@@ -82,7 +82,7 @@ class Bundle:
         # What fits is left as it is: a copy would count as chosen by the user.
         return settings.model_copy(update=changed) if changed else settings
 
-    def fitting(self, settings: Settings) -> Settings:
+    def validated(self, settings: Settings) -> Settings:
         """As `known`, where the user has not chosen otherwise.
 
         Raises:
@@ -94,7 +94,7 @@ class Bundle:
                 title = str(type(settings).model_fields[name].title)
                 title = title if title.isupper() or title[:3].isupper() else title.lower()
                 raise InputError(f"{self.title} has no {title} '{value}'; choose {' or '.join(allowed)}.")
-        return self.known(settings)
+        return self.coerce(settings)
 
     def refuse_foreign(self, settings: Settings) -> None:
         """Refuse settings of other detectors that the user has chosen: they would change nothing.
@@ -196,14 +196,14 @@ class Bundle:
         calibration = given or validated(
             Calibration, parse_json(raw, folder / "calibration.json"), folder / "calibration.json"
         )
-        template, places, linear = None, Places.none(), None
+        template, places, linear = None, NormativeMaps.none(), None
         if config.grid.aligned:
             template = Template.parse(_there(parts, folder / TEMPLATE), folder / TEMPLATE)
             if LINEAR_FILE in parts:
                 linear = PCA.parse(parts[LINEAR_FILE], folder / LINEAR_FILE, config.grid.shape)
             # A bundle that is about to be calibrated may have those of its last calibration.
             if PLACES in parts and given is None:
-                places = Places.parse(parts[PLACES], folder / PLACES)
+                places = NormativeMaps.parse(parts[PLACES], folder / PLACES)
         loaded = cls(
             folder,
             files.all.hexdigest(),

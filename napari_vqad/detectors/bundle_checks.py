@@ -14,7 +14,7 @@ from napari_vqad.files.jsonfile import short
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.template import FILE, Template
 from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS
-from napari_vqad.scores.normative import Places
+from napari_vqad.scores.normative import NormativeMaps
 from napari_vqad.settings import Pooling, Scale
 
 # What a calibration of fused scores holds for; it goes into the bundle and must agree with the code that reads it.
@@ -42,7 +42,7 @@ def check_agreement(
     calibration: Calibration,
     detector: Detector,
     template: Template | None,
-    places: Places,
+    places: NormativeMaps,
     linear: object,
     weights: str,
 ) -> None:
@@ -86,7 +86,7 @@ def check_agreement(
 
 
 def _places_agree(
-    kinds: set[str], by_scale: dict[str, set[str]], template: Template | None, places: Places, evidence: set[str]
+    kinds: set[str], by_scale: dict[str, set[str]], template: Template | None, places: NormativeMaps, evidence: set[str]
 ) -> bool:
     """Is there a table for each normative map, and a map for each table?"""
     placed, fused = kinds & by_scale["normative"], kinds & by_scale["fused"]

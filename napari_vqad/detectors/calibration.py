@@ -108,7 +108,7 @@ class Calibration(BaseModel):
             return float(threshold)
         if "/" in threshold:
             # No finer than the scans that were looked at can tell.
-            return self.threshold_of_findings(kind, 1 / min(int(threshold.split("/")[1]), self.n_scans))
+            return self.threshold_for_rate(kind, 1 / min(int(threshold.split("/")[1]), self.n_scans))
         return float(np.interp(float(threshold[1:]), self.levels, self._table(score, kind, lambda_s)))
 
     def percentile(self, score: Score, value: float, *, kind: str = "", lambda_s: float = 0.0) -> float:
@@ -126,11 +126,11 @@ class Calibration(BaseModel):
         """Healthy findings to expect in a scan above this pixel score."""
         return float(np.interp(threshold, self.pixel_score[kind], self.findings[kind]))
 
-    def middle(self, kind: str) -> tuple[float, float]:
+    def median_and_p84(self, kind: str) -> tuple[float, float]:
         """Median and 84th percentile of a kind of pixel score."""
         return self.value("pixel_score", "p50", kind=kind), self.value("pixel_score", "p84", kind=kind)
 
-    def threshold_of_findings(self, kind: str, wanted: float = 1.0) -> float:
+    def threshold_for_rate(self, kind: str, wanted: float = 1.0) -> float:
         """The pixel score above which a healthy scan has `wanted` findings on average.
 
         Where it never has so many, the 90th percentile: what lies below it nobody would flag.

@@ -26,8 +26,8 @@ from napari_vqad.engine.dependencies import Dependencies, TailSpec
 from napari_vqad.engine.maps import MapInputs, Maps, SliceRestorations
 from napari_vqad.engine.phases import Phase, phases_of
 from napari_vqad.engine.pooled import final
-from napari_vqad.engine.progress import Progress, SupersededError
-from napari_vqad.engine.provenance import Made, made_here, signed
+from napari_vqad.engine.progress import Progress, StaleWorkError
+from napari_vqad.engine.provenance import ComputedWith, appended, current
 from napari_vqad.engine.results import ScanResults
 from napari_vqad.engine.store import StageArrays
 from napari_vqad.errors import InputError
@@ -54,13 +54,13 @@ class Explorer:
         self.detector = bundle.detector
         self.phases = phases_of(bundle.detector.stages)
         self._dependencies = Dependencies(bundle.detector)
-        self.settings = bundle.fitting(settings or Settings())
+        self.settings = bundle.validated(settings or Settings())
         self.focus = 0
         self.seconds: dict[str, float] = {}
-        self.made: tuple[Made, ...] = ()
+        self.computed_with: tuple[ComputedWith, ...] = ()
         self.volume: Volume | None = None
         self.note = ""
-        self.in_hand: tuple[int, ...] = ()  # the slices that are being worked on, of a phase with several samples
+        self.restoring: tuple[int, ...] = ()  # the slices that are being worked on, of a phase with several samples
         self._at_once = at_once(bundle.device)
         self._grid: Grid | None = None
         self._fitness = Fitness()
@@ -70,7 +70,7 @@ class Explorer:
 
     # ---- what the user does -----------------------------------------------------------------------------------------
 
-    def open(self, volume: Volume, mask: np.ndarray) -> Grid:
+    def load_scan(self, volume: Volume, mask: np.ndarray) -> Grid:
         """Take another scan: bool mask (R, A, S) on its voxels. Everything of the scan before is dropped.
 
         Raises:
@@ -80,12 +80,12 @@ class Explorer:
         if volume.kind == "head":
             check_extent(volume)
         grid = to_grid(volume, mask, self.bundle.config.grid, self.settings.axis, self.bundle.template)
-        self.take(grid)
+        self.load_grid(grid)
         self.volume, self._fitness = volume, assess(volume, mask, grid, self.bundle.template)
         self.seconds["grid"] = time.monotonic() - started
         return grid
 
-    def take(self, grid: Grid) -> None:
+    def load_grid(self, grid: Grid) -> None:
         """Take a scan that is on the model's grid already."""
         maps = Maps(grid, self.detector, self.bundle.places, self.bundle.evidence, self.bundle.template)
         maps.prepare()
@@ -97,15 +97,18 @@ class Explorer:
             self._maps = maps
             self._kept = ScanResults(self.bundle, self.phases, grid, self._cache_bytes)
             self.focus = self._brain[len(self._brain) // 2]
-            self.seconds, self.made = {}, (made_here(self.bundle.device),)  # the grid is of today, whatever follows
+            self.seconds, self.computed_with = (
+                {},
+                (current(self.bundle.device),),
+            )  # the grid is of today, whatever follows
         self.changed.emit(set(self.maps))
 
     def resume(self, volume: Volume, mask: np.ndarray, grid: Grid, stages: StageArrays) -> None:
         """Take a scan with what the networks made of it before, for settings as they are now (see `stages`)."""
-        self.take(grid)
+        self.load_grid(grid)
         with self._lock:
             self.volume, self._fitness = volume, assess(volume, mask, grid, self.bundle.template)
-            self.made = stages.made
+            self.computed_with = stages.made
             for phase in self.phases:
                 results = self._kept.of(phase, self.settings)
                 for name in phase.names:
@@ -118,7 +121,7 @@ class Explorer:
 
         Another `axis` needs `open` again, and is refused here, as is a value that the bundle does not allow.
         """
-        settings = self.bundle.fitting(settings)
+        settings = self.bundle.validated(settings)
         if self._grid is not None and settings.axis != self.settings.axis:
             raise InputError("Another scan axis needs the scan to be analysed anew.")
         with self._lock:
@@ -158,7 +161,7 @@ class Explorer:
             before = time.monotonic()
             try:
                 done = self._do(phase, missing, generation)
-            except SupersededError:
+            except StaleWorkError:
                 if generation != self._generation:
                     return
                 continue
@@ -166,7 +169,7 @@ class Explorer:
                 self._make_room()
                 continue
             finally:
-                self.in_hand = ()
+                self.restoring = ()
             name = phase.names[0]
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - before
             finished += len(done)
@@ -187,7 +190,7 @@ class Explorer:
             taken = kept.take_over(phase, missing, settings)
             indices = [] if taken else kept.next_lot(phase, missing, settings, self.focus, self._at_once)
             if phase.samples is not None:
-                self.in_hand = tuple(indices)
+                self.restoring = tuple(indices)
         if taken or not indices:
             kept.trim(settings)
             self.changed.emit(self._dependencies.fed_by(phase.names))
@@ -195,7 +198,7 @@ class Explorer:
 
         def check() -> None:
             if generation != self._generation or kept.key(phase, self.settings) != key:
-                raise SupersededError
+                raise StaleWorkError
 
         # Slices that have some of their samples already get only the rest.
         more = self._at_once if phase.samples else 1
@@ -210,7 +213,7 @@ class Explorer:
             new = self.detector.run(stage.name, replace(job, check=check, at_once=self._at_once))
             with self._lock:
                 check()
-                self.made = signed(self.made, self.bundle.device)
+                self.computed_with = appended(self.computed_with, self.bundle.device)
                 for i, arrays in zip(indices, new, strict=True):
                     results[stage.name].add(i, arrays)
                 kept.trim(settings)
@@ -306,7 +309,7 @@ class Explorer:
                 results, wanted = self._kept.of(phase, self.settings), self._kept.wanted(phase, self.settings)
                 for name in phase.names:
                     kept[name] = [{n: a[:wanted] for n, a in arrays.items()} for arrays in results[name].arrays]
-            return StageArrays(kept, self.made)
+            return StageArrays(kept, self.computed_with)
 
     def weights(self) -> NDArray | None:
         """w_j, (S, n); None of a detector that draws no restorations."""
@@ -339,7 +342,9 @@ class Explorer:
             return self.sample_scores()
         with self._lock:
             spacing = self.bundle.config.grid.spacing
-            scores = self._maps.slice_scores(self._inputs(), calibration.middle(kind), calibration.slice_nll, spacing)
+            scores = self._maps.slice_scores(
+                self._inputs(), calibration.median_and_p84(kind), calibration.slice_nll, spacing
+            )
         return np.where(self.ready("pixel_score") & self.chosen(), scores, np.nan)
 
     @property
@@ -382,7 +387,7 @@ class Explorer:
 
     def _inputs(self, flag_voxels: float = np.inf) -> MapInputs:
         scale, bundle, settings = self.scale(), self.bundle, self.settings
-        healthy = bundle.calibration.middle(bundle.pixel_kind(settings)) if scale == "fused" else None
+        healthy = bundle.calibration.median_and_p84(bundle.pixel_kind(settings)) if scale == "fused" else None
         whole = scale != "fused" or self.complete
         variant = self.detector.variant(settings)
         return MapInputs(self._kept.inputs(settings), variant, flag_voxels, scale, healthy, whole)

@@ -23,8 +23,8 @@ from napari_vqad.engine.slice_maps import SliceMaps, StageInputs
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.template import Template
 from napari_vqad.scores.components import clean, large, within
-from napari_vqad.scores.fusion import fuse, level, level_slices, middle, smoothed, standardise
-from napari_vqad.scores.normative import Places
+from napari_vqad.scores.fusion import centre_on_healthy, centre_slices, fuse, middle, smoothed, standardise
+from napari_vqad.scores.normative import NormativeMaps
 from napari_vqad.scores.slice_score import slice_score
 
 Evidence = Callable[[NDArray, NDArray], dict[str, NDArray]]
@@ -73,7 +73,7 @@ class Maps:
         self,
         grid: Grid,
         detector: Detector,
-        places: Places,
+        places: NormativeMaps,
         evidence: Evidence | None = None,
         template: Template | None = None,
     ) -> None:
@@ -153,7 +153,7 @@ class Maps:
             return score.copy()
         there = np.array([m is not None for m in made])
         inside = self.grid.mask & there[:, None, None]
-        score = self._places.z(pixel_kind(inputs.variant, s.pooling, "normative"), score, inside)
+        score = self._places.zscore(pixel_kind(inputs.variant, s.pooling, "normative"), score, inside)
         if inputs.scale == "fused":
             score = np.where(inside, fuse(score, self.evidence(inputs)), np.float32(0))
             score = self._centred(score, inside, inputs) if inputs.healthy else score
@@ -170,7 +170,7 @@ class Maps:
             own = middle(score, inside)
         if inputs.whole and own is not None:
             self._centre_of[key] = own
-        return level(score, inside, inputs.healthy, own)
+        return centre_on_healthy(score, inside, inputs.healthy, own)
 
     # ---- evidence ---------------------------------------------------------------------------------------------------
 
@@ -213,12 +213,12 @@ class Maps:
         made_of = self._made_of("pixel_score", inputs)
         if self._slice_scores[0] != made_of:
             inside, evidence = self.grid.mask, None
-            pixel = level_slices(self.get("pixel_score", inputs), inside, healthy)
+            pixel = centre_slices(self.get("pixel_score", inputs), inside, healthy)
             if inputs.scale != "intensity" and healthy_evidence is not None:
                 for kind, name in self._detector.fused.items():
                     there = np.array([m is not None for m in self._made_by_slice(name, inputs)])
                     there = inside & there[:, None, None]
-                    evidence = level_slices(self.evidence(inputs)[kind], there, healthy_evidence)
+                    evidence = centre_slices(self.evidence(inputs)[kind], there, healthy_evidence)
             self._slice_scores = made_of, slice_score(pixel, evidence, inside, spacing)
         return self._slice_scores[1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-class SupersededError(Exception):
+class StaleWorkError(Exception):
     """What is being worked on is no longer wanted."""
 
 

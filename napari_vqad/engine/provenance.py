@@ -14,7 +14,7 @@ LIBRARIES = ("torch", "numpy", "scipy", "nibabel")  # that a number may depend o
 
 
 @dataclass(frozen=True)
-class Made:
+class ComputedWith:
     """With what something was computed.
 
     Attributes:
@@ -41,14 +41,14 @@ class Saved:
         return f"{self.when:%d %B %Y, %H:%M %Z}, with napari-vqad {self.version}"
 
 
-def made_here(device: object) -> Made:
+def current(device: object) -> ComputedWith:
     """What is computed now, in this process, with the networks on a device."""
-    return Made(str(device), dict(_versions()))
+    return ComputedWith(str(device), dict(_versions()))
 
 
-def signed(made: tuple[Made, ...], device: object) -> tuple[Made, ...]:
+def appended(made: tuple[ComputedWith, ...], device: object) -> tuple[ComputedWith, ...]:
     """What was made so, and now goes on in this process with the networks on a device."""
-    here = made_here(device)
+    here = current(device)
     return made if here in made else (*made, here)
 
 

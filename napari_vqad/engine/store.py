@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vqad.detectors.protocol import Arrays, Stage
-from napari_vqad.engine.provenance import Made
+from napari_vqad.engine.provenance import ComputedWith
 
 _versions = count(1)
 
@@ -40,7 +40,7 @@ class StageArrays(NamedTuple):
     """
 
     results: Mapping[str, list[Arrays]]
-    made: tuple[Made, ...]
+    made: tuple[ComputedWith, ...]
 
 
 class StageResults:

@@ -13,14 +13,14 @@ from napari_vqad.display.orientation import upright
 from napari_vqad.display.scales import WINDOW, limits
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate.cases import Case
-from napari_vqad.files.atomic import whole_folder
+from napari_vqad.files.atomic import atomic_folder
 
 COLUMNS = ("Scan", "NLL", "Restoration", "Residual", "Pixel score")
 ROWS = 7  # a page
 
 
 @dataclass(frozen=True)
-class Look:
+class CaseRow:
     """One slice of a case: 2D maps by name, label and mask, all (H, W) as displayed."""
 
     title: str
@@ -31,11 +31,11 @@ class Look:
     scale: dict[str, tuple[float, float]]
 
 
-class Album:
+class CasePages:
     """Collects a slice of every case and method; `write` makes the pages."""
 
     def __init__(self) -> None:
-        self.looks: dict[str, dict[str, Look]] = {}  # method → title → look
+        self.looks: dict[str, dict[str, CaseRow]] = {}  # method → title → look
 
     def add(self, case: Case, explorer: Explorer) -> None:
         """Keep the slice with most of the label, of an untouched case the one with the highest pixel score.
@@ -45,7 +45,7 @@ class Album:
         stacks = {name: explorer.map(name) for name in ("nll", "restoration", "residual", "pixel_score")}
         per_slice = case.label.sum((1, 2)) if case.label.any() else stacks["pixel_score"].max((1, 2))
         i = int(per_slice.argmax())
-        look = Look(
+        look = CaseRow(
             f"{case.name}\n{case.kind}",
             upright(case.grid.slices[i]),
             upright(case.grid.mask[i]),
@@ -62,14 +62,14 @@ class Album:
         for method, by_title in self.looks.items():
             looks = list(by_title.values())
             for page, first in enumerate(range(0, len(looks), ROWS), start=1):
-                with whole_folder(folder) as new:
+                with atomic_folder(folder) as new:
                     path = new / f"{method}-{page}.png"
                     draw_page(looks[first : first + ROWS], method).savefig(path, dpi=110, facecolor=PAPER)
                 written.append(folder / path.name)
         return written
 
 
-def draw_page(looks: list[Look], method: str) -> Figure:
+def draw_page(looks: list[CaseRow], method: str) -> Figure:
     """Rows are cases, columns the maps over the scan; the label is outlined in all of them."""
     tall, wide = looks[0].scan.shape
     figure = Figure(figsize=(1.1 + 2.2 * len(COLUMNS) * wide / tall, 2.2 * len(looks) + 0.5), facecolor=PAPER)

@@ -18,11 +18,11 @@ from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.detectors.vq.settings import Method
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import comparison, fitness, ped2, reconstruction, slice_detection
-from napari_vqad.evaluate.case_pages import Album
+from napari_vqad.evaluate.case_pages import CasePages
 from napari_vqad.evaluate.cases import PER_SUBJECT, folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, write_json
-from napari_vqad.evaluate.lesion_detection import examine, table
-from napari_vqad.evaluate.variants import METHODS, SAMPLE, Over, ablation, of_methods
+from napari_vqad.evaluate.lesion_detection import evaluate_scan, table
+from napari_vqad.evaluate.variants import METHODS, SAMPLE, Over, ablation, method_variants
 from napari_vqad.files.atomic import write_text
 from napari_vqad.files.space import check_file, check_folder
 from napari_vqad.imaging.template import Template
@@ -113,7 +113,7 @@ def run_findings(args: argparse.Namespace) -> int:
     for scan in args.scans:
         stem = scan.name.split("_t1")[0].split("_SS")[0].split("_flair")[0]
         mask, label = (_beside(scan, stem, names) for names in (("mask",), ("label", "gold")))
-        rows.append(examine(bundle, settings, scan, mask, label))
+        rows.append(evaluate_scan(bundle, settings, scan, mask, label))
         print(rows[-1], flush=True)
     print(f"\n{table(rows)}")
     return 0
@@ -123,7 +123,9 @@ def run_fitness(args: argparse.Namespace) -> int:
     """The fitness verdict on scans."""
     bundle, settings, rows = _load(args), settings_from({"method": args.method}), []
     for scan in args.scans:
-        rows.append(fitness.judge(bundle, settings, scan, _beside(scan, scan.name.split("_t1")[0], ("mask",))))
+        rows.append(
+            fitness.evaluate_fitness(bundle, settings, scan, _beside(scan, scan.name.split("_t1")[0], ("mask",)))
+        )
         verdict = rows[-1].fitness.verdict if rows[-1].fitness else rows[-1].refused
         print(f"{scan.name}: {verdict}", flush=True)
     print(f"\n{fitness.table(rows)}")
@@ -162,7 +164,7 @@ def run_grid(args: argparse.Namespace) -> int:
     """Tokenizers × priors on the same cases."""
     torch.set_num_threads(args.threads)
     settings = settings_from({"n_restorations": args.n_restorations})
-    lines: list[comparison.Line] = []
+    lines: list[comparison.ModelResult] = []
     if args.json:
         check_file(args.json)
     # All of them before the first runs: one that does not fit must not end it after an hour.
@@ -179,7 +181,7 @@ def run_grid(args: argparse.Namespace) -> int:
             tuning = list(islice(simulated_cases(stack, spec), PER_SUBJECT * args.subjects if args.subjects else None))
             cases = list(folder_cases(args.data, spec, bundle.template))
         before = bundle
-        lines += comparison.lines_of(bundle, tuning, cases, settings, tuple(args.methods), _say, keep=args.keep)
+        lines += comparison.compare_models(bundle, tuning, cases, settings, tuple(args.methods), _say, keep=args.keep)
         if args.json:  # after each, for who stops it
             write_text(args.json, json.dumps(comparison.as_json(lines), indent=1) + "\n")
     print(f"\n{comparison.table(lines)}\n\n{comparison.threshold_table(lines)}")
@@ -220,7 +222,7 @@ def run_ped2(args: argparse.Namespace) -> int:
     bundles = [Bundle.load(folder, args.device) for folder in args.bundles or _known(None, "clip")]
     if not bundles:
         raise InputError("No bundle of clips comes along; give one.")
-    lines: list[comparison.Line] = []
+    lines: list[comparison.ModelResult] = []
     for bundle in bundles:
         print(bundle.title, flush=True)
         lines += ped2.lines_of(bundle, args.data, settings, tuple(args.methods), args.frame_score, _say)
@@ -247,7 +249,7 @@ def _load(args: argparse.Namespace) -> Bundle:
 
 def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
     names = ("lambda_p", "lambda_s", "n_restorations", "k", "pooling", "score")
-    settings = bundle.fitting(settings_from({name: getattr(args, name) for name in names}))
+    settings = bundle.validated(settings_from({name: getattr(args, name) for name in names}))
     if args.json:  # told before the work
         check_file(args.json)
     if args.pictures:
@@ -256,7 +258,7 @@ def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
     if args.pca_data:
         pca = PCA.fit(load_stack(args.pca_data, "train", bundle.config.grid).slices())
     started = time.monotonic()
-    album = Album() if args.pictures else None
+    album = CasePages() if args.pictures else None
     look = album.add if album else None
     linear = pca is not None or bundle.linear is not None
     if args.ablation and (bundle.linear is None or not (bundle.places and bundle.places.maps)):
@@ -264,7 +266,11 @@ def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
             f"{bundle.name} knows no places, and has nothing to take away; give an aligned, calibrated bundle."
         )
     methods = tuple(args.methods or (*([SAMPLE] if bundle.detector.slice_title else []), *bundle.detector.variants))
-    ways = ablation(args.ablation) if args.ablation else of_methods(methods, linear, asks_for=bundle.detector.asks_for)
+    ways = (
+        ablation(args.ablation)
+        if args.ablation
+        else method_variants(methods, linear, asks_for=bundle.detector.asks_for)
+    )
     rows = collect(bundle, cases, settings, ways, pca, _say, look).rows(ways)
     print(f"\n{overall_table(rows)}\n\n{kind_table(rows)}\n\n{time.monotonic() - started:.0f} s")
     if args.json:

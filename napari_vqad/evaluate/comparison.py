@@ -18,14 +18,14 @@ from napari_vqad.detectors.settings import Settings
 from napari_vqad.evaluate.cases import Case
 from napari_vqad.evaluate.experiment import Collected, collect
 from napari_vqad.evaluate.metrics import AtThreshold, Ranking, at_best, at_threshold, rank
-from napari_vqad.evaluate.result_cache import Shelf
-from napari_vqad.evaluate.variants import SAMPLE, Over, of_methods
+from napari_vqad.evaluate.result_cache import ResultCache
+from napari_vqad.evaluate.variants import SAMPLE, Over, method_variants
 
 PERCENTILES = (20, 40, 60, 80, 90)
 
 
 @dataclass(frozen=True)
-class Line:
+class ModelResult:
     """One bundle by one method.
 
     Attributes:
@@ -47,7 +47,7 @@ class Line:
     best_voxels: AtThreshold
 
 
-def lines_of(
+def compare_models(
     bundle: Bundle,
     validation: Iterable[Case],
     test: Iterable[Case],
@@ -56,7 +56,7 @@ def lines_of(
     report: Callable[[str], None] = print,
     over: Over = "max",
     keep: Path | None = None,
-) -> list[Line]:
+) -> list[ModelResult]:
     """A line for sample-wise and for each method that the bundle knows (of `methods` alone, where given).
 
     `over` makes a slice's score of its pixel scores, as in `Way`. In the folder `keep` lies what was measured before.
@@ -67,19 +67,19 @@ def lines_of(
         if not methods or m in methods
     ]
     settings = settings.model_copy(update=dict(bundle.detector.asks_for(bundle.detector.variants[0])))
-    ways = of_methods(tuple(known), False, over, bundle.detector.asks_for)
-    shelf = Shelf.of(keep, bundle, settings, over)
-    tuned, found = (collect(bundle, cases, settings, ways, None, report, shelf=shelf) for cases in (validation, test))
+    ways = method_variants(tuple(known), False, over, bundle.detector.asks_for)
+    cache = ResultCache.of(keep, bundle, settings, over)
+    tuned, found = (collect(bundle, cases, settings, ways, None, report, cache=cache) for cases in (validation, test))
     return [_line(bundle, way.name, tuned, found) for way in ways]
 
 
-def _line(bundle: Bundle, name: str, tuned: Collected, found: Collected) -> Line:
+def _line(bundle: Bundle, name: str, tuned: Collected, found: Collected) -> ModelResult:
     seen, answers = tuned.of("slices", name)
     limits = {p: float(np.percentile(seen, p)) for p in PERCENTILES}
     chosen = max(PERCENTILES, key=lambda p: at_threshold(seen, answers, limits[p]).f1)
     scores, truth = found.of("slices", name)
     voxels = found.of("voxels", name)
-    return Line(
+    return ModelResult(
         bundle.title,
         name,
         rank(*voxels),
@@ -92,7 +92,7 @@ def _line(bundle: Bundle, name: str, tuned: Collected, found: Collected) -> Line
     )
 
 
-def table(lines: list[Line]) -> str:
+def table(lines: list[ModelResult]) -> str:
     """Markdown: how each pair does, and how long it takes."""
     head = (
         "| tokenizer + prior | method | slice AUROC | slice AP | voxel AUROC | voxel AP | best Dice | s a slice |\n"
@@ -109,7 +109,7 @@ def table(lines: list[Line]) -> str:
     return "\n".join([head, *body])
 
 
-def threshold_table(lines: list[Line], what: str = "slices", both: bool = False) -> str:
+def threshold_table(lines: list[ModelResult], what: str = "slices", both: bool = False) -> str:
     """Markdown: F1 of slices at each percentile of validation scores; the one that validation chose is bold.
 
     With `both` the balanced accuracy stands behind every F1, not behind the chosen one alone.
@@ -134,6 +134,6 @@ def threshold_table(lines: list[Line], what: str = "slices", both: bool = False)
     return "\n".join([head, *body])
 
 
-def as_json(lines: list[Line]) -> list[dict]:
+def as_json(lines: list[ModelResult]) -> list[dict]:
     """The lines as plain data."""
     return [asdict(line) for line in lines]

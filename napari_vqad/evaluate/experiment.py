@@ -16,8 +16,8 @@ from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate.cases import NORMAL, Case
 from napari_vqad.evaluate.metrics import Ranking, rank
-from napari_vqad.evaluate.result_cache import Measured, Shelf
-from napari_vqad.evaluate.variants import Way
+from napari_vqad.evaluate.result_cache import CaseResult, ResultCache
+from napari_vqad.evaluate.variants import Variant
 from napari_vqad.files.atomic import write_text
 
 Pair = tuple[np.ndarray, np.ndarray]  # scores, answers
@@ -62,7 +62,7 @@ class Collected:
         pairs = [pair for kind in kinds or self.kinds for pair in found.get((name, kind), [])]
         return np.concatenate([s for s, _ in pairs]), np.concatenate([t for _, t in pairs])
 
-    def rows(self, ways: list[Way]) -> list[Row]:
+    def rows(self, ways: list[Variant]) -> list[Row]:
         """The table: each way over all cases, then kind by kind."""
         chosen = [("all", self.kinds), *((k, [k, NORMAL]) for k in self.kinds if k != NORMAL)]
         return [
@@ -76,27 +76,27 @@ def collect(
     bundle: Bundle,
     cases: Iterable[Case],
     settings: Settings,
-    ways: list[Way],
+    ways: list[Variant],
     pca: PCA | None = None,
     report: Callable[[str], None] = print,
     look: Callable[[Case, Explorer], None] | None = None,
-    shelf: Shelf = Shelf(),  # noqa: B008  # frozen
+    cache: ResultCache = ResultCache(),  # noqa: B008  # frozen
 ) -> Collected:
     """Score all cases; see `Row` for what is counted.
 
-    `look` is shown each case after each way of restoring it. What lies on `shelf` is not measured again.
+    `look` is shown each case after each way of restoring it. What lies on `cache` is not measured again.
     """
     explorer, found = Explorer(bundle, settings), Collected()
     for case in cases:
         if case.kind not in found.kinds:
             found.kinds.append(case.kind)
-        if not all(shelf.has(case, way.name) for way in ways):
-            explorer.take(case.grid)
+        if not all(cache.has(case, way.name) for way in ways):
+            explorer.load_grid(case.grid)
         found.n_slices += int(case.grid.mask.any((1, 2)).sum())
         clear, positive = case.of_slices()
         truth = case.truth[case.counted]
         for way in ways:
-            one = shelf.measured(case, way.name, partial(_measure, explorer, case, way, settings, pca, look))
+            one = cache.measured(case, way.name, partial(_measure, explorer, case, way, settings, pca, look))
             found.seconds[way.name] = found.seconds.get(way.name, 0.0) + one.seconds
             key = (way.name, case.kind)
             found.voxels.setdefault(key, []).append((one.voxels, truth))
@@ -108,11 +108,11 @@ def collect(
 def _measure(
     explorer: Explorer,
     case: Case,
-    way: Way,
+    way: Variant,
     settings: Settings,
     pca: PCA | None,
     look: Callable[[Case, Explorer], None] | None,
-) -> Measured:
+) -> CaseResult:
     """The case that the explorer holds by one way."""
     before = explorer.seconds.get("restoration", 0.0)
     score, slice_score = way.score(explorer, settings, pca)
@@ -120,7 +120,7 @@ def _measure(
     if look and way.of == "pixel":
         look(case, explorer)
     clear, _ = case.of_slices()
-    return Measured(case.on_truth(score), slice_score[clear], seconds)
+    return CaseResult(case.on_truth(score), slice_score[clear], seconds)
 
 
 def overall_table(rows: list[Row]) -> str:

@@ -26,13 +26,13 @@ class Row:
     notes: tuple[str, ...] = ()
 
 
-def judge(bundle: Bundle, settings: Settings, scan: Path, mask: Path | None = None) -> Row:
+def evaluate_fitness(bundle: Bundle, settings: Settings, scan: Path, mask: Path | None = None) -> Row:
     """Analyse one scan and say whether it fits; the brain mask is made where none is given."""
     try:
         volume = load_scan(scan)
         brain = read_mask(mask, volume) if mask else make_mask(volume).voxels
         explorer = Explorer(bundle, settings)
-        explorer.open(volume, brain)
+        explorer.load_scan(volume, brain)
         for _ in explorer.work():
             pass
     except InputError as error:

@@ -17,7 +17,7 @@ from napari_vqad.scores.components import find
 
 
 @dataclass(frozen=True)
-class Found:
+class LesionDetection:
     """Of one scan.
 
     Attributes:
@@ -37,30 +37,32 @@ class Found:
     note: str
 
 
-def examine(bundle: Bundle, settings: Settings, scan: Path, mask: Path | None, label: Path | None) -> Found:
+def evaluate_scan(
+    bundle: Bundle, settings: Settings, scan: Path, mask: Path | None, label: Path | None
+) -> LesionDetection:
     """Score one scan and look for its lesion among the findings."""
     volume = read_scan(scan)
     brain = read_mask(mask, volume) if mask else make_mask(volume).voxels
     grid = to_grid(volume, brain, bundle.config.grid, template=bundle.template)
     explorer = Explorer(bundle, settings)
-    explorer.take(grid)
+    explorer.load_grid(grid)
     for _ in explorer.work():
         pass
     calibration = bundle.calibration
-    threshold = calibration.threshold_of_findings(bundle.pixel_kind(explorer.settings))
+    threshold = calibration.threshold_for_rate(bundle.pixel_kind(explorer.settings))
     score = explorer.map("pixel_score")
     found = find(score, threshold)
     name = scan.name.removesuffix(".gz").removesuffix(".nii")
     if label is None:
-        return Found(name, len(found), None, np.nan, np.nan, grid.note)
+        return LesionDetection(name, len(found), None, np.nan, np.nan, grid.note)
     lesion = grid.from_scan(read_mask(label, volume)) > 0
     rank = next((i for i, f in enumerate(found, start=1) if (f.inside & lesion[f.box]).any()), 0)
     flagged = score > threshold
     hit = float((flagged & lesion).sum())
-    return Found(name, len(found), rank, hit / max(lesion.sum(), 1), hit / max(flagged.sum(), 1), grid.note)
+    return LesionDetection(name, len(found), rank, hit / max(lesion.sum(), 1), hit / max(flagged.sum(), 1), grid.note)
 
 
-def table(rows: list[Found]) -> str:
+def table(rows: list[LesionDetection]) -> str:
     """Markdown."""
     lines = [
         "| scan | findings | lesion is finding | of the lesion flagged | of the flagged, lesion |",

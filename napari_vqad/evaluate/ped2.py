@@ -22,7 +22,7 @@ from napari_vqad.evaluate.cases import NORMAL, Case
 from napari_vqad.evaluate.variants import Over
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.layout import to_grid
-from napari_vqad.train.ped2_split import Part, pieces
+from napari_vqad.train.ped2_split import Part, segments
 
 ABNORMAL = "abnormal"
 
@@ -33,7 +33,7 @@ def clip_cases(folder: Path, part: Part, spec: GridSpec) -> Iterator[Case]:
     Raises:
         InputError: there are no clips, or their frames have another size than the model's.
     """
-    for piece in pieces(folder, part):
+    for piece in segments(folder, part):
         volume = piece.volume()
         assert piece.abnormal is not None
         assert piece.label is not None
@@ -49,7 +49,7 @@ def lines_of(
     methods: tuple[str, ...] = (),
     over: Over = "mean",
     report: Callable[[str], None] = print,
-) -> list[comparison.Line]:
+) -> list[comparison.ModelResult]:
     """A line for sample-wise and for each method that the bundle knows (of `methods` alone, where given).
 
     Raises:
@@ -59,10 +59,10 @@ def lines_of(
     if spec.kind != "clip":
         raise InputError(f"{bundle.title} is a model of {spec.kind}s; Ped2 is made of clips.")
     validation, test = (clip_cases(folder, part, spec) for part in ("validation", "test"))
-    return comparison.lines_of(bundle, validation, test, settings, methods, report, over)
+    return comparison.compare_models(bundle, validation, test, settings, methods, report, over)
 
 
-def true_table(lines: list[comparison.Line]) -> str:
+def true_table(lines: list[comparison.ModelResult]) -> str:
     """Markdown: how well frames and pixels are ranked, over all thresholds."""
     head = ("frame AUROC", "frame AP", "pixel AUROC", "pixel AP", "s a frame")
     return _table(
@@ -71,14 +71,14 @@ def true_table(lines: list[comparison.Line]) -> str:
     )
 
 
-def paper_table(lines: list[comparison.Line]) -> str:
+def paper_table(lines: list[comparison.ModelResult]) -> str:
     """Markdown: the paper's figures, at the best threshold of the test part itself."""
     head = ("frame “AUC”", "frame F1", "pixel “AUC”", "pixel F1")
     found = [(x, (x.best.balanced, x.best.macro, x.best_voxels.balanced, x.best_voxels.macro)) for x in lines]
     return _table(tuple(f"{name}, as in the paper" for name in head), found)
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[comparison.Line, tuple[float, ...]]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[comparison.ModelResult, tuple[float, ...]]]) -> str:
     top = f"| tokenizer + prior | method | {' | '.join(head)} |\n" + "|---" * (len(head) + 2) + "|"
     body = [f"| {x.bundle} | {x.method} | {' | '.join(f'{n:.3f}' for n in numbers)} |" for x, numbers in rows]
     return "\n".join([top, *body])

@@ -15,7 +15,7 @@ from napari_vqad.display.colours import INK, PAPER
 from napari_vqad.display.orientation import upright
 from napari_vqad.display.scales import WINDOW
 from napari_vqad.evaluate.metrics import gradient_energy
-from napari_vqad.files.atomic import whole
+from napari_vqad.files.atomic import atomic_write
 from napari_vqad.nets.vq.vqvae import Tokenizer, reconstruct
 from napari_vqad.train.data import Stack
 
@@ -87,5 +87,5 @@ def write_picture(figure: Figure, path: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    with whole(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, dpi=120, facecolor=PAPER)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_vqad.detectors.vq.likelihood import log_probabilities
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.protocols import LevelledPrior, Prior
 
 
@@ -26,14 +26,14 @@ def restore_by_loop(
     x, place = codes.expand(s, *codes.shape), position.expand(s)
     original = log_probabilities(prior, x, place)
     y, closest = x.clone(), torch.full((s,), torch.inf, device=codes.device)
-    levels = prior.levels if isinstance(prior, LevelledPrior) else Levels(tuple(codes.shape))  # type: ignore[arg-type]
-    for row, column in levels.real.nonzero().tolist():
+    levels = prior.levels if isinstance(prior, LevelledPrior) else CodeLevels(tuple(codes.shape))  # type: ignore[arg-type]
+    for row, column in levels.is_code.nonzero().tolist():
         given = original if method == "light" else log_probabilities(prior, y, place)
         judged = given if method == "sequential" else original
         surprise = -judged[:, codes[row, column], row, column]
         drawn = given[:, :, row, column] + noise[:, :, row, column]
         best = drawn.topk(2, 1).values
-        anew = (surprise > lambda_p) | levels.refining(y != x)[:, row, column]
+        anew = (surprise > lambda_p) | levels.descendants(y != x)[:, row, column]
         doubt = torch.where(anew, best[:, 0] - best[:, 1], torch.inf)
         closest = torch.minimum(closest, torch.minimum(doubt, (surprise - lambda_p).abs()))
         y[:, row, column] = torch.where(anew, drawn.argmax(1), x[:, row, column])

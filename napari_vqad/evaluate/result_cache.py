@@ -17,11 +17,11 @@ from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import Case
 from napari_vqad.files import limits
 from napari_vqad.files.archive import read_npz
-from napari_vqad.files.atomic import whole
+from napari_vqad.files.atomic import atomic_write
 from napari_vqad.files.regular import read_regular
 
 
-class Measured(NamedTuple):
+class CaseResult(NamedTuple):
     """One case by one way: scores of the counted voxels and of the clear slices, seconds in the networks."""
 
     voxels: NDArray
@@ -30,7 +30,7 @@ class Measured(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ResultCache:
     """A folder for one bundle with one set of settings; nothing is kept where there is none.
 
     Attributes:
@@ -40,7 +40,7 @@ class Shelf:
     folder: Path | None = None
 
     @classmethod
-    def of(cls, folder: Path | None, bundle: Bundle, settings: Settings, over: str = "max") -> Shelf:
+    def of(cls, folder: Path | None, bundle: Bundle, settings: Settings, over: str = "max") -> ResultCache:
         """That of a bundle's weights and calibration, these settings and this score of a slice (`Way.over`)."""
         if folder is None:
             return cls()
@@ -54,7 +54,7 @@ class Shelf:
         """Was it measured before?"""
         return self.folder is not None and self._file(self.folder, case, way).exists()
 
-    def measured(self, case: Case, way: str, measure: Callable[[], Measured]) -> Measured:
+    def measured(self, case: Case, way: str, measure: Callable[[], CaseResult]) -> CaseResult:
         """As it was kept, or else measured now."""
         if self.folder is None:
             return measure()
@@ -63,7 +63,7 @@ class Shelf:
             return known
         found = measure()
         self.folder.mkdir(parents=True, exist_ok=True)
-        with whole(file) as fresh:
+        with atomic_write(file) as fresh:
             np.savez(fresh, voxels=found.voxels, slices=found.slices, seconds=found.seconds)
         return found
 
@@ -75,11 +75,11 @@ class Shelf:
         return folder / f"{case.name} {content.hexdigest()[:12]} {way}.npz"
 
 
-def _read(file: Path) -> Measured | None:
+def _read(file: Path) -> CaseResult | None:
     """What was kept; None where it is damaged, and is measured again."""
     try:
-        known = read_npz(file, Measured._fields, "measurement", limits.VOXELS)
-        voxels, slices, seconds = (known[name] for name in Measured._fields)
-        return Measured(voxels, slices, float(seconds)) if voxels.ndim == slices.ndim == 1 else None
+        known = read_npz(file, CaseResult._fields, "measurement", limits.VOXELS)
+        voxels, slices, seconds = (known[name] for name in CaseResult._fields)
+        return CaseResult(voxels, slices, float(seconds)) if voxels.ndim == slices.ndim == 1 else None
     except (InputError, KeyError, TypeError):
         return None

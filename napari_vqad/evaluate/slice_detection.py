@@ -42,7 +42,7 @@ def collect(bundle: Bundle, settings: Settings, cases: Iterable[Case]) -> dict[s
     found: dict[str, Collected] = {name: Collected() for name in get_args(SliceScore)}
     explorer = Explorer(bundle, settings)
     for case in cases:
-        explorer.take(case.grid)
+        explorer.load_grid(case.grid)
         for _ in explorer.work():
             pass
         clear, positive = case.of_slices()

@@ -24,7 +24,7 @@ from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.detectors.vq.detector import VQDetector, vq_of
 from napari_vqad.detectors.vq.gumbel import gumbel_batch
-from napari_vqad.detectors.vq.restoration import begin, restore
+from napari_vqad.detectors.vq.restoration import first_pass, restore
 from napari_vqad.detectors.vq.settings import Method, VQSettings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate.reference_loop import restore_by_loop
@@ -71,7 +71,7 @@ class Slices:
     @property
     def places(self) -> int:
         """How many codes a slice has."""
-        return int(self.prior.levels.real.sum()) if isinstance(self.prior, LevelledPrior) else self.codes[0].numel()
+        return int(self.prior.levels.is_code.sum()) if isinstance(self.prior, LevelledPrior) else self.codes[0].numel()
 
     def take(self, rows: Sequence[int]) -> Slices:
         """Some of them."""
@@ -134,7 +134,7 @@ def loops(slices: Slices, chains: int, report: Callable[[str], None]) -> dict:
 
 def _all_lots(lots: list[Slices], noises: list[torch.Tensor], method: str) -> torch.Tensor:
     done = [
-        restore(begin(lot.prior, lot.codes, lot.position, noise), lot.lambda_p, method).codes
+        restore(first_pass(lot.prior, lot.codes, lot.position, noise), lot.lambda_p, method).codes
         for lot, noise in zip(lots, noises, strict=True)
     ]
     return torch.cat(done)
@@ -152,7 +152,7 @@ def passes(slices: Slices, chains: int) -> tuple[dict[str, dict[str, int]], dict
         taken = []
         for row in range(len(slices.indices)):
             one = slices.take([row])
-            begun = begin(one.prior, one.codes, one.position, one.noise(chains))
+            begun = first_pass(one.prior, one.codes, one.position, one.noise(chains))
             taken.append(restore(begun, one.lambda_p, method).passes.flatten().cpu())
         each = torch.cat(taken).numpy()
         bins, counts = np.unique(np.ceil(each * 2) / 2, return_counts=True)
@@ -189,7 +189,7 @@ def with_decode(bundle: Bundle, grid: Grid, rows: Sequence[int], chains: int, tr
 def volume(bundle: Bundle, grid: Grid, settings: Settings) -> dict[str, float]:
     """Seconds from a scan on the grid to its pixel score, without a viewer."""
     explorer = Explorer(bundle, settings)
-    explorer.take(grid)
+    explorer.load_grid(grid)
     started = time.perf_counter()
     for _ in explorer.work(("nll",)):
         pass
@@ -220,7 +220,7 @@ def paper_size(device: torch.device, chains: int, quick: bool, report: Callable[
     place = torch.zeros(1, device=device)
     slices = Slices(prior, codes, place, [0], 0.0)
     noise = slices.noise(chains)
-    begun = begin(prior, codes, place, noise)
+    begun = first_pass(prior, codes, place, noise)
     nll = -begun.log_p.gather(1, codes[:, None])
     lambda_p = float(nll.quantile(0.9))
     x, at = codes.expand(chains, -1, -1), place.expand(chains)
@@ -235,7 +235,7 @@ def paper_size(device: torch.device, chains: int, quick: bool, report: Callable[
         "loop_seconds_estimated": pass_seconds * (side * side + 1),
     }
     for method in ("light", *EXACT):
-        seconds, done = _timed(device, lambda m=method: restore(begin(prior, codes, place, noise), lambda_p, m))
+        seconds, done = _timed(device, lambda m=method: restore(first_pass(prior, codes, place, noise), lambda_p, m))
         found[f"{method}_seconds"], found[f"{method}_passes"] = seconds, float(done.passes.mean())
         if method in EXACT and not quick:
             by_loop, closest = restore_by_loop(prior, codes[0], place[0], noise[0, :1], lambda_p, method)

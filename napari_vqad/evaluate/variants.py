@@ -19,7 +19,7 @@ Over = Literal["max", "mean"]
 
 
 @dataclass(frozen=True)
-class Way:
+class Variant:
     """One row of a table.
 
     Attributes:
@@ -68,38 +68,38 @@ SAMPLE = "sample-wise"
 METHODS = (SAMPLE, *get_args(Method))
 
 
-def of_methods(
+def method_variants(
     methods: tuple[str, ...],
     linear: bool,
     over: Over = "max",
     asks_for: Callable[[str], Mapping[str, Any]] = lambda method: {"method": method},
-) -> list[Way]:
+) -> list[Variant]:
     """The variants of a detector with the settings as they are; the linear baseline when asked for."""
-    ways = [Way(m, "sample") if m == SAMPLE else Way(m, updates=dict(asks_for(m)), over=over) for m in methods]
-    return [*ways, Way("PCA, 60 components", "linear")] if linear else ways
+    ways = [Variant(m, "sample") if m == SAMPLE else Variant(m, updates=dict(asks_for(m)), over=over) for m in methods]
+    return [*ways, Variant("PCA, 60 components", "linear")] if linear else ways
 
 
-def ablation(method: str) -> list[Way]:
+def ablation(method: str) -> list[Variant]:
     """From the paper's score to the fused one, a lever at a time; then the same for a method that restores."""
     plain = {"method": "regenerative", "pooling": "3d", "score": "intensity"}
     smooth = plain | {"pooling": "smooth"}
     placed = smooth | {"score": "normative"}
     restored = {name: settings | {"method": method} for name, settings in (("plain", plain), ("placed", placed))}
     return [
-        Way("PCA, 60 components, aligned", "linear"),
-        Way("PCA, robust, by place", "evidence", evidence=(LINEAR,)),
-        Way("NLL", "sample"),
-        Way("NLL, by place", "evidence", evidence=(NLL,)),
-        Way("regenerative, min-average pooling", updates=plain),
-        Way("regenerative, smooth pooling", updates=smooth),
-        Way("regenerative, min-average, by place", updates=plain | {"score": "normative"}),
-        Way("regenerative, smooth, by place", updates=placed),
-        Way("… + NLL", updates=placed, evidence=(NLL,)),
-        Way("… + PCA", updates=placed, evidence=(LINEAR,)),
-        Way("… + NLL + PCA", updates=placed, evidence=(NLL, LINEAR)),
-        Way("… levelled (--score fused)", updates=placed | {"score": "fused"}),
-        Way(f"{method}, min-average pooling", updates=restored["plain"]),
-        Way(f"{method}, smooth, by place", updates=restored["placed"]),
-        Way(f"{method}, smooth, by place + NLL + PCA", updates=restored["placed"], evidence=(NLL, LINEAR)),
-        Way(f"{method}, … levelled (--score fused)", updates=restored["placed"] | {"score": "fused"}),
+        Variant("PCA, 60 components, aligned", "linear"),
+        Variant("PCA, robust, by place", "evidence", evidence=(LINEAR,)),
+        Variant("NLL", "sample"),
+        Variant("NLL, by place", "evidence", evidence=(NLL,)),
+        Variant("regenerative, min-average pooling", updates=plain),
+        Variant("regenerative, smooth pooling", updates=smooth),
+        Variant("regenerative, min-average, by place", updates=plain | {"score": "normative"}),
+        Variant("regenerative, smooth, by place", updates=placed),
+        Variant("… + NLL", updates=placed, evidence=(NLL,)),
+        Variant("… + PCA", updates=placed, evidence=(LINEAR,)),
+        Variant("… + NLL + PCA", updates=placed, evidence=(NLL, LINEAR)),
+        Variant("… levelled (--score fused)", updates=placed | {"score": "fused"}),
+        Variant(f"{method}, min-average pooling", updates=restored["plain"]),
+        Variant(f"{method}, smooth, by place", updates=restored["placed"]),
+        Variant(f"{method}, smooth, by place + NLL + PCA", updates=restored["placed"], evidence=(NLL, LINEAR)),
+        Variant(f"{method}, … levelled (--score fused)", updates=restored["placed"] | {"score": "fused"}),
     ]

@@ -60,7 +60,7 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
         row[0].text(
             -0.06,
             0.62,
-            grid.place_of(i),
+            grid.slice_label(i),
             color=INK,
             fontsize=9,
             ha="right",
@@ -149,7 +149,7 @@ def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
     own = "".join(f" (λ_s {t[spec.setting]:.2f} {spec.unit})" for spec in slices)
     outline = f"outlined: pixel score above {t['flag_voxels']:.2f}  ·  research use only, not a medical device"
     if explorer.grid.oblique:
-        outline += f"  ·  mm{explorer.grid.own_axis}"
+        outline += f"  ·  mm{explorer.grid.axis_note}"
     lines: tuple[tuple[float, str, dict[str, Any]], ...] = (
         (0.27, name, {"color": INK, "fontsize": 14, "fontweight": "bold"}),
         (0.51, f"{explorer.bundle.title}  ·  {chosen}", {"color": FAINT, "fontsize": 8.5}),

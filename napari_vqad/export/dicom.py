@@ -11,7 +11,7 @@ import numpy as np
 from napari_vqad.engine.completeness import incomplete
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
-from napari_vqad.files.atomic import whole_folder
+from napari_vqad.files.atomic import atomic_folder
 from napari_vqad.findings.findings import Finding, findings
 from napari_vqad.imaging.location import scanner_mm
 from napari_vqad.io.dicom_write import Maker, Segment, check_source, write_score, write_segments
@@ -70,7 +70,7 @@ def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding
             raise InputError(f"{folder / name} is a file of the series that was read; give another folder.")
     found = findings(explorer) if found is None else found
     maker = _maker(explorer)
-    with whole_folder(folder, stale=(SEGMENTS,)) as work:
+    with atomic_folder(folder, stale=(SEGMENTS,)) as work:
         write_score(
             work / SCORE, volume, explorer.grid.to_scan(explorer.map("pixel_score")), MEANING[explorer.scale()], maker
         )

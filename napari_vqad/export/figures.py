@@ -25,7 +25,7 @@ DPI = 110
 
 def draw_finding(explorer: Explorer, finding: Finding) -> bytes:
     """The slice through its middle: the scan with its outline, pixel score, NLL and restoration."""
-    index = int(finding.piece.middle[0])
+    index = int(finding.piece.medoid[0])
     within = np.zeros(explorer.grid.slices.shape[1:], bool)
     box = finding.piece.box
     within[box[1:]] = finding.piece.inside[index - box[0].start]
@@ -58,7 +58,7 @@ def draw_profile(explorer: Explorer) -> bytes:
     """The score of each slice, those above the threshold in the colour of what is flagged, hatched for print."""
     grid, limit = explorer.grid, explorer.thresholds()["flag_slices"]
     scores, flagged = explorer.slice_scores(), explorer.flagged_slices()
-    mm = np.array([grid.mm_of(i) for i in range(len(grid))])
+    mm = np.array([grid.slice_mm(i) for i in range(len(grid))])
     step = abs(mm[1] - mm[0]) if len(mm) > 1 else 1.0
     figure = Figure(figsize=(WIDE, 1.9), facecolor=PAPER)
     ax = figure.subplots()
@@ -75,7 +75,7 @@ def draw_profile(explorer: Explorer) -> bytes:
     ax.set_ylim(0, 1.12 * max(limit, np.nanmax(np.nan_to_num(scores)), 1.0))
     if grid.kind == "head":
         ax.invert_xaxis()  # slices run as in the viewer
-    ax.set_xlabel(f"{('R−L', 'A−P', 'S−I')[grid.axis]}, mm{grid.own_axis}", color=INK, fontsize=8)
+    ax.set_xlabel(f"{('R−L', 'A−P', 'S−I')[grid.axis]}, mm{grid.axis_note}", color=INK, fontsize=8)
     ax.set_ylabel(slice_scores.title(explorer), color=INK, fontsize=8)
     ax.tick_params(colors=INK, labelsize=7.5, length=2)
     for side, spine in ax.spines.items():

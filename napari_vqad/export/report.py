@@ -82,7 +82,7 @@ def report_html(explorer: Explorer, numbers: ResultDict, review: Review, when: d
     volume = explorer.volume
     assert volume is not None  # a bare grid belongs to no patient
     when = when or datetime.now().astimezone()
-    found = sorted(findings(explorer), key=lambda f: (ORDER.index(review.word(f).verdict), f.number))
+    found = sorted(findings(explorer), key=lambda f: (ORDER.index(review.annotation(f).verdict), f.number))
     title = f"Anomaly report: {volume.name}"
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -123,7 +123,7 @@ def report_html(explorer: Explorer, numbers: ResultDict, review: Review, when: d
 
 
 def _summary(explorer: Explorer, found: list[Finding], review: Review, remarks: Iterable[str]) -> str:
-    verdicts = [review.word(f).verdict for f in found]
+    verdicts = [review.annotation(f).verdict for f in found]
     said = ", ".join(f"{verdicts.count(v)} {v}" for v in ORDER)
     kept = sum(f.ml for f, verdict in zip(found, verdicts, strict=True) if verdict != "rejected")
     lines = [
@@ -151,7 +151,7 @@ def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
     head = "".join(f'<th scope="col"{_n(h in numbers)}>{h}</th>' for h in heads)
     rows = []
     for f in found[:ROWS]:
-        word = review.word(f)
+        word = review.annotation(f)
         place = f"{f.numbers[0]} to {f.numbers[1]}" + ("" if f.final else ", not final")
         sizes = (f"{f.ml:.2f}", f"{f.peak:.1f}", f"{f.mean:.1f}", f"{f.nll:.1f}")
         cells = (f.number, f.side, f.where, place, f.extent, *sizes)
@@ -182,8 +182,8 @@ def _pictures(explorer: Explorer, found: list[Finding], review: Review) -> str:
     figures = [f'<figure>{scales}<figcaption class="faint">{escape(note)}</figcaption></figure>']
     number_of = numbers(explorer.grid)
     for f in found[:PICTURES]:
-        word = review.word(f)
-        index = int(number_of[f.piece.middle[0]])
+        word = review.annotation(f)
+        index = int(number_of[f.piece.medoid[0]])
         alt = f"Finding {f.number}, {f.side}, {f.where}: scan with its outline, pixel score, NLL, restoration."
         text = f"{f.side}, {f.where}, {f.ml:.2f} mL, peak {f.peak:.1f} SD; slice {index}; {TICKS[word.verdict]}"
         note = f" <q>{escape(word.note)}</q>" if word.note else ""
@@ -198,9 +198,9 @@ def _slices(explorer: Explorer) -> str:
     flagged, number_of = explorer.flagged_slices(), numbers(grid)
     ranked = np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable")[: min(5, int(flagged.sum()))]
     highest = "; ".join(
-        f"slice {number_of[i]}, {grid.place_of(i)}: {slice_scores.value(explorer, scores[i])}" for i in ranked
+        f"slice {number_of[i]}, {grid.slice_label(i)}: {slice_scores.value(explorer, scores[i])}" for i in ranked
     )
-    highest += f" (mm{grid.own_axis})" if highest and grid.oblique else ""
+    highest += f" (mm{grid.axis_note})" if highest and grid.oblique else ""
     words = (
         f"{slice_scores.explained(explorer)} "
         f"Flagged above {slice_scores.value(explorer, limit['flag_slices'])} (hatched)"
@@ -243,7 +243,7 @@ def _model(explorer: Explorer) -> Iterable[tuple[str, str]]:
 def _made(explorer: Explorer, numbers: ResultDict) -> Iterable[tuple[str, str]]:
     yield "Scan", numbers["scan"]
     yield "Brain mask", numbers["mask"]
-    for made in explorer.made:
+    for made in explorer.computed_with:
         yield "Computed with", str(made)
     if saved := numbers["study"]:
         yield "Study saved", str(Saved(datetime.fromisoformat(saved["saved"]), saved["napari-vqad"]))

@@ -47,7 +47,7 @@ def result_dict(
     """
     bundle = explorer.bundle
     grid, scores = explorer.grid, explorer.slice_scores()
-    mm = [grid.mm_of(i) for i in range(len(grid))]
+    mm = [grid.slice_mm(i) for i in range(len(grid))]
     (path, series), fitness = source_of(volume), explorer.fitness()
     content: ResultDict = {
         "scan": str(path or volume.name),
@@ -74,7 +74,7 @@ def result_dict(
         "findings": as_rows(found, review),
         "units": {
             "slice_numbers": "as the viewer's slider numbers them",
-            "slice_mm": f"mm{grid.own_axis or ' of the scanner'}",
+            "slice_mm": f"mm{grid.axis_note or ' of the scanner'}",
             "slice_scores": slice_scores.unit(explorer),
             "sample_scores": "nats",
             "volume_score": "nats",
@@ -82,7 +82,7 @@ def result_dict(
             "pixel_score": score_unit(explorer),
         },
         "seconds": {stage: round(s, 3) for stage, s in explorer.seconds.items()},
-        "computed": [{"device": made.device, "versions": made.versions} for made in explorer.made],
+        "computed": [{"device": made.device, "versions": made.versions} for made in explorer.computed_with],
         "study": {"saved": saved.when.isoformat(), "napari-vqad": saved.version} if saved else None,
         "written": {"napari-vqad": napari_vqad.__version__},
     }

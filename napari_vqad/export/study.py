@@ -20,7 +20,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.export import study_file
 from napari_vqad.export.study_file import Contents, Header, SavedBundle, SavedScan
 from napari_vqad.files.regular import is_regular
-from napari_vqad.findings.review import Places, Word
+from napari_vqad.findings.review import Annotation, Peaks
 from napari_vqad.imaging.layout import AXES
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.load import load_scan, source_of
@@ -45,7 +45,7 @@ class Study:
     volume: Volume
     mask: np.ndarray
     mask_note: str
-    words: dict[Places, Word]
+    words: dict[Peaks, Annotation]
     slice: int
     view: str
     which: int
@@ -57,7 +57,7 @@ def save_study(
     explorer: Explorer,
     mask: np.ndarray,
     mask_note: str = "",
-    words: Mapping[Places, Word] | None = None,
+    words: Mapping[Peaks, Annotation] | None = None,
     view: str = "Score",
     which: int = 0,
 ) -> None:

@@ -23,20 +23,20 @@ from safetensors.numpy import save
 
 from napari_vqad.detectors.protocol import Arrays
 from napari_vqad.detectors.settings import Settings
-from napari_vqad.engine.provenance import Made
+from napari_vqad.engine.provenance import ComputedWith
 from napari_vqad.engine.store import StageArrays
 from napari_vqad.errors import InputError
 from napari_vqad.export.study_checks import COUNT, MOST, NoStudyError, check_sizes, check_values, usable
 from napari_vqad.files import limits
 from napari_vqad.files.archive import open_member, open_zip
-from napari_vqad.files.atomic import whole
+from napari_vqad.files.atomic import atomic_write
 from napari_vqad.files.jsonfile import parse_json, short
 from napari_vqad.files.limits import gib
 from napari_vqad.files.tensors import Entry, read_tensors
-from napari_vqad.findings.review import Place, Places, Word
+from napari_vqad.findings.review import Annotation, Peak, Peaks
 from napari_vqad.imaging.grid import Grid
-from napari_vqad.imaging.intensity import Intensity
-from napari_vqad.imaging.resample import Frame
+from napari_vqad.imaging.intensity import IntensityMap
+from napari_vqad.imaging.resample import VoxelGrid
 from napari_vqad.imaging.volume import Volume, is_oblique
 
 FORMAT = 3
@@ -131,12 +131,12 @@ class Header(_Part):
     format: int = FORMAT
     saved: datetime
     software: dict[str, str]
-    made: tuple[Made, ...] = (Made(),)
+    made: tuple[ComputedWith, ...] = (ComputedWith(),)
     scan: SavedScan
     bundle: SavedBundle
     settings: Settings
     mask_note: Text
-    words: list[tuple[Places | Place, Word]]
+    words: list[tuple[Peaks | Peak, Annotation]]
     slice: int
     view: Text
     which: int = Field(ge=0, le=MOST)
@@ -200,7 +200,7 @@ def write(path: Path, contents: Contents) -> None:
     if (n_bytes := sum(array.nbytes for array in arrays.values())) + limits.TENSOR_HEADER > limits.STUDY:
         raise InputError(f"{path} would hold {gib(n_bytes)}, and at most {gib(limits.STUDY)} are read again.")
     raw = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-    with whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
         archive.writestr(JSON, contents.header.model_dump_json(indent=1))
         archive.writestr(ARRAYS, raw)
 
@@ -310,9 +310,9 @@ def _contents(header: Header, arrays: dict[str, NDArray]) -> Contents:
         position=arrays["position"],
         axis=saved.axis,
         placement=arrays["placement"],
-        view=Frame(np.array(origin), np.array(spacing), shape),
-        scan=Frame(scan.origin, scan.spacing, header.scan.shape),
-        intensity=Intensity(saved.low, saved.scale, _gain(saved, arrays), arrays["levels"], arrays["targets"]),
+        view=VoxelGrid(np.array(origin), np.array(spacing), shape),
+        scan=VoxelGrid(scan.origin, scan.spacing, header.scan.shape),
+        intensity=IntensityMap(saved.low, saved.scale, _gain(saved, arrays), arrays["levels"], arrays["targets"]),
         outside=saved.outside,
         aligned=saved.aligned,
         note=saved.note,

@@ -57,7 +57,7 @@ def cell(value: object) -> object:
 
 
 def _values(f: Finding, review: Review) -> tuple:
-    word = review.word(f)
+    word = review.annotation(f)
     sizes = (round(v, 3) for v in (f.ml, f.peak, f.mean, f.nll))
     mm = (round(v, 1) for v in (f.head[0], *f.centre))
     place = (f.number, f.side, *mm, *f.numbers)

@@ -25,7 +25,7 @@ LOCK, FILES, BEFORE, MOVING = "lock", "files", "before", "moving.json"  # within
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A new file to write to, with the ending of `path`; it takes the place of `path` when all went well.
 
     Raises:
@@ -49,12 +49,12 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write_text(text, encoding="utf-8")
 
 
 @contextmanager
-def whole_folder(folder: Path, stale: Iterable[str] = (), check: Callable[[], None] = lambda: None) -> Iterator[Path]:
+def atomic_folder(folder: Path, stale: Iterable[str] = (), check: Callable[[], None] = lambda: None) -> Iterator[Path]:
     """A new folder to write files to; all of them move into `folder`, which may be made, when all went well.
 
     Two processes that write into one folder move their files one after the other, and never mix them. Files of a move

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from napari_vqad.errors import InputError
-from napari_vqad.files.atomic import whole_folder
+from napari_vqad.files.atomic import atomic_folder
 
 
 def folder_of(text: str | Path) -> Path:
@@ -43,7 +43,7 @@ def check_folder(folder: Path, names: Iterable[str], size: int = 0) -> None:
     names = list(names)
     try:
         # The longest name, in a work folder as it will be: a path can be too long, a disk read-only or full.
-        with whole_folder(folder) as files:
+        with atomic_folder(folder) as files:
             (files / max(names, key=len)).write_bytes(b"0")
             free = shutil.disk_usage(files).free
             for name in names:

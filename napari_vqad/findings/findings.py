@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.location import Locator, Mm, Side, in_words
 from napari_vqad.imaging.slice_numbers import numbers
-from napari_vqad.imaging.volume import on_side
-from napari_vqad.scores.components import Piece, pieces_of
+from napari_vqad.imaging.volume import side_label
+from napari_vqad.scores.components import Component, components_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Finding:
     peak: float
     mean: float
     nll: float
-    piece: Piece
+    piece: Component
     top: tuple[int, int, int]
     final: bool = True
 
@@ -62,7 +62,7 @@ class Finding:
     def extent(self) -> str:
         """How low and how high it reaches, in words: "I 4 to S 12 mm"."""
         known = self.side != "unknown"
-        low, high = (on_side(2, mm, known) for mm in self.reach)
+        low, high = (side_label(2, mm, known) for mm in self.reach)
         return f"{low} to {high} mm"
 
 
@@ -74,9 +74,9 @@ def findings(explorer: Explorer) -> list[Finding]:
     locator, number_of = Locator.of(volume, grid), numbers(grid)
     open_ = explorer.chosen() & ~explorer.ready("pixel_score")
 
-    def make(number: int, piece: Piece) -> Finding:
+    def make(number: int, piece: Component) -> Finding:
         indices, slices = piece.indices, (piece.box[0].start, piece.box[0].stop - 1)
-        side, centre, head, reach = locator.locate(indices, piece.middle)
+        side, centre, head, reach = locator.locate(indices, piece.medoid)
         x, y, z = (int(v) for v in indices[score[piece.box][piece.inside].argmax()])
         first, last = sorted(int(number_of[i]) for i in slices)
         return Finding(
@@ -96,5 +96,5 @@ def findings(explorer: Explorer) -> list[Finding]:
             not open_[max(0, slices[0] - 1) : slices[1] + 2].any(),
         )
 
-    pieces = pieces_of(explorer.map("flagged") > 0, score, least=1)
+    pieces = components_of(explorer.map("flagged") > 0, score, least=1)
     return [make(number, piece) for number, piece in enumerate(pieces, start=1)]

@@ -16,14 +16,14 @@ from napari_vqad.findings.findings import Finding
 from napari_vqad.text import printable
 
 Verdict = Literal["open", "accepted", "rejected"]
-Place = tuple[int, int, int]
-Places = frozenset[Place]
+Peak = tuple[int, int, int]
+Peaks = frozenset[Peak]
 AND = "; "  # between the notes of findings that have merged
 CONFLICT = "Merges an accepted and a rejected finding."
 
 
 @dataclass(frozen=True)
-class Word:
+class Annotation:
     """What was said of one finding."""
 
     verdict: Verdict = "open"
@@ -46,15 +46,15 @@ class Review:
     def __init__(self) -> None:
         self.found: list[Finding] = []
         self.note = "Not analysed yet."
-        self._words: dict[Places, Word] = {}  # in the order in which they were said
-        self._before: list[dict[Places, Word]] = []  # what stood there, for undo
+        self._words: dict[Peaks, Annotation] = {}  # in the order in which they were said
+        self._before: list[dict[Peaks, Annotation]] = []  # what stood there, for undo
 
-    def take(self, found: list[Finding]) -> None:
+    def set_findings(self, found: list[Finding]) -> None:
         """Other findings of the same scan; what was said of those that stay, stays."""
         self.found, self.note = found, ""
         self.changed.emit()
 
-    def wait(self, note: str) -> None:
+    def mark_stale(self, note: str) -> None:
         """The findings are of a state before, for the reason given."""
         self.note = note
         self.changed.emit()
@@ -66,33 +66,33 @@ class Review:
         self.changed.emit()
 
     @property
-    def words(self) -> dict[Places, Word]:
+    def annotations(self) -> dict[Peaks, Annotation]:
         """All that was said, by place, in the order in which it was said."""
         return dict(self._words)
 
-    def recall(self, words: Mapping[Places, Word]) -> None:
+    def restore(self, words: Mapping[Peaks, Annotation]) -> None:
         """What was said before, instead of what was said now; nothing of it can be undone."""
         self._words, self._before = dict(words), []
         self.changed.emit()
 
-    def word(self, finding: Finding) -> Word:
+    def annotation(self, finding: Finding) -> Annotation:
         """What was said of it; of a piece that others have merged into, what they have in common (`merged`)."""
-        standing: dict[Places, Word] = {}
+        standing: dict[Peaks, Annotation] = {}
         places = self._within(finding)
         for said_of, word in self._words.items():
             if said_of <= places:  # a later word on the whole stands for those on its parts
                 standing = {p: w for p, w in standing.items() if not p <= said_of} | {said_of: word}
         return merged(standing.values())
 
-    def judge(self, finding: Finding, verdict: Verdict) -> None:
+    def set_verdict(self, finding: Finding, verdict: Verdict) -> None:
         """Accept or reject; the same verdict again takes it back."""
-        before = self.word(finding)
+        before = self.annotation(finding)
         self._say(finding, replace(before, verdict="open" if before.verdict == verdict else verdict))
 
-    def remark(self, finding: Finding, note: str) -> None:
+    def set_note(self, finding: Finding, note: str) -> None:
         """Write a note on it."""
-        if note != self.word(finding).note:
-            self._say(finding, replace(self.word(finding), note=note))
+        if note != self.annotation(finding).note:
+            self._say(finding, replace(self.annotation(finding), note=note))
 
     def undo(self) -> bool:
         """Take the last word back; False when there is none."""
@@ -102,29 +102,31 @@ class Review:
         self.changed.emit()
         return True
 
-    def _within(self, finding: Finding) -> Places:
+    def _within(self, finding: Finding) -> Peaks:
         """The places within it of which something was said."""
         return frozenset(place for place in frozenset().union(*self._words) if finding.piece.holds(place))
 
-    def _say(self, finding: Finding, word: Word) -> None:
-        self._before.append(self.words)
+    def _say(self, finding: Finding, word: Annotation) -> None:
+        self._before.append(self.annotations)
         said_of = self._within(finding) or frozenset([finding.top])
         self._words.pop(said_of, None)  # the newest comes last
-        if word != Word() or len(said_of) > 1:  # of a whole, to say nothing any more hides what is said of its parts
+        if (
+            word != Annotation() or len(said_of) > 1
+        ):  # of a whole, to say nothing any more hides what is said of its parts
             self._words[said_of] = word
         self.changed.emit()
 
 
-def merged(words: Iterable[Word]) -> Word:
+def merged(words: Iterable[Annotation]) -> Annotation:
     """One word for findings that have become one piece: their notes joined, and the verdict, if they have but one.
 
     Verdicts that contradict each other leave it open, and the note says so.
     """
     said = list(words)
     if len(said) < 2:
-        return said[0] if said else Word()
+        return said[0] if said else Annotation()
     verdicts = {w.verdict for w in said} - {"open"}
     notes = dict.fromkeys(note for w in said for note in w.note.split(AND) if note)
     if len(verdicts) > 1:
         notes[CONFLICT] = None
-    return Word(verdicts.pop() if len(verdicts) == 1 else "open", AND.join(notes))
+    return Annotation(verdicts.pop() if len(verdicts) == 1 else "open", AND.join(notes))

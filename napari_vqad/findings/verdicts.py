@@ -8,9 +8,9 @@ from collections.abc import Hashable, Mapping
 import numpy as np
 
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.findings.review import Places, Review, Word
+from napari_vqad.findings.review import Annotation, Peaks, Review
 
-Words = Mapping[Places, Word]
+Words = Mapping[Peaks, Annotation]
 
 
 class Verdicts:
@@ -32,11 +32,11 @@ class Verdicts:
             self.leave()
             self.scan = now
             if said := self._said.pop(now, {}):
-                self.review.recall(said)
+                self.review.restore(said)
 
     def leave(self) -> int:
         """The scan is gone: nothing said of it is shown. Returns how many words are kept for when it comes again."""
-        words, scan, self.scan = self.review.words, self.scan, None
+        words, scan, self.scan = self.review.annotations, self.scan, None
         if scan is not None and words:
             self._said[scan] = words
         self.review.clear()
@@ -54,7 +54,7 @@ class Verdicts:
         """
         if self.scan is None:
             return 0
-        said = {**self._said, self.scan: self.review.words}
+        said = {**self._said, self.scan: self.review.annotations}
         return sum(_differ(said.get(scan, {}), self._saved.get(scan, {})) for scan in said.keys() | self._saved.keys())
 
 

@@ -39,7 +39,7 @@ from napari_vqad.nets.vq.registry import make_prior, make_tokenizer
 from napari_vqad.nets.vq.vqvae import TokenizerConfig
 from napari_vqad.nets.weights import save_weights
 from napari_vqad.scores.fusion import LINEAR, NLL
-from napari_vqad.scores.normative import Places
+from napari_vqad.scores.normative import NormativeMaps
 from napari_vqad.settings import Pooling
 from napari_vqad.train.data import Stack
 from napari_vqad.train.recipe import FOLDER, Recipe
@@ -119,7 +119,7 @@ def make_bundle(folder: Path) -> None:
     named = [f"{m} {p}" for m in methods for p in get_args(Pooling)]
     kinds = [f"{name} {scale}" for name in named for scale in ("plain", "place", "fused")]
     healthy = np.ones((2, SLICES // 2, 8, 12), np.float32)
-    Places(dict.fromkeys((NLL, LINEAR, *(f"{n} place" for n in named)), healthy), (SLICES, 16, 24)).save(folder)
+    NormativeMaps(dict.fromkeys((NLL, LINEAR, *(f"{n} place" for n in named)), healthy), (SLICES, 16, 24)).save(folder)
     calibration = Calibration(
         n_scans=1,
         n_slices=SLICES,
@@ -174,7 +174,7 @@ def _load_clip(folder: Path) -> None:
 def _make_study(bundle: Bundle, folder: Path) -> None:
     volume = head()
     explorer = Explorer(bundle, Settings(n_restorations=2))
-    explorer.open(volume, volume.voxels > 0)
+    explorer.load_scan(volume, volume.voxels > 0)
     for _ in explorer.work():
         pass
     save_study(folder / "one.vqad", explorer, volume.voxels > 0, "Made here.", {})
@@ -190,7 +190,7 @@ def _load_study(bundle: Bundle, volume: Volume, folder: Path) -> None:
 def _load_bundle(folder: Path) -> None:
     list_bundles(folder.parent)
     bundle = Bundle.load(find(folder), "cpu")
-    bundle.thresholds(bundle.known(Settings()))
+    bundle.thresholds(bundle.coerce(Settings()))
     # What loads computes, too.
     detector, slices = vq_of(bundle), np.zeros((1, *bundle.config.grid.shape), np.float32)
     if slices.size > 2**16:  # of a model of other slices, whose weights happen to fit

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from napari_vqad.imaging.intensity import Intensity, linear
-from napari_vqad.imaging.resample import Frame, along_axes, through
+from napari_vqad.imaging.intensity import IntensityMap, linear
+from napari_vqad.imaging.resample import VoxelGrid, resample_affine, resample_diagonal
 from napari_vqad.imaging.volume import Kind, along
 
 PLAIN = linear(0.0, 1.0)
@@ -47,9 +47,9 @@ class Grid:
     position: np.ndarray
     axis: int
     placement: np.ndarray
-    view: Frame
-    scan: Frame
-    intensity: Intensity = field(default=PLAIN, repr=False)
+    view: VoxelGrid
+    scan: VoxelGrid
+    intensity: IntensityMap = field(default=PLAIN, repr=False)
     outside: float = 0.0
     aligned: bool = False
     note: str = ""
@@ -69,7 +69,7 @@ class Grid:
     ) -> Grid:
         """Axial slices, or frames, (n, H, W) that belong to no scan, at the origin of nowhere."""
         n, h, w = mask.shape
-        frame = Frame(np.zeros(3), np.full(3, spacing), (h, w, n) if kind == "head" else (w, h, n))
+        frame = VoxelGrid(np.zeros(3), np.full(3, spacing), (h, w, n) if kind == "head" else (w, h, n))
         return cls(slices, mask, position, 2, frame.to_mm, frame, frame, aligned=aligned, kind=kind)
 
     def __len__(self) -> int:
@@ -91,7 +91,7 @@ class Grid:
         beyond = f"{self.outside:.0%} of the mask lies beyond the model's grid and is not analysed."
         return [*([self.note] if self.note else []), *([beyond] if self.outside > 0.02 else [])]
 
-    def to_axes(self, stack: np.ndarray) -> np.ndarray:
+    def stack_to_ras(self, stack: np.ndarray) -> np.ndarray:
         """(n, H, W) of the grid as a view with canonical axes (R, A, S)."""
         return stack.transpose(2, 1, 0) if self.kind == "clip" else np.moveaxis(stack, 0, self.axis)
 
@@ -114,7 +114,7 @@ class Grid:
         inside = all(0 <= v < n for v, n in zip((i, j, k), self.mask.shape, strict=True))
         return (i, j, k) if inside else None
 
-    def from_axes(self, array: np.ndarray) -> np.ndarray:
+    def ras_to_stack(self, array: np.ndarray) -> np.ndarray:
         """The way back: canonical axes of the grid as a view (n, H, W)."""
         return array.transpose(2, 1, 0) if self.kind == "clip" else np.moveaxis(array, self.axis, 0)
 
@@ -126,24 +126,26 @@ class Grid:
         inverse of the affine where the scan was aligned.
         """
         stack = np.asarray(stack)
-        on_axes = self.to_axes(stack.astype(np.float32))
+        on_axes = self.stack_to_ras(stack.astype(np.float32))
         if self.aligned:
-            found = through(on_axes, np.linalg.inv(self.placement) @ self.scan.to_mm, self.scan.shape, order=order)
+            found = resample_affine(
+                on_axes, np.linalg.inv(self.placement) @ self.scan.to_mm, self.scan.shape, order=order
+            )
         else:
-            found = along_axes(on_axes, self.view, self.scan, order=order, cval=0.0)
+            found = resample_diagonal(on_axes, self.view, self.scan, order=order, cval=0.0)
         return found.astype(stack.dtype if order == 0 else np.float32)
 
     def from_scan(self, label: np.ndarray) -> np.ndarray:
         """A label of the scan, (R, A, S), at the grid's voxel centres, float32 (n, H, W); zero beyond the scan."""
         to_index = np.linalg.inv(self.scan.to_mm) @ self.placement
-        found = through(label.astype(np.float32), to_index, self.to_axes(self.mask).shape, order=0)
-        return self.from_axes(found)
+        found = resample_affine(label.astype(np.float32), to_index, self.stack_to_ras(self.mask).shape, order=0)
+        return self.ras_to_stack(found)
 
-    def on_view(self, stack: np.ndarray, order: int = 1, beyond: float = 0.0) -> np.ndarray:
+    def to_display(self, stack: np.ndarray, order: int = 1, beyond: float = 0.0) -> np.ndarray:
         """A map of the grid, (n, H, W), on the view's voxels, (R, A, S); `beyond` where the grid does not reach."""
         if not self.aligned:
-            return self.to_axes(stack)
-        on_axes = torch.from_numpy(np.ascontiguousarray(self.to_axes(stack), np.float32) - np.float32(beyond))[
+            return self.stack_to_ras(stack)
+        on_axes = torch.from_numpy(np.ascontiguousarray(self.stack_to_ras(stack), np.float32) - np.float32(beyond))[
             None, None
         ]
         found = F.grid_sample(on_axes, self._field, "bilinear" if order else "nearest", "zeros", align_corners=True)
@@ -151,13 +153,13 @@ class Grid:
 
     def view_to_scan(self, array: np.ndarray, order: int = 1) -> np.ndarray:
         """An array on the view's voxels, (R, A, S), on the scan's."""
-        return along_axes(array.astype(np.float32), self.view, self.scan, order=order, cval=0.0)
+        return resample_diagonal(array.astype(np.float32), self.view, self.scan, order=order, cval=0.0)
 
     @cached_property
     def _field(self) -> torch.Tensor:
         """Where each voxel of the view lies in the grid, as `grid_sample` wants it: last axis first, −1 to 1."""
         to_index = np.linalg.inv(self.placement) @ self.view.to_mm
-        shape = self.to_axes(self.slices).shape
+        shape = self.stack_to_ras(self.slices).shape
         voxels = np.stack(np.meshgrid(*(np.arange(n) for n in self.view.shape), indexing="ij"), -1)
         index = voxels @ to_index[:3, :3].T + to_index[:3, 3]
         scaled = 2 * index / np.maximum(np.array(shape) - 1, 1) - 1
@@ -165,21 +167,21 @@ class Grid:
 
     def slice_of(self, mm: float) -> int:
         """The slice whose middle is nearest to a coordinate in mm along the stacking axis."""
-        return int(np.clip(round((mm - self.mm_of(0)) / self._step), 0, len(self) - 1))
+        return int(np.clip(round((mm - self.slice_mm(0)) / self._step), 0, len(self) - 1))
 
-    def mm_of(self, index: int) -> float:
+    def slice_mm(self, index: int) -> float:
         """Where the middle of a slice lies along the stacking axis, mm of the scan's diagonal frame."""
-        middle = (np.array(self.to_axes(self.slices).shape) - 1) / 2
+        middle = (np.array(self.stack_to_ras(self.slices).shape) - 1) / 2
         middle[self.axis] = 0
         return float((self.placement @ [*middle, 1.0])[self.axis] + self._step * index)
 
-    def place_of(self, index: int) -> str:
+    def slice_label(self, index: int) -> str:
         """Where the middle of a slice lies, in words: "I 12 mm" in the scanner; "−12 mm" `own_axis`; "frame 12"."""
-        mm = self.mm_of(index)
+        mm = self.slice_mm(index)
         return f"frame {mm:.0f}" if self.kind == "clip" else along(self.axis, mm, self.oblique)
 
     @property
-    def own_axis(self) -> str:
+    def axis_note(self) -> str:
         """What the mm of an oblique scan's slices are, after a number of them; nothing where they are the scanner's."""
         return " along the scan's own axis" if self.oblique else ""
 

@@ -19,7 +19,7 @@ KNOTS = [0, 2, 4]  # of the template's bands: dark, middling, bright
 
 
 @dataclass(frozen=True)
-class Intensity:
+class IntensityMap:
     """How the grey values of a scan became z-scores, and back.
 
     Attributes:
@@ -38,17 +38,17 @@ class Intensity:
         """Grey values (R, A, S) of the grid → z-scores."""
         return _curve((voxels - self.low) / self.scale * self.gain, self.levels, self.targets).astype(np.float32)
 
-    def grey(self, z: np.ndarray) -> np.ndarray:
+    def inverse(self, z: np.ndarray) -> np.ndarray:
         """z-scores (R, A, S) of the grid → the scan's own grey values."""
         return (_curve(z, self.targets, self.levels) / self.gain * self.scale + self.low).astype(np.float32)
 
 
-def linear(mean: float, sd: float) -> Intensity:
+def linear(mean: float, sd: float) -> IntensityMap:
     """Plain z-scores."""
-    return Intensity(mean, sd, 1.0, np.array([-1.0, 1.0]), np.array([-1.0, 1.0]))
+    return IntensityMap(mean, sd, 1.0, np.array([-1.0, 1.0]), np.array([-1.0, 1.0]))
 
 
-def harmonise(voxels: np.ndarray, mask: np.ndarray, template: Template) -> Intensity:
+def harmonise(voxels: np.ndarray, mask: np.ndarray, template: Template) -> IntensityMap:
     """Find how the grey values of an aligned scan become the template's.
 
     Args:
@@ -67,7 +67,7 @@ def harmonise(voxels: np.ndarray, mask: np.ndarray, template: Template) -> Inten
         inside = (positive * gain)[mask]
         spread = max(float(inside.std()), 1e-6)
         levels, targets = np.array([inside.mean() - spread, inside.mean() + spread]), np.array([-1.0, 1.0])
-    return Intensity(low, scale, gain, levels, targets)
+    return IntensityMap(low, scale, gain, levels, targets)
 
 
 def grey_range(inside: np.ndarray) -> tuple[float, float]:

@@ -15,9 +15,9 @@ import numpy as np
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.grid_spec import GridSpec
-from napari_vqad.imaging.intensity import Intensity, harmonise, linear
+from napari_vqad.imaging.intensity import IntensityMap, harmonise, linear
 from napari_vqad.imaging.registration import align
-from napari_vqad.imaging.resample import Frame, along_axes, through, within
+from napari_vqad.imaging.resample import VoxelGrid, resample_affine, resample_diagonal, within
 from napari_vqad.imaging.template import Template
 from napari_vqad.imaging.volume import Volume
 
@@ -75,7 +75,7 @@ def check_kind(volume: Volume, spec: GridSpec) -> None:
         )
 
 
-def _frames(volume: Volume, mask: np.ndarray, spec: GridSpec, intensity: Intensity) -> Grid:
+def _frames(volume: Volume, mask: np.ndarray, spec: GridSpec, intensity: IntensityMap) -> Grid:
     width, height, n = volume.voxels.shape
     if (height, width) != tuple(spec.shape):
         asks = "×".join(map(str, spec.shape))
@@ -83,7 +83,7 @@ def _frames(volume: Volume, mask: np.ndarray, spec: GridSpec, intensity: Intensi
     if not mask.all():
         raise InputError(f"The frames of {volume.name} are analysed whole; a mask that leaves pixels out is of no use.")
     z_scored = np.clip(intensity.z(volume.voxels), *spec.clip).astype(np.float32)
-    frame = Frame(np.zeros(3), np.full(3, spec.spacing), volume.voxels.shape)
+    frame = VoxelGrid(np.zeros(3), np.full(3, spec.spacing), volume.voxels.shape)
     return Grid(
         slices=np.ascontiguousarray(z_scored.transpose(2, 1, 0)),
         mask=np.ones((n, height, width), bool),
@@ -101,12 +101,12 @@ def _aligned(volume: Volume, mask: np.ndarray, spec: GridSpec, template: Templat
     alignment = align(volume, mask, template)
     placement = alignment.affine @ template.frame.to_mm
     to_index, shape = np.linalg.inv(volume.frame.to_mm) @ placement, template.voxels.shape
-    share = through(mask.astype(np.float32), to_index, shape, order=1)
+    share = resample_affine(mask.astype(np.float32), to_index, shape, order=1)
     on_grid = share >= 0.5
     if not on_grid.any():
         raise InputError(f"The brain mask of {volume.name} is too small for the model's grid.")
     # Within the mask alone, so that what surrounds the brain does not bleed into its rim.
-    voxels = through(volume.voxels * mask, to_index, shape, order=1) / np.maximum(share, 0.5)
+    voxels = resample_affine(volume.voxels * mask, to_index, shape, order=1) / np.maximum(share, 0.5)
     intensity = harmonise(voxels, on_grid, template)
     z_scored = np.where(on_grid, np.clip(intensity.z(voxels), *spec.clip), spec.background).astype(np.float32)
     n, stack = shape[2], AXES["axial"]
@@ -128,14 +128,14 @@ def _aligned(volume: Volume, mask: np.ndarray, spec: GridSpec, template: Templat
     )
 
 
-def _view(volume: Volume, mask: np.ndarray, spacing: float, margin: float = 6.0) -> Frame:
+def _view(volume: Volume, mask: np.ndarray, spacing: float, margin: float = 6.0) -> VoxelGrid:
     """Voxels of `spacing` along the scan's axes, about the mask; none above the scan's last, where counting begins."""
     bounds = _bounds(mask)
     low = volume.origin + np.maximum(volume.spacing * bounds[:, 0] - margin, 0)
     last = volume.spacing * (np.array(mask.shape) - 1)
     high = volume.origin + np.minimum(volume.spacing * bounds[:, 1] + margin, last)
     shape = tuple(int(n) for n in np.ceil((high - low) / spacing - 1e-6) + 1)
-    return Frame(high - spacing * (np.array(shape) - 1), np.full(3, spacing), shape)
+    return VoxelGrid(high - spacing * (np.array(shape) - 1), np.full(3, spacing), shape)
 
 
 def _bounds(mask: np.ndarray) -> np.ndarray:
@@ -143,7 +143,7 @@ def _bounds(mask: np.ndarray) -> np.ndarray:
     return np.array([np.flatnonzero(mask.any(tuple(b for b in range(3) if b != a)))[[0, -1]] for a in range(3)])
 
 
-def _centred(volume: Volume, mask: np.ndarray, spec: GridSpec, stack: int, intensity: Intensity) -> Grid:
+def _centred(volume: Volume, mask: np.ndarray, spec: GridSpec, stack: int, intensity: IntensityMap) -> Grid:
     plane = [a for a in range(3) if a != stack]
     bounds = _bounds(mask)
 
@@ -158,11 +158,11 @@ def _centred(volume: Volume, mask: np.ndarray, spec: GridSpec, stack: int, inten
     shape[stack] = int(np.ceil((high - low) / spec.spacing - 0.5 - 1e-6)) + 1
     origin[stack] = low
 
-    target = Frame(origin, np.full(3, spec.spacing), tuple(int(n) for n in shape))
+    target = VoxelGrid(origin, np.full(3, spec.spacing), tuple(int(n) for n in shape))
     source = volume.frame
     z_scored = np.where(mask, intensity.z(volume.voxels), spec.background).astype(np.float32)
-    voxels = along_axes(z_scored, source, target, order=1, cval=spec.background)
-    on_grid = along_axes(mask.astype(np.float32), source, target, order=1, cval=0.0) >= 0.5
+    voxels = resample_diagonal(z_scored, source, target, order=1, cval=spec.background)
+    on_grid = resample_diagonal(mask.astype(np.float32), source, target, order=1, cval=0.0) >= 0.5
     voxels = np.where(on_grid, np.clip(voxels, *spec.clip), spec.background).astype(np.float32)
 
     n = int(shape[stack])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_vqad.imaging.field_of_view import cut_faces
 from napari_vqad.imaging.grid import Grid
-from napari_vqad.imaging.volume import Volume, on_side
+from napari_vqad.imaging.volume import Volume, side_label
 
 Side = Literal["right", "left", "midline", "both", "unknown"]
 MIDLINE = 5.0  # mm; what has its middle nearer to the midline is on neither side
@@ -62,7 +62,7 @@ class Locator:
         middle, mm = _midline(grid), np.linalg.norm(grid.placement[:3, 0])
         to_right = _Affine.of(lambda index: (grid.axes_index(index)[:, :1] - middle) * mm)
         # A head that could not be aligned has no midline to go by, unless the picture holds all of its mask across.
-        cut = grid.failed and any(axis == 0 for axis, _ in cut_faces(grid.to_axes(grid.mask)))
+        cut = grid.failed and any(axis == 0 for axis, _ in cut_faces(grid.stack_to_ras(grid.mask)))
         return cls(_Affine.of(lambda index: scanner_mm(volume, grid, index)), to_right, volume.side_known and not cut)
 
     def locate(self, indices: NDArray, middle: NDArray) -> Location:
@@ -81,7 +81,7 @@ class Locator:
 
 def in_words(mm: Iterable[float], known: bool = True) -> str:
     """mm (R, A, S) as the sides that they lie on: (−32, 10, 55) is "L 32 A 10 S 55 mm"; "L? 32 …" if not `known`."""
-    words = " ".join(on_side(axis, v, known) for axis, v in enumerate(mm))
+    words = " ".join(side_label(axis, v, known) for axis, v in enumerate(mm))
     return f"{words} mm"
 
 
@@ -116,6 +116,6 @@ def _side(right: NDArray) -> Side:
 def _midline(grid: Grid) -> float:
     """Index along the grid's axis to the right: the template's middle, or that between the mask's sides."""
     if grid.aligned and not grid.failed:
-        return (grid.to_axes(grid.mask).shape[0] - 1) / 2
+        return (grid.stack_to_ras(grid.mask).shape[0] - 1) / 2
     r = grid.axes_index(np.argwhere(grid.mask))[:, 0]
     return float((r.min() + r.max()) / 2)

@@ -13,7 +13,7 @@ import SimpleITK as sitk  # noqa: N813  # the field's name for it
 from scipy import ndimage
 
 from napari_vqad.imaging.field_of_view import cut_faces
-from napari_vqad.imaging.resample import Frame, along_axes, through
+from napari_vqad.imaging.resample import VoxelGrid, resample_affine, resample_diagonal
 from napari_vqad.imaging.template import Template
 from napari_vqad.imaging.volume import Volume
 
@@ -79,18 +79,18 @@ def brain_alone(volume: Volume, mask: np.ndarray) -> np.ndarray:
     return (np.clip((volume.voxels - low) / max(float(high - low), 1e-6), 0, 1.2) * mask).astype(np.float32)
 
 
-def _working(volume: Volume, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, Frame]:
+def _working(volume: Volume, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, VoxelGrid]:
     """The brain alone and its mask, on voxels of about `WORKING` mm."""
     brain = brain_alone(volume, mask)
     spacing = np.maximum(volume.spacing, WORKING)
     shape = tuple(int(n) for n in np.ceil(np.array(mask.shape) * volume.spacing / spacing))
-    frame = Frame(volume.origin, spacing, shape)
-    parts = (along_axes(a.astype(np.float32), volume.frame, frame, order=1, cval=0.0) for a in (brain, mask))
+    frame = VoxelGrid(volume.origin, spacing, shape)
+    parts = (resample_diagonal(a.astype(np.float32), volume.frame, frame, order=1, cval=0.0) for a in (brain, mask))
     brain, inside = parts
     return brain, inside >= 0.5, frame
 
 
-def moments(inside: np.ndarray, frame: Frame, template: Template) -> np.ndarray:
+def moments(inside: np.ndarray, frame: VoxelGrid, template: Template) -> np.ndarray:
     """The affine that matches middle and spread along each axis, from the masks alone.
 
     A brain that the picture cuts is matched with the part of the template that lies in the picture; since that depends
@@ -138,7 +138,7 @@ def _begun_at_the_whole_end(affine: np.ndarray, inside: np.ndarray, seen: np.nda
     return affine
 
 
-def _register(brain: np.ndarray, frame: Frame, template: Template, start: np.ndarray) -> np.ndarray:
+def _register(brain: np.ndarray, frame: VoxelGrid, template: Template, start: np.ndarray) -> np.ndarray:
     near = ndimage.binary_dilation(template.mask > 0.5, iterations=3)
     middle = template.frame.to_mm @ [*((np.array(near.shape) - 1) / 2), 1.0]
     moving = sitk.AffineTransform(3)
@@ -172,12 +172,12 @@ def _register(brain: np.ndarray, frame: Frame, template: Template, start: np.nda
     return affine
 
 
-def _overlap(inside: np.ndarray, frame: Frame, template: Template, affine: np.ndarray) -> float:
+def _overlap(inside: np.ndarray, frame: VoxelGrid, template: Template, affine: np.ndarray) -> float:
     """Dice of the scan's mask, seen from the template, and the template's, where the picture has data."""
     to_index, shape = np.linalg.inv(frame.to_mm) @ affine @ template.frame.to_mm, template.mask.shape
-    seen, known = through(inside.astype(np.float32), to_index, shape, order=1) >= 0.5, template.mask > 0.5
+    seen, known = resample_affine(inside.astype(np.float32), to_index, shape, order=1) >= 0.5, template.mask > 0.5
     if cut_faces(inside):
-        known &= through(np.ones(inside.shape, np.float32), to_index, shape, order=1) >= 0.5
+        known &= resample_affine(np.ones(inside.shape, np.float32), to_index, shape, order=1) >= 0.5
     return float(2 * (seen & known).sum() / max(1, seen.sum() + known.sum()))
 
 
@@ -187,7 +187,7 @@ def _turned(affine: np.ndarray) -> float:
     return float(np.degrees(np.arccos(np.clip((np.trace(u @ v) - 1) / 2, -1, 1))))
 
 
-def _image(array: np.ndarray, frame: Frame) -> sitk.Image:
+def _image(array: np.ndarray, frame: VoxelGrid) -> sitk.Image:
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)).astype(np.float32))
     image.SetOrigin([float(v) for v in frame.origin])
     image.SetSpacing([float(v) for v in frame.spacing])

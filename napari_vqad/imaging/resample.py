@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 
-class Frame(NamedTuple):
+class VoxelGrid(NamedTuple):
     """Voxels along canonical axes: mm of the first one, their size in mm, and how many."""
 
     origin: np.ndarray
@@ -23,7 +23,9 @@ class Frame(NamedTuple):
         return affine
 
 
-def along_axes(array: np.ndarray, source: Frame, target: Frame, *, order: int, cval: float) -> np.ndarray:
+def resample_diagonal(
+    array: np.ndarray, source: VoxelGrid, target: VoxelGrid, *, order: int, cval: float
+) -> np.ndarray:
     """Resample between two diagonal frames; a finer source is smoothed first, so that nothing aliases."""
     step = target.spacing / source.spacing
     if order > 0:
@@ -36,7 +38,7 @@ def along_axes(array: np.ndarray, source: Frame, target: Frame, *, order: int, c
     return found
 
 
-def through(array: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], *, order: int) -> np.ndarray:
+def resample_affine(array: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], *, order: int) -> np.ndarray:
     """Resample through a 4×4 that takes indices of the target to indices of `array`; zero beyond its voxels."""
     if order > 0:
         array = _smoothed(array, np.sqrt((affine[:3, :3] ** 2).sum(1)))
@@ -45,7 +47,7 @@ def through(array: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], *, or
     return ndimage.affine_transform(padded, affine[:3, :3], offset, output_shape=shape, order=order, mode="constant")
 
 
-def within(source: Frame, target: Frame) -> list[np.ndarray]:
+def within(source: VoxelGrid, target: VoxelGrid) -> list[np.ndarray]:
     """Per axis, which voxel centres of the target lie in a voxel of the source."""
     found = []
     for a in range(3):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vqad.imaging.grid import Grid
-from napari_vqad.imaging.resample import Frame
+from napari_vqad.imaging.resample import VoxelGrid
 from napari_vqad.imaging.volume import Kind
 
 
@@ -33,7 +33,7 @@ class Ruler(NamedTuple):
         return np.rint((np.asarray(mm, float) - self.first) / self.step).astype(int)
 
 
-def ruler(axis: int, kind: Kind, *frames: Frame) -> Ruler:
+def ruler(axis: int, kind: Kind, *frames: VoxelGrid) -> Ruler:
     """The ruler along a canonical axis, as napari makes its slider of layers on these voxels."""
     step = min(float(np.broadcast_to(f.spacing, 3)[axis]) for f in frames)
     first = [float(f.origin[axis]) for f in frames]
@@ -52,7 +52,7 @@ def numbers(grid: Grid) -> NDArray[np.intp]:
     at, frames = ruler(grid.axis, grid.kind, grid.scan, grid.view), (grid.scan, grid.view)
     ends = [f.origin[grid.axis] + np.broadcast_to(f.spacing, 3)[grid.axis] * (f.shape[grid.axis] - 1) for f in frames]
     last = at.number(np.array([*(f.origin[grid.axis] for f in frames), *ends])).max()
-    return at.number(np.array([grid.mm_of(i) for i in range(len(grid))])).clip(0, last)
+    return at.number(np.array([grid.slice_mm(i) for i in range(len(grid))])).clip(0, last)
 
 
 def reading_order(grid: Grid) -> NDArray[np.intp]:

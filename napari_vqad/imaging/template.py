@@ -14,7 +14,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.regular import read_regular
 from napari_vqad.files.tensors import parse_tensors
-from napari_vqad.imaging.resample import Frame
+from napari_vqad.imaging.resample import VoxelGrid
 
 FILE = "template.safetensors"
 REACHED = 0.05  # share of healthy heads
@@ -41,10 +41,10 @@ class Template:
     sd: float
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> VoxelGrid:
         """Where its voxels lie in its own mm."""
         shape = self.voxels.shape
-        return Frame(-(np.array(shape) - 1) * self.spacing / 2, np.full(3, self.spacing), shape)
+        return VoxelGrid(-(np.array(shape) - 1) * self.spacing / 2, np.full(3, self.spacing), shape)
 
     @cached_property
     def brain(self) -> np.ndarray:

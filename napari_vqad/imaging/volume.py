@@ -25,7 +25,7 @@ from nibabel.orientations import (
 )
 
 from napari_vqad.errors import InputError
-from napari_vqad.imaging.resample import Frame
+from napari_vqad.imaging.resample import VoxelGrid
 from napari_vqad.text import printable
 
 Kind = Literal["head", "clip"]
@@ -85,9 +85,9 @@ class Volume:
         return self.affine[:3, 3]
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> VoxelGrid:
         """Where the canonical voxels lie in the scan's diagonal mm."""
-        return Frame(self.origin, self.spacing, self.voxels.shape)
+        return VoxelGrid(self.origin, self.spacing, self.voxels.shape)
 
     @property
     def oblique(self) -> bool:
@@ -112,11 +112,11 @@ def is_oblique(affine: np.ndarray, shape: tuple[int, ...]) -> bool:
     return bool(np.abs(corners @ (turn - np.diag(np.sqrt((turn**2).sum(0)))).T).max() > APART)
 
 
-def on_side(axis: int, mm: float, known: bool = True) -> str:
+def side_label(axis: int, mm: float, known: bool = True) -> str:
     """A coordinate as the side that it lies on: −12 mm along axis 2 is "I 12", or "I? 12" if not `known`."""
     return f"{SIDES[axis][int(mm < 0)]}{'' if known else '?'} {abs(mm):.0f}"
 
 
 def along(axis: int, mm: float, oblique: bool, known: bool = True) -> str:
     """A coordinate along a scan's own axis, mm of its diagonal frame: "I 12 mm", or "−12 mm" of an oblique scan."""
-    return f"{mm:+.0f} mm".replace("-", "−") if oblique else f"{on_side(axis, mm, known)} mm"
+    return f"{mm:+.0f} mm".replace("-", "−") if oblique else f"{side_label(axis, mm, known)} mm"

@@ -18,7 +18,7 @@ from pydicom import Dataset
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.limits import gib
-from napari_vqad.io.dicom_index import Listed, frames_of, is_localizer
+from napari_vqad.io.dicom_index import SeriesEntry, frames_of, is_localizer
 
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 TURNED = 2e-3  # difference of a direction cosine that is more than rounding
@@ -49,7 +49,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Stack:
+class SliceStack:
     """Slices in the order of their normal.
 
     Attributes:
@@ -61,7 +61,7 @@ class Stack:
     affine: NDArray
 
 
-def stack_of(series: Listed, where: str) -> tuple[Stack, tuple[str, ...]]:
+def stack_of(series: SeriesEntry, where: str) -> tuple[SliceStack, tuple[str, ...]]:
     """The slices of a series as a regular stack, and what was left out, in sentences.
 
     Args:
@@ -165,7 +165,7 @@ def _check_alike(slices: list[Slice], where: str) -> None:
         raise InputError(f"{where} has slices that are turned against each other, as a localizer has.")
 
 
-def _stacked(slices: list[Slice], where: str) -> Stack:
+def _stacked(slices: list[Slice], where: str) -> SliceStack:
     """Sorted, and with an affine."""
     row, column = slices[0].orientation
     normal = np.cross(row, column)
@@ -190,7 +190,7 @@ def _stacked(slices: list[Slice], where: str) -> Stack:
     affine[:3, 1] = column * slices[0].spacing[0]
     affine[:3, 2] = step
     affine[:3, 3] = slices[0].position
-    return Stack(tuple(slices), TO_RAS @ affine)
+    return SliceStack(tuple(slices), TO_RAS @ affine)
 
 
 def _check_gaps(slices: list[Slice], gaps: NDArray, usual: float, normal: NDArray, where: str) -> None:

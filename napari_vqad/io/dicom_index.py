@@ -49,7 +49,7 @@ TAGS = [
 
 
 @dataclass(frozen=True)
-class Listed:
+class SeriesEntry:
     """The images of a series.
 
     Attributes:
@@ -97,7 +97,7 @@ class SeveralSeriesError(InputError):
         series: those that can be scans.
     """
 
-    def __init__(self, folder: Path, series: list[Listed]) -> None:
+    def __init__(self, folder: Path, series: list[SeriesEntry]) -> None:
         self.folder, self.series = folder, series
         super().__init__(f"{folder} holds {len(series)} series; choose one with --series: {_list(series)}.")
 
@@ -132,7 +132,7 @@ def holds_dicom(folder: str | Path) -> bool:
         return False
 
 
-def series_in(folder: Path) -> list[Listed]:
+def series_in(folder: Path) -> list[SeriesEntry]:
     """The series of images in a folder and the folders within, by number.
 
     Raises:
@@ -142,7 +142,7 @@ def series_in(folder: Path) -> list[Listed]:
     return _listed(folder, search(folder, _is_candidate))
 
 
-def series_of(path: Path) -> Listed:
+def series_of(path: Path) -> SeriesEntry:
     """The series that an image file belongs to: what has its SeriesInstanceUID in its folder, and near that.
 
     Exports on CD split a series over folders. One beside the file's own, or within it, is read where one of its first
@@ -153,7 +153,7 @@ def series_of(path: Path) -> Listed:
     """
     (own,) = _listed(path, [path])
 
-    def within(folder: Path) -> Listed:
+    def within(folder: Path) -> SeriesEntry:
         return next(s for s in _listed(folder, filter(_is_candidate, _flat(folder))) if s.uid == own.uid)
 
     whole = within(path.parent)
@@ -169,7 +169,9 @@ def series_of(path: Path) -> Listed:
     return whole
 
 
-def pick(folder: Path, listed: list[Listed], series: str | int | None = None) -> tuple[Listed, tuple[str, ...]]:
+def pick(
+    folder: Path, listed: list[SeriesEntry], series: str | int | None = None
+) -> tuple[SeriesEntry, tuple[str, ...]]:
     """The series that is meant, and what was passed over for it, in sentences.
 
     Without a choice it is the only one that can be a scan: localizers and single images are not asked about.
@@ -244,7 +246,7 @@ def _near(folder: Path) -> list[Path]:
     return within(folder)[:LOOK] + [p for p in beside[max(at - LOOK // 2, 0) : at + LOOK // 2] if p != folder]
 
 
-def _listed(where: Path, files: Iterable[Path]) -> list[Listed]:
+def _listed(where: Path, files: Iterable[Path]) -> list[SeriesEntry]:
     series: dict[str, list[tuple[Path, Dataset]]] = {}
     known: set[tuple[str, ...]] = set()
     copies: Counter[str] = Counter()
@@ -266,7 +268,9 @@ def _listed(where: Path, files: Iterable[Path]) -> list[Listed]:
         without = "no DICOM image" if others else "no DICOM file"
         raise InputError(f"{where} holds {without}." if where.is_dir() else f"{where} is {without}.")
     found = [
-        Listed(uid, _number(images[0][1]), _text(images[0][1].get("SeriesDescription")), tuple(images), copies[uid])
+        SeriesEntry(
+            uid, _number(images[0][1]), _text(images[0][1].get("SeriesDescription")), tuple(images), copies[uid]
+        )
         for uid, images in series.items()
     ]
     return sorted(found, key=lambda s: (s.number is None, s.number or 0, s.uid))
@@ -318,7 +322,7 @@ def _text(value: object) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in str(value or "")).split())[:64]
 
 
-def _list(series: list[Listed]) -> str:
+def _list(series: list[SeriesEntry]) -> str:
     """In words; with the UID where the number does not tell them apart."""
     numbers = [s.number for s in series]
     alone = [s.number is not None and numbers.count(s.number) == 1 for s in series]

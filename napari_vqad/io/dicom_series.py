@@ -14,8 +14,8 @@ from pydicom.pixels import get_decoder
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.dicom_bare import name_syntax
-from napari_vqad.io.dicom_geometry import Slice, Stack, stack_of
-from napari_vqad.io.dicom_index import Listed, is_dicom, pick, series_in, series_of
+from napari_vqad.io.dicom_geometry import Slice, SliceStack, stack_of
+from napari_vqad.io.dicom_index import SeriesEntry, is_dicom, pick, series_in, series_of
 from napari_vqad.io.dicom_open import BROKEN, open_dicom
 from napari_vqad.io.dicom_pixels import check_pixels
 from napari_vqad.io.padding import fill_padding
@@ -93,14 +93,14 @@ def read_series(path: str | Path, series: str | int | None = None) -> Volume:
     return Volume.from_array(array, stack.affine, name=chosen.name, path=header.files[0], header=header, notes=notes)
 
 
-def _about(chosen: Listed, stack: Stack, opened: Path) -> Series:
+def _about(chosen: SeriesEntry, stack: SliceStack, opened: Path) -> Series:
     instances = {path: str(header.get("SOPInstanceUID", "")) for path, header in chosen.images}
     files = tuple(s.path for s in stack.slices)
     frames = tuple(s.frame for s in stack.slices)
     return Series(chosen.uid, chosen.number, files, frames, tuple(instances[p] for p in files), opened)
 
 
-def _grey(stack: Stack) -> tuple[NDArray[np.float32], NDArray[np.bool_], bool]:
+def _grey(stack: SliceStack) -> tuple[NDArray[np.float32], NDArray[np.bool_], bool]:
     """The grey values of a stack, where the files say that there is padding, and whether bright was stored as dark.
 
     Grey values are float32 (column, row, slice), rescaled, and bright where it is bright.

@@ -22,7 +22,7 @@ from pydicom.valuerep import DA, TM
 
 import napari_vqad
 from napari_vqad.errors import InputError
-from napari_vqad.files.atomic import whole
+from napari_vqad.files.atomic import atomic_write
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.dicom_open import BROKEN, open_dicom
 from napari_vqad.io.dicom_series import Series
@@ -312,6 +312,6 @@ def _made(make: Callable[[], Dataset], volume: Volume) -> Dataset:
 
 def _write(path: Path, made: Dataset) -> None:
     """Whole or not at all: the last step is one rename in the same folder."""
-    with whole(path) as file, warnings.catch_warnings():
+    with atomic_write(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made.save_as(file)

@@ -26,7 +26,7 @@ from nibabel.wrapstruct import WrapStructError
 
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
-from napari_vqad.files.atomic import whole
+from napari_vqad.files.atomic import atomic_write
 from napari_vqad.files.limits import gib
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti_geometry import geometry_of
@@ -134,7 +134,7 @@ def write_map(path: str | Path, array: np.ndarray, like: Volume, description: st
     data = np.ascontiguousarray(like.to_file(array))
     image = _image(data.astype(_stored(data.dtype)), like)
     image.header["descrip"] = description.encode("ascii", "replace")[:79]
-    with whole(path) as file:
+    with atomic_write(path) as file:
         nib.save(image, file)
 
 

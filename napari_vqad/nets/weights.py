@@ -15,7 +15,7 @@ from torch import nn
 
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
-from napari_vqad.files.atomic import whole
+from napari_vqad.files.atomic import atomic_write
 from napari_vqad.files.jsonfile import short
 from napari_vqad.files.limits import gib
 from napari_vqad.files.regular import read_regular
@@ -82,5 +82,5 @@ def save_weights(model: nn.Module, path: Path) -> None:
         InputError: the file cannot be written.
     """
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write_bytes(save({k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}))

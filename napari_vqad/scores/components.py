@@ -19,7 +19,7 @@ NEIGHBOURS = np.ones((3, 3, 3))  # 26
 Box = tuple[slice, slice, slice]
 
 
-class Piece(NamedTuple):
+class Component(NamedTuple):
     """A piece of the grid.
 
     Attributes:
@@ -52,7 +52,7 @@ class Piece(NamedTuple):
         return np.argwhere(self.inside) + [side.start for side in self.box]
 
     @property
-    def middle(self) -> NDArray[np.intp]:
+    def medoid(self) -> NDArray[np.intp]:
         """Where on the grid that of its voxels is that lies nearest to its centroid."""
         indices = self.indices
         return indices[((indices - indices.mean(0)) ** 2).sum(1).argmin()]
@@ -95,17 +95,17 @@ def within(flagged: NDArray, brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return keep[pieces]
 
 
-def find(score: NDArray, threshold: float, least: int = LEAST) -> list[Piece]:
+def find(score: NDArray, threshold: float, least: int = LEAST) -> list[Component]:
     """The pieces above a threshold, those with the most score first: (n, H, W) → pieces."""
-    return pieces_of(score > threshold, score, least)
+    return components_of(score > threshold, score, least)
 
 
-def pieces_of(flagged: NDArray, score: NDArray, least: int = LEAST) -> list[Piece]:
+def components_of(flagged: NDArray, score: NDArray, least: int = LEAST) -> list[Component]:
     """The pieces of bool (n, H, W), those with the most score first."""
     return sorted(_pieces(flagged, score, least), key=lambda piece: -piece.mass)
 
 
-def _pieces(flagged: NDArray, score: NDArray, least: int) -> Iterator[Piece]:
+def _pieces(flagged: NDArray, score: NDArray, least: int) -> Iterator[Component]:
     # Each in its own box: with thousands of pieces a pass over the whole grid for each would take minutes.
     numbers, _ = ndimage.label(flagged, NEIGHBOURS)
     for number, box in enumerate(ndimage.find_objects(numbers), start=1):
@@ -113,4 +113,4 @@ def _pieces(flagged: NDArray, score: NDArray, least: int) -> Iterator[Piece]:
         voxels = int(inside.sum())
         if voxels >= least:
             values = score[box][inside]
-            yield Piece(voxels, float(values.max()), float(values.sum(dtype=float)), box, inside)
+            yield Component(voxels, float(values.max()), float(values.sum(dtype=float)), box, inside)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_vqad.scores.normative import Places
+from napari_vqad.scores.normative import NormativeMaps
 from napari_vqad.scores.pooling import pool
 
 NLL, LINEAR = "nll", "linear"
@@ -29,9 +29,9 @@ def smoothed(evidence: NDArray, mask: NDArray) -> NDArray[np.float32]:
     return pool(torch.tensor(evidence), torch.from_numpy(mask), "smooth", present=present).numpy()
 
 
-def standardise(maps: Mapping[str, NDArray], places: Places, mask: NDArray) -> dict[str, NDArray]:
+def standardise(maps: Mapping[str, NDArray], places: NormativeMaps, mask: NDArray) -> dict[str, NDArray]:
     """The maps in healthy SDs at their places; those that the model does not know are left out."""
-    return {name: places.z(name, m, mask) for name, m in maps.items() if name in places}
+    return {name: places.zscore(name, m, mask) for name, m in maps.items() if name in places}
 
 
 def middle(score: NDArray, within: NDArray) -> tuple[float, float]:
@@ -40,7 +40,7 @@ def middle(score: NDArray, within: NDArray) -> tuple[float, float]:
     return float(median), float(high)
 
 
-def level(
+def centre_on_healthy(
     score: NDArray, within: NDArray, healthy: tuple[float, float], own: tuple[float, float] | None = None
 ) -> NDArray[np.float32]:
     """Take off what all of a scan has, (n, H, W) within bool (n, H, W): another scanner is no lesion.
@@ -56,10 +56,10 @@ def level(
     return np.where(within, (score - max(0.0, median - healthy[0])) / stretch, 0).astype(np.float32)
 
 
-def level_slices(score: NDArray, within: NDArray, healthy: tuple[float, float]) -> NDArray[np.float32]:
-    """As `level`, of the scan and then of each slice: what all of a slice has, as where a bias is left uncorrected."""
-    pairs = zip(level(score, within, healthy), within, strict=True)
-    return np.stack([level(of_slice[None], inside[None], healthy)[0] for of_slice, inside in pairs])
+def centre_slices(score: NDArray, within: NDArray, healthy: tuple[float, float]) -> NDArray[np.float32]:
+    """As `centre_on_healthy`, of the scan and then of each slice: what all of a slice has, as where a bias is left uncorrected."""
+    pairs = zip(centre_on_healthy(score, within, healthy), within, strict=True)
+    return np.stack([centre_on_healthy(of_slice[None], inside[None], healthy)[0] for of_slice, inside in pairs])
 
 
 def fuse(residual: NDArray, others: Mapping[str, NDArray]) -> NDArray[np.float32]:

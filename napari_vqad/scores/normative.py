@@ -30,7 +30,7 @@ FLOOR = 0.3  # of the SD over all places
 
 
 @dataclass(frozen=True)
-class Places:
+class NormativeMaps:
     """Healthy mean and SD by place, name → float32 (2, n', H', W'), every second voxel of the grid."""
 
     maps: dict[str, NDArray]
@@ -38,7 +38,7 @@ class Places:
     _full: dict[str, tuple[NDArray, NDArray]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def none(cls) -> Places:
+    def none(cls) -> NormativeMaps:
         """Of a model that knows no places."""
         return cls({}, (0, 0, 0))
 
@@ -53,7 +53,7 @@ class Places:
             self._full[name] = fine[0], fine[1]
         return self._full[name]
 
-    def z(self, name: str, score: NDArray, mask: NDArray) -> NDArray[np.float32]:
+    def zscore(self, name: str, score: NDArray, mask: NDArray) -> NDArray[np.float32]:
         """(score − mean) / SD within the mask, zero outside, (n, H, W)."""
         mean, sd = self.at(name)
         return np.where(mask, (score - mean) / sd, 0).astype(np.float32)
@@ -69,7 +69,7 @@ class Places:
         (folder / FILE).write_bytes(save({"shape": shape, **maps}))
 
     @classmethod
-    def load(cls, folder: Path) -> Places:
+    def load(cls, folder: Path) -> NormativeMaps:
         """Read a bundle's places; none where there is no such file.
 
         Raises:
@@ -79,7 +79,7 @@ class Places:
         return cls.parse(read_regular(path, limits.TABLES), path) if path.exists() else cls.none()
 
     @classmethod
-    def parse(cls, raw: bytes, path: Path) -> Places:
+    def parse(cls, raw: bytes, path: Path) -> NormativeMaps:
         """What the bytes of such a file say; `path` names it in the sentence.
 
         Raises:
@@ -102,11 +102,11 @@ class Places:
         return cls({k: m.astype(np.float32) for k, m in maps.items()}, (n, h, w))
 
 
-def measure(scores: Iterable[tuple[NDArray, NDArray]]) -> NDArray[np.float32]:
+def fit(scores: Iterable[tuple[NDArray, NDArray]]) -> NDArray[np.float32]:
     """Mean and SD by place from healthy (score, mask) pairs, (n, H, W) each; both sides of the head count as one.
 
     Returns:
-        (2, n', H', W') as `Places` keeps it.
+        (2, n', H', W') as `NormativeMaps` keeps it.
     """
     total = square = count = np.zeros(())
     for score, mask in scores:

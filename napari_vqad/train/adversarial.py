@@ -35,7 +35,7 @@ class Adversarial(BaseModel):
     begin: int = Field(0, ge=0, description="step at which the judgement begins to count")
 
 
-class Pair(nn.Module):
+class GanPair(nn.Module):
     """Tokenizer and discriminator, trained as one network."""
 
     def __init__(self, tokenizer: OwnTokenizer, config: Adversarial) -> None:
@@ -50,7 +50,9 @@ class Pair(nn.Module):
         return (self.tokenizer, 1.0), (self.discriminator, self._pace)
 
 
-def judge(pair: Pair, slices: Tensor, decoded: Tensor, reconstruction: Tensor, weight: float) -> dict[str, Tensor]:
+def discriminator_losses(
+    pair: GanPair, slices: Tensor, decoded: Tensor, reconstruction: Tensor, weight: float
+) -> dict[str, Tensor]:
     """The adversarial terms: what to add to the loss, and what to draw as curves.
 
     Args:
@@ -63,14 +65,14 @@ def judge(pair: Pair, slices: Tensor, decoded: Tensor, reconstruction: Tensor, w
     learn = hinge(critic(slices), critic(decoded.detach()))
     # The tokenizer's gradient must not reach the discriminator, which descends the other way.
     critic.requires_grad_(False)
-    convince = -critic(decoded).mean()
+    generator_loss = -critic(decoded).mean()
     critic.requires_grad_(True)
-    scale = adaptive(reconstruction, convince, pair.tokenizer.decoder.out.weight)
-    return {"adversarial": weight * scale * convince + learn, "λ": weight * scale, "hinge": learn}
+    scale = adaptive(reconstruction, generator_loss, pair.tokenizer.decoder.out.weight)
+    return {"adversarial": weight * scale * generator_loss + learn, "λ": weight * scale, "hinge": learn}
 
 
-def adaptive(reconstruction: Tensor, convince: Tensor, last: Tensor) -> Tensor:
+def adaptive(reconstruction: Tensor, generator_loss: Tensor, last: Tensor) -> Tensor:
     """λ = ‖∇ reconstruction‖ / (‖∇ convince‖ + δ) at the last layer's weights, without a graph."""
     (towards,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
-    (against,) = torch.autograd.grad(convince, last, retain_graph=True)
+    (against,) = torch.autograd.grad(generator_loss, last, retain_graph=True)
     return (towards.norm() / (against.norm() + DELTA)).clamp(0, LARGEST).detach()

@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_vqad.files.atomic import whole_folder
+from napari_vqad.files.atomic import atomic_folder
 from napari_vqad.files.space import folder_of
 from napari_vqad.imaging.brain_mask import SIDES, SPACING, network_mask, to_network_grid
 from napari_vqad.imaging.volume import Volume
@@ -84,7 +84,7 @@ def make(args: argparse.Namespace) -> None:
         n_validation=len(scores["validation"]),
         n_test=len(scores["calibration"]),
     )
-    with whole_folder(args.out) as new:
+    with atomic_folder(args.out) as new:
         save_weights(network, new / "mask.safetensors")
         (new / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (new / "README.md").write_text(card, encoding="utf-8")

@@ -10,7 +10,7 @@ import numpy as np
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.intensity import bias_gain, grey_range, harmonise, medians
 from napari_vqad.imaging.registration import align, brain_alone, moments
-from napari_vqad.imaging.resample import through
+from napari_vqad.imaging.resample import resample_affine
 from napari_vqad.imaging.template import BANDS, Template
 from napari_vqad.imaging.volume import Volume
 
@@ -54,8 +54,8 @@ def _mean(scans: list[Scan], affines: list[np.ndarray], like: Template) -> Templ
     total = share = np.zeros(like.voxels.shape, np.float32)
     for (volume, mask), affine in zip(scans, affines, strict=True):
         to_index = np.linalg.inv(volume.frame.to_mm) @ affine @ like.frame.to_mm
-        total = total + through(brain_alone(volume, mask), to_index, total.shape, order=1)
-        share = share + through(mask.astype(np.float32), to_index, total.shape, order=1)
+        total = total + resample_affine(brain_alone(volume, mask), to_index, total.shape, order=1)
+        share = share + resample_affine(mask.astype(np.float32), to_index, total.shape, order=1)
     voxels, inside = total / len(scans), share / len(scans)
     return replace(like, voxels=(voxels + voxels[::-1]) / 2, mask=(inside + inside[::-1]) / 2)
 
@@ -76,8 +76,10 @@ def _with_intensity(scans: list[Scan], template: Template) -> Template:
     on_grid = []
     for volume, mask in scans:
         to_index = np.linalg.inv(volume.frame.to_mm) @ align(volume, mask, template).affine @ template.frame.to_mm
-        share = through(mask.astype(np.float32), to_index, template.voxels.shape, order=1)
-        voxels = through(volume.voxels * mask, to_index, template.voxels.shape, order=1) / np.maximum(share, 0.5)
+        share = resample_affine(mask.astype(np.float32), to_index, template.voxels.shape, order=1)
+        voxels = resample_affine(volume.voxels * mask, to_index, template.voxels.shape, order=1) / np.maximum(
+            share, 0.5
+        )
         on_grid.append((voxels.astype(np.float32), share >= 0.5))
     marks = []
     for voxels, mask in on_grid:

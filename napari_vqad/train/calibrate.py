@@ -17,8 +17,8 @@ from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.scores.components import LEAST, count
-from napari_vqad.scores.fusion import LINEAR, fuse, level_slices, smoothed
-from napari_vqad.scores.normative import Places, measure
+from napari_vqad.scores.fusion import LINEAR, centre_slices, fuse, smoothed
+from napari_vqad.scores.normative import NormativeMaps, fit
 from napari_vqad.scores.slice_score import slice_score
 from napari_vqad.settings import Pooling
 from napari_vqad.train.data import Stack
@@ -30,7 +30,7 @@ Maps = list[NDArray]  # one a scan
 
 def calibrate(
     bundle: Bundle, stack: Stack, report: Report = print, methods: Sequence[str] = ()
-) -> tuple[Calibration, Places | None]:
+) -> tuple[Calibration, NormativeMaps | None]:
     """Quantiles of NLL, slice scores, residual and pixel score (per method, at the default settings), and findings.
 
     Of a model that knows aligned heads also what is normal at each place. A scan's score by place is measured against
@@ -43,7 +43,7 @@ def calibrate(
         methods: all that the bundle knows when not given.
     """
     spacing = bundle.config.grid.spacing
-    bundle = replace(bundle, places=Places.none())  # what an earlier calibration found plays no part in this one
+    bundle = replace(bundle, places=NormativeMaps.none())  # what an earlier calibration found plays no part in this one
     grids = list(stack.grids(bundle.config.grid))
     masks = [g.mask for g in grids]
     first, raw = _first_tables(bundle, grids)
@@ -51,7 +51,7 @@ def calibrate(
     others: list[dict[str, NDArray]] = [{} for _ in grids]  # of each scan: z maps that are added to the residual's
 
     def by_place(name: str, maps: Maps) -> Maps:
-        places[name] = measure(zip(maps, masks, strict=True))
+        places[name] = fit(zip(maps, masks, strict=True))
         return _left_out(maps, masks)
 
     own = list(raw)
@@ -65,7 +65,7 @@ def calibrate(
     tables: dict[str, dict[str, list[float]]] = {"residual": {}, "pixel_score": {}, "findings": {}, "slices": {}}
     placed_nll = [z[own[0]] for z in others if own and own[0] in z]
     slice_nll = _middle(quantiles(_inside(placed_nll, masks))) if placed_nll else None
-    levelled_nll = [level_slices(z, m, slice_nll) for z, m in zip(placed_nll, masks, strict=True)] if slice_nll else []
+    levelled_nll = [centre_slices(z, m, slice_nll) for z, m in zip(placed_nll, masks, strict=True)] if slice_nll else []
 
     def add(kind: str, maps: Maps) -> None:
         table = quantiles(_inside(maps, masks))
@@ -73,7 +73,7 @@ def calibrate(
         tables["findings"][kind] = _findings(maps, table)
         healthy = _middle(table)
         shown = [m.astype(np.float32) for m in maps]
-        shown = [level_slices(m, inside, healthy) for m, inside in zip(shown, masks, strict=True)]
+        shown = [centre_slices(m, inside, healthy) for m, inside in zip(shown, masks, strict=True)]
         nll: Maps | list[None] = levelled_nll if levelled_nll and not kind.endswith(" plain") else [None] * len(maps)
         of_scans = [slice_score(*of_scan, spacing) for of_scan in zip(shown, nll, masks, strict=True)]
         slices = np.concatenate(of_scans)
@@ -94,7 +94,7 @@ def calibrate(
     calibration = first.model_copy(
         update=tables | {"slice_nll": slice_nll, "fused": fused, "weights": bundle.weights or None}
     )
-    return calibration, Places(places, shape) if places else None
+    return calibration, NormativeMaps(places, shape) if places else None
 
 
 def slice_tables(bundle: Bundle, stack: Stack, report: Report = print, methods: Sequence[str] = ()) -> SliceTables:
@@ -110,7 +110,7 @@ def _first_tables(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, dict[
     first, results = explorer.phases[0].name, []
     evidence: dict[str, Maps] = {name: [] for name in detector.fused}
     for grid in grids:
-        explorer.take(grid)
+        explorer.load_grid(grid)
         explorer.finish((first,))
         results.append(explorer.stacked(first))
         for name, map_name in detector.fused.items():
@@ -134,7 +134,7 @@ def _of_method(explorer: Explorer, grids: list[Grid], method: str, report: Repor
     residual: Maps = []
     scores: dict[str, Maps] = {pooling: [] for pooling in get_args(Pooling)}
     for number, grid in enumerate(grids):
-        explorer.take(grid)
+        explorer.load_grid(grid)
         for pooling, maps in scores.items():
             asked = explorer.detector.asks_for(method)
             explorer.change(Settings(**asked, pooling=pooling, score="intensity"))
@@ -160,7 +160,7 @@ def _left_out(maps: Maps, masks: Maps) -> Maps:
     found = []
     for i, (one, mask) in enumerate(zip(maps, masks, strict=True)):
         rest = [(m, g) for j, (m, g) in enumerate(zip(maps, masks, strict=True)) if j != i or len(maps) == 1]
-        found.append(Places({"": measure(rest)}, one.shape).z("", one, mask))
+        found.append(NormativeMaps({"": fit(rest)}, one.shape).zscore("", one, mask))
     return found
 
 

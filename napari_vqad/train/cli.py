@@ -17,7 +17,7 @@ from napari_vqad.detectors.pca import FILE as LINEAR
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.vq.config import VQConfig
 from napari_vqad.errors import InputError
-from napari_vqad.files.atomic import whole_folder, write_text
+from napari_vqad.files.atomic import atomic_folder, write_text
 from napari_vqad.files.space import check_folder, folder_of
 from napari_vqad.imaging.template import FILE as TEMPLATE
 from napari_vqad.imaging.template import Template
@@ -83,7 +83,7 @@ def run_pack(args: argparse.Namespace) -> int:
     names = [f"{split}.npz" for split in SPLITS]
     with alone_in(args.out, names):
         template = _template(args, recipe)
-        with whole_folder(args.out) as new:
+        with atomic_folder(args.out) as new:
             for split, name in zip(SPLITS, names, strict=True):
                 Stack.of(load_grids(args.data, split, recipe.grid, template), recipe.grid).save(new / name)
                 print(f"packed {split}")
@@ -108,7 +108,7 @@ def _train_tokenizer(args: argparse.Namespace, recipe: Recipe, device: torch.dev
     model = train_tokenizer(recipe.tokenizer, training, train, held_out, background, work, device, start)
     command, schedule = _command_of(args, "start"), training.schedule
     trained = Trained(command=command, schedule=schedule, steps=state_of(work)["step"], loss=describe(training))
-    with whole_folder(args.out) as new:
+    with atomic_folder(args.out) as new:
         if source:
             _share(source, new, (LINEAR,))
         elif template is not None:
@@ -146,7 +146,7 @@ def _train_prior(args: argparse.Namespace, recipe: Recipe, device: torch.device)
     loss = f"cross-entropy of {seen}, on codes of {training.variants} versions of the training slices"
     command, schedule = _command_of(args, "tokenizer", "start"), training.schedule
     trained = Trained(command=command, schedule=schedule, steps=state_of(work)["step"], loss=loss)
-    with whole_folder(args.out) as new:
+    with atomic_folder(args.out) as new:
         if source:
             _share(source, new, (LINEAR, "tokenizer.safetensors"))
         (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -252,7 +252,7 @@ def _calibrate(args: argparse.Namespace, folder: Path) -> int:
         return 0
     calibration, places = calibrate(bundle, stack, _say)
     measured = measure(bundle, load_stack(args.data, "validation", spec, bundle.template).of_brain())
-    with whole_folder(folder) as new:
+    with atomic_folder(folder) as new:
         of_maps = calibration.model_dump_json(exclude={"slices", "slice_nll"})
         (new / "calibration.json").write_text(of_maps + "\n", encoding="utf-8")
         tables = SliceTables(weights=bundle.weights, slice_nll=calibration.slice_nll, slices=calibration.slices)
@@ -282,7 +282,7 @@ def _template(args: argparse.Namespace, recipe: Recipe, source: Path | None = No
             break
     else:
         found = make_template(list(ixi_scans(args.data, "train")), recipe.grid, recipe.slices)
-    with whole_folder(args.out) as new:
+    with atomic_folder(args.out) as new:
         found.save(new)
     return Template.load(args.out)  # as everybody will see it, in eight bits
 

@@ -19,7 +19,7 @@ from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.template import Template
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import read_scan
-from napari_vqad.train.ped2_split import pieces
+from napari_vqad.train.ped2_split import segments
 
 Split = Literal["train", "validation", "calibration"]
 LARGEST = 1e4  # SD of a clip range, or position; anything near it is nonsense
@@ -137,8 +137,8 @@ def ixi_subjects(folder: Path, split: Split) -> list[tuple[Path, Path]]:
 def brain_of_parcellation(labels: np.ndarray) -> np.ndarray:
     """Brain mask of a parcellation: labels > 0, closed by three voxels, holes filled, largest component."""
     closed = ndimage.binary_closing(np.pad(labels > 0, 4), iterations=3)[4:-4, 4:-4, 4:-4]
-    pieces, n = ndimage.label(ndimage.binary_fill_holes(closed))
-    return closed if n == 0 else pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    segments, n = ndimage.label(ndimage.binary_fill_holes(closed))
+    return closed if n == 0 else segments == 1 + np.argmax(np.bincount(segments.ravel())[1:])
 
 
 def ixi_scans(folder: Path, split: Split) -> Iterator[tuple[Volume, np.ndarray]]:
@@ -152,7 +152,7 @@ def clip_scans(folder: Path, split: Split) -> Iterator[tuple[Volume, np.ndarray]
 
     There are three parts and no fourth for calibration, which looks at the normal frames of the validation part.
     """
-    for piece in pieces(folder, "train" if split == "train" else "validation"):
+    for piece in segments(folder, "train" if split == "train" else "validation"):
         if piece.abnormal is not None and not piece.abnormal.any():
             yield piece.volume(), np.ones(piece.frames.shape[::-1], bool)
 

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from napari_vqad.errors import InputError
-from napari_vqad.files.atomic import make_folders, remove_empty, whole
+from napari_vqad.files.atomic import atomic_write, make_folders, remove_empty
 from napari_vqad.files.lock import locked
 from napari_vqad.files.space import check_folder, folder_of
 from napari_vqad.nets.device import has_bf16
@@ -191,7 +191,7 @@ def _save(
         tensors |= {f"adam.{i}.{k}": v for k, v in moments.items()}
     # Networks may share a tensor, and weights that are kept now are the model's own: each name has a copy of its own.
     raw = save({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, {STATE: json.dumps(state)})
-    with whole(folder / CHECKPOINT) as file:
+    with atomic_write(folder / CHECKPOINT) as file:
         file.write_bytes(raw)
 
 
@@ -261,5 +261,5 @@ def _draw(history: dict[str, list], path: Path) -> None:
             axes.legend(frameon=False)
         axes.set(title=name, xlabel="step")
         axes.grid(alpha=0.3)
-    with whole(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, dpi=110)

@@ -9,7 +9,7 @@ import torch
 
 from napari_vqad.detectors.vq.config import VQConfig
 from napari_vqad.errors import InputError
-from napari_vqad.files.atomic import whole_folder
+from napari_vqad.files.atomic import atomic_folder
 from napari_vqad.files.space import folder_of
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.nets.vq.monai import MonaiPrior, MonaiPriorConfig, MonaiTokenizer, MonaiTokenizerConfig
@@ -57,7 +57,7 @@ def pack(
         except RuntimeError as error:
             raise InputError(f"{type(theirs).__name__} was not made with these arguments.") from error
     folder = folder_of(folder)
-    with whole_folder(folder) as new:
+    with atomic_folder(folder) as new:
         (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
         save_weights(coder, new / "tokenizer.safetensors")
         save_weights(chain, new / "prior.safetensors")

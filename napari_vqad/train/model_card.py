@@ -120,7 +120,7 @@ def _threshold_of_one_finding(bundle: Bundle, calibration: Calibration) -> str:
     for method in bundle.detector.variants:
         settings = Settings(**bundle.detector.asks_for(method))
         kind = replace(bundle, calibration=calibration).pixel_kind(settings)
-        parts.append(f"{kind} {calibration.threshold_of_findings(kind):.2f}")
+        parts.append(f"{kind} {calibration.threshold_for_rate(kind):.2f}")
     return ", ".join(parts)
 
 

@@ -28,7 +28,7 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 CUTS = {False: (0.8, 0.9), True: (0.0, 0.1)}  # abnormal or not → shares of a run where training and validation end
 
 
-def pieces(folder: Path, part: Part) -> Iterator[Clip]:
+def segments(folder: Path, part: Part) -> Iterator[Clip]:
     """The pieces of a part, clip by clip; each is all normal or all abnormal, and its `abnormal` says which.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.detectors.vq.masked import nll_by_folds
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.protocols import MaskedPrior
 from napari_vqad.nets.vq.registry import PriorConfig, make_prior
 from napari_vqad.nets.vq.vqvae import Tokenizer
@@ -41,7 +41,7 @@ def train_prior(
     background: float,
     folder: Path,
     device: torch.device,
-    levels: Levels,
+    levels: CodeLevels,
     start: nn.Module | None = None,
 ) -> nn.Module:
     """Train, keep the weights that the schedule asks for (held-out: nats a code), return the network in eval mode.
@@ -62,7 +62,7 @@ def train_prior(
         ]
     )
     position = torch.from_numpy(train.position).repeat(training.variants)
-    share = float(levels.real.float().mean())  # where there is no code, nothing is to be learnt: ℓ = 0
+    share = float(levels.is_code.float().mean())  # where there is no code, nothing is to be learnt: ℓ = 0
     unseen, unseen_position = encode(tokenizer, held_out, background, device), torch.from_numpy(held_out.position)
 
     def losses(rng: torch.Generator, _step: int) -> Losses:

@@ -12,7 +12,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.nets.vq.codebook import perplexity
 from napari_vqad.nets.vq.registry import OwnTokenizer, OwnTokenizerConfig, make_own
 from napari_vqad.nets.vq.vqvae import Tokenizer
-from napari_vqad.train.adversarial import Adversarial, Pair, judge
+from napari_vqad.train.adversarial import Adversarial, GanPair, discriminator_losses
 from napari_vqad.train.augment import add_noise, augment, soften
 from napari_vqad.train.corruption import corrupt
 from napari_vqad.train.data import Stack
@@ -58,7 +58,7 @@ def train_tokenizer(
     if start is not None:
         tokenizer.load_state_dict(start.state_dict())
     gan, looks = training.adversarial, _perceptual(training, start, train.clip, device)
-    model = Pair(tokenizer, gan).to(device) if gan else tokenizer
+    model = GanPair(tokenizer, gan).to(device) if gan else tokenizer
     beta, outside = training.commitment, training.outside
 
     def losses(rng: torch.Generator, step: int) -> Losses:
@@ -77,9 +77,9 @@ def train_tokenizer(
             found["perceptual"] = looks(clean, again.float(), position)
             found["loss"] = found["loss"] + looks.weight * found["perceptual"]
         if gan:
-            assert isinstance(model, Pair)
+            assert isinstance(model, GanPair)
             close = l1 + (looks.weight * found["perceptual"] if looks else 0)
-            found |= judge(model, clean, again, close, gan.weight if step >= gan.begin else 0.0)
+            found |= discriminator_losses(model, clean, again, close, gan.weight if step >= gan.begin else 0.0)
             found["loss"] = found["loss"] + found.pop("adversarial")
         return found
 

@@ -29,25 +29,25 @@ from napari_vqad.display.views import SCAN, views_of
 from napari_vqad.engine.completeness import missing_slices
 from napari_vqad.imaging.slice_numbers import span
 from napari_vqad.ui.canvas.incomplete_marks import Unfinished
-from napari_vqad.ui.compare.canvas_state import is_lent
-from napari_vqad.ui.lists.panel import Shelf
+from napari_vqad.ui.compare.canvas_state import comparison_is_open
+from napari_vqad.ui.lists.panel import ListPanel
 from napari_vqad.ui.panels.axis_order import lay
-from napari_vqad.ui.panels.display_bar import Display
-from napari_vqad.ui.panels.export_menu import HandOver
+from napari_vqad.ui.panels.display_bar import DisplayBar
+from napari_vqad.ui.panels.export_menu import ExportMenu
 from napari_vqad.ui.panels.inputs import Inputs
 from napari_vqad.ui.panels.run_bar import RunBar
-from napari_vqad.ui.panels.settings_panel import Sections
+from napari_vqad.ui.panels.settings_panel import SettingsPanel
 from napari_vqad.ui.panels.slice_profile import Profile
 from napari_vqad.ui.panels.subject_line import Subject
 from napari_vqad.ui.panels.tour import Tour
 from napari_vqad.ui.panels.view_bar import ViewBar
 from napari_vqad.ui.panels.welcome import SAMPLE, Welcome, stops_of
-from napari_vqad.ui.plumbing.connections import PANEL, Ties, stack_panels
+from napari_vqad.ui.plumbing.connections import PANEL, ViewerConnections, stack_panels
 from napari_vqad.ui.plumbing.preferences import read_preferences
 from napari_vqad.ui.plumbing.shortcuts import NEXT, NEXT_FINDING, ORIGINAL, PREVIOUS, PREVIOUS_FINDING, bind
 from napari_vqad.ui.plumbing.style import BUTTONS, SMALL
-from napari_vqad.ui.plumbing.window_events import Closing
-from napari_vqad.ui.request import Order
+from napari_vqad.ui.plumbing.window_events import WindowEvents
+from napari_vqad.ui.request import AnalysisRequest
 from napari_vqad.ui.session import Session
 
 
@@ -57,9 +57,9 @@ class ExplorerDock(QScrollArea):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        ties, preferences = Ties(napari_viewer), read_preferences()
-        ties.hold(self)
-        self.session = Session(ties, preferences.settings, preferences.cache_bytes)
+        connections, preferences = ViewerConnections(napari_viewer), read_preferences()
+        connections.adopt(self)
+        self.session = Session(connections, preferences.settings, preferences.cache_bytes)
         self.setProperty(PANEL, True)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -81,16 +81,16 @@ class ExplorerDock(QScrollArea):
         self.unfinished = Unfinished(self.session)
         self._make_run(column)
         self._make_views(column)
-        self.display = Display(self.session)
+        self.display = DisplayBar(self.session)
         column.addWidget(self.display)
         self._make_slices(column)
-        self.sections = Sections()
-        self.knobs = self.sections.knobs
+        self.sections = SettingsPanel()
+        self.widgets = self.sections.widgets
         column.addWidget(self.sections)
         self._make_foot(column)
         column.addStretch(1)
 
-        self.shelf = Shelf(self.session, self.findings, self.which, self.display.convention)
+        self.lists = ListPanel(self.session, self.findings, self.which, self.display.convention)
         self._listen()
         self._list_layers()
         self._show_settings()
@@ -130,9 +130,9 @@ class ExplorerDock(QScrollArea):
             "List what is flagged, piece by piece, to go there and to accept or reject it "
             f"(keys {NEXT_FINDING} and {PREVIOUS_FINDING}: next and previous); and flagged slices and restorations."
         )
-        self.handover = HandOver(self)
+        self.export_menu = ExportMenu(self)
         reading = QHBoxLayout()
-        for button in (self.findings, self.handover):
+        for button in (self.findings, self.export_menu):
             button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             reading.addWidget(button, 1)
         column.addWidget(self.profile)
@@ -178,10 +178,10 @@ class ExplorerDock(QScrollArea):
 
     def _listen(self) -> None:
         session, layers = self.session, self.viewer.layers
-        closing = Closing(self, session.losses)
-        ties = session.ties
+        closing = WindowEvents(self, session.losses)
+        connections = session.connections
         closing.gone.connect(session.close)
-        self.sections.turned.connect(self._on_turned)
+        self.sections.edited.connect(self._on_edited)
         self.analyse.clicked.connect(self.start)
         self.inputs.questions.told.connect(partial(lay, self.viewer))
         self.welcome.sample.connect(self._open_sample)
@@ -190,7 +190,7 @@ class ExplorerDock(QScrollArea):
         self.cancel.clicked.connect(session.cancel)
         self.views.buttonClicked.connect(lambda _button: self._show_view())
         self.which.valueChanged.connect(lambda _value: self.show_view("Restoration"))
-        self.shelf.strip.chosen.connect(self.show_restoration)
+        self.lists.gallery.chosen.connect(self.show_restoration)
         self.beside.toggled.connect(self._on_beside)
         self.original.pressed.connect(lambda: self._hold(True))
         self.original.released.connect(lambda: self._hold(False))
@@ -198,7 +198,7 @@ class ExplorerDock(QScrollArea):
         self.previous.clicked.connect(lambda: session.go_to_flagged(-1))
         self.next.clicked.connect(lambda: session.go_to_flagged(1))
         self.subject.resized.connect(self._place_subject)
-        session.board.lost.connect(self._on_lost)
+        session.map_layers.lost.connect(self._on_lost)
         session.opened.connect(self._on_opened)
         session.emptied.connect(self._on_emptied)
         session.settled.connect(self._show_settings)
@@ -206,14 +206,14 @@ class ExplorerDock(QScrollArea):
         session.busy.connect(self._on_busy)
         session.progressed.connect(self._on_progressed)
         session.moved.connect(lambda: self.profile.show_here(session.current()))
-        ties.at_end(lambda: self.beside.setChecked(False))
+        connections.on_close(lambda: self.beside.setChecked(False))
         for event in (layers.events.inserted, layers.events.removed):
-            ties.hear(event, self._list_layers)
-        ties.hear(layers.events, self._on_layer)
+            connections.connect(event, self._list_layers)
+        connections.connect(layers.events, self._on_layer)
         self.display.wanted.connect(self.show_view)
         for key, by in ((NEXT, 1), (PREVIOUS, -1)):
-            bind(ties, key, partial(session.go_to_flagged, by))
-        ties.bind(ORIGINAL, self._while_held)
+            bind(connections, key, partial(session.go_to_flagged, by))
+        connections.bind_key(ORIGINAL, self._while_held)
 
     def _while_held(self, _viewer: Viewer):  # napari calls a generator at press and again at release
         self._hold(True)
@@ -231,19 +231,19 @@ class ExplorerDock(QScrollArea):
             return
         # Only while nothing can be counted: the bar's animation draws the window anew all the time, and takes a core.
         self.progress.setRange(0, 0)
-        self.session.analyse(Order(scan, mask, bundle, device))
+        self.session.analyse(AnalysisRequest(scan, mask, bundle, device))
 
     def _open_sample(self) -> None:
         """The sample head, analysed: everything in place."""
         self.viewer.open_sample(*SAMPLE)
         self.start()
 
-    def _on_turned(self, name: str, value: object) -> None:
+    def _on_edited(self, name: str, value: object) -> None:
         try:
             self.session.change(**{name: value})
         except ValidationError as error:
             self.status.setText(error.errors()[0]["msg"])
-        if self.session.board.rescale():  # another healthy range
+        if self.session.map_layers.update_limits():  # another healthy range
             self._show_view()
 
     def view_name(self) -> str:
@@ -261,30 +261,30 @@ class ExplorerDock(QScrollArea):
         self.show_view("Restoration")  # also when it was chosen before, and another view is shown
 
     def _show_view(self) -> None:
-        board = self.session.board
-        board.show(self.view_name(), self.which.value())
-        explorer, key = self.session.explorer, board.shown
+        map_layers = self.session.map_layers
+        map_layers.show(self.view_name(), self.which.value())
+        explorer, key = self.session.explorer, map_layers.shown
         if explorer is None or key is None or key not in limits(explorer):
             self.legend.show_scale((0.0, 0.0), "", None)
             return
-        self.legend.show_scale(board.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
+        self.legend.show_scale(map_layers.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
 
     def _on_beside(self, on: bool) -> None:
-        if is_lent(self.viewer):
+        if comparison_is_open(self.viewer):
             return
         self.viewer.canvas.grid.enabled = on
         self.viewer.fit_to_view()  # a cell is narrower than the canvas: the head must not be cut
 
     def _hold(self, on: bool) -> None:
         self.display.flickering.stop()
-        self.session.board.hide(on)
+        self.session.map_layers.hide_overlays(on)
 
     # ---- what the session tells -----------------------------------------------------------------------------------
 
     def _list_layers(self) -> None:
-        self.inputs.list_layers(self.viewer.layers, self.session.board.layers.values())
+        self.inputs.list_layers(self.viewer.layers, self.session.map_layers.layers.values())
         self.welcome.setVisible(self.inputs.scan.value is None)
-        self.beside.setEnabled(not is_lent(self.viewer))  # the grid is the comparison's
+        self.beside.setEnabled(not comparison_is_open(self.viewer))  # the grid is the comparison's
 
     def _on_layer(self, event: Any) -> None:
         if event.type == "name":
@@ -329,7 +329,7 @@ class ExplorerDock(QScrollArea):
         self.sections.range("slices").span(*span(explorer.grid, (0, len(explorer.grid) - 1)))
         head = explorer.grid.kind == "head"
         of_heads, own = {"axis", *self.sections.names("Findings")}, set(explorer.detector.Settings.model_fields)
-        for name, knob in self.knobs.items():
+        for name, knob in self.widgets.items():
             knob.setVisible(name in own and (head or name not in of_heads))  # a clip has no other axis, nor a brain
         self.findings.setVisible(head)
         if not head:
@@ -364,7 +364,7 @@ class ExplorerDock(QScrollArea):
         inactive = self.detector().inactive(settings)
         self.which.limit(1 if "n_restorations" in inactive else settings.n_restorations)
         thresholds = self.sections.names("Thresholds")
-        for name, knob in self.knobs.items():
+        for name, knob in self.widgets.items():
             if name not in thresholds or not isinstance(getattr(settings, name), str):
                 knob.set(getattr(settings, name))
             knob.setEnabled(name not in inactive)
@@ -372,8 +372,8 @@ class ExplorerDock(QScrollArea):
             for name in thresholds:
                 words = before(name, getattr(settings, name))
                 self.sections.slider(name).blank(bool(words))
-                self.knobs[name].setEnabled(not words)
-                self.knobs[name].explain(words)
+                self.widgets[name].setEnabled(not words)
+                self.widgets[name].explain(words)
             return
         # The person's, which the explorer may get a moment later.
         limits = explorer.bundle.thresholds(settings)
@@ -382,8 +382,8 @@ class ExplorerDock(QScrollArea):
             if name in explained.highest:
                 self.sections.slider(name).span(0.0, explained.highest[name])
             self.sections.slider(name).blank(False)
-            self.knobs[name].set(limits[name])
-            self.knobs[name].explain(explained.words[name])
+            self.widgets[name].set(limits[name])
+            self.widgets[name].explain(explained.words[name])
         self._show_scores()
 
     def _show_scores(self) -> None:

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.ui.launch import open_sample
-from napari_vqad.ui.panels.setting_widgets import PAUSE, SliderKnob
+from napari_vqad.ui.panels.setting_widgets import PAUSE, SettingSlider
 
 SIZE = (1366, 768)
 LIMIT = 300.0  # s; longer, and something hangs
@@ -50,7 +50,7 @@ def measure(viewer: Viewer, bundle: str, device: str, rounds: int, report: Calla
         `gui_longest_frame_ms` of our code in the GUI thread;
         `latency_ms`: slider → median, p95, n; `drag`: a quick drag of λ_p over twenty places.
     """
-    hands = Hands(viewer, bundle, device)
+    hands = Driver(viewer, bundle, device)
     report("a whole volume in the viewer …")
     found = hands.analyse(scroll=rounds > 1)
     latency = {}
@@ -61,7 +61,7 @@ def measure(viewer: Viewer, bundle: str, device: str, rounds: int, report: Calla
     return {**found, "latency_ms": latency, "drag": hands.drag()}
 
 
-class Hands:
+class Driver:
     """The dock on the sample head, and hands that move its sliders."""
 
     def __init__(self, viewer: Viewer, bundle: str, device: str) -> None:
@@ -91,7 +91,7 @@ class Hands:
                     self.session.go_to((self.session.current() + 1) % n)
         seconds = time.perf_counter() - started
         self.session.go_to(n // 2)
-        self.session.board.layers["restoration"].events.set_data.connect(self._on_picture)
+        self.session.map_layers.layers["restoration"].events.set_data.connect(self._on_picture)
         self._rest()
         return {"volume_seconds": seconds, "slices": n, "gui_longest_frame_ms": 1e3 * frame.longest}
 
@@ -134,7 +134,7 @@ class Hands:
 
     def _is_shown(self, in_hand: list[bool]) -> bool:
         """Does the slice in view show the λ_p of the slider? `in_hand` is told whether it is being restored."""
-        in_hand.append(self.explorer.focus in self.explorer.in_hand)
+        in_hand.append(self.explorer.focus in self.explorer.restoring)
         return self.shown == self._knob("lambda_p").slider.value()
 
     def drag(self, places: int = 20, pause: float = 0.05) -> dict:
@@ -160,9 +160,9 @@ class Hands:
         if explorer.ready("restoration")[explorer.focus]:
             self.shown = explorer.settings.lambda_p
 
-    def _knob(self, name: str) -> SliderKnob:
-        knob = self.dock.knobs[name]
-        assert isinstance(knob, SliderKnob)
+    def _knob(self, name: str) -> SettingSlider:
+        knob = self.dock.widgets[name]
+        assert isinstance(knob, SettingSlider)
         return knob
 
     def _value(self, place: float | str) -> float:

@@ -14,7 +14,7 @@ from napari_vqad.ui.layers.mask_input import StudyMask
 
 
 @dataclass(frozen=True)
-class Order:
+class AnalysisRequest:
     """What the person asks to be analysed. `mask` is a layer, a file, that of a study, or None to have one made."""
 
     scan: Image
@@ -24,7 +24,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedScan:
     """A scan that is ready to be worked on; `scan` is its layer, `study` the saved one that it comes of, if any.
 
     `files` were read beside the scan.

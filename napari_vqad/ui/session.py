@@ -29,12 +29,12 @@ from napari_vqad.imaging.volume import Volume
 from napari_vqad.ui.canvas.fit_view import Fit
 from napari_vqad.ui.files.readers import scan_layer
 from napari_vqad.ui.layers import placement
-from napari_vqad.ui.layers.map_layers import Board
+from napari_vqad.ui.layers.map_layers import MapLayers
 from napari_vqad.ui.layers.mask_input import given_mask
-from napari_vqad.ui.layers.scan_watch import Watch
-from napari_vqad.ui.plumbing.connections import Ties
-from napari_vqad.ui.plumbing.worker import Runner
-from napari_vqad.ui.request import Order, Prepared
+from napari_vqad.ui.layers.scan_watch import LayerWatch
+from napari_vqad.ui.plumbing.connections import ViewerConnections
+from napari_vqad.ui.plumbing.worker import WorkerSlot
+from napari_vqad.ui.request import AnalysisRequest, PreparedScan
 
 REDRAW = 0.5  # s between redraws while work goes on elsewhere than in view
 
@@ -52,16 +52,16 @@ class Session:
     reopened = Signal(Study)  # after `opened`, when it comes of a saved study
     drawn = Signal()  # the layers were brought up to date
 
-    def __init__(self, ties: Ties, settings: Settings, cache_bytes: int) -> None:
-        self.ties = ties
-        self.viewer = viewer = ties.viewer
+    def __init__(self, connections: ViewerConnections, settings: Settings, cache_bytes: int) -> None:
+        self.connections = connections
+        self.viewer = viewer = connections.viewer
         self.settings = settings
         self.cache_bytes = cache_bytes
         self.explorer: Explorer | None = None
-        self.prepared: Prepared | None = None
+        self.prepared: PreparedScan | None = None
         self.note = ""
-        self.board = Board(viewer)
-        self.fit = Fit(ties)
+        self.map_layers = MapLayers(viewer)
+        self.fit = Fit(connections)
         self.review = Review()
         self.reviewing = False  # is the list of findings to be seen?
         self.boxed = False  # are their boxes?
@@ -69,22 +69,22 @@ class Session:
         self._listed: list[np.ndarray] = []  # the maps that it was made of
         self._bundle: Bundle | None = None
         self._device = ""
-        self._runner = Runner(self.advanced.emit)
+        self._runner = WorkerSlot(self.advanced.emit)
         self._drawn = 0.0
         self._closed = False
         self._in_view = False  # was the map of the slice in view final at the last step?
         self._preparing = False  # is a scan on its way that is to be explored?
         self._offered: list[tuple[Image, Volume]] = []  # what `scans` has found
-        self._shown, self._asked = Watch(ties, self._lose), Watch(ties, self._lose_asked)
-        ties.at_end(self.board.clear)
-        ties.at_end(self.close)
-        ties.hear(viewer.dims.events.point, self._on_point)
-        ties.hear(viewer.layers.events.removed, self.board.catch_up)
-        ties.hear(viewer.layers.events.removed, self.board.on_removed)
+        self._shown, self._asked = LayerWatch(connections, self._lose), LayerWatch(connections, self._lose_asked)
+        connections.on_close(self.map_layers.clear)
+        connections.on_close(self.close)
+        connections.connect(viewer.dims.events.point, self._on_point)
+        connections.connect(viewer.layers.events.removed, self.map_layers.refresh_deferred)
+        connections.connect(viewer.layers.events.removed, self.map_layers.on_removed)
 
     # ---- what the person does -------------------------------------------------------------------------------------
 
-    def analyse(self, order: Order) -> None:
+    def analyse(self, order: AnalysisRequest) -> None:
         """Load what is needed off the main thread, then work. What was explored before stays until that is ready."""
         self.cancel()
         self._asked.on(order.scan)
@@ -93,11 +93,11 @@ class Session:
     def reopen(self, path: Path, scan: Volume | Path | None, bundles: list[Path], device: str) -> None:
         """Open a saved study; what was explored before stays until that is ready. Arguments as of `open_study`."""
 
-        def steps() -> Iterator[str | Prepared]:
+        def steps() -> Iterator[str | PreparedScan]:
             yield "Opening the study …"
             study = open_study(path, scan, bundles=bundles, device=device, cache_bytes=self.cache_bytes)
             self._bundle, self._device = study.explorer.bundle, device
-            yield Prepared(study.explorer, study.mask, study.mask_note, layer, study)
+            yield PreparedScan(study.explorer, study.mask, study.mask_note, layer, study)
 
         layer = next((m for m, volume in self._offered if volume is scan), None)
         self.cancel()
@@ -162,7 +162,7 @@ class Session:
         explorer = self.explorer
         if explorer is None:
             return False
-        in_view = self._runner.running and explorer.focus in explorer.in_hand
+        in_view = self._runner.running and explorer.focus in explorer.restoring
         waits = ("axis", *(explorer.settings_of_stages() if in_view else ()))
         return explorer.change(self.settings.model_copy(update={n: getattr(explorer.settings, n) for n in waits}))
 
@@ -175,7 +175,7 @@ class Session:
     def close(self, closed: bool = True) -> None:
         """Stop, and touch nothing any more; or go on, when the window is shown again."""
         self._closed = closed
-        self._runner.deaf = closed
+        self._runner.muted = closed
         if closed:
             self.cancel()
 
@@ -193,7 +193,7 @@ class Session:
         self.explorer, self.prepared, self.note = None, None, ""
         self._listed = []
         self._shown.on(None)
-        self.board.leave()
+        self.map_layers.leave()
         kept = self.verdicts.leave()
         self.emptied.emit()
         return kept
@@ -213,7 +213,7 @@ class Session:
     def _stop(self) -> None:
         """End what is under way, and hear no more of it."""
         self._preparing = False
-        self._runner.forget()
+        self._runner.detach()
         self.busy.emit(False)
 
     # ---- slices ---------------------------------------------------------------------------------------------------
@@ -249,13 +249,13 @@ class Session:
             return
         if not explorer.complete:
             later = "listed when all slices are done."
-            self.review.wait(f"Of the settings before; {later}" if self.review.found else later.capitalize())
+            self.review.mark_stale(f"Of the settings before; {later}" if self.review.found else later.capitalize())
             return
         shown = [explorer.map(name) for name in ("flagged", "pixel_score", next(iter(explorer.maps)))]
         alike = len(self._listed) == len(shown) and all(a is b for a, b in zip(shown, self._listed, strict=True))
         if self.review.note or not alike:
             self._listed = shown
-            self.review.take(findings(explorer))
+            self.review.set_findings(findings(explorer))
 
     def show_finding(self, finding: Finding) -> None:
         """Bring its centre into view; where the user has zoomed, into the middle of the canvas."""
@@ -275,7 +275,7 @@ class Session:
 
     # ---- work -----------------------------------------------------------------------------------------------------
 
-    def _prepare(self, order: Order) -> Iterator[str | Prepared]:
+    def _prepare(self, order: AnalysisRequest) -> Iterator[str | PreparedScan]:
         yield "Reading the scan …"
         volume = placement.volume_of(order.scan)
         if self._bundle is None or (self._bundle.folder, self._device) != (order.bundle, order.device):
@@ -288,12 +288,12 @@ class Session:
             mask, note = make_mask(volume)
         else:
             mask, note = given_mask(order.mask, volume)
-        explorer = Explorer(self._bundle, self._bundle.known(self.settings), self.cache_bytes)
-        explorer.open(volume, mask)
+        explorer = Explorer(self._bundle, self._bundle.coerce(self.settings), self.cache_bytes)
+        explorer.load_scan(volume, mask)
         files = (order.mask,) if isinstance(order.mask, Path) else ()
-        yield Prepared(explorer, mask, note, order.scan, files=files)
+        yield PreparedScan(explorer, mask, note, order.scan, files=files)
 
-    def _on_prepared(self, news: str | Prepared) -> None:
+    def _on_prepared(self, news: str | PreparedScan) -> None:
         if isinstance(news, str):
             self.advanced.emit(news)
             return
@@ -306,14 +306,14 @@ class Session:
             return
         self.explorer, self.prepared = news.explorer, news
         self._shown.on(scan)
-        self.settings = news.explorer.settings if study else news.explorer.bundle.known(self.settings)
+        self.settings = news.explorer.settings if study else news.explorer.bundle.coerce(self.settings)
         assert news.explorer.volume is not None  # a session opens scans, not bare grids
         self.note = " ".join([*news.explorer.volume.notes, news.note, *news.explorer.grid.remarks])
-        self.board.open(news.explorer, news.mask, scan)
+        self.map_layers.open(news.explorer, news.mask, scan)
         self.verdicts.begin(news.explorer)
         self._listed = []
         if study:
-            self.review.recall(study.words)
+            self.review.restore(study.words)
             self.verdicts.saved(self.verdicts.scan, study.words)
         self.list_findings()
         self._give_settings()
@@ -323,7 +323,7 @@ class Session:
             self.go_to(study.slice)
             self.reopened.emit(study)
 
-    def _layer_of(self, news: Prepared) -> Image | None:
+    def _layer_of(self, news: PreparedScan) -> Image | None:
         """The layer of a prepared scan, opened where that of a study is not; None where it can no more be had."""
         if news.scan is not None or news.study is None:
             return news.scan
@@ -345,7 +345,7 @@ class Session:
         explorer, was = self.explorer, self._in_view
         assert explorer is not None  # what goes on after it is gone is not heard
         # A score in view may come with the last of its neighbours.
-        self._in_view = bool(explorer.ready(self.board.shown or next(iter(explorer.maps)))[explorer.focus])
+        self._in_view = bool(explorer.ready(self.map_layers.shown or next(iter(explorer.maps)))[explorer.focus])
         if explorer.focus in progress.slices or (self._in_view and not was) or time.monotonic() - self._drawn > REDRAW:
             self.redraw()
         self._give_settings()  # those that waited
@@ -359,10 +359,10 @@ class Session:
         if (
             recent
             and self._runner.running
-            and not explorer.ready(self.board.shown or next(iter(explorer.maps)))[explorer.focus]
+            and not explorer.ready(self.map_layers.shown or next(iter(explorer.maps)))[explorer.focus]
         ):
             return
-        self.board.refresh()
+        self.map_layers.refresh()
         self._drawn = time.monotonic()
         self.drawn.emit()
 

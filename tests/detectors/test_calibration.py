@@ -92,7 +92,7 @@ def test_a_rate_is_no_finer_than_the_scans_can_tell(calibration):
 def test_where_there_are_never_so_many_the_threshold_is_the_90th_percentile(calibration):
     kind = "light 3d plain"
     quiet = calibration.model_copy(update={"findings": {kind: [0.8] * len(LEVELS)}})
-    assert quiet.threshold_of_findings(kind, 1.0) == pytest.approx(quiet.value("pixel_score", "p90", kind=kind))
+    assert quiet.threshold_for_rate(kind, 1.0) == pytest.approx(quiet.value("pixel_score", "p90", kind=kind))
 
 
 @pytest.mark.parametrize("name", ["lambda_s", "lambda_p", "flag_slices"])

@@ -24,7 +24,7 @@ def explored(request, tiny_bundle):
     affine[:3, 3] = (-40, -70, -20)
     volume = Volume.from_array(np.where(mask, 600 + 80 * np.sin(r) + 20 * texture, 0), affine)
     explorer = Explorer(Bundle.load(tiny_bundle, "cpu"), Settings(n_restorations=2, axis=request.param))
-    explorer.open(volume, mask)
+    explorer.load_scan(volume, mask)
     return explorer
 
 

@@ -13,8 +13,8 @@ from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.maps import MapInputs, Maps
 from napari_vqad.engine.slice_maps import StageInputs
 from napari_vqad.findings.findings import findings
-from napari_vqad.scores.fusion import level, middle
-from napari_vqad.scores.normative import Places
+from napari_vqad.scores.fusion import centre_on_healthy, middle
+from napari_vqad.scores.normative import NormativeMaps
 from napari_vqad.scores.pooling import REACH
 from napari_vqad.scoring import Result
 
@@ -24,7 +24,7 @@ QUICK = Settings(n_restorations=2, lambda_p=2.0, lambda_s=2.0, flag_voxels=0.5)
 @pytest.fixture
 def explorer(tiny_bundle, head):
     explorer = Explorer(Bundle.load(tiny_bundle, "cpu"), QUICK)
-    explorer.open(*head)
+    explorer.load_scan(*head)
     return explorer
 
 
@@ -66,14 +66,14 @@ def test_a_part_of_a_scan_is_levelled_as_the_whole_was():
     rng = np.random.default_rng(0)
     score, within = rng.normal(3, 2, (6, 8, 8)).astype(np.float32), np.ones((6, 8, 8), bool)
     grid = type("Grid", (), {"slices": score, "mask": within, "__len__": lambda _self: 6})()
-    maps, healthy = Maps(grid, PCADetector(None), Places.none()), (1.0, 2.0)
+    maps, healthy = Maps(grid, PCADetector(None), NormativeMaps.none()), (1.0, 2.0)
     kept = MapInputs(StageInputs({}, {}, Settings()), "pca", 1.0, "fused", healthy)
     whole = maps._centred(score, within, kept)
-    np.testing.assert_array_equal(whole, level(score, within, healthy, middle(score, within)))
+    np.testing.assert_array_equal(whole, centre_on_healthy(score, within, healthy, middle(score, within)))
     part = within & (np.arange(6) < 2)[:, None, None]
     brighter = np.where(part, score + 1, 0).astype(np.float32)
     again = maps._centred(brighter, part, kept._replace(whole=False))
-    np.testing.assert_array_equal(again, level(brighter, part, healthy, middle(score, within)))
+    np.testing.assert_array_equal(again, centre_on_healthy(brighter, part, healthy, middle(score, within)))
 
 
 def test_a_stopped_analysis_says_so_wherever_it_is_handed_over(explorer, head, tmp_path):

@@ -18,7 +18,7 @@ QUICK = Settings(n_restorations=3, lambda_p=2.0, lambda_s=2.0, flag_voxels=0.5)
 @pytest.fixture
 def explorer(tiny_bundle, head):
     explorer = Explorer(Bundle.load(tiny_bundle, "cpu"), QUICK)
-    explorer.open(*head)
+    explorer.load_scan(*head)
     return explorer
 
 
@@ -102,7 +102,7 @@ def test_order_of_work_does_not_change_the_picture(explorer, tiny_bundle, head):
     explorer.focus = 0
     finish(explorer)
     other = Explorer(Bundle.load(tiny_bundle, "cpu"), QUICK)
-    other.open(*head)
+    other.load_scan(*head)
     other.focus = len(other.grid) - 1
     finish(other)
     for j in range(3):
@@ -124,7 +124,7 @@ def test_cancel_stops_within_a_batch(explorer):
 def test_results_of_another_scan_are_dropped(explorer, head):
     stages = explorer.work()
     next(stages)
-    explorer.open(*head)
+    explorer.load_scan(*head)
     assert list(stages) == []
     assert not explorer.ready("nll").any()
 
@@ -147,7 +147,7 @@ def test_slices_chosen_while_restorations_are_under_way(explorer):
         pass
     assert explorer.ready("nll").all()
     first = explorer.map("pixel_score")
-    explorer.take(explorer.grid)
+    explorer.load_grid(explorer.grid)
     finish(explorer)
     np.testing.assert_array_equal(explorer.map("pixel_score"), first)
 
@@ -286,7 +286,7 @@ def test_a_lambda_p_reached_by_a_drag_is_the_same_as_reached_at_once(explorer, t
         explorer.change(QUICK.model_copy(update={"method": method, "lambda_p": lambda_p}))
         finish(explorer)
     other = Explorer(Bundle.load(tiny_bundle, "cpu"), QUICK.model_copy(update={"method": method, "lambda_p": 2.05}))
-    other.open(*head)
+    other.load_scan(*head)
     finish(other)
     for j in range(3):
         np.testing.assert_array_equal(
@@ -297,7 +297,7 @@ def test_a_lambda_p_reached_by_a_drag_is_the_same_as_reached_at_once(explorer, t
 
 def test_pictures_beyond_the_budget_are_decoded_again_and_codes_not_drawn_again(tiny_bundle, head, monkeypatch):
     explorer = Explorer(Bundle.load(tiny_bundle, "cpu"), QUICK, cache_bytes=400_000)
-    explorer.open(*head)
+    explorer.load_scan(*head)
     finish(explorer)
     first = explorer.map("pixel_score")
     for lambda_p in (1.0, 3.0, 4.0, 5.0):
@@ -326,7 +326,7 @@ def test_too_little_memory_halves_the_lots_and_changes_nothing(explorer, tiny_bu
     finish(explorer)
     assert max(sizes) > 2 >= sizes[-1]
     other = Explorer(Bundle.load(tiny_bundle, "cpu"), QUICK)
-    other.open(*head)
+    other.load_scan(*head)
     finish(other)
     np.testing.assert_allclose(explorer.map("pixel_score"), other.map("pixel_score"), atol=2e-3)
 

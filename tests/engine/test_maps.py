@@ -11,9 +11,9 @@ from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.engine.maps import MapInputs, Maps
 from napari_vqad.engine.slice_maps import StageInputs
 from napari_vqad.engine.store import StageResults
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.scores import weighting as cs
-from napari_vqad.scores.normative import Places
+from napari_vqad.scores.normative import NormativeMaps
 from napari_vqad.scores.pooling import pool
 
 N, S, H, W = 9, 4, 12, 10
@@ -26,7 +26,7 @@ class WithoutNetworks(VQDetector):
     """The declarations and maps of the detector."""
 
     def __init__(self):
-        self._slice_maps = SliceMaps(Levels((2, 2)))
+        self._slice_maps = SliceMaps(CodeLevels((2, 2)))
 
 
 class Scan:
@@ -42,7 +42,7 @@ class Scan:
         self.difference = rng.normal(size=(N, S, H, W)).astype(np.float16)
         for i in done:
             self.add(i)
-        self.maps = Maps(self.grid, WithoutNetworks(), Places.none())
+        self.maps = Maps(self.grid, WithoutNetworks(), NormativeMaps.none())
         for i, nll in enumerate(rng.random((N, 1, 2, 2)).astype(np.float32)):
             self.results["nll"].add(i, {"nll": nll})
 
@@ -158,7 +158,7 @@ def test_what_lies_mostly_outside_of_the_templates_brain_is_not_flagged():
     template = Template(shares, shares, 2.0, np.zeros(5), 0.0, 1.0)
     scan = Scan()
     scan.grid.aligned = True
-    scan.maps = Maps(scan.grid, WithoutNetworks(), Places.none(), template=template)
+    scan.maps = Maps(scan.grid, WithoutNetworks(), NormativeMaps.none(), template=template)
     flagged = np.zeros((N, H, W), np.float32)
     flagged[1, 1, 1:4] = flagged[4, 5, 6:10] = flagged[7, 8, 3:8] = 1.0
     scan.maps.get = lambda name, kept, j=0: flagged if name == "cleaned" else None
@@ -166,6 +166,6 @@ def test_what_lies_mostly_outside_of_the_templates_brain_is_not_flagged():
     found = scan.maps._make("flagged", kept)
     assert (found[1].sum(), found[4].sum(), found[7].sum()) == (3, 0, 5)
     scan.grid.aligned = False  # where places mean nothing, nothing is left out
-    loose = Maps(scan.grid, WithoutNetworks(), Places.none(), template=template)
+    loose = Maps(scan.grid, WithoutNetworks(), NormativeMaps.none(), template=template)
     loose.get = scan.maps.get
     assert loose._make("flagged", kept).sum() == 12

@@ -7,10 +7,10 @@ from matplotlib.image import imread
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.display.orientation import upright
-from napari_vqad.evaluate.case_pages import ROWS, Album
+from napari_vqad.evaluate.case_pages import ROWS, CasePages
 from napari_vqad.evaluate.cases import Case
 from napari_vqad.evaluate.experiment import collect
-from napari_vqad.evaluate.variants import SAMPLE, of_methods
+from napari_vqad.evaluate.variants import SAMPLE, method_variants
 from napari_vqad.imaging.layout import to_grid
 
 
@@ -29,12 +29,12 @@ def _case(bundle, head, labelled: int | None) -> Case:
 
 
 def test_the_slice_with_most_of_the_label_is_shown(bundle, head):
-    album, case = Album(), _case(bundle, head, 9)
+    album, case = CasePages(), _case(bundle, head, 9)
     collect(
         bundle,
         [case],
         Settings(n_restorations=1),
-        of_methods((SAMPLE, "light"), False),
+        method_variants((SAMPLE, "light"), False),
         None,
         lambda _: None,
         album.add,
@@ -52,12 +52,12 @@ def test_an_untouched_case_shows_its_worst_finding(bundle, head):
         seen["worst"] = explorer.map("pixel_score").max()
         album.add(case, explorer)
 
-    album = Album()
+    album = CasePages()
     collect(
         bundle,
         [_case(bundle, head, None)],
         Settings(),
-        of_methods(("regenerative",), False),
+        method_variants(("regenerative",), False),
         None,
         lambda _: None,
         look,
@@ -67,9 +67,9 @@ def test_an_untouched_case_shows_its_worst_finding(bundle, head):
 
 
 def test_pages(bundle, head, tmp_path):
-    album = Album()
+    album = CasePages()
     cases = [_case(bundle, head, 9), _case(bundle, head, None)]
-    collect(bundle, cases, Settings(), of_methods(("regenerative",), False), None, lambda _: None, album.add)
+    collect(bundle, cases, Settings(), method_variants(("regenerative",), False), None, lambda _: None, album.add)
     once = album.looks["regenerative"]
     album.looks["regenerative"] = {f"{t} {i}": look for i in range(ROWS) for t, look in once.items()}  # two pages
     pages = album.write(tmp_path / "looks")

@@ -11,8 +11,8 @@ from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table
-from napari_vqad.evaluate.result_cache import Shelf
-from napari_vqad.evaluate.variants import METHODS, of_methods
+from napari_vqad.evaluate.result_cache import ResultCache
+from napari_vqad.evaluate.variants import METHODS, method_variants
 from napari_vqad.train.data import Stack
 
 
@@ -48,7 +48,7 @@ def test_simulated_cases_take_turns(tiny_bundle, head):
     stack = Stack.of([to_grid(*head, spec), to_grid(*head, spec)], spec)
     cases = list(simulated_cases(stack, spec))
     assert [c.kind for c in cases] == ["normal", "level", "offset", "normal", "ring", "texture"]
-    ways = of_methods(("light",), False)
+    ways = method_variants(("light",), False)
     rows = collect(bundle, cases, Settings(n_restorations=1), ways, None, lambda _: None).rows(ways)
     assert [r.kind for r in rows] == ["all", "level", "offset", "ring", "texture"]
     assert overall_table(rows).count("\n") == 2
@@ -61,24 +61,24 @@ def test_what_was_measured_before_is_not_measured_again(tiny_bundle, head, tmp_p
     bundle, settings, ways = (
         Bundle.load(tiny_bundle, "cpu"),
         Settings(n_restorations=1),
-        of_methods(("sample-wise", "light"), False),
+        method_variants(("sample-wise", "light"), False),
     )
     spec = bundle.config.grid
     cases = list(simulated_cases(Stack.of([to_grid(*head, spec)], spec), spec))
-    shelf = Shelf.of(tmp_path, bundle, settings)
-    first = collect(bundle, cases[:2], settings, ways[:1], None, lambda _: None, shelf=shelf)
-    whole = collect(bundle, cases, settings, ways, None, lambda _: None, shelf=shelf)
+    cache = ResultCache.of(tmp_path, bundle, settings)
+    first = collect(bundle, cases[:2], settings, ways[:1], None, lambda _: None, cache=cache)
+    whole = collect(bundle, cases, settings, ways, None, lambda _: None, cache=cache)
     assert whole.rows(ways) == collect(bundle, cases, settings, ways, None, lambda _: None).rows(ways)
     assert whole.seconds[ways[0].name] > first.seconds[ways[0].name]
 
     def refuse(*_):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(Explorer, "take", refuse)
-    again = collect(bundle, cases, settings, ways, None, lambda _: None, shelf=shelf)
+    monkeypatch.setattr(Explorer, "load_grid", refuse)
+    again = collect(bundle, cases, settings, ways, None, lambda _: None, cache=cache)
     assert again.rows(ways) == whole.rows(ways)
     assert again.seconds == whole.seconds
-    other = Shelf.of(tmp_path, bundle, Settings(n_restorations=2))
+    other = ResultCache.of(tmp_path, bundle, Settings(n_restorations=2))
     assert not any(other.has(case, ways[0].name) for case in cases)
 
 

@@ -6,7 +6,7 @@ import pytest
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.calibration import Calibration
 from napari_vqad.detectors.settings import Settings
-from napari_vqad.evaluate.lesion_detection import examine, table
+from napari_vqad.evaluate.lesion_detection import evaluate_scan, table
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import write_map
 from napari_vqad.scores.components import count, find
@@ -33,8 +33,8 @@ def test_the_threshold_of_one_finding_is_where_the_last_of_them_goes():
         n_scans=1, n_slices=1, levels=[0, 50, 90, 100], nll=[0, 1, 2, 3], slice_score={}, residual={},
         pixel_score={"x": [0.0, 1.0, 2.0, 3.0]}, findings={"x": [1.0, 5.0, 3.0, 0.0]},
     )  # fmt: skip
-    assert calibration.threshold_of_findings("x") == pytest.approx(2 + 2 / 3)
-    assert calibration.threshold_of_findings("x", 3.0) == pytest.approx(2.0)
+    assert calibration.threshold_for_rate("x") == pytest.approx(2 + 2 / 3)
+    assert calibration.threshold_for_rate("x", 3.0) == pytest.approx(2.0)
 
 
 def test_a_bright_cube_is_the_first_finding(head, tiny_bundle, tiny_masked, tmp_path):
@@ -47,11 +47,13 @@ def test_a_bright_cube_is_the_first_finding(head, tiny_bundle, tiny_masked, tmp_
         write_map(paths[name], array, volume)
     bundle = Bundle.load(tiny_bundle, "cpu")
     settings = Settings(method="regenerative")
-    found = examine(bundle, settings, paths["t1"], paths["mask"], paths["label"])
+    found = evaluate_scan(bundle, settings, paths["t1"], paths["mask"], paths["label"])
     assert found.rank == 1
     assert found.recall > 0.5
-    unknown = examine(bundle, settings, paths["t1"], paths["mask"], None)
+    unknown = evaluate_scan(bundle, settings, paths["t1"], paths["mask"], None)
     assert (unknown.findings, unknown.rank) == (found.findings, None)
     assert "| a_t1 |" in table([found, unknown])
     # A model with another prior, nobody having chosen a method.
-    assert examine(Bundle.load(tiny_masked, "cpu"), Settings(), paths["t1"], paths["mask"], paths["label"]).rank == 1
+    assert (
+        evaluate_scan(Bundle.load(tiny_masked, "cpu"), Settings(), paths["t1"], paths["mask"], paths["label"]).rank == 1
+    )

@@ -12,7 +12,7 @@ from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import ped2
 from napari_vqad.evaluate.metrics import at_best, at_threshold
-from napari_vqad.evaluate.variants import Way
+from napari_vqad.evaluate.variants import Variant
 
 
 def run(*words):
@@ -65,8 +65,8 @@ def test_a_frame_is_scored_by_its_mean_or_its_highest_pixel(tiny_clips, clip_fol
     bundle = Bundle.load(tiny_clips, "cpu")
     explorer = Explorer(bundle, Settings(method="regenerative", pooling="2d"))
     case = next(ped2.clip_cases(clip_folder, "test", bundle.config.grid))
-    explorer.take(case.grid)
-    found = {over: Way("w", over=over).score(explorer, explorer.settings, None) for over in ("mean", "max")}
+    explorer.load_grid(case.grid)
+    found = {over: Variant("w", over=over).score(explorer, explorer.settings, None) for over in ("mean", "max")}
     for over, (score, of_frames) in found.items():
         np.testing.assert_allclose(of_frames, getattr(score, over)((1, 2)), rtol=1e-5)
 

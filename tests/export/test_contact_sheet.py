@@ -18,7 +18,7 @@ from napari_vqad.export.contact_sheet import ROWS, choose_slices, draw_sheet
 def explorer(tiny_bundle, head):
     """The small head, analysed."""
     explorer = Explorer(Bundle.load(tiny_bundle, "cpu"), Settings(n_restorations=1, method="light"))
-    explorer.open(*head)
+    explorer.load_scan(*head)
     for _ in explorer.work():
         pass
     return explorer
@@ -44,7 +44,7 @@ def test_one_scale_for_all_scans(explorer, head):
     before = limits(explorer)
     volume, mask = head
     louder = type(volume).from_array(volume.voxels**2, volume.affine, name="louder")
-    explorer.open(louder, mask)
+    explorer.load_scan(louder, mask)
     assert limits(explorer) == before
     assert before["nll"][0] == explorer.bundle.calibration.value("nll", "p75")
     assert (before["residual"][0], before["pixel_score"][0]) == (0, 0)
@@ -69,7 +69,7 @@ def test_sheet_names_what_it_shows(explorer):
 
 def test_a_stopped_analysis_still_has_a_sheet(tiny_bundle, head):
     explorer = Explorer(Bundle.load(tiny_bundle, "cpu"), Settings(n_restorations=1))
-    explorer.open(*head)
+    explorer.load_scan(*head)
     assert len(choose_slices(explorer)) == 1
     words = [t.get_text() for t in draw_sheet(explorer, "head").findobj(lambda artist: hasattr(artist, "get_text"))]
     assert any("not analysed" in w for w in words)

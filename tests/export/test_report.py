@@ -69,15 +69,15 @@ def result(tiny_bundle):
     affine = np.array([[4.0, 0, 0, -60], [0, 4, 0, -64], [0, 0, 4, -56], [0, 0, 0, 1]])
     volume = Volume.from_array(voxels, affine, name="Doe <b>Jane</b>", notes=("12 voxels were <not> numbers.",))
     explorer = Explorer(Bundle.load(tiny_bundle, "cpu"), Settings(n_restorations=2, lambda_p="p20", flag_voxels=0.9))
-    explorer.open(volume, mask)
+    explorer.load_scan(volume, mask)
     for _ in explorer.work():
         pass
     done = Result(explorer, volume, mask, "Brain mask as given.")
     found = done.findings()
     assert len(found) >= 3, "the head must have findings for these tests"
-    done.review.judge(found[0], "rejected")
-    done.review.judge(found[1], "accepted")
-    done.review.remark(found[1], EVIL)
+    done.review.set_verdict(found[0], "rejected")
+    done.review.set_verdict(found[1], "accepted")
+    done.review.set_note(found[1], EVIL)
     return done
 
 
@@ -94,7 +94,7 @@ def page(html):
 def test_it_says_what_was_found_and_how(result, page):
     text, explorer, numbers = page.text(), result.explorer, result.as_dict()
     limits = explorer.thresholds()
-    kept = sum(f.ml for f in result.findings() if result.review.word(f).verdict != "rejected")
+    kept = sum(f.ml for f in result.findings() if result.review.annotation(f).verdict != "rejected")
     for words in (
         "Anomaly report: Doe <b>Jane</b>",
         "24 November 2026, 16:05 UTC",
@@ -154,7 +154,7 @@ def test_the_outline_is_on_the_patients_right_which_is_left_in_the_picture(resul
     assert len(columns) > 10, "no outline"
     assert columns.max() < scan.shape[1] / 2
     # As high as it lies: the share of the picture above it.
-    slice_ = int(finding.piece.middle[0])
+    slice_ = int(finding.piece.medoid[0])
     box = finding.piece.box
     within = np.zeros(result.explorer.grid.slices.shape[1:], bool)
     within[box[1:]] = finding.piece.inside[slice_ - box[0].start]
@@ -185,7 +185,7 @@ def test_thousands_are_not_all_listed(result, monkeypatch):
 
 def test_what_was_stopped_is_said(tiny_bundle, head):
     explorer = Explorer(Bundle.load(tiny_bundle, "cpu"), Settings(n_restorations=1))
-    explorer.open(*head)
+    explorer.load_scan(*head)
     stopped = Result(explorer, *head, "Brain mask as given.")
     page = Page(report_html(explorer, stopped.as_dict(), stopped.review, WHEN))
     assert "Not complete: " in page.text()
@@ -210,7 +210,7 @@ def test_whole_or_not_at_all(result, html, tmp_path, monkeypatch):
 
 def test_slices_that_were_left_out_are_no_healthy_ones(result):
     explorer = Explorer(result.explorer.bundle, result.explorer.settings)
-    explorer.open(result.volume, result.mask)
+    explorer.load_scan(result.volume, result.mask)
     for _ in explorer.work():
         pass
     whole = explorer.n_slices

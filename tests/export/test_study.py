@@ -21,7 +21,7 @@ from napari_vqad.export.report import report_html
 from napari_vqad.export.study import find_scan, open_study, save_study
 from napari_vqad.files import limits
 from napari_vqad.findings.findings import findings
-from napari_vqad.findings.review import Review, Word
+from napari_vqad.findings.review import Annotation, Review
 from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.scoring import Result
@@ -46,7 +46,7 @@ def bundle(tiny_bundle):
 @pytest.fixture
 def explored(bundle, scan, head):
     explorer = Explorer(bundle, QUICK)
-    explorer.open(read_scan(scan), head[1])
+    explorer.load_scan(read_scan(scan), head[1])
     for _ in explorer.work():
         pass
     high = float(np.percentile(explorer.map("pixel_score")[explorer.grid.mask], 98))  # so that several are found
@@ -58,9 +58,9 @@ def explored(bundle, scan, head):
 def review(explored):
     """A reader's words on the findings."""
     review = Review()
-    review.take(findings(explored))
-    review.judge(review.found[0], "accepted")
-    review.remark(review.found[1], "vessel")
+    review.set_findings(findings(explored))
+    review.set_verdict(review.found[0], "accepted")
+    review.set_note(review.found[1], "vessel")
     return review
 
 
@@ -68,7 +68,7 @@ def review(explored):
 def saved(explored, review, head, tmp_path):
     path = tmp_path / "reading.vqad"
     explored.focus = 7
-    save_study(path, explored, head[1], "Brain mask from ball.nii.gz.", review.words, "NLL", 2)
+    save_study(path, explored, head[1], "Brain mask from ball.nii.gz.", review.annotations, "NLL", 2)
     return path
 
 
@@ -121,7 +121,11 @@ def test_the_same_pictures_and_numbers_without_a_network(saved, explored, review
     back = Review()
     back.take(findings(again))
     back.recall(study.words)
-    assert [back.word(f) for f in back.found[:3]] == [Word("accepted"), Word("open", "vessel"), Word()]
+    assert [back.word(f) for f in back.found[:3]] == [
+        Annotation("accepted"),
+        Annotation("open", "vessel"),
+        Annotation(),
+    ]
     assert not back.undo(), "what was said before is no step of today"
 
 
@@ -140,7 +144,7 @@ def reopened(path, bundle):
 
 
 def test_with_what_it_was_computed_is_said_wherever_it_is_opened(saved, explored, bundle):
-    assert [m.device for m in open_study(saved, bundle=bundle).explorer.made] == ["cpu"]
+    assert [m.device for m in open_study(saved, bundle=bundle).explorer.computed_with] == ["cpu"]
     of_another_machine(saved)
     result = reopened(saved, bundle)
     numbers = result.as_dict()
@@ -156,7 +160,7 @@ def test_with_what_it_was_computed_is_said_wherever_it_is_opened(saved, explored
         assert f'<th scope="row">{head}</th><td>{said}</td>' in html, head
     save_study(saved, result.explorer, result.mask)  # and again, by this version
     again = reopened(saved, bundle)
-    assert [m.device for m in again.explorer.made] == ["cuda"]
+    assert [m.device for m in again.explorer.computed_with] == ["cuda"]
     assert again.reopened.version == napari_vqad.__version__
     fresh = Result(explored, explored.volume, result.mask, "").as_dict()
     assert fresh["study"] is None
@@ -166,9 +170,9 @@ def test_with_what_it_was_computed_is_said_wherever_it_is_opened(saved, explored
 
 def test_a_word_on_merged_findings_is_saved_beside_theirs(explored, head, bundle, tmp_path):
     words = {
-        frozenset([(1, 2, 3)]): Word("accepted", "a"),
-        frozenset([(4, 5, 6), (1, 2, 3), (7, 8, 9)]): Word("rejected", "all"),
-        frozenset([(4, 5, 6)]): Word("open", "b"),
+        frozenset([(1, 2, 3)]): Annotation("accepted", "a"),
+        frozenset([(4, 5, 6), (1, 2, 3), (7, 8, 9)]): Annotation("rejected", "all"),
+        frozenset([(4, 5, 6)]): Annotation("open", "b"),
     }
     save_study(tmp_path / "merged.vqad", explored, head[1], words=words)
     again = open_study(tmp_path / "merged.vqad", bundle=bundle).words
@@ -180,13 +184,13 @@ def test_another_machine_that_goes_on_is_named_beside_the_first(saved, bundle):
     explorer = reopened(saved, bundle).explorer
     explorer.change(QUICK.model_copy(update={"k": 9.0, "n_restorations": 2}))  # arithmetic
     assert list(explorer.work()) == []
-    assert [m.device for m in explorer.made] == ["cuda"]
+    assert [m.device for m in explorer.computed_with] == ["cuda"]
     explorer.change(QUICK.model_copy(update={"n_restorations": 5}))
     for _ in explorer.work():
         pass
-    assert [m.device for m in explorer.made] == ["cuda", "cpu"]
-    explorer.open(explorer.volume, open_study(saved, bundle=bundle).mask)
-    assert [m.device for m in explorer.made] == ["cpu"]
+    assert [m.device for m in explorer.computed_with] == ["cuda", "cpu"]
+    explorer.load_scan(explorer.volume, open_study(saved, bundle=bundle).mask)
+    assert [m.device for m in explorer.computed_with] == ["cpu"]
 
 
 def with_old_arrays(saved):
@@ -215,8 +219,8 @@ def test_a_study_of_the_first_format_does_not_say_with_what(saved, review, bundl
     assert result.as_dict()["computed"] == [{"device": None, "versions": {}}]
     html = report_html(result.explorer, result.as_dict(), result.review)
     assert '<th scope="row">Computed with</th><td>not recorded</td>' in html
-    review.recall(open_study(saved, bundle=bundle).words)
-    assert [review.word(f) for f in review.found[:2]] == [Word(), Word("rejected", "vessel")]
+    review.restore(open_study(saved, bundle=bundle).words)
+    assert [review.annotation(f) for f in review.found[:2]] == [Annotation(), Annotation("rejected", "vessel")]
 
 
 def test_it_goes_on_from_there(saved, explored, bundle):
@@ -233,7 +237,7 @@ def test_it_goes_on_from_there(saved, explored, bundle):
 
 def test_an_analysis_that_was_stopped_goes_on(bundle, scan, head, explored, tmp_path):
     explorer = Explorer(bundle, QUICK)
-    explorer.open(read_scan(scan), head[1])
+    explorer.load_scan(read_scan(scan), head[1])
     for _ in explorer.work():
         if explorer.ready("restoration").sum() > 3:
             explorer.cancel()
@@ -248,13 +252,13 @@ def test_an_analysis_that_was_stopped_goes_on(bundle, scan, head, explored, tmp_
 def test_a_grid_in_the_brains_own_grey_values(explored, head, bundle, tmp_path):
     """Gain by place, as an aligned scan has it, comes back, too."""
     grid = explored.grid
-    gain = np.linspace(0.8, 1.2, grid.slices.size, dtype=np.float32).reshape(grid.to_axes(grid.slices).shape)
+    gain = np.linspace(0.8, 1.2, grid.slices.size, dtype=np.float32).reshape(grid.stack_to_ras(grid.slices).shape)
     other = replace(grid, intensity=replace(grid.intensity, gain=gain), note="Aligned.", outside=0.25)
     explored.resume(explored.volume, np.ones(explored.volume.voxels.shape, bool), other, explored.stages())
     save_study(tmp_path / "gain.vqad", explored, head[1])
     again = open_study(tmp_path / "gain.vqad", bundle=bundle).explorer.grid
-    z = grid.to_axes(grid.slices)
-    np.testing.assert_array_equal(again.intensity.grey(z), other.intensity.grey(z))
+    z = grid.stack_to_ras(grid.slices)
+    np.testing.assert_array_equal(again.intensity.inverse(z), other.intensity.inverse(z))
     np.testing.assert_array_equal(again.to_scan(grid.slices), other.to_scan(grid.slices))
     np.testing.assert_array_equal(again.on_view(grid.slices), other.on_view(grid.slices))
     assert again.remarks == other.remarks
@@ -273,7 +277,7 @@ def test_a_series_of_dicom_comes_back_and_its_patient_is_not_in_the_file(make_se
     volume, mask = head
     folder = make_series(tmp_path / "series", volume.voxels.clip(0).astype(np.uint16), volume.affine)
     explorer = Explorer(bundle, QUICK)
-    explorer.open(load_scan(folder), mask)
+    explorer.load_scan(load_scan(folder), mask)
     save_study(tmp_path / "series.vqad", explorer, mask)
     again = open_study(tmp_path / "series.vqad", bundle=bundle)
     np.testing.assert_array_equal(again.volume.voxels, explorer.volume.voxels)
@@ -380,7 +384,7 @@ def test_a_clip_is_no_study(tiny_clips, tmp_path):
     explorer = Explorer(Bundle.load(tiny_clips, "cpu"))
     frames = np.random.default_rng(0).integers(0, 255, (3, 32, 40), dtype=np.uint8)
     volume = Clip("walk", frames).volume()
-    explorer.open(volume, np.ones(volume.voxels.shape, bool))
+    explorer.load_scan(volume, np.ones(volume.voxels.shape, bool))
     with pytest.raises(InputError, match="clips are not saved"):
         save_study(tmp_path / "walk.vqad", explorer, np.ones(volume.voxels.shape, bool))
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from napari_vqad.errors import InputError
-from napari_vqad.files.atomic import FOLDER_LOCK, whole, whole_folder
+from napari_vqad.files.atomic import FOLDER_LOCK, atomic_folder, atomic_write
 from napari_vqad.files.lock import locked, take
 from napari_vqad.files.space import check_file, check_folder, folder_of
 
@@ -18,7 +18,7 @@ NAMES = ("a.txt", "b.txt", "c.txt", "d.txt")
 
 
 def write(folder, text, **more):
-    with whole_folder(folder, **more) as files:
+    with atomic_folder(folder, **more) as files:
         for name in NAMES:
             (files / name).write_text(text, encoding="utf-8")
 
@@ -51,7 +51,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
     process.kill()
     process.wait()
     assert len(os.listdir(tmp_path)) == 2
-    with whole(tmp_path / "mine.txt") as file:
+    with atomic_write(tmp_path / "mine.txt") as file:
         file.write_text("mine", encoding="utf-8")
     assert held(tmp_path) == {"mine.txt": "mine"}
 
@@ -84,7 +84,7 @@ def test_a_move_that_was_cut_short_by_a_kill_is_undone(tmp_path):
     write(tmp_path, "old")
     child(DYING, tmp_path).wait()
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "new", "nothing had been moved"
-    with whole(tmp_path / "mine.txt") as file:
+    with atomic_write(tmp_path / "mine.txt") as file:
         file.write_text("mine", encoding="utf-8")
     assert held(tmp_path) == {**dict.fromkeys(NAMES, "old"), "mine.txt": "mine"}
 
@@ -182,7 +182,7 @@ def test_what_is_no_file_is_not_replaced(kind, tmp_path):
         os.mkfifo(path)
     else:
         path.symlink_to(os.devnull)
-    with pytest.raises(InputError, match="give another name"), whole(path) as file:
+    with pytest.raises(InputError, match="give another name"), atomic_write(path) as file:
         file.write_text("x", encoding="utf-8")
     assert os.listdir(tmp_path) == ["there"]
     with pytest.raises(InputError, match="there"):

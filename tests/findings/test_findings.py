@@ -131,8 +131,8 @@ def test_the_centre_of_a_ring_lies_on_the_ring():
 def test_rows_and_table_hold_the_same():
     found = findings(explored(*scan_of(affine_of((0, 1, 2), (1, 1, 1)))))
     review = Review()
-    review.judge(found[0], "rejected")
-    review.remark(found[0], 'vessel, "cut"; see scan 2')
+    review.set_verdict(found[0], "rejected")
+    review.set_note(found[0], 'vessel, "cut"; see scan 2')
     (row,) = as_rows(found, review)
     (read,) = csv.DictReader(io.StringIO(as_csv(found, review)))
     assert tuple(read) == COLUMNS
@@ -190,7 +190,7 @@ def explorer(tiny_bundle):
     bundle = Bundle.load(tiny_bundle, "cpu")
     explorer = Explorer(bundle, Settings(method="regenerative", flag_voxels=0.5, min_volume_ml=0.0))
     volume, brain, _ = scan_of(affine_of((0, 1, 2), (1, 1, 1)))
-    explorer.open(volume, brain)
+    explorer.load_scan(volume, brain)
     for _ in explorer.work():
         pass
     return explorer

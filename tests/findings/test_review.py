@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_vqad.findings.findings import Finding
-from napari_vqad.findings.review import CONFLICT, Review, Word
+from napari_vqad.findings.review import CONFLICT, Annotation, Review
 from napari_vqad.scores.components import find
 
 
@@ -45,74 +45,77 @@ def score():
 @pytest.fixture
 def review(score):
     review = Review()
-    review.take(made(score, 1.0))
+    review.set_findings(made(score, 1.0))
     return review
 
 
 def test_a_verdict_and_a_note_and_back(review):
     first, second = review.found
-    review.judge(first, "accepted")
-    review.remark(first, "glioma?")
-    review.judge(second, "rejected")
-    assert (review.word(first), review.word(second)) == (Word("accepted", "glioma?"), Word("rejected"))
+    review.set_verdict(first, "accepted")
+    review.set_note(first, "glioma?")
+    review.set_verdict(second, "rejected")
+    assert (review.annotation(first), review.annotation(second)) == (
+        Annotation("accepted", "glioma?"),
+        Annotation("rejected"),
+    )
     for expected in (
-        (Word("accepted", "glioma?"), Word()),
-        (Word("accepted"), Word()),
-        (Word(), Word()),
+        (Annotation("accepted", "glioma?"), Annotation()),
+        (Annotation("accepted"), Annotation()),
+        (Annotation(), Annotation()),
     ):
         assert review.undo()
-        assert (review.word(first), review.word(second)) == expected
+        assert (review.annotation(first), review.annotation(second)) == expected
     assert not review.undo()
 
 
 def test_the_same_verdict_again_takes_it_back(review):
     first = review.found[0]
-    review.judge(first, "accepted")
-    review.judge(first, "accepted")
-    assert review.word(first).verdict == "open"
+    review.set_verdict(first, "accepted")
+    review.set_verdict(first, "accepted")
+    assert review.annotation(first).verdict == "open"
     review.undo()
-    assert review.word(first).verdict == "accepted"
+    assert review.annotation(first).verdict == "accepted"
 
 
 def test_a_verdict_stays_when_the_threshold_moves(review, score):
     broad = next(f for f in review.found if f.peak == 4.0)
     assert broad.number == 1
-    review.judge(broad, "rejected")
-    review.take(made(score, 3.0))  # the foot is gone, and with it the rank
+    review.set_verdict(broad, "rejected")
+    review.set_findings(made(score, 3.0))  # the foot is gone, and with it the rank
     small = next(f for f in review.found if f.peak == 4.0)
     assert (small.number, small.piece.voxels) == (2, 1)
-    assert review.word(small).verdict == "rejected"
-    assert review.word(review.found[0]).verdict == "open"
+    assert review.annotation(small).verdict == "rejected"
+    assert review.annotation(review.found[0]).verdict == "open"
 
 
 def test_a_word_on_a_part_holds_for_the_whole(review, score):
     """A peak that lies within a larger piece of another score brings its word along."""
     small = next(f for f in review.found if f.peak == 9.0)
-    review.judge(small, "accepted")
+    review.set_verdict(small, "accepted")
     other = score.copy()
     other[1, 4, 4] = 20.0  # the peak moves within the same piece
-    review.take(made(other, 1.0))
+    review.set_findings(made(other, 1.0))
     moved = next(f for f in review.found if f.peak == 20.0)
     assert moved.top != small.top
-    assert review.word(moved).verdict == "accepted"
+    assert review.annotation(moved).verdict == "accepted"
     review.undo()
-    assert review.word(moved) == Word()
+    assert review.annotation(moved) == Annotation()
 
 
 def test_another_scan_has_no_verdicts(review, score):
-    review.judge(review.found[0], "accepted")
+    review.set_verdict(review.found[0], "accepted")
     review.clear()
     assert review.found == []
-    review.take(made(score, 1.0))
-    assert review.word(review.found[0]) == Word()
+    review.set_findings(made(score, 1.0))
+    assert review.annotation(review.found[0]) == Annotation()
     assert not review.undo()
 
 
 def test_views_hear_of_it(review):
     heard = []
     review.changed.connect(lambda: heard.append(1))
-    review.remark(review.found[0], "seen")
-    review.remark(review.found[0], "seen")  # nothing new
+    review.set_note(review.found[0], "seen")
+    review.set_note(review.found[0], "seen")  # nothing new
     review.undo()
     assert len(heard) == 2
 
@@ -120,19 +123,19 @@ def test_views_hear_of_it(review):
 def test_a_word_that_was_taken_back_hides_no_neighbours(review, score):
     """Two pieces become one: what was said of the one holds, though something was said and undone of the other."""
     high, low = sorted(review.found, key=lambda f: -f.peak)
-    review.judge(low, "accepted")
-    review.judge(high, "rejected")
+    review.set_verdict(low, "accepted")
+    review.set_verdict(high, "rejected")
     review.undo()
     joined = score.copy()
     joined[1, 5, 4:23] = np.maximum(joined[1, 5, 4:23], 2.0)  # a bridge
-    review.take(made(joined, 1.0))
+    review.set_findings(made(joined, 1.0))
     (one,) = review.found
     assert one.top == high.top
-    assert review.word(one).verdict == "accepted"
+    assert review.annotation(one).verdict == "accepted"
     again = Review()
-    again.recall(review.words)
-    again.take(review.found)
-    assert again.word(one) == review.word(one)
+    again.recall(review.annotations)
+    again.load_grid(review.found)
+    assert again.word(one) == review.annotation(one)
 
 
 def parted(score):
@@ -148,44 +151,52 @@ def joined(score):
 
 
 def said_of(review, found):
-    review.take(found)
-    return [review.word(f) for f in found]
+    review.set_findings(found)
+    return [review.annotation(f) for f in found]
 
 
 @pytest.mark.parametrize(
     ("high", "low", "one"),
     [
-        (Word("accepted", "glioma"), Word("rejected", "vessel"), Word("open", f"glioma; vessel; {CONFLICT}")),
-        (Word("rejected"), Word("accepted"), Word("open", CONFLICT)),
-        (Word("accepted", "dark"), Word("accepted", "dark"), Word("accepted", "dark")),
-        (Word("rejected", "dark; thin"), Word("rejected", "thin; long"), Word("rejected", "dark; thin; long")),
-        (Word("accepted"), Word("open", "vessel?"), Word("accepted", "vessel?")),
-        (Word(), Word("rejected", "vessel"), Word("rejected", "vessel")),
+        (
+            Annotation("accepted", "glioma"),
+            Annotation("rejected", "vessel"),
+            Annotation("open", f"glioma; vessel; {CONFLICT}"),
+        ),
+        (Annotation("rejected"), Annotation("accepted"), Annotation("open", CONFLICT)),
+        (Annotation("accepted", "dark"), Annotation("accepted", "dark"), Annotation("accepted", "dark")),
+        (
+            Annotation("rejected", "dark; thin"),
+            Annotation("rejected", "thin; long"),
+            Annotation("rejected", "dark; thin; long"),
+        ),
+        (Annotation("accepted"), Annotation("open", "vessel?"), Annotation("accepted", "vessel?")),
+        (Annotation(), Annotation("rejected", "vessel"), Annotation("rejected", "vessel")),
     ],
 )
 def test_findings_that_merge_and_part_again(score, high, low, one):
     review = Review()
-    review.take(parted(score))
+    review.set_findings(parted(score))
     for finding, word in zip(parted(score), (high, low), strict=True):
         if word.verdict != "open":
-            review.judge(finding, word.verdict)
-        review.remark(finding, word.note)
+            review.set_verdict(finding, word.verdict)
+        review.set_note(finding, word.note)
     assert said_of(review, joined(score)) == [one]
     assert said_of(review, parted(score)) == [high, low]
     while review.undo():
         pass
-    assert said_of(review, joined(score)) == [Word()]
+    assert said_of(review, joined(score)) == [Annotation()]
 
 
 @pytest.fixture
 def torn(score):
     """One accepted, one rejected, now merged."""
     review = Review()
-    review.take(parted(score))
+    review.set_findings(parted(score))
     for finding, verdict, note in zip(review.found, ("accepted", "rejected"), ("glioma", "vessel"), strict=True):
-        review.judge(finding, verdict)
-        review.remark(finding, note)
-    review.take(joined(score))
+        review.set_verdict(finding, verdict)
+        review.set_note(finding, note)
+    review.set_findings(joined(score))
     return review
 
 
@@ -193,29 +204,29 @@ def test_what_is_said_of_the_whole_is_not_said_of_its_parts(torn, score):
     (whole,) = torn.found
     torn.judge(whole, "accepted")
     torn.remark(whole, "glioma with its vessel")
-    apart = [Word("accepted", "glioma"), Word("rejected", "vessel")]
+    apart = [Annotation("accepted", "glioma"), Annotation("rejected", "vessel")]
     assert said_of(torn, parted(score)) == apart
-    assert said_of(torn, joined(score)) == [Word("accepted", "glioma with its vessel")]
+    assert said_of(torn, joined(score)) == [Annotation("accepted", "glioma with its vessel")]
     again = Review()
     again.recall(torn.words)
-    assert said_of(again, joined(score)) == [Word("accepted", "glioma with its vessel")]
+    assert said_of(again, joined(score)) == [Annotation("accepted", "glioma with its vessel")]
     assert said_of(again, parted(score)) == apart
     torn.undo()
     torn.undo()
-    assert torn.word(whole) == Word("open", f"glioma; vessel; {CONFLICT}")
+    assert torn.word(whole) == Annotation("open", f"glioma; vessel; {CONFLICT}")
     assert said_of(torn, parted(score)) == apart
 
 
 def test_a_verdict_on_the_whole_can_be_taken_back_by_its_key(score):
     review = Review()
-    review.take(parted(score))
+    review.set_findings(parted(score))
     for finding in review.found:
-        review.judge(finding, "accepted")
+        review.set_verdict(finding, "accepted")
     (whole,) = joined(score)
-    assert review.word(whole) == Word("accepted")
-    review.judge(whole, "accepted")
-    assert review.word(whole) == Word()
-    assert said_of(review, parted(score)) == [Word("accepted")] * 2
+    assert review.annotation(whole) == Annotation("accepted")
+    review.set_verdict(whole, "accepted")
+    assert review.annotation(whole) == Annotation()
+    assert said_of(review, parted(score)) == [Annotation("accepted")] * 2
 
 
 def test_a_later_word_on_a_part_counts_beside_that_on_the_whole(torn, score):
@@ -223,4 +234,4 @@ def test_a_later_word_on_a_part_counts_beside_that_on_the_whole(torn, score):
     torn.remark(torn.found[0], "glioma")
     high, _ = parted(score)
     torn.judge(high, "rejected")
-    assert said_of(torn, joined(score)) == [Word("open", f"glioma; {CONFLICT}")]
+    assert said_of(torn, joined(score)) == [Annotation("open", f"glioma; {CONFLICT}")]

@@ -132,12 +132,12 @@ def test_a_clip_is_laid_pixel_for_pixel_and_back():
     np.testing.assert_allclose(grid.slices, (FRAMES - 102.0) / 51.0, atol=1e-6)
     assert grid.mask.all()
     assert not grid.position.any()
-    for there in (grid.on_view(grid.slices), grid.to_scan(grid.slices)):
+    for there in (grid.to_display(grid.slices), grid.to_scan(grid.slices)):
         np.testing.assert_allclose(there, (volume.voxels - 102.0) / 51.0, atol=1e-5)
     np.testing.assert_array_equal(grid.from_scan(volume.voxels), FRAMES)
-    np.testing.assert_array_equal(grid.from_axes(grid.to_axes(grid.slices)), grid.slices)
+    np.testing.assert_array_equal(grid.ras_to_stack(grid.stack_to_ras(grid.slices)), grid.slices)
     assert [grid.slice_of(i) for i in (0, 3, 9)] == [0, 3, 4]
-    assert grid.place_of(3) == "frame 3"
+    assert grid.slice_label(3) == "frame 3"
     assert not grid.remarks
     assert not grid.aligned
 

@@ -11,7 +11,7 @@ from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.intensity import harmonise
 from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.registration import align
-from napari_vqad.imaging.resample import through
+from napari_vqad.imaging.resample import resample_affine
 from napari_vqad.imaging.template import Template
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.resources import models_folder
@@ -33,8 +33,8 @@ def moved(template, affine, shape=SHAPE):
         @ np.linalg.inv(affine)
         @ Volume.from_array(np.zeros(shape), frame_affine(first)).frame.to_mm
     )
-    mask = through(template.mask, to_index, shape, order=1) > 0.5
-    voxels = through(template.voxels, to_index, shape, order=1) * mask
+    mask = resample_affine(template.mask, to_index, shape, order=1) > 0.5
+    voxels = resample_affine(template.voxels, to_index, shape, order=1) * mask
     return Volume.from_array(700 * voxels + 20, frame_affine(first), name="moved"), mask
 
 
@@ -84,20 +84,20 @@ def test_a_mark_is_at_its_place_on_the_grid_on_the_scan_and_on_the_view(template
     stack = np.zeros(grid.slices.shape, np.float32)
     stack[30:33, 40:43, 50:53] = 1  # (S, R, A) of the template
     centre = (truth @ template.frame.to_mm @ [41, 51, 31, 1])[:3]
-    for array, frame in ((grid.to_scan(stack), grid.scan), (grid.on_view(stack), grid.view)):
+    for array, frame in ((grid.to_scan(stack), grid.scan), (grid.to_display(stack), grid.view)):
         places = np.argwhere(array > 0.2)
         mm = (places * array[tuple(places.T)][:, None]).sum(0) / array[tuple(places.T)].sum() * frame.spacing
         assert np.linalg.norm(mm + frame.origin - centre) < 2.0
-    assert grid.slice_of(grid.mm_of(30)) == 30
+    assert grid.slice_of(grid.slice_mm(30)) == 30
     assert grid.outside < 0.01
 
 
 def test_there_and_back_is_the_same_picture(template):
     volume, mask = moved(template, turned((10, -4), (1.05, 0.97, 1.0), (4, -6, 3)))
     grid = to_grid(volume, mask, SPEC, template=template)
-    grey = np.moveaxis(grid.intensity.grey(grid.to_axes(grid.slices)), grid.axis, 0)
+    grey = np.moveaxis(grid.intensity.inverse(grid.stack_to_ras(grid.slices)), grid.axis, 0)
     back = grid.to_scan(np.where(grid.mask, grey, 0))
-    inside = through(mask.astype(np.float32), np.eye(4), mask.shape, order=0) > 0
+    inside = resample_affine(mask.astype(np.float32), np.eye(4), mask.shape, order=0) > 0
     deep = inside & (back > 0) & (grid.to_scan(grid.mask.astype(np.float32)) > 0.999)
     assert deep.sum() > 0.7 * mask.sum()
     assert np.abs(back - volume.voxels)[deep].mean() < 0.02 * np.ptp(volume.voxels)
@@ -148,7 +148,7 @@ def test_grey_is_the_inverse_of_z(template):
     inside = template.mask > 0.5
     voxels = (300 * template.voxels + rng.normal(0, 5, inside.shape)).astype(np.float32)
     intensity = harmonise(voxels, inside, template)
-    np.testing.assert_allclose(intensity.grey(intensity.z(voxels))[inside], voxels[inside], atol=0.05)
+    np.testing.assert_allclose(intensity.inverse(intensity.z(voxels))[inside], voxels[inside], atol=0.05)
 
 
 def test_a_template_that_is_none_is_refused(template, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.layout import to_grid
-from napari_vqad.imaging.resample import Frame
+from napari_vqad.imaging.resample import VoxelGrid
 from napari_vqad.imaging.slice_numbers import following, numbers, reading_order, ruler, span
 from napari_vqad.imaging.volume import Volume
 
@@ -21,7 +21,7 @@ def test_slice_0_is_the_first_that_is_read(head, axis):
     volume, found = head[0], numbers(grid)
     a = grid.axis
     for i in range(len(grid)):
-        index = (grid.mm_of(i) - volume.origin[a]) / volume.spacing[a]
+        index = (grid.slice_mm(i) - volume.origin[a]) / volume.spacing[a]
         assert found[i] == volume.voxels.shape[a] - 1 - round(index)
     assert list(found[reading_order(grid)]) == sorted(found)
     assert span(grid, (2, 5)) == (found[5], found[2])
@@ -35,15 +35,15 @@ def test_the_first_slice_is_the_scans_own_when_the_brain_touches_it(head):
 
 
 def test_a_thicker_scan_is_numbered_in_the_steps_of_the_maps():
-    scan = Frame(np.zeros(3), np.array([1.0, 1.0, 5.0]), (10, 10, 5))
-    maps = Frame(np.zeros(3), np.full(3, 2.0), (5, 5, 10))
+    scan = VoxelGrid(np.zeros(3), np.array([1.0, 1.0, 5.0]), (10, 10, 5))
+    maps = VoxelGrid(np.zeros(3), np.full(3, 2.0), (5, 5, 10))
     at = ruler(2, "head", scan, maps)
     assert at.number(20.0) == 0
     assert list(at.number(np.array([18.0, 10.0, 0.0]))) == [1, 5, 10]
 
 
 def test_frames_of_a_clip_keep_their_numbers():
-    frames = Frame(np.zeros(3), np.ones(3), (40, 32, 20))
+    frames = VoxelGrid(np.zeros(3), np.ones(3), (40, 32, 20))
     assert ruler(2, "clip", frames).number(7.0) == 7
 
 

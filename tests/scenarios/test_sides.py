@@ -58,7 +58,7 @@ def analysed(tiny_bundle, tmp_path, request):
     volume = read_scan(path)
     explorer = Explorer(Bundle.load(tiny_bundle, "cpu"), SETTINGS)
     mask = volume.voxels > 0
-    explorer.open(volume, mask)
+    explorer.load_scan(volume, mask)
     for _ in explorer.work():
         pass
     half = 0.6 * float(explorer.map("pixel_score").max())
@@ -105,7 +105,7 @@ def _on_the_left_of_the_picture(explorer):
     from napari_vqad.ui.layers import placement
 
     grid = explorer.grid
-    layer = Image(placement.to_canvas(grid.on_view(explorer.map("flagged"), order=0)), **placement.placed_on(grid))
+    layer = Image(placement.to_canvas(grid.to_display(explorer.map("flagged"), order=0)), **placement.placed_on(grid))
     world = np.array([layer.data_to_world(i) for i in np.argwhere(np.asarray(layer.data) > 0)]).mean(0)
     expected = placement.world_of(explorer.volume, tuple(PLACE))
     np.testing.assert_allclose(world, expected, atol=6.0)
@@ -139,12 +139,12 @@ def test_millimetres_of_slices_are_the_scanners_or_said_to_be_the_scans_own(anal
         explorer.change(explorer.settings.model_copy(update={"flag_slices": 0.0, "lambda_s": 0.0}))
         grid = explorer.grid
         pattern = r"[+−]\d+ mm" if oblique else r"[SI] \d+ mm"
-        assert all(re.fullmatch(pattern, grid.place_of(i)) for i in range(len(grid)))
+        assert all(re.fullmatch(pattern, grid.slice_label(i)) for i in range(len(grid)))
         if not oblique:  # the scanner's own coordinate of the slice's middle
             middle = (np.array(grid.slices.shape) - 1) / 2
             for i in (0, len(grid) - 1):
                 ras = scanner_mm(result.volume, grid, np.array([i, *middle[1:]]))
-                assert in_words(ras).endswith(grid.place_of(i))
+                assert in_words(ras).endswith(grid.slice_label(i))
         words = [t.get_text() for t in result.sheet().findobj(Text)]
         assert sum(bool(re.fullmatch(pattern, w)) for w in words) == len(choose_slices(explorer))
         assert any("mm along the scan's own axis" in w for w in words) == oblique

@@ -5,8 +5,8 @@ import pytest
 
 from napari_vqad.detectors.pca import PCA, linear_score
 from napari_vqad.errors import InputError
-from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS, fuse, level, smoothed, standardise
-from napari_vqad.scores.normative import Places, measure
+from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS, centre_on_healthy, fuse, smoothed, standardise
+from napari_vqad.scores.normative import NormativeMaps, fit
 
 SHAPE = (24, 32, 40)
 
@@ -21,7 +21,7 @@ def healthy(seed, n=30):
 
 
 def test_mean_and_spread_are_those_of_the_place():
-    places = Places({"score": measure(healthy(0))}, SHAPE)
+    places = NormativeMaps({"score": fit(healthy(0))}, SHAPE)
     mean, sd = places.at("score")
     assert mean[12, 16, 35] == pytest.approx(5.0, abs=0.2)
     assert mean[12, 16, 5] == pytest.approx(1.0, abs=0.1)
@@ -30,38 +30,38 @@ def test_mean_and_spread_are_those_of_the_place():
 
 
 def test_healthy_z_is_standard_and_the_same_bump_counts_more_where_scans_are_steady():
-    places = Places({"score": measure(healthy(0))}, SHAPE)
+    places = NormativeMaps({"score": fit(healthy(0))}, SHAPE)
     (score, mask), *_ = healthy(1, 1)
-    z = places.z("score", score, mask)
+    z = places.zscore("score", score, mask)
     inner = np.zeros(SHAPE, bool)
     inner[8:20, 6:26, 4:14] = inner[8:20, 6:26, 26:36] = True
     assert abs(z[inner].mean()) < 0.1
     assert z[inner].std() == pytest.approx(1.0, abs=0.1)
     assert not z[~mask].any()
-    bumped = places.z("score", score + 3, mask) - z
+    bumped = places.zscore("score", score + 3, mask) - z
     assert bumped[12, 16, 5] > 2 * bumped[12, 16, 35]
 
 
 def test_both_sides_of_the_head_are_one():
     scores = [(s * (np.arange(SHAPE[1]) < 16)[None, :, None], m) for s, m in healthy(0)]
-    mean, _ = Places({"": measure(scores)}, SHAPE).at("")
+    mean, _ = NormativeMaps({"": fit(scores)}, SHAPE).at("")
     np.testing.assert_allclose(mean, mean[:, ::-1], rtol=1e-4)
 
 
 def test_saved_and_loaded(tmp_path):
-    places = Places({"a": measure(healthy(0, 3))}, SHAPE)
+    places = NormativeMaps({"a": fit(healthy(0, 3))}, SHAPE)
     places.save(tmp_path)
-    again = Places.load(tmp_path)
+    again = NormativeMaps.load(tmp_path)
     assert again.shape == SHAPE
     assert "a" in again
     np.testing.assert_allclose(again.maps["a"], places.maps["a"], rtol=2e-3)
     (tmp_path / "places.safetensors").write_bytes(b"no")
     with pytest.raises(InputError, match="does not hold"):
-        Places.load(tmp_path)
+        NormativeMaps.load(tmp_path)
 
 
 def test_a_bundle_without_places_has_none(tmp_path):
-    assert "a" not in Places.load(tmp_path)
+    assert "a" not in NormativeMaps.load(tmp_path)
 
 
 def test_fusion_is_the_weighted_sum_of_what_is_known():
@@ -70,10 +70,10 @@ def test_fusion_is_the_weighted_sum_of_what_is_known():
     model = PCA(np.zeros(32 * 40, np.float32), np.zeros((1, 32 * 40), np.float32))
     slices = rng.normal(size=SHAPE).astype(np.float32)
     raw = {LINEAR: linear_score(model, slices, mask), NLL: smoothed(rng.random(SHAPE).astype(np.float32), mask)}
-    places = Places({name: measure([(m, mask), (1.1 * m, mask)]) for name, m in raw.items()}, SHAPE)
+    places = NormativeMaps({name: fit([(m, mask), (1.1 * m, mask)]) for name, m in raw.items()}, SHAPE)
     others = standardise(raw | {"unknown": slices}, places, mask)
     assert set(others) == {LINEAR, NLL}
-    expected = slices + sum(WEIGHTS[n] * places.z(n, m, mask) for n, m in raw.items())
+    expected = slices + sum(WEIGHTS[n] * places.zscore(n, m, mask) for n, m in raw.items())
     np.testing.assert_allclose(fuse(slices, others), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -84,11 +84,11 @@ def test_levelling_takes_off_a_scanner_and_leaves_a_lesion_and_a_quiet_scan():
     lesion = np.zeros(SHAPE, bool)
     lesion[10:14, 10:16, 10:16] = True
     noisy = np.where(within, 3 * score + 4 + 60 * lesion, 0).astype(np.float32)
-    levelled = level(noisy, within, (0.0, 1.0))
+    levelled = centre_on_healthy(noisy, within, (0.0, 1.0))
     rest = within & ~lesion
     assert abs(np.median(levelled[rest])) < 0.05
     assert levelled[rest].std() == pytest.approx(1.0, abs=0.05)
     assert levelled[lesion & within].min() > 10
     assert not levelled[~within].any()
-    quiet = level((0.5 * score - 1).astype(np.float32), within, (0.0, 1.0))
+    quiet = centre_on_healthy((0.5 * score - 1).astype(np.float32), within, (0.0, 1.0))
     np.testing.assert_allclose(quiet[within], (0.5 * score - 1)[within], rtol=1e-5)

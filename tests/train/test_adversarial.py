@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from napari_vqad.errors import InputError
 from napari_vqad.nets.discriminator import Discriminator, hinge
 from napari_vqad.nets.vq.vqvae import VQVAE, TokenizerConfig
-from napari_vqad.train.adversarial import DELTA, Adversarial, Pair, adaptive, judge
+from napari_vqad.train.adversarial import DELTA, Adversarial, GanPair, adaptive, discriminator_losses
 from napari_vqad.train.perceptual import LPIPS, EncoderFeatures, VGG16Features
 
 CONFIG = TokenizerConfig(channels=(8, 8), blocks=(1, 1), n_codes=8, code_dim=4, condition=8)
@@ -17,7 +17,7 @@ PLACE = torch.zeros(2)
 @pytest.fixture
 def pair():
     torch.manual_seed(0)
-    return Pair(VQVAE(CONFIG), Adversarial(width=8)).train()
+    return GanPair(VQVAE(CONFIG), Adversarial(width=8)).train()
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def grads(network):
 def test_the_judgement_teaches_the_decoder_and_hinge_the_discriminator(pair, slices):
     again, _, _ = pair.tokenizer(slices, PLACE)
     close = (again - slices).abs().mean()
-    found = judge(pair, slices, again, close, 0.8)
+    found = discriminator_losses(pair, slices, again, close, 0.8)
     alone = torch.autograd.grad(
         found["hinge"], list(pair.discriminator.parameters()), retain_graph=True, allow_unused=True
     )
@@ -44,7 +44,7 @@ def test_the_judgement_teaches_the_decoder_and_hinge_the_discriminator(pair, sli
 
 def test_no_weight_before_it_begins(pair, slices):
     again, _, _ = pair.tokenizer(slices, PLACE)
-    found = judge(pair, slices, again, (again - slices).abs().mean(), 0.0)
+    found = discriminator_losses(pair, slices, again, (again - slices).abs().mean(), 0.0)
     found["adversarial"].backward()
     assert grads(pair.tokenizer) == 0
     assert grads(pair.discriminator) > 0

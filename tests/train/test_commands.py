@@ -90,7 +90,7 @@ def test_train_calibrate_explore(data, tmp_path, capsys, healthy):
     assert "not a medical device" in card
 
     explorer = Explorer(bundle, Settings(n_restorations=2))
-    explorer.take(healthy(99))
+    explorer.load_grid(healthy(99))
     for _ in explorer.work():
         pass
     assert explorer.map("pixel_score").max() > 0
@@ -117,7 +117,7 @@ def test_an_aligned_bundle_knows_places_and_can_be_calibrated_again(data, tmp_pa
     for method in bundle.detector.variants:
         assert bundle.calibration.value("pixel_score", "p99", kind=f"{method} smooth fused") > 0
     explorer = Explorer(bundle, Settings(n_restorations=2))
-    explorer.take(replace(healthy(99), aligned=True))
+    explorer.load_grid(replace(healthy(99), aligned=True))
     for _ in explorer.work():
         pass
     assert explorer.scale() == "fused"
@@ -166,7 +166,7 @@ def test_another_prior_on_the_same_tokenizer(data, trained, tmp_path, kind, caps
     assert set(bundle.calibration.residual) == set(bundle.detector.variants)
     explorer = Explorer(bundle, Settings(n_restorations=3, lambda_p="p50"))
     assert explorer.settings.method == method
-    explorer.take(healthy(99))
+    explorer.load_grid(healthy(99))
     for _ in explorer.work():
         pass
     assert explorer.map("pixel_score").max() > 0
@@ -202,7 +202,7 @@ def test_two_levels_from_slices_to_maps(data, tmp_path, capsys, healthy):
     assert "2×3 and 4×6 codes" in card
     bundle = Bundle.load(out, "cpu")
     explorer = Explorer(bundle, Settings(n_restorations=3, lambda_p="p50"))
-    explorer.take(healthy(99))
+    explorer.load_grid(healthy(99))
     for _ in explorer.work():
         pass
     maps = {}
@@ -210,7 +210,7 @@ def test_two_levels_from_slices_to_maps(data, tmp_path, capsys, healthy):
         assert not explorer.change(explorer.settings.model_copy(update={"level": level}))  # nothing to compute
         maps[level] = explorer.map("nll").copy()
     np.testing.assert_allclose(maps["all"], maps["bottom"] + maps["top"] / 4, rtol=1e-4, atol=1e-4)
-    real = bundle.detector.levels.real.numpy()
+    real = bundle.detector.levels.is_code.numpy()
     codes, restored = explorer.results("nll", "codes"), explorer.results("restoration", "codes", 1)
     assert (restored != codes)[:, real].any()
     assert (restored == codes)[:, ~real].all()

@@ -10,7 +10,7 @@ from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.detectors.vq.gumbel import gumbel_batch
 from napari_vqad.detectors.vq.likelihood import log_probabilities, nll
-from napari_vqad.detectors.vq.restoration import begin, restore
+from napari_vqad.detectors.vq.restoration import first_pass, restore
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.grid_spec import GridSpec
@@ -99,7 +99,7 @@ def test_pictures_are_those_of_monai(trained, bundle, healthy):
 
 def test_it_is_explored_like_any_other(bundle, healthy):
     explorer = Explorer(bundle, Settings(n_restorations=2, lambda_p="p50"))
-    explorer.take(healthy(97))
+    explorer.load_grid(healthy(97))
     for _ in explorer.work():
         pass
     assert explorer.map("pixel_score").max() > 0
@@ -119,7 +119,7 @@ def test_restorations_are_fixed_points_in_any_order(bundle, healthy):
     log_p = log_probabilities(bundle.detector.prior, x, torch.zeros(2))
     lambda_p = float(nll(log_p, x).median())
     unlikely = nll(log_p, x) > lambda_p
-    restored, _ = restore(begin(bundle.detector.prior, x, torch.zeros(2), noise), lambda_p, "anchored")
+    restored, _ = restore(first_pass(bundle.detector.prior, x, torch.zeros(2), noise), lambda_p, "anchored")
     for j in range(3):
         again = (log_probabilities(bundle.detector.prior, restored[:, j], torch.zeros(2)) + noise[:, j]).argmax(1)
         assert torch.equal(restored[:, j], torch.where(unlikely, again, x))

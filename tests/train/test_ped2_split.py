@@ -14,7 +14,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.io.clips import read_clip
 from napari_vqad.train.augment import augment
 from napari_vqad.train.data import load_stack
-from napari_vqad.train.ped2_split import PARTS, cut, pieces, runs
+from napari_vqad.train.ped2_split import PARTS, cut, runs, segments
 from napari_vqad.train.recipe import FOLDER, Recipe
 
 RECIPE = """
@@ -55,7 +55,7 @@ def run(*words):
 def frames_of(folder, part):
     """(clip, frame) → abnormal, of a part; no frame may come twice."""
     found = {}
-    for piece in pieces(folder, part):
+    for piece in segments(folder, part):
         name, _, between = piece.name.partition(", frames ")
         first, last = map(int, between.split(" to "))
         assert len(piece) == last - first + 1
@@ -96,11 +96,11 @@ def test_runs_are_the_whole_clip(make_clip, tmp_path):
 
 def test_a_folder_that_does_not_fit(tmp_path, make_clip):
     with pytest.raises(InputError, match="no clips"):
-        list(pieces(tmp_path, "train"))
+        list(segments(tmp_path, "train"))
     make_clip(tmp_path / "training_01.npz")
     make_clip(tmp_path / "testing_01.npz")
     with pytest.raises(InputError, match="no labels"):
-        list(pieces(tmp_path, "train"))
+        list(segments(tmp_path, "train"))
 
 
 def test_training_sees_normal_frames_as_they_are(clip_folder):
@@ -111,7 +111,7 @@ def test_training_sees_normal_frames_as_they_are(clip_folder):
     assert train.mask.all()
     assert not train.position.any()
     # This clip range holds each grey value exactly.
-    frames = np.concatenate([p.frames for p in pieces(clip_folder, "train")])
+    frames = np.concatenate([p.frames for p in segments(clip_folder, "train")])
     np.testing.assert_allclose(train.slices(), (frames - 100.0) / 40.0, atol=1e-5)
     assert {grid.kind for grid in train.grids(spec)} == {"clip"}
 
@@ -142,7 +142,7 @@ def test_from_clips_to_a_bundle_that_explores_one(clip_folder, make_clip, tmp_pa
         assert word not in card
     explorer = Explorer(bundle, Settings(n_restorations=2))
     volume = read_clip(make_clip(tmp_path / "new.npz", 9, range(5, 8))).volume()
-    grid = explorer.open(volume, np.ones(volume.voxels.shape, bool))
+    grid = explorer.load_scan(volume, np.ones(volume.voxels.shape, bool))
     for _ in explorer.work():
         pass
     assert explorer.map("pixel_score").shape == (20, 32, 40)

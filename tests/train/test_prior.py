@@ -6,7 +6,7 @@ import torch
 
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.grid_spec import GridSpec
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.pixelsnail import PixelSnailConfig
 from napari_vqad.train.data import Stack
 from napari_vqad.train.fit import Schedule, state_of
@@ -15,7 +15,7 @@ from napari_vqad.train.prior import PriorTraining, train_prior
 
 def test_held_out_nats_are_of_codes_alone(tmp_path):
     """A prior that finds every real code as likely as any other has ln K nats a code, whatever the empty places."""
-    levels = Levels((1, 2), (2, 4))
+    levels = CodeLevels((1, 2), (2, 4))
 
     class Even(torch.nn.Module):
         n_codes = K = 16
@@ -26,13 +26,13 @@ def test_held_out_nats_are_of_codes_alone(tmp_path):
 
         def logits(self, codes, position):
             even = torch.zeros(len(codes), self.K, *levels.shape) + 0 * self.bias
-            return torch.where(levels.real, even, -1e4 * (torch.arange(self.K) > 0)[:, None, None])
+            return torch.where(levels.is_code, even, -1e4 * (torch.arange(self.K) > 0)[:, None, None])
 
     class Tokenizer:
         n_codes = 16
 
         def encode(self, slices, position):
-            return torch.randint(16, (len(slices), *levels.shape)) * levels.real
+            return torch.randint(16, (len(slices), *levels.shape)) * levels.is_code
 
     spec = GridSpec(shape=(16, 24), spacing=8.0)
     mask = np.ones((5, 16, 24), bool)

@@ -11,7 +11,7 @@ from napari_vqad.detectors.calibration import LEVELS, SliceTables
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
-from napari_vqad.scores.fusion import level
+from napari_vqad.scores.fusion import centre_on_healthy
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def with_slices(tiny_bundle, tmp_path):
 
 def analysed(folder, head, **settings):
     explorer = Explorer(Bundle.load(folder, "cpu"), Settings(n_restorations=1, **settings))
-    explorer.open(*head)
+    explorer.load_scan(*head)
     for _ in explorer.work():
         pass
     return explorer
@@ -39,8 +39,8 @@ def analysed(folder, head, **settings):
 def test_slices_are_flagged_by_their_pixels(with_slices, head):
     explorer = analysed(with_slices, head, method="regenerative")
     score, mask = explorer.map("pixel_score"), explorer.grid.mask
-    middle = explorer.bundle.calibration.middle("regenerative smooth plain")
-    levelled, expected = level(score, mask, middle), []
+    middle = explorer.bundle.calibration.median_and_p84("regenerative smooth plain")
+    levelled, expected = centre_on_healthy(score, mask, middle), []
     for i, inside in enumerate(mask):
         values = levelled[i][inside]
         if not len(values):
@@ -58,7 +58,7 @@ def test_slices_are_flagged_by_their_pixels(with_slices, head):
 
 def test_a_slice_has_no_score_before_its_neighbours_are_there(with_slices, head):
     explorer = Explorer(Bundle.load(with_slices, "cpu"), Settings(method="regenerative"))
-    explorer.open(*head)
+    explorer.load_scan(*head)
     work = explorer.work()
     while not explorer.ready("restoration").any():
         next(work)

@@ -14,7 +14,7 @@ from napari_vqad.display.views import layer_name, views_of
 from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.layers.map_layers import MASK_NAME
-from napari_vqad.ui.panels.settings_panel import TITLES, Sections
+from napari_vqad.ui.panels.settings_panel import TITLES, SettingsPanel
 from napari_vqad.ui.plumbing.shortcuts import NEXT, ORIGINAL, PREVIOUS
 
 NAMES = {"mask": MASK_NAME} | {n: layer_name(s) for n, s in Dependencies(VQDetector).maps.items()}
@@ -33,7 +33,7 @@ def seen(dock) -> set[str]:
 def of_map(dock, name):
     """A map of the explorer, as its layer must show it."""
     explorer = dock.session.explorer
-    return placement.to_canvas(explorer.grid.to_axes(explorer.map(name)))
+    return placement.to_canvas(explorer.grid.stack_to_ras(explorer.map(name)))
 
 
 # ---- before an analysis -----------------------------------------------------------------------------------------
@@ -62,8 +62,10 @@ def test_without_a_scan_it_says_what_to_do(dock):
 
 
 def test_every_setting_has_a_knob_with_label_and_tooltip(dock):
-    assert set(dock.knobs) == set(Settings.model_fields) == {n for title in TITLES for n in Sections.names(title)}
-    for name, knob in dock.knobs.items():
+    assert (
+        set(dock.widgets) == set(Settings.model_fields) == {n for title in TITLES for n in SettingsPanel.names(title)}
+    )
+    for name, knob in dock.widgets.items():
         assert knob.toolTip() == Settings.model_fields[name].description
     for button in dock.views.buttons():
         assert button.toolTip()
@@ -77,7 +79,7 @@ def test_dock_is_narrow(dock):
 
 def test_a_percentile_is_no_number_before_a_model_has_said_which(dock):
     """λ_s is 1.0 in these tests, λ_p a percentile."""
-    p, s, voxels = (dock.knobs[name] for name in ("lambda_p", "lambda_s", "flag_voxels"))
+    p, s, voxels = (dock.widgets[name] for name in ("lambda_p", "lambda_s", "flag_voxels"))
     assert p.note.text() == "Above 20 % of healthy codes; its number comes with an analysis."
     assert voxels.note.text() == "One false finding in a healthy scan; its number comes with an analysis."
     assert not p.isEnabled()
@@ -101,8 +103,8 @@ def test_layers_in_field_terms_all_in_mm(explored):
     assert "ball" in explored.session.note
     # Thresholds in their unit and as a healthy percentile.
     limit = explored.session.explorer.thresholds()["lambda_p"]
-    assert f"{limit:.2f} nats" in explored.knobs["lambda_p"].note.text()
-    assert "20.0 % of healthy codes" in explored.knobs["lambda_p"].note.text()
+    assert f"{limit:.2f} nats" in explored.widgets["lambda_p"].note.text()
+    assert "20.0 % of healthy codes" in explored.widgets["lambda_p"].note.text()
 
 
 def test_one_scale_for_all_scans(explored, idle):
@@ -122,7 +124,7 @@ def test_one_scale_for_all_scans(explored, idle):
 
 
 def test_a_view_shows_one_question(explored):
-    ours = {layer.name for layer in explored.session.board.layers.values()} - {NAMES["mask"]}
+    ours = {layer.name for layer in explored.session.map_layers.layers.values()} - {NAMES["mask"]}
     shown = {v.name: [v.map] if v.map else [] for v in views_of(explored.session.explorer.maps)}
     for view, names in shown.items():
         explored.show_view(view)
@@ -140,11 +142,13 @@ def test_sliders_change_what_is_seen_at_once(explored, qtbot):
         qtbot.wait(20)
         places.append([w.mapTo(explored.widget(), QPoint()).y() for w in (explored.beside, explored.profile)])
     assert places[0] == places[1]
-    assert explored.knobs["lambda_p"].isEnabled()
-    assert explored.knobs["lambda_p"].slider.edgeLabelMode() != explored.knobs["lambda_p"].slider.EdgeLabelMode.NoLabel
+    assert explored.widgets["lambda_p"].isEnabled()
+    assert (
+        explored.widgets["lambda_p"].slider.edgeLabelMode() != explored.widgets["lambda_p"].slider.EdgeLabelMode.NoLabel
+    )
     layer = explored.viewer.layers[NAMES["pixel_score"]]
     before = layer.data.copy()
-    explored.knobs["k"].slider.setValue(10.0)
+    explored.widgets["k"].slider.setValue(10.0)
     qtbot.waitUntil(lambda: explored.session.settings.k == 10.0, timeout=2000)
     assert not np.array_equal(layer.data, before)
     np.testing.assert_array_equal(layer.data, of_map(explored, "pixel_score"))
@@ -152,7 +156,7 @@ def test_sliders_change_what_is_seen_at_once(explored, qtbot):
 
 def test_lambda_s_moves_scores_and_flags(explored, qtbot):
     before = explored.profile.scores.copy()
-    explored.knobs["lambda_s"].slider.setValue(3.5)
+    explored.widgets["lambda_s"].slider.setValue(3.5)
     qtbot.waitUntil(lambda: explored.session.settings.lambda_s == 3.5, timeout=2000)
     assert (explored.profile.scores <= before).all()
     assert explored.profile.scores.sum() < before.sum()
@@ -162,21 +166,21 @@ def test_lambda_s_moves_scores_and_flags(explored, qtbot):
 
 def test_lambda_p_restores_anew(explored, qtbot, idle):
     before = explored.session.explorer.results("restoration", "codes").copy()
-    explored.knobs["lambda_p"].slider.setValue(3.5)
+    explored.widgets["lambda_p"].slider.setValue(3.5)
     qtbot.waitUntil(lambda: explored.session.settings.lambda_p == 3.5, timeout=2000)
     idle(explored)
     assert (explored.session.explorer.results("restoration", "codes") != before).any()
 
 
 def test_more_restorations_are_drawn_to_the_end(explored, qtbot, idle):
-    explored.knobs["n_restorations"].slider.setValue(5)
+    explored.widgets["n_restorations"].slider.setValue(5)
     qtbot.waitUntil(lambda: explored.session.settings.n_restorations == 5, timeout=2000)
     idle(explored)
     assert explored.session.explorer.weights().shape[0] == 5
 
 
 def test_sliders_of_restorations_are_off_where_there_are_none(explored, idle):
-    off = lambda: {name for name, knob in explored.knobs.items() if not knob.isEnabled()}  # noqa: E731
+    off = lambda: {name for name, knob in explored.widgets.items() if not knob.isEnabled()}  # noqa: E731
     assert off() == set()
     explored.session.change(method="regenerative")
     idle(explored)
@@ -187,7 +191,7 @@ def test_sliders_of_restorations_are_off_where_there_are_none(explored, idle):
 
 def test_a_drag_ends_where_it_was_let_go(explored, qtbot, idle):
     """Leading and trailing: the many values between may be skipped, the last one never."""
-    slider = explored.knobs["lambda_p"].slider
+    slider = explored.widgets["lambda_p"].slider
     for value in np.linspace(slider.maximum(), 1.0, 30):
         slider.setValue(float(value))
     qtbot.waitUntil(lambda: explored.session.settings.lambda_p == pytest.approx(1.0, abs=0.01), timeout=2000)
@@ -197,13 +201,13 @@ def test_a_drag_ends_where_it_was_let_go(explored, qtbot, idle):
 def test_one_restoration_by_its_number(explored):
     explored.show_view("Restoration")
     explored.which.setValue(2)
-    layer = explored.session.board.layers["restoration_j"]
+    layer = explored.session.map_layers.layers["restoration_j"]
     assert layer.name == "Restoration 2"
     assert seen(explored) & set(NAMES.values()) == set()
     assert layer.visible
     grid = explored.session.explorer.grid
-    inside = placement.to_canvas(grid.to_axes(grid.mask))
-    expected = placement.to_canvas(grid.to_axes(explored.session.explorer.map("restoration_j", 1)))
+    inside = placement.to_canvas(grid.stack_to_ras(grid.mask))
+    expected = placement.to_canvas(grid.stack_to_ras(explored.session.explorer.map("restoration_j", 1)))
     np.testing.assert_allclose(np.asarray(layer.data)[inside], expected[inside])
 
 
@@ -314,7 +318,7 @@ def test_closing_in_mid_work_asks_in_words_and_stops_nothing_before_the_answer(d
     idle(dock)
     dock.findings.setChecked(True)
     review, window = dock.session.review, dock.window()
-    review.judge(review.found[0], "accepted")
+    review.set_verdict(review.found[0], "accepted")
     gate.open = False
     dock.session.change(seed=3)
     assert not window.close()

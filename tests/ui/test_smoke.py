@@ -6,7 +6,7 @@ import qtpy
 
 from napari_vqad.resources import samples_folder
 from napari_vqad.ui.dock import ExplorerDock
-from napari_vqad.ui.panels.setting_widgets import SliderKnob
+from napari_vqad.ui.panels.setting_widgets import SettingSlider
 
 
 @pytest.mark.skipif(qtpy.API_NAME == "PySide6", reason="all other tests run under PySide6; QT_API names another")
@@ -30,8 +30,8 @@ def test_open_analyse_move_every_slider_and_look(make_napari_viewer, tiny_bundle
     for section in dock.sections.all:
         section.expand(animate=False)
     moved = {}
-    dock.sections.turned.connect(moved.__setitem__)
-    sliders = {name: knob for name, knob in dock.knobs.items() if isinstance(knob, SliderKnob)}
+    dock.sections.edited.connect(moved.__setitem__)
+    sliders = {name: knob for name, knob in dock.widgets.items() if isinstance(knob, SettingSlider)}
     assert {"lambda_s", "lambda_p", "n_restorations", "k", "flag_voxels", "flag_slices"} <= set(sliders)
     for name, knob in sliders.items():
         low, high, now = knob.slider.minimum(), knob.slider.maximum(), knob.slider.value()
@@ -40,7 +40,7 @@ def test_open_analyse_move_every_slider_and_look(make_napari_viewer, tiny_bundle
     wait()
     for button in (dock.findings, dock.display.other, dock.display.box):
         button.click()
-    dock.shelf.step(1)
+    dock.lists.step(1)
     for view in ("NLL", "Restoration", "Residual", "Score", "Flagged"):
         dock.show_view(view)
     for ndisplay in (3, 2):

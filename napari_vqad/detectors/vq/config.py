@@ -8,9 +8,9 @@ from pydantic import model_validator
 
 from napari_vqad.detectors.base import BundleConfig
 from napari_vqad.detectors.vq.settings import Method
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.masked_transformer import MaskedConfig
-from napari_vqad.nets.vq.registry import PriorConfig, TokenizerConfig, has_places
+from napari_vqad.nets.vq.registry import PriorConfig, TokenizerConfig, fits_grid
 
 
 class VQConfig(BundleConfig):
@@ -30,13 +30,13 @@ class VQConfig(BundleConfig):
         levels = self.levels
         if getattr(self.tokenizer, "context", 0) and any(n % 2 for n in levels.shape):
             raise ValueError("a tokenizer with context has an even number of codes along each side")
-        if not has_places(self.prior, levels):
+        if not fits_grid(self.prior, levels):
             grids = " and ".join(f"{h}×{w}" for h, w in levels.shapes)
             raise ValueError(f"the prior has no place for a grid of {grids} codes")
         return self
 
     @property
-    def levels(self) -> Levels:
+    def levels(self) -> CodeLevels:
         """The levels of codes of a slice."""
         return self.tokenizer.levels(self.grid.shape)
 

@@ -25,13 +25,13 @@ from napari_vqad.detectors.vq.gumbel import gumbel_batch
 from napari_vqad.detectors.vq.likelihood import log_probabilities, nll, sample_score
 from napari_vqad.detectors.vq.maps import MAPS, SliceMaps
 from napari_vqad.detectors.vq.masked import masked_nll, resample
-from napari_vqad.detectors.vq.restoration import Begun, begin, restore
+from napari_vqad.detectors.vq.restoration import FirstPass, first_pass, restore
 from napari_vqad.detectors.vq.settings import VQSettings
 from napari_vqad.errors import InputError
 from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.nets.device import device_of, exact, moved, quick
-from napari_vqad.nets.vq.kv_cache import Memory
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.kv_cache import RowCache
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.protocols import MaskedPrior, Prior
 from napari_vqad.nets.vq.registry import make_prior, make_tokenizer
 from napari_vqad.nets.vq.vqvae import Tokenizer
@@ -75,7 +75,7 @@ class VQDetector(BaseDetector):
         self.prior: Any = prior
         self.device = device_of(tokenizer)
         self._slice_maps = SliceMaps(config.levels)
-        self._begun: tuple[tuple, Begun] | None = None
+        self._begun: tuple[tuple, FirstPass] | None = None
 
     @classmethod
     def load(cls, config: VQConfig, files: Snapshot) -> Self:
@@ -96,7 +96,7 @@ class VQDetector(BaseDetector):
     # ---- what is declared of this bundle --------------------------------------------------------------------------
 
     @property
-    def levels(self) -> Levels:
+    def levels(self) -> CodeLevels:
         """The levels of codes of a slice; their `shape` is that of all arrays of codes."""
         return self.config.levels
 
@@ -189,7 +189,7 @@ class VQDetector(BaseDetector):
             prior, where = self.prior, self._tensor(position)
             if isinstance(prior, MaskedPrior):
                 return masked_nll(prior, x, where).cpu().numpy()
-            return nll(log_probabilities(prior, x, where, Memory()), x).cpu().numpy()
+            return nll(log_probabilities(prior, x, where, RowCache()), x).cpu().numpy()
 
     @torch.inference_mode()
     def restore(
@@ -226,7 +226,7 @@ class VQDetector(BaseDetector):
             restored, _ = restore(begun, float(settings.lambda_p), settings.method, start, check)
         return restored.cpu().numpy().astype(np.int16)
 
-    def _begin(self, codes: NDArray, position: NDArray, indices: Sequence[int], chains: range, seed: int) -> Begun:
+    def _begin(self, codes: NDArray, position: NDArray, indices: Sequence[int], chains: range, seed: int) -> FirstPass:
         """Noise and first pass; kept of the last single slice, where λ_p is dragged over one slice in view."""
         key = (seed, tuple(indices), chains, codes.tobytes())
         kept = self._begun  # several explorers may share this detector, each in a thread of its own
@@ -234,7 +234,7 @@ class VQDetector(BaseDetector):
             return kept[1]
         noise = gumbel_batch(seed, indices, chains, self.tokenizer.n_codes, codes.shape[1:])
         x = self._tensor(codes, torch.long)
-        begun = begin(self.causal, x, self._tensor(position), self._tensor(noise))
+        begun = first_pass(self.causal, x, self._tensor(position), self._tensor(noise))
         if len(indices) == 1:
             self._begun = key, begun
         return begun

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration, quantiles
 from napari_vqad.detectors.protocol import Arrays
 from napari_vqad.detectors.vq.likelihood import on_pixels
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 
 
-def fit_tables(results: Sequence[Arrays], masks: Sequence[NDArray], levels: Levels) -> dict[str, Any]:
+def fit_tables(results: Sequence[Arrays], masks: Sequence[NDArray], levels: CodeLevels) -> dict[str, Any]:
     """The tables `nll`, `nll_map` and `slice_score` of `Calibration`.
 
     Args:
@@ -38,14 +38,14 @@ def fit_tables(results: Sequence[Arrays], masks: Sequence[NDArray], levels: Leve
     return {"nll": table, "nll_map": by_level, "slice_score": scores}
 
 
-def codes_within(mask: NDArray, levels: Levels) -> NDArray:
+def codes_within(mask: NDArray, levels: CodeLevels) -> NDArray:
     """Codes (n, rows, columns) whose patch of pixels touches the mask (n, H, W)."""
     n, height, width = mask.shape
     touched = [mask.reshape(n, h, height // h, w, width // w).any((2, 4)) for h, w in levels.shapes]
     return levels.join([torch.from_numpy(t) for t in touched]).numpy()
 
 
-def check(calibration: Calibration, levels: Levels) -> str | None:
+def check(calibration: Calibration, levels: CodeLevels) -> str | None:
     """Why a calibration has not the tables of these codes; None where it has."""
     if not calibration.nll or not calibration.slice_score:
         return "without slice scores"

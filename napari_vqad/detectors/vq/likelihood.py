@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_vqad.nets.vq.kv_cache import Memory
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.kv_cache import RowCache
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.protocols import Prior, ResumingPrior
 
 
-def log_probabilities(prior: Prior, codes: Tensor, position: Tensor, memory: Memory | None = None) -> Tensor:
+def log_probabilities(prior: Prior, codes: Tensor, position: Tensor, memory: RowCache | None = None) -> Tensor:
     """ln p(c | x_<i) for every code c and place i: (B, h, w) → (B, K, h, w), float32.
 
     From log_softmax, never from log(softmax): what is very unlikely must not become −∞. With a memory, a prior that
@@ -40,7 +40,7 @@ def upsample(nll: Tensor, shape: tuple[int, int], smooth: bool = True) -> Tensor
     return F.interpolate(nll[:, None], shape, **mode)[:, 0]
 
 
-def on_pixels(nll: Tensor, levels: Levels, shape: tuple[int, int], level: str = "all") -> Tensor:
+def on_pixels(nll: Tensor, levels: CodeLevels, shape: tuple[int, int], level: str = "all") -> Tensor:
     """What the codes of all levels say of each pixel, or those of one: (B, rows, columns) → (B, H, W).
 
     In nats of one code; of all levels, in nats of what one fine code covers: Σ_l ℓ_l · (codes of l / fine codes).

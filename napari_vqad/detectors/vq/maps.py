@@ -18,7 +18,7 @@ from torch import Tensor
 
 from napari_vqad.detectors.protocol import MapSpec, SliceData
 from napari_vqad.detectors.vq.likelihood import on_pixels
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.scores import weighting
 
 MAPS = (
@@ -44,7 +44,7 @@ MAPS = (
 class SliceMaps:
     """Computes `MAPS`; it keeps nothing but a piece of memory that is used again and again."""
 
-    def __init__(self, levels: Levels) -> None:
+    def __init__(self, levels: CodeLevels) -> None:
         self._levels = levels
         self._memory = threading.local()  # several explorers may share a detector, each in a thread of its own
 

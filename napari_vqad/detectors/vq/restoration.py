@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from napari_vqad.detectors.vq.likelihood import log_probabilities, nll
-from napari_vqad.nets.vq.kv_cache import Memory
+from napari_vqad.nets.vq.kv_cache import RowCache
 from napari_vqad.nets.vq.protocols import LevelledPrior, Prior, ResumingPrior
 
 # Codes that one evaluation should hold. Fewer, and the overhead of an evaluation shows; more, and windows grow tall and
@@ -40,7 +40,7 @@ PLACES = {"cpu": 320, "cuda": 16384}
 
 
 @dataclass(frozen=True)
-class Begun:
+class FirstPass:
     """What all restorations of some slices share, whatever λ_p, method and S.
 
     Attributes:
@@ -56,7 +56,7 @@ class Begun:
     position: Tensor
     noise: Tensor
     log_p: Tensor
-    memory: Memory
+    memory: RowCache
 
 
 class Restored(NamedTuple):
@@ -66,14 +66,14 @@ class Restored(NamedTuple):
     passes: Tensor
 
 
-def begin(prior: Prior, codes: Tensor, position: Tensor, noise: Tensor) -> Begun:
+def first_pass(prior: Prior, codes: Tensor, position: Tensor, noise: Tensor) -> FirstPass:
     """The pass over the original codes (B, h, w) at `position` (B,), for restorations with `noise` (B, S, K, h, w)."""
-    memory = Memory()
-    return Begun(prior, codes, position, noise, log_probabilities(prior, codes, position, memory), memory)
+    memory = RowCache()
+    return FirstPass(prior, codes, position, noise, log_probabilities(prior, codes, position, memory), memory)
 
 
 def restore(
-    begun: Begun,
+    begun: FirstPass,
     lambda_p: float,
     method: str,
     guess: Tensor | None = None,
@@ -98,12 +98,12 @@ def restore(
     if method != "light" and unlikely.any():
         if guess is not None:
             y = torch.where(_possible(begun, unlikely)[:, None] & (guess != codes[:, None]), guess, y)
-        _settle(begun, y, passes, unlikely, lambda_p, method == "sequential", check)
+        _iterate_to_fixed_point(begun, y, passes, unlikely, lambda_p, method == "sequential", check)
     return Restored(y, passes)
 
 
-def _settle(
-    begun: Begun,
+def _iterate_to_fixed_point(
+    begun: FirstPass,
     y: Tensor,
     passes: Tensor,
     unlikely: Tensor,
@@ -137,29 +137,29 @@ def _settle(
         moving = torch.arange(len(owner), device=y.device)
         while len(moving):
             check()
-            memory.choose(None if len(moving) == len(owner) else moving)
+            memory.select(None if len(moving) == len(owner) else moving)
             log_p = log_probabilities(begun.prior, now[moving], begun.position[owner[moving]], memory)
             keep = nll(log_p, x[moving]) <= lambda_p if drifts else kept[moving]
             if isinstance(begun.prior, LevelledPrior):
                 whole = y[owner[moving], chain[moving]]
                 whole[:, window] = now[moving]
-                keep = keep & ~begun.prior.levels.refining(whole != begun.codes[owner[moving]])[:, window]
+                keep = keep & ~begun.prior.levels.descendants(whole != begun.codes[owner[moving]])[:, window]
             again = torch.where(keep, x[moving], (log_p + g[moving]).argmax(1))
             passes[owner[moving], chain[moving]] += x.shape[1] / height
             moved = (again != now[moving]).flatten(1).any(1)
             now[moving] = again
             moving = moving[moved]
-        memory.close(x.shape[1], width)
+        memory.commit(x.shape[1], width)
         y[owner, chain, window] = now
 
 
-def _refining(begun: Begun, y: Tensor, codes: Tensor) -> Tensor:
+def _refining(begun: FirstPass, y: Tensor, codes: Tensor) -> Tensor:
     """bool (B, S, h, w): the codes that refine one that differs between y and codes; none with a single level."""
     if not isinstance(begun.prior, LevelledPrior):
         return torch.zeros(y.shape, dtype=torch.bool, device=y.device)
-    return begun.prior.levels.refining((y != codes).flatten(0, 1)).unflatten(0, y.shape[:2])
+    return begun.prior.levels.descendants((y != codes).flatten(0, 1)).unflatten(0, y.shape[:2])
 
 
-def _possible(begun: Begun, unlikely: Tensor) -> Tensor:
+def _possible(begun: FirstPass, unlikely: Tensor) -> Tensor:
     """bool (B, h, w): what may be drawn at all, by a rule that does not drift."""
-    return unlikely | begun.prior.levels.refining(unlikely) if isinstance(begun.prior, LevelledPrior) else unlikely
+    return unlikely | begun.prior.levels.descendants(unlikely) if isinstance(begun.prior, LevelledPrior) else unlikely

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_vqad.nets.vq.kv_cache import Memory
+from napari_vqad.nets.vq.kv_cache import RowCache
 
 
 class CausalNetwork(nn.Module):
@@ -18,7 +18,7 @@ class CausalNetwork(nn.Module):
         """Codes (B, h, w), position (B,) → logits (B, K, h, w)."""
         return self._logits(codes, position, None)
 
-    def resume(self, codes: Tensor, position: Tensor, memory: Memory) -> Tensor:
+    def resume(self, codes: Tensor, position: Tensor, memory: RowCache) -> Tensor:
         """Codes (m, n, w), the rows from `memory.row` on → their logits (m, K, n, w)."""
         return self._logits(codes, position, memory)
 
@@ -26,17 +26,17 @@ class CausalNetwork(nn.Module):
         """As `logits`."""
         return self.logits(codes, position)
 
-    def _logits(self, codes: Tensor, position: Tensor, memory: Memory | None) -> Tensor:
+    def _logits(self, codes: Tensor, position: Tensor, memory: RowCache | None) -> Tensor:
         raise NotImplementedError
 
 
-def just_before(x: Tensor, memory: Memory | None, key: Hashable) -> Tensor:
+def just_before(x: Tensor, memory: RowCache | None, key: Hashable) -> Tensor:
     """What stands just before each place in raster order, zero before the first: (B, n, w, C) → (B, n, w, C).
 
     With a memory, x are the open rows, and the end of the row above comes from there.
     """
     _, n, w, _ = x.shape
-    seen = F.pad(x, (0, 0, 0, 0, 1, 0)) if memory is None else memory.window(key, x, 1)
+    seen = F.pad(x, (0, 0, 0, 0, 1, 0)) if memory is None else memory.convolution_window(key, x, 1)
     return seen.flatten(1, 2)[:, w - 1 : -1].unflatten(1, (n, w))
 
 
@@ -70,13 +70,13 @@ class CausalConv2d(nn.Module):
         mask[-1, reach + see_self :] = 0.0
         self.register_buffer("mask", mask, persistent=False)
 
-    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
+    def forward(self, x: Tensor, memory: RowCache | None = None) -> Tensor:
         """(B, C_in, h, w) → (B, C_out, h, w)."""
         if memory is None:
             return F.conv2d(F.pad(x, (self.reach, self.reach, self.reach, 0)), self.weight * self.mask, self.bias)
         # A row at a time a convolution is one matrix product over its taps, and quicker written so.
         n, w = x.shape[2:]
-        seen = memory.window(self, x.movedim(1, -1), self.reach, self.reach)
+        seen = memory.convolution_window(self, x.movedim(1, -1), self.reach, self.reach)
         places = [divmod(tap, self.weight.shape[3]) for tap in range(self.taps)]
         columns = torch.cat([seen[:, dy : dy + n, dx : dx + w] for dy, dx in places], -1)
         return F.linear(columns, memory.prepared(self, self._matrix), self.bias).movedim(-1, 1)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from napari_vqad.nets.blocks import PositionFeatures, TransformerSizes
 from napari_vqad.nets.vq.causal import CausalNetwork, attend, just_before
-from napari_vqad.nets.vq.kv_cache import Memory
+from napari_vqad.nets.vq.kv_cache import RowCache
 
 
 class GPT2Config(TransformerSizes):
@@ -49,7 +49,7 @@ class GPT2(CausalNetwork):
                 # Each of 2·layers branches adds to one stream, whose variance is to stay (GPT-2).
                 nn.init.normal_(last.weight, std=0.02 / (2 * config.layers) ** 0.5)
 
-    def _logits(self, codes: Tensor, position: Tensor, memory: Memory | None) -> Tensor:
+    def _logits(self, codes: Tensor, position: Tensor, memory: RowCache | None) -> Tensor:
         (n, w), top = codes.shape[-2:], memory.row if memory else 0
         x = just_before(self.embed(codes), memory, self).flatten(1, 2)
         if top == 0:
@@ -72,7 +72,7 @@ class Block(nn.Module):
         self.widen, self.narrow = nn.Linear(c, 4 * c), nn.Linear(4 * c, c)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, memory: Memory | None) -> Tensor:
+    def forward(self, x: Tensor, memory: RowCache | None) -> Tensor:
         """(B, N, C) → the same shape."""
         x = x + self.attention(x, memory)
         return x + self.dropout(self.narrow(F.gelu(self.widen(self.norm(x)), approximate="tanh")))
@@ -89,11 +89,11 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.width, config.width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, memory: Memory | None) -> Tensor:
+    def forward(self, x: Tensor, memory: RowCache | None) -> Tensor:
         """(B, N, C) → the same shape, what is to be added."""
         q, k, v = self.qkv(self.norm(x)).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2).chunk(3, 1)
         if memory is None:
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
-            y = attend(q, memory.past((self, "k"), k), memory.past((self, "v"), v))
+            y = attend(q, memory.past_keys((self, "k"), k), memory.past_keys((self, "v"), v))
         return self.dropout(self.out(y.transpose(1, 2).flatten(2)))

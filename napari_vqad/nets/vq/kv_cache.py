@@ -12,10 +12,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 
-class Part(NamedTuple):
+class CacheSpan(NamedTuple):
     """The memory of a network that knows some of the rows alone: `rows` of `width` places, from `first` on."""
 
-    memory: Memory
+    memory: RowCache
     first: int
     rows: int
     width: int
@@ -25,7 +25,7 @@ class Part(NamedTuple):
         return min(max(row - self.first, 0), self.rows)
 
 
-class Memory:
+class RowCache:
     """What each causal layer has seen, of M chains.
 
     Rows from `row` on are *open*: they may be evaluated again and again, by all chains or by the chosen ones. `close`
@@ -43,9 +43,9 @@ class Memory:
         self._reach: dict[Hashable, int] = {}
         self._ends: dict[Hashable, int] = {}
         self._prepared: dict[Hashable, Tensor] = {}
-        self._parts: dict[Hashable, Part] = {}
+        self._parts: dict[Hashable, CacheSpan] = {}
 
-    def window(self, key: Hashable, x: Tensor, reach: int, side: int = 0) -> Tensor:
+    def convolution_window(self, key: Hashable, x: Tensor, reach: int, side: int = 0) -> Tensor:
         """The open rows x (m, n, w, C) of the chosen chains, `reach` rows above them and `side` columns beside them.
 
         Returns:
@@ -64,7 +64,7 @@ class Memory:
         kept[self._chosen, reach:] = chosen[:, reach:]
         return chosen
 
-    def past(self, key: Hashable, x: Tensor) -> Tensor:
+    def past_keys(self, key: Hashable, x: Tensor) -> Tensor:
         """x (m, heads, n·w, d) of the open rows of the chosen chains, after all that came before: (m, heads, …, d)."""
         places = x.shape[2]
         if key not in self._pasts:
@@ -78,10 +78,10 @@ class Memory:
         kept[self._chosen, :, first:] = x
         return kept[self._chosen]
 
-    def part(self, key: Hashable, first: int, rows: int, width: int) -> Memory:
+    def span(self, key: Hashable, first: int, rows: int, width: int) -> RowCache:
         """The memory of a network that knows the rows from `first` on alone; it goes where this one goes."""
         if key not in self._parts:
-            self._parts[key] = Part(Memory(), first, rows, width)
+            self._parts[key] = CacheSpan(RowCache(), first, rows, width)
         return self._parts[key].memory
 
     def prepared(self, key: Hashable, prepare: Callable[[], Tensor]) -> Tensor:
@@ -90,13 +90,13 @@ class Memory:
             self._prepared[key] = prepare()
         return self._prepared[key]
 
-    def choose(self, chains: Tensor | None) -> None:
+    def select(self, chains: Tensor | None) -> None:
         """The chains that the next evaluation is of, by their numbers; None for all."""
         self._chosen = chains
         for part in self._parts.values():
-            part.memory.choose(chains)
+            part.memory.select(chains)
 
-    def close(self, rows: int, width: int) -> None:
+    def commit(self, rows: int, width: int) -> None:
         """Take the open rows, as they were last evaluated, for final."""
         for key, kept in self._windows.items():
             reach = self._reach[key]
@@ -104,12 +104,12 @@ class Memory:
         for key in self._ends:
             self._ends[key] += rows * width
         for part in self._parts.values():
-            part.memory.close(part.within(self.row + rows) - part.within(self.row), part.width)
+            part.memory.commit(part.within(self.row + rows) - part.within(self.row), part.width)
         self.row += rows
 
-    def fork(self, row: int, rows: int, width: int, owner: Tensor) -> Memory:
+    def fork(self, row: int, rows: int, width: int, owner: Tensor) -> RowCache:
         """A memory that opens `rows` rows from `row` on, of what lies open here; chain i goes on from owner[i]."""
-        other = Memory()
+        other = RowCache()
         other.row, other._reach, other._prepared = self.row + row, self._reach, self._prepared
         for key, kept in self._windows.items():
             reach = self._reach[key]

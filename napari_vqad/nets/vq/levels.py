@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-class Levels:
+class CodeLevels:
     """Where each level's codes stand.
 
     Attributes:
@@ -38,7 +38,7 @@ class Levels:
         return ("top", "bottom") if len(self.shapes) == 2 else ()
 
     @cached_property
-    def real(self) -> Tensor:
+    def is_code(self) -> Tensor:
         """bool (rows, columns): true where there is a code."""
         return self.join([torch.ones(1, *shape, dtype=torch.bool) for shape in self.shapes])[0]
 
@@ -54,7 +54,7 @@ class Levels:
         width = self.shape[1]
         return torch.cat([F.pad(level, (0, width - level.shape[2])) for level in levels], 1)
 
-    def refining(self, changed: Tensor) -> Tensor:
+    def descendants(self, changed: Tensor) -> Tensor:
         """bool (B, rows, columns) → the same shape: the codes of finer levels that lie under a code that changed.
 
         A fine code says what the coarse one above it leaves out; of another coarse code it says nothing.

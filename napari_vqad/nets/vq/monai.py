@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.errors import InputError
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.vqvae import MOST_CODES, Channels
 
 Size = Annotated[int, Field(ge=0, le=64)]  # of a stride, kernel, dilation or padding
@@ -62,9 +62,9 @@ class MonaiTokenizerConfig(BaseModel):
         """Pixels to a code, along each axis."""
         return prod(stride for stride, *_ in self.downsample_parameters)
 
-    def levels(self, shape: tuple[int, int]) -> Levels:
+    def levels(self, shape: tuple[int, int]) -> CodeLevels:
         """The one level of codes of a slice of `shape` pixels."""
-        return Levels((shape[0] // self.stride, shape[1] // self.stride))
+        return CodeLevels((shape[0] // self.stride, shape[1] // self.stride))
 
 
 class MonaiPriorConfig(BaseModel):

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from napari_vqad.nets.blocks import PositionFeatures
 from napari_vqad.nets.vq.causal import CausalConv2d, CausalNetwork, ChannelNorm, Pointwise, attend, just_before
-from napari_vqad.nets.vq.kv_cache import Memory
+from napari_vqad.nets.vq.kv_cache import RowCache
 
 
 class PixelSnailConfig(BaseModel):
@@ -59,7 +59,7 @@ class PixelSNAIL(CausalNetwork):
         self.blocks = nn.ModuleList(SnailBlock(config) for _ in range(config.blocks))
         self.head = nn.Sequential(ChannelNorm(c), Pointwise(c, c, 1), nn.ELU(), Pointwise(c, n_codes, 1))
 
-    def _logits(self, codes: Tensor, position: Tensor, memory: Memory | None, above: Tensor | None = None) -> Tensor:
+    def _logits(self, codes: Tensor, position: Tensor, memory: RowCache | None, above: Tensor | None = None) -> Tensor:
         """As `logits`; `above`, (B, C, n, w), is what a coarser level says of each place."""
         (n, w), top = codes.shape[-2:], memory.row if memory else 0
         condition = self.position(position)
@@ -84,7 +84,7 @@ class SnailBlock(nn.Module):
         self.residual = nn.ModuleList(GatedResBlock(config) for _ in range(config.res_blocks))
         self.attention = CausalAttention(config.channels, config.heads)
 
-    def forward(self, x: Tensor, condition: Tensor, memory: Memory | None = None) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, memory: RowCache | None = None) -> Tensor:
         """(B, C, h, w) and (B, condition) → (B, C, h, w)."""
         for block in self.residual:
             x = block(x, condition, memory)
@@ -104,7 +104,7 @@ class GatedResBlock(nn.Module):
         self.conv2 = CausalConv2d(c, 2 * c, config.kernel)
         nn.init.zeros_(self.conv2.weight)
 
-    def forward(self, x: Tensor, condition: Tensor, memory: Memory | None = None) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, memory: RowCache | None = None) -> Tensor:
         """(B, C, h, w) and (B, condition) → (B, C, h, w)."""
         h = self.conv1(F.elu(self.norm(x)), memory) + self.condition(condition)[:, :, None, None]
         return x + F.glu(self.conv2(self.dropout(F.elu(h)), memory), dim=1)
@@ -121,14 +121,14 @@ class CausalAttention(nn.Module):
         self.out = Pointwise(channels, channels, 1)
         nn.init.zeros_(self.out.weight)
 
-    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
+    def forward(self, x: Tensor, memory: RowCache | None = None) -> Tensor:
         """(B, C, h, w) → the same shape."""
         n, w = x.shape[2:]
         q, k, v = self._split(self.qkv(self.norm(x))).chunk(3, 1)
         if memory is None:
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
-            y = attend(q, memory.past((self, "k"), k), memory.past((self, "v"), v))
+            y = attend(q, memory.past_keys((self, "k"), k), memory.past_keys((self, "v"), v))
         return x + self.out(y.transpose(1, 2).unflatten(1, (n, w)).flatten(3).movedim(-1, 1))
 
     def _split(self, x: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from napari_vqad.nets.vq.kv_cache import Memory
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.kv_cache import RowCache
+from napari_vqad.nets.vq.levels import CodeLevels
 
 
 class Prior(Protocol):
@@ -27,7 +27,7 @@ class Prior(Protocol):
 class ResumingPrior(Prior, Protocol):
     """A prior that need not compute again what it has seen; restorations with it cost a fraction."""
 
-    def resume(self, codes: Tensor, position: Tensor, memory: Memory) -> Tensor:
+    def resume(self, codes: Tensor, position: Tensor, memory: RowCache) -> Tensor:
         """As `logits`, of codes (m, n, w) that are the rows from `memory.row` on: logits (m, K, n, w)."""
 
 
@@ -35,7 +35,7 @@ class ResumingPrior(Prior, Protocol):
 class LevelledPrior(Prior, Protocol):
     """A prior over several levels of codes in one grid."""
 
-    levels: Levels
+    levels: CodeLevels
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 
 from napari_vqad.nets.vq.gpt2 import GPT2, GPT2Config
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.masked_transformer import MaskedConfig, MaskedTransformer
 from napari_vqad.nets.vq.monai import MonaiPrior, MonaiPriorConfig, MonaiTokenizer, MonaiTokenizerConfig
 from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
@@ -71,7 +71,7 @@ def make_prior(config: PriorConfig, n_codes: int) -> PixelSNAIL | GPT2 | MaskedT
     return PixelSNAIL(config, n_codes)
 
 
-def has_places(config: PriorConfig, levels: Levels) -> bool:
+def fits_grid(config: PriorConfig, levels: CodeLevels) -> bool:
     """Has the prior a place for every code of these levels?"""
     if isinstance(config, TwoLevelConfig):
         longest = max(config.shape)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.nets.vq.causal import CausalNetwork
-from napari_vqad.nets.vq.kv_cache import Memory
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.kv_cache import RowCache
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
 
 NEVER = -1e4  # the logit of what cannot be: with it ln p of the only other code is zero to the last bit
@@ -35,10 +35,10 @@ class TwoLevelConfig(BaseModel):
     bottom: PixelSnailConfig = PixelSnailConfig()
 
 
-def levels_of(config: TwoLevelConfig) -> Levels:
+def levels_of(config: TwoLevelConfig) -> CodeLevels:
     """Both levels of its grid."""
     h, w = config.shape
-    return Levels((h, w), (2 * h, 2 * w))
+    return CodeLevels((h, w), (2 * h, 2 * w))
 
 
 class TwoLevelPrior(CausalNetwork):
@@ -57,26 +57,26 @@ class TwoLevelPrior(CausalNetwork):
             nn.Conv2d(c, c, 3, padding=1), nn.ELU(), nn.Conv2d(c, 4 * c, 3, padding=1), nn.PixelShuffle(2)
         )
 
-    def _logits(self, codes: Tensor, position: Tensor, memory: Memory | None) -> Tensor:
+    def _logits(self, codes: Tensor, position: Tensor, memory: RowCache | None) -> Tensor:
         (n, w), first, (height, width) = codes.shape[-2:], memory.row if memory else 0, self.config.shape
         rows = min(max(height - first, 0), n)  # of these, how many are the top level's
         found = []
         top = codes if memory is None else self._top(codes[:, :rows], memory)
         if rows:
-            part = memory.part(self.top, 0, height, width) if memory else None
+            part = memory.span(self.top, 0, height, width) if memory else None
             logits = self.top._logits(codes[:, :rows, :width], position, part)
             found.append(_beside(logits, w))
         if rows < n:
-            part = memory.part(self.bottom, height, 2 * height, w) if memory else None
+            part = memory.span(self.bottom, height, 2 * height, w) if memory else None
             start = first + rows - height
             above = self.above(self.embed(top[:, :height, :width]).movedim(-1, 1))[:, :, start : start + n - rows]
             found.append(self.bottom._logits(codes[:, rows:], position, part, above))
         return torch.cat(found, 2)
 
-    def _top(self, rows: Tensor, memory: Memory) -> Tensor:
+    def _top(self, rows: Tensor, memory: RowCache) -> Tensor:
         """The codes of the top level as far as they are known, (m, height, w), given those of its open rows."""
         m, _, w = rows.shape
-        known = memory.past(self, rows.reshape(m, 1, -1, 1))
+        known = memory.past_keys(self, rows.reshape(m, 1, -1, 1))
         return known.reshape(m, -1, w)
 
 

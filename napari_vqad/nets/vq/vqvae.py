@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from napari_vqad.nets.blocks import NonLocal, PositionFeatures, ResBlock
 from napari_vqad.nets.vq.codebook import Codebook
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 
 
 class Tokenizer(Protocol):
@@ -80,9 +80,9 @@ class TokenizerConfig(SizesOfTokenizer):
 
     kind: Literal["vqvae"] = "vqvae"
 
-    def levels(self, shape: tuple[int, int]) -> Levels:
+    def levels(self, shape: tuple[int, int]) -> CodeLevels:
         """The one level of codes of a slice of `shape` pixels."""
-        return Levels((shape[0] // self.stride, shape[1] // self.stride))
+        return CodeLevels((shape[0] // self.stride, shape[1] // self.stride))
 
 
 class VQVAE(nn.Module):

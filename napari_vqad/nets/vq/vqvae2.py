@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from napari_vqad.nets.blocks import PositionFeatures
 from napari_vqad.nets.vq.codebook import Codebook
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.vqvae import Decoder, Encoder, Level, SizesOfTokenizer
 
 
@@ -28,7 +28,7 @@ class VQVAE2Config(SizesOfTokenizer):
             raise ValueError("a VQ-VAE-2 has its coarse level and no context")
         return self
 
-    def levels(self, shape: tuple[int, int]) -> Levels:
+    def levels(self, shape: tuple[int, int]) -> CodeLevels:
         """Both levels of a slice of `shape` pixels.
 
         Raises:
@@ -37,7 +37,7 @@ class VQVAE2Config(SizesOfTokenizer):
         h, w = (side // self.stride for side in shape)
         if h % 2 or w % 2:
             raise ValueError(f"a fine level of {h}×{w} codes has no level half as fine")
-        return Levels((h // 2, w // 2), (h, w))
+        return CodeLevels((h // 2, w // 2), (h, w))
 
 
 class VQVAE2(nn.Module):
@@ -75,7 +75,7 @@ class VQVAE2(nn.Module):
         return self.decoder(fine + above, condition), codes, towards_top + towards_bottom
 
     def encode(self, slices: Tensor, position: Tensor) -> Tensor:
-        """Codes of both levels in one grid (see `Levels`) of slices (B, 1, H, W)."""
+        """Codes of both levels in one grid (see `CodeLevels`) of slices (B, 1, H, W)."""
         condition = self.position(position)
         seen = self.encoder(slices, condition)
         top = self.top.nearest(self.coarsen(seen, condition))
@@ -87,7 +87,7 @@ class VQVAE2(nn.Module):
         """Slices (B, 1, H, W) of codes of both levels in one grid."""
         # The grid is the bottom level with half as many rows above: a third of it is the top.
         h, w = codes.shape[1] // 3, codes.shape[2] // 2
-        top, bottom = Levels((h, w), (2 * h, 2 * w)).split(codes)
+        top, bottom = CodeLevels((h, w), (2 * h, 2 * w)).split(codes)
         latents = self.bottom.lookup(bottom) + self.up(self.top.lookup(top))
         return self.decoder(latents, self.position(position))
 

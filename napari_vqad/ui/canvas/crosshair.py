@@ -11,7 +11,7 @@ from napari.viewer import Viewer
 
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.ui.layers import placement
-from napari_vqad.ui.plumbing.connections import Ties
+from napari_vqad.ui.plumbing.connections import ViewerConnections
 
 NAME = "Cross-hair"
 ACROSS = 12.0  # mm of the ring about the point; what lies at the point stays to be seen
@@ -21,16 +21,16 @@ COLOUR = "#59bfff"  # as in the other planes
 class CrossHair:
     """A point in a layer of its own, kept at the viewer's point; not in a grid, where it would take a cell."""
 
-    def __init__(self, ties: Ties, head: Callable[[], Volume | None]) -> None:
-        self.viewer, self.head = ties.viewer, head
+    def __init__(self, connections: ViewerConnections, head: Callable[[], Volume | None]) -> None:
+        self.viewer, self.head = connections.viewer, head
         self.on = False
         self._layer: Points | None = None
         self._made_for: tuple = ()  # the plane that is shown and the scan, on whose voxels its points are
         self._place: tuple[float, ...] = ()  # in the plane
         dims, grid = self.viewer.dims.events, self.viewer.canvas.grid.events
         for event in (dims.point, dims.order, dims.ndisplay, grid.enabled):
-            ties.hear(event, self.refresh)
-        ties.drag(self._click)
+            connections.connect(event, self.refresh)
+        connections.add_mouse_drag(self._click)
 
     def show(self, on: bool) -> None:
         """Show or hide it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from napari_vqad.ui.plumbing.connections import Ties
+from napari_vqad.ui.plumbing.connections import ViewerConnections
 
 PLAIN = ("down", "right")  # where the world's axes grow to in a radiological picture
 RIGHT = -1  # the world axis along which the patient's right lies, the last one
@@ -13,13 +13,13 @@ RIGHT = -1  # the world axis along which the patient's right lies, the last one
 class Convention:
     """Turns the camera, never the data: maps and files stay as they are."""
 
-    def __init__(self, ties: Ties, is_head: Callable[[], bool]) -> None:
-        self.viewer, self.is_head = ties.viewer, is_head
+    def __init__(self, connections: ViewerConnections, is_head: Callable[[], bool]) -> None:
+        self.viewer, self.is_head = connections.viewer, is_head
         self.neurological = False
         self._turned = False
-        ties.hear(self.viewer.dims.events.order, self.apply)
-        ties.hear(self.viewer.dims.events.ndisplay, self.apply)
-        ties.at_end(lambda: self.set(False))
+        connections.connect(self.viewer.dims.events.order, self.apply)
+        connections.connect(self.viewer.dims.events.ndisplay, self.apply)
+        connections.on_close(lambda: self.set(False))
 
     def set(self, neurological: bool) -> None:
         """Choose a convention."""

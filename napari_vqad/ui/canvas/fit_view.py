@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from napari.layers import Image
 
-from napari_vqad.ui.compare.canvas_state import is_lent
+from napari_vqad.ui.compare.canvas_state import comparison_is_open
 from napari_vqad.ui.layers import placement
-from napari_vqad.ui.plumbing.connections import Ties
+from napari_vqad.ui.plumbing.connections import ViewerConnections
 
 ALIKE = 1e-3  # of the zoom, and of the canvas; less is rounding
 
@@ -20,15 +20,15 @@ class Fit:
     A view that napari or this class has fitted is known by its zoom and its centre; any other is the user's own.
     """
 
-    def __init__(self, ties: Ties) -> None:
-        self.viewer = ties.viewer
+    def __init__(self, connections: ViewerConnections) -> None:
+        self.viewer = connections.viewer
         self._fitted: tuple[float, ...] | None = None  # zoom and centre of the last fit
         self._point: tuple[float, ...] = ()  # of the slices, in 3D
         dims = self.viewer.dims.events
-        ties.hear(self.viewer.events.reset_view, self._remember)
-        ties.hear(self.viewer.canvas.events.size, self.refit)
-        ties.hear(dims.point, self._on_point)
-        ties.hear(dims.ndisplay, self._on_ndisplay)  # after napari's own listener
+        connections.connect(self.viewer.events.reset_view, self._remember)
+        connections.connect(self.viewer.canvas.events.size, self.refit)
+        connections.connect(dims.point, self._on_point)
+        connections.connect(dims.ndisplay, self._on_ndisplay)  # after napari's own listener
         self._begin()
 
     @property
@@ -43,7 +43,7 @@ class Fit:
 
     def refit(self) -> None:
         """Fit anew, unless the view is the user's own, or no scan is there."""
-        if self._has_scan() and not is_lent(self.viewer) and self.whole:
+        if self._has_scan() and not comparison_is_open(self.viewer) and self.whole:
             self.viewer.fit_to_view()
 
     def show(self, point: Sequence[float]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_vqad.ui.layers.map_layers import Board
+from napari_vqad.ui.layers.map_layers import MapLayers
 
 HALF = 250  # ms of each picture: twice a second there and back, below the three that can do harm
 
@@ -14,9 +14,9 @@ class Flicker(QObject):
 
     stopped = Signal()
 
-    def __init__(self, board: Board, parent: QObject) -> None:
+    def __init__(self, map_layers: MapLayers, parent: QObject) -> None:
         super().__init__(parent)
-        self.board = board
+        self.map_layers = map_layers
         self._view, self._hidden = "", False
         self._timer = QTimer(self)
         self._timer.setInterval(HALF)
@@ -29,7 +29,7 @@ class Flicker(QObject):
 
     def start(self) -> None:
         """Begin with the scan alone."""
-        self._view, self._hidden = self.board.view, False
+        self._view, self._hidden = self.map_layers.view, False
         self._timer.start()
         self._tick()
 
@@ -37,12 +37,12 @@ class Flicker(QObject):
         """Show again what lies over the scan."""
         if self.running:
             self._timer.stop()
-            self.board.hide(False)
+            self.map_layers.hide_overlays(False)
             self.stopped.emit()
 
     def _tick(self) -> None:
-        if self.board.view != self._view or not self.board.layers:
+        if self.map_layers.view != self._view or not self.map_layers.layers:
             self.stop()
             return
         self._hidden = not self._hidden
-        self.board.hide(self._hidden)
+        self.map_layers.hide_overlays(self._hidden)

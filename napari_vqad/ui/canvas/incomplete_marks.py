@@ -6,7 +6,7 @@ from textwrap import wrap
 
 from napari.components.overlays import TextOverlay
 
-from napari_vqad.ui.compare.canvas_state import is_lent
+from napari_vqad.ui.compare.canvas_state import comparison_is_open
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.session import Session
 
@@ -19,17 +19,17 @@ class Unfinished:
 
     def __init__(self, session: Session) -> None:
         self.session, self.viewer = session, session.viewer
-        ties, shown = session.ties, self.viewer.canvas.overlays
+        connections, shown = session.connections, self.viewer.canvas.overlays
         # On a ground of its own: the canvas is white in the bright theme.
         shown[NAME] = TextOverlay(text="", position="top_right", font_size=9, color=AMBER, box_color=GROUND)
-        ties.at_end(lambda: shown.pop(NAME))
-        ties.hear(self.viewer.dims.events.order, self.refresh)
-        ties.hear(self.viewer.dims.events.ndisplay, self.refresh)
+        connections.on_close(lambda: shown.pop(NAME))
+        connections.connect(self.viewer.dims.events.order, self.refresh)
+        connections.connect(self.viewer.dims.events.ndisplay, self.refresh)
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
-            ties.hear(event, self.refresh)
+            connections.connect(event, self.refresh)
         for signal in (session.opened, session.emptied, session.settled, session.moved, session.drawn, session.busy):
             signal.connect(lambda *_: self.refresh())
-        session.board.viewed.connect(self.refresh)
+        session.map_layers.viewed.connect(self.refresh)
 
     @property
     def text(self) -> str:
@@ -38,21 +38,21 @@ class Unfinished:
 
     def refresh(self) -> None:
         """Dim or not, and write the sentence anew."""
-        board, words = self.session.board, ""
-        if not is_lent(self.viewer):
+        map_layers, words = self.session.map_layers, ""
+        if not comparison_is_open(self.viewer):
             waits, words = self._state()
-            board.dim(waits)
+            map_layers.dim(waits)
         words = "\n".join(wrap(words, WIDE))
         overlay = self.viewer.canvas.overlays[NAME]
         if overlay.text != words:
             overlay.text = words
             overlay.visible = bool(words)
-        board.mark()
+        map_layers.mark()
 
     def _state(self) -> tuple[bool, str]:
         """Does the picture in view wait for its slices; and what is to be said of it."""
-        explorer, board = self.session.explorer, self.session.board
-        name = board.shown
+        explorer, map_layers = self.session.explorer, self.session.map_layers
+        name = map_layers.shown
         if explorer is None or name is None:
             return False, ""
         chosen, ready, focus = explorer.chosen(), explorer.ready(name), explorer.focus
@@ -69,7 +69,7 @@ class Unfinished:
             return True, f"{rest}."
         if ready[focus] or not chosen[focus]:
             return False, f"{rest}."
-        if board.holds(name, focus):
+        if map_layers.holds(name, focus):
             why = "restoring …" if running else "the run was stopped."
             return True, f"Settings have changed: {why} This picture is of the settings before."
         return (

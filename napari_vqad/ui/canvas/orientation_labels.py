@@ -16,7 +16,7 @@ from napari.components.overlays import TextOverlay
 from napari_vqad.imaging.slice_numbers import Ruler, ruler
 from napari_vqad.imaging.volume import SIDES, Volume, along
 from napari_vqad.ui.layers import placement
-from napari_vqad.ui.plumbing.connections import Ties
+from napari_vqad.ui.plumbing.connections import ViewerConnections
 
 PLANES = ("axial", "coronal", "sagittal")  # by the world axis that they are stacked along
 ASIDE = 0.25  # of a direction's length; as much to the side as this gets a letter of its own
@@ -82,22 +82,25 @@ class Letters:
     """Keeps the letters on the canvas right as planes, camera and scan change; none without a head."""
 
     def __init__(
-        self, ties: Ties, head: Callable[[], Volume | None], ruler_of: Callable[[Volume, int], Ruler] | None = None
+        self,
+        connections: ViewerConnections,
+        head: Callable[[], Volume | None],
+        ruler_of: Callable[[Volume, int], Ruler] | None = None,
     ) -> None:
         """`ruler_of` numbers the slices of a scan along a canonical axis; its own slices are numbered otherwise."""
-        self.viewer, self.head, self.ruler_of = ties.viewer, head, ruler_of or _own_ruler
+        self.viewer, self.head, self.ruler_of = connections.viewer, head, ruler_of or _own_ruler
         self.note = ""  # said instead of the convention, while there is something to say
         viewer, shown = self.viewer, self.viewer.canvas.overlays
         for name, place in {**PLACES, "words": WORDS}.items():
             big = name != "words"
             overlay = TextOverlay(text="", position=place, font_size=14 if big else 9, gridded=big)
             shown[f"vqad_{name}"] = overlay
-            ties.at_end(partial(shown.pop, f"vqad_{name}"))
-        ties.hear(viewer.dims.events.order, self.refresh)
-        ties.hear(viewer.dims.events.ndisplay, self.refresh)
-        ties.hear(viewer.dims.events.point, self.refresh)
-        ties.hear(viewer.scene.camera.events.orientation, self.refresh)
-        ties.hear(viewer.scene.camera.events.angles, self._on_angles)
+            connections.on_close(partial(shown.pop, f"vqad_{name}"))
+        connections.connect(viewer.dims.events.order, self.refresh)
+        connections.connect(viewer.dims.events.ndisplay, self.refresh)
+        connections.connect(viewer.dims.events.point, self.refresh)
+        connections.connect(viewer.scene.camera.events.orientation, self.refresh)
+        connections.connect(viewer.scene.camera.events.angles, self._on_angles)
         self.refresh()
 
     def at(self) -> Edges | None:

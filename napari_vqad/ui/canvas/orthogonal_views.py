@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.ui.canvas.display_convention import Convention
 from napari_vqad.ui.canvas.orientation_labels import PLANES, edges
-from napari_vqad.ui.canvas.reslice import Cut, cut
+from napari_vqad.ui.canvas.reslice import Section, reslice
 from napari_vqad.ui.layers import placement
-from napari_vqad.ui.plumbing.connections import Ties
+from napari_vqad.ui.plumbing.connections import ViewerConnections
 
 CROSS = QColor(89, 191, 255, 200)
 WIDEST = 640  # pixels, so that the list of findings has its place beside them
@@ -28,7 +28,7 @@ class Plane(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cuts: list[Cut] = []
+        self.cuts: list[Section] = []
         self.axis, self.orientation, self.cross = 0, ("down", "right"), (0.0, 0.0)
         self.volume: Volume | None = None
         self.setCursor(Qt.CursorShape.CrossCursor)
@@ -41,7 +41,7 @@ class Plane(QWidget):
     def show_cuts(
         self,
         axis: int,
-        cuts: list[Cut],
+        cuts: list[Section],
         cross: tuple[float, float],
         orientation: tuple[str, str],
         volume: Volume | None,
@@ -117,14 +117,14 @@ class Planes(QWidget):
 
     def __init__(
         self,
-        ties: Ties,
+        connections: ViewerConnections,
         convention: Convention,
         head: Callable[[], Volume | None],
         shown: Callable[[], Iterable[Layer]],
     ) -> None:
         """`shown` gives the layers to draw, from the lowest up."""
         super().__init__()
-        self.viewer, self.convention, self.head, self.shown = ties.viewer, convention, head, shown
+        self.viewer, self.convention, self.head, self.shown = connections.viewer, convention, head, shown
         self.pictures = (Plane(), Plane())
         self.setMaximumWidth(WIDEST)
         row = QHBoxLayout(self)
@@ -140,8 +140,8 @@ class Planes(QWidget):
         self._soon.timeout.connect(self.refresh)
         dims, camera = self.viewer.dims.events, self.viewer.scene.camera.events
         for event in (dims.point, dims.order, camera.orientation):
-            ties.hear(event, lambda: self._soon.start())
-        ties.hear(self.viewer.layers.events, self._on_layers)
+            connections.connect(event, lambda: self._soon.start())
+        connections.connect(self.viewer.layers.events, self._on_layers)
 
     def refresh(self) -> None:
         """Draw them anew; nothing while they are put away."""
@@ -154,7 +154,7 @@ class Planes(QWidget):
         point = dims.point[-3:]
         for picture, axis in zip(self.pictures, (a for a in range(3) if a != stacked), strict=True):
             rows, columns = (a for a in range(3) if a != axis)
-            cuts = [c for c in (cut(layer, axis, point[axis]) for layer in layers) if c is not None]
+            cuts = [c for c in (reslice(layer, axis, point[axis]) for layer in layers) if c is not None]
             way = self.convention.orientation((rows, columns), 3)
             picture.show_cuts(axis, cuts, (point[rows], point[columns]), way, volume)
 

@@ -10,14 +10,14 @@ from qtpy.QtCore import QRectF
 from qtpy.QtGui import QImage
 
 
-class Cut(NamedTuple):
+class Section(NamedTuple):
     """A picture whose pixels grow with the world's axes, and its world rectangle: across and down, mm."""
 
     image: QImage
     world: QRectF
 
 
-def cut(layer: Image | Labels, axis: int, at: float) -> Cut | None:
+def reslice(layer: Image | Labels, axis: int, at: float) -> Section | None:
     """The slice of a 3D layer with a diagonal affine across a world axis, as the canvas colours it.
 
     None where the layer does not reach. Labels are drawn as outlines, as those of an analysis are on the canvas.
@@ -32,7 +32,7 @@ def cut(layer: Image | Labels, axis: int, at: float) -> Cut | None:
     size = [abs(scale[a]) * data.shape[a] for a in (rows, columns)]
     plane = plane[:: 1 if scale[rows] > 0 else -1, :: 1 if scale[columns] > 0 else -1]
     world = QRectF(low[1], low[0], size[1], size[0])
-    return Cut(_outlined(plane, layer) if isinstance(layer, Labels) else _coloured(plane, layer), world)
+    return Section(_outlined(plane, layer) if isinstance(layer, Labels) else _coloured(plane, layer), world)
 
 
 def _coloured(plane: np.ndarray, layer: Image) -> QImage:

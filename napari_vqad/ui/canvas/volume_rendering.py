@@ -7,10 +7,10 @@ from typing import Any
 
 from napari.layers import Image, Labels, Layer
 
-from napari_vqad.ui.compare.canvas_state import is_lent
+from napari_vqad.ui.compare.canvas_state import comparison_is_open
 from napari_vqad.ui.layers import placement
-from napari_vqad.ui.layers.map_layers import Board
-from napari_vqad.ui.plumbing.connections import Ties
+from napari_vqad.ui.layers.map_layers import MapLayers
+from napari_vqad.ui.plumbing.connections import ViewerConnections
 
 # The mean along the line of sight leaves the head clear and its outline dark; added to the picture it hides no piece.
 HEAD = {"rendering": "average", "blending": "additive", "opacity": 1.0}
@@ -21,24 +21,24 @@ AWAY, UP = (0.45, 0.85, 0.4), (-1.0, 0.0, 0.0)  # seen from the front, a little 
 class Solid:
     """Turns the layers of an analysis into a 3D picture, whichever map is asked for, and back."""
 
-    def __init__(self, ties: Ties, board: Board) -> None:
-        self.viewer, self.board = ties.viewer, board
+    def __init__(self, connections: ViewerConnections, map_layers: MapLayers) -> None:
+        self.viewer, self.map_layers = connections.viewer, map_layers
         self._before: list[tuple[Any, dict[str, Any]]] = []  # how scan, pieces and canvas looked in 2D
         self._mask_seen = False
         self._angles = self.viewer.scene.camera.angles  # napari's own, as long as nobody has turned the head
         # napari slices the layers for 3D before anybody hears of it, and would tell the user of outlines that are taken
         # off a moment later.
         warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")
-        ties.hear(self.viewer.dims.events.ndisplay, self._enter)
-        ties.hear(self.viewer.dims.events.ndisplay, self._leave)
-        board.viewed.connect(self._enter)
-        ties.at_end(self._restore)
+        connections.connect(self.viewer.dims.events.ndisplay, self._enter)
+        connections.connect(self.viewer.dims.events.ndisplay, self._leave)
+        map_layers.viewed.connect(self._enter)
+        connections.on_close(self._restore)
 
     def _enter(self) -> None:
         """Make the picture; again, when another map or another analysis is to be shown."""
-        camera, board = self.viewer.scene.camera, self.board
-        scan, flagged, mask = board.scan, board.layers.get("flagged"), board.layers.get("mask")
-        if not placement.in_3d(self.viewer.dims) or is_lent(self.viewer):
+        camera, map_layers = self.viewer.scene.camera, self.map_layers
+        scan, flagged, mask = map_layers.scan, map_layers.layers.get("flagged"), map_layers.layers.get("mask")
+        if not placement.in_3d(self.viewer.dims) or comparison_is_open(self.viewer):
             return
         if not isinstance(scan, Image) or not isinstance(flagged, Labels):
             return
@@ -50,18 +50,18 @@ class Solid:
             self._put(scan, HEAD)
             self._put(flagged, PIECES)
             self._put(self.viewer.canvas, {"background_color_override": "black"})  # what is added to white stays white
-        board.outline(False)
-        for layer in board.layers.values():
+        map_layers.outline(False)
+        for layer in map_layers.layers.values():
             layer.visible = layer is flagged
 
     def _leave(self) -> None:
         if self.viewer.dims.ndisplay == 3 or not self._before:
             return
         self._restore()
-        self.board.outline(True)
-        if "mask" in self.board.layers:
-            self.board.layers["mask"].visible = self._mask_seen
-        self.board.show(self.board.view, self.board.which)
+        self.map_layers.outline(True)
+        if "mask" in self.map_layers.layers:
+            self.map_layers.layers["mask"].visible = self._mask_seen
+        self.map_layers.show(self.map_layers.view, self.map_layers.which)
 
     def _put(self, layer: Any, wanted: dict[str, Any]) -> None:
         self._before.append((layer, {name: getattr(layer, name) for name in wanted}))

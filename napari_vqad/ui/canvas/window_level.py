@@ -8,8 +8,8 @@ from typing import Any
 from napari.components import ViewerModel
 
 from napari_vqad.display.scales import WINDOW
-from napari_vqad.ui.layers.map_layers import DARK, Board
-from napari_vqad.ui.plumbing.connections import Ties
+from napari_vqad.ui.layers.map_layers import DARK, MapLayers
+from napari_vqad.ui.plumbing.connections import ViewerConnections
 from napari_vqad.ui.plumbing.shortcuts import BRAIN, NARROW, WIDE
 
 # Name → key, black and white in SD, what it is for.
@@ -36,27 +36,27 @@ def in_words(window: tuple[float, float]) -> str:
     return f"Window {window[1] - window[0]:.1f}, level {(window[0] + window[1]) / 2:+.1f} SD"
 
 
-class Windowing:
+class WindowLevel:
     """Sets the window of a board. `say` is told what it is while it changes, and "" when that is over."""
 
-    def __init__(self, ties: Ties, board: Board, say: Callable[[str], None]) -> None:
-        self.board, self.say = board, say
-        ties.drag(self._drag)
+    def __init__(self, connections: ViewerConnections, map_layers: MapLayers, say: Callable[[str], None]) -> None:
+        self.map_layers, self.say = map_layers, say
+        connections.add_mouse_drag(self._drag)
 
     def preset(self, name: str) -> None:
         """Take one of `PRESETS`."""
-        self.board.set_window(PRESETS[name][1])
+        self.map_layers.set_window(PRESETS[name][1])
 
     def _drag(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
         """Shift and the left button: with Shift napari neither pans nor zooms. A layer being painted on keeps it."""
         active = viewer.layers.selection.active
         free = active is None or active.mode == "pan_zoom"
-        if self.board.scan is None or not free or event.button != 1 or set(event.modifiers) != {"Shift"}:
+        if self.map_layers.scan is None or not free or event.button != 1 or set(event.modifiers) != {"Shift"}:
             return
-        start, (x, y) = self.board.window, event.pos
+        start, (x, y) = self.map_layers.window, event.pos
         yield
         while event.type == "mouse_move":
-            self.board.set_window(dragged(start, event.pos[0] - x, y - event.pos[1]))
-            self.say(in_words(self.board.window))
+            self.map_layers.set_window(dragged(start, event.pos[0] - x, y - event.pos[1]))
+            self.say(in_words(self.map_layers.window))
             yield
         self.say("")

@@ -8,12 +8,12 @@ PARTIAL = "napari_vqad_partial"  # in the metadata of a map's layer: why its dat
 CELL = "napari_vqad_cell"  # in the metadata of the layers of a comparison
 
 
-def is_lent(viewer: Viewer) -> bool:
+def comparison_is_open(viewer: Viewer) -> bool:
     """Is there a comparison on the canvas?"""
     return any(CELL in layer.metadata for layer in viewer.layers)
 
 
-class Lent:
+class SavedCanvas:
     """Hides all layers, and remembers which were seen, in which grid, and how the camera stood."""
 
     def __init__(self, viewer: Viewer) -> None:

@@ -48,7 +48,7 @@ class Panel:
             needed = ready | ~chosen
             self.stack = stack if needed.all() else np.where(needed[:, None, None], stack, before)
             self.drawn, self.final, self.name = stack, ready, name
-            np.copyto(self.map.data, placement.to_canvas(explorer.grid.on_view(self.stack, order=1)))
+            np.copyto(self.map.data, placement.to_canvas(explorer.grid.to_display(self.stack, order=1)))
             self.map.refresh(extent=False)
         unit, _ = unit_and_healthy(explorer, name)
         left = int((chosen & ~ready).sum())

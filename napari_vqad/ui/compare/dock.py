@@ -31,19 +31,19 @@ from napari_vqad.engine.progress import Progress
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.brain_mask import make_mask
 from napari_vqad.imaging.volume import Volume
-from napari_vqad.ui.compare.canvas_state import CELL, Lent
+from napari_vqad.ui.compare.canvas_state import CELL, SavedCanvas
 from napari_vqad.ui.compare.cell import Panel, make_panel
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.layers.map_layers import remove_layers
 from napari_vqad.ui.layers.mask_input import given_mask
-from napari_vqad.ui.layers.scan_watch import Watch
+from napari_vqad.ui.layers.scan_watch import LayerWatch
 from napari_vqad.ui.panels.inputs import Inputs, fits_kind
 from napari_vqad.ui.panels.setting_widgets import PAUSE
-from napari_vqad.ui.plumbing.connections import PANEL, Ties, stack_panels
+from napari_vqad.ui.plumbing.connections import PANEL, ViewerConnections, stack_panels
 from napari_vqad.ui.plumbing.preferences import read_preferences
 from napari_vqad.ui.plumbing.style import SMALL
-from napari_vqad.ui.plumbing.window_events import Closing
-from napari_vqad.ui.plumbing.worker import Runner
+from napari_vqad.ui.plumbing.window_events import WindowEvents
+from napari_vqad.ui.plumbing.worker import WorkerSlot
 
 MAPS: dict[str, Score] = {"NLL": "nll", "Score": "pixel_score"}
 AT_FIRST = 90.0  # percentile of λ
@@ -55,13 +55,13 @@ class CompareDock(QWidget):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
-        self.viewer, ties, preferences = napari_viewer, Ties(napari_viewer), read_preferences()
-        ties.hold(self)
+        self.viewer, connections, preferences = napari_viewer, ViewerConnections(napari_viewer), read_preferences()
+        connections.adopt(self)
         self.settings = preferences.settings
         self.panels: list[Panel] = []
-        self._lent: Lent | None = None  # what was shown before the comparison
+        self._lent: SavedCanvas | None = None  # what was shown before the comparison
         self._note = ""
-        self._runner = Runner(self._say)
+        self._runner = WorkerSlot(self._say)
         self.setProperty(PANEL, True)
         self.setMinimumWidth(300)
         self.setMaximumWidth(420)
@@ -121,16 +121,16 @@ class CompareDock(QWidget):
         self.what.currentTextChanged.connect(self._on_changed)
         self._tell = qthrottled(self._on_changed, timeout=PAUSE, leading=True, parent=self)
         self.percentile.valueChanged.connect(self._tell)
-        ties.at_end(self.end)
-        self._scan = Watch(ties, self._on_lost)
+        connections.on_close(self.end)
+        self._scan = LayerWatch(connections, self._on_lost)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self.clear)
-        ties.hear(self.viewer.dims.events.point, self._on_point)
+        connections.connect(self.viewer.dims.events.point, self._on_point)
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
-            ties.hear(event, self._list_layers)
-        closing = Closing(self, self._losses)
+            connections.connect(event, self._list_layers)
+        closing = WindowEvents(self, self._losses)
         closing.gone.connect(self._on_gone)
         self._list_layers()
 
@@ -197,12 +197,12 @@ class CompareDock(QWidget):
     def chosen(self, explorer: Explorer) -> Settings:
         """The person's settings with λ at the percentile of the slider, by the model's own method."""
         level = f"p{self.percentile.value():.1f}"
-        return explorer.bundle.known(self.settings.model_copy(update={"lambda_s": level, "lambda_p": level}))
+        return explorer.bundle.coerce(self.settings.model_copy(update={"lambda_s": level, "lambda_p": level}))
 
     def end(self) -> None:
         """Take the comparison out of the viewer, and show again what was there before."""
         self.cancel()
-        self._runner.forget()
+        self._runner.detach()
         self._busy(False)
         self._scan.on(None)
         self.clear()
@@ -211,7 +211,7 @@ class CompareDock(QWidget):
     def _on_lost(self, why: str) -> None:
         """The scan that is compared on is gone: nothing of it is to be seen. Its cells are taken out a moment later."""
         self.cancel()
-        self._runner.forget()
+        self._runner.detach()
         self._busy(False)
         for panel in self.panels:
             panel.scan.visible = panel.map.visible = False
@@ -223,7 +223,7 @@ class CompareDock(QWidget):
         return ["The comparison is not finished; it would be stopped."] if self._runner.running else []
 
     def _on_gone(self, closed: bool) -> None:
-        self._runner.deaf = closed
+        self._runner.muted = closed
         if closed:
             self.cancel()
 
@@ -256,7 +256,7 @@ class CompareDock(QWidget):
             yield f"Loading {folder.name} …"
             bundle = Bundle.load(folder, device)
             explorers.append(Explorer(bundle, cache_bytes=128 * 2**20))
-            grid = explorers[-1].open(volume, brain)
+            grid = explorers[-1].load_scan(volume, brain)
             remarks.setdefault(" ".join(grid.remarks), []).append(bundle.title)
         # Said once, where all models say the same.
         who = {said: "" if len(remarks) == 1 else f"{', '.join(titles)}: " for said, titles in remarks.items() if said}
@@ -316,7 +316,7 @@ class CompareDock(QWidget):
         self.clear()
         if scan_layer not in self.viewer.layers:  # it went just now
             return
-        self._lent = Lent(self.viewer)
+        self._lent = SavedCanvas(self.viewer)
         placement.with_units(scan_layer)
         for number, explorer in enumerate(explorers):
             panel = make_panel(explorer, scan_layer, volume, number)

@@ -21,7 +21,7 @@ from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import is_nifti, is_pair, read_scan, write_map
 from napari_vqad.resources import samples_folder
 from napari_vqad.ui.compare.canvas_state import PARTIAL
-from napari_vqad.ui.files.recent import Lately, SeriesKey, key_of, keys_in
+from napari_vqad.ui.files.recent import RecentlyRead, SeriesKey, key_of, keys_in
 from napari_vqad.ui.files.series_dialog import ask_series
 from napari_vqad.ui.layers import placement
 
@@ -47,7 +47,7 @@ def read(path: str | list[str]) -> list[LayerData]:
     return found or [(None,)]  # type: ignore[list-item]  # napari's word for "read, and nothing to show"
 
 
-_lately = Lately()
+_lately = RecentlyRead()
 
 
 def _layers(path: str, before: list[LayerData]) -> list[LayerData]:

@@ -15,7 +15,7 @@ MOMENT = 3.0  # seconds; files that are handed on with less between them were op
 SeriesKey = tuple[Path, str]  # a folder, and the UID of a series that has files in it
 
 
-class Lately:
+class RecentlyRead:
     """What was said or done while the files that are being opened at once came one by one."""
 
     def __init__(self) -> None:

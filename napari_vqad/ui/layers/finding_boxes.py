@@ -54,8 +54,8 @@ class Boxes:
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self.refresh)
-        session.ties.hear(self.viewer.canvas.grid.events.enabled, self.refresh)
-        session.ties.at_end(self._remove)
+        session.connections.connect(self.viewer.canvas.grid.events.enabled, self.refresh)
+        session.connections.on_close(self._remove)
 
     @property
     def layer(self) -> Labels | None:

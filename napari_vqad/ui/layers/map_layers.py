@@ -16,7 +16,7 @@ from napari_vqad.display.colours import heat
 from napari_vqad.display.scales import WINDOW, limits
 from napari_vqad.display.views import MEAN, layer_name, map_of
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.ui.compare.canvas_state import PARTIAL, is_lent
+from napari_vqad.ui.compare.canvas_state import PARTIAL, comparison_is_open
 from napari_vqad.ui.layers import placement
 
 MASK_NAME = "Brain mask"
@@ -41,7 +41,7 @@ def remove_layers(viewer: Viewer, layers: Iterable[Layer]) -> None:
                 viewer.layers.remove(layer)
 
 
-class Board:
+class MapLayers:
     """Owns the layers that an analysis adds to the viewer."""
 
     windowed = Signal()  # another window
@@ -179,7 +179,7 @@ class Board:
     def on_removed(self, event: Any) -> None:
         """A layer was taken out: of the maps, `show` brings it back, and until then the scan is shown."""
         wanted = self.layers.get(self.shown or "")
-        if wanted is not None and wanted is event.value and not is_lent(self.viewer):
+        if wanted is not None and wanted is event.value and not comparison_is_open(self.viewer):
             self.lost.emit(event.value.name)
 
     def show(self, view: str, which: int = MEAN) -> None:
@@ -190,7 +190,7 @@ class Board:
         """
         self._held.clear()  # what was hidden for a while is not what is asked for now
         self.view, self.which = view, which
-        self._late = is_lent(self.viewer)
+        self._late = comparison_is_open(self.viewer)
         if self._late:
             return
         for name, layer in self.layers.items():
@@ -204,9 +204,9 @@ class Board:
         self.refresh()
         self.viewed.emit()
 
-    def hide(self, on: bool) -> None:
+    def hide_overlays(self, on: bool) -> None:
         """Show the scan alone for a while, without forgetting what was shown."""
-        if is_lent(self.viewer):
+        if comparison_is_open(self.viewer):
             self._late = True
             return
         if on and not self._held:
@@ -216,9 +216,9 @@ class Board:
         if not on:
             self._held.clear()
 
-    def catch_up(self) -> None:
+    def refresh_deferred(self) -> None:
         """Show what was asked for while the canvas was lent, once it is given back."""
-        if self._late and not is_lent(self.viewer):
+        if self._late and not comparison_is_open(self.viewer):
             self.show(self.view, self.which)
 
     def set_window(self, window: tuple[float, float]) -> None:
@@ -257,9 +257,9 @@ class Board:
             if stack is None:
                 continue
             if name in in_window:  # beyond mask and grid clear; a flat grey where there is none yet
-                shown = grid.on_view(np.where(grid.mask, stack, np.float32(DARK)), beyond=DARK)
+                shown = grid.to_display(np.where(grid.mask, stack, np.float32(DARK)), beyond=DARK)
             else:
-                shown = grid.on_view(stack, order=0 if name == "flagged" else 1)
+                shown = grid.to_display(stack, order=0 if name == "flagged" else 1)
             # Into the layer's own memory: new data would make napari measure all layers anew, and that takes longer.
             np.copyto(layer.data, placement.to_canvas(shown))
             layer.refresh(extent=False)
@@ -331,7 +331,7 @@ class Board:
             return "it was not shown since the settings changed; show it first"
         return ""
 
-    def rescale(self) -> bool:
+    def update_limits(self) -> bool:
         """Set the scales that have changed, as another method has another healthy range; True where any has."""
         if self._explorer is None:
             return False

@@ -84,7 +84,7 @@ def slice_at(grid: Grid, point: tuple[float, ...]) -> int:
 
 def point_of(grid: Grid, index: int) -> float:
     """World coordinate of a slice along the stacking axis."""
-    return SIGN[grid.kind] * grid.mm_of(index)
+    return SIGN[grid.kind] * grid.slice_mm(index)
 
 
 def world_of(volume: Volume, mm: tuple[float, float, float]) -> tuple[float, float, float]:

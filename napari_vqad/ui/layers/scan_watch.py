@@ -7,20 +7,20 @@ from typing import Any
 
 from napari.layers import Layer
 
-from napari_vqad.ui.plumbing.connections import Ties
+from napari_vqad.ui.plumbing.connections import ViewerConnections
 
 
-class Watch:
+class LayerWatch:
     """Tells once, in a sentence, that the watched layer is not the scan any more; it is not watched from then on.
 
     It is told while napari changes its list of layers: whoever hears it must not change the list at once.
     """
 
-    def __init__(self, ties: Ties, lost: Callable[[str], None]) -> None:
+    def __init__(self, connections: ViewerConnections, lost: Callable[[str], None]) -> None:
         self.layer: Layer | None = None
         self._lost = lost
-        ties.hear(ties.viewer.layers.events.removed, self._on_removed)
-        ties.at_end(lambda: self.on(None))
+        connections.connect(connections.viewer.layers.events.removed, self._on_removed)
+        connections.on_close(lambda: self.on(None))
 
     def on(self, layer: Layer | None) -> None:
         """Watch this layer instead of the one before; none for None."""

@@ -1,4 +1,4 @@
-"""The worklist: a table of findings, the weightiest first; a click or Enter goes there, keys accept and reject."""
+"""The findings_table: a table of findings, the weightiest first; a click or Enter goes there, keys accept and reject."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vqad.findings.findings import Finding
-from napari_vqad.findings.review import Review, Word
-from napari_vqad.ui.lists.key_filter import Typed
+from napari_vqad.findings.review import Annotation, Review
+from napari_vqad.ui.lists.key_filter import KeyFilter
 from napari_vqad.ui.plumbing.shortcuts import ACCEPT, NEXT_FINDING, PREVIOUS_FINDING, REJECT, UNDO
 from napari_vqad.ui.plumbing.style import BUTTONS
 
@@ -37,7 +37,7 @@ FAINT = QColor("#85858c")  # what is rejected; what is accepted is bold: orange 
 Index = QModelIndex | QPersistentModelIndex
 
 # Title, what it says of a finding, how it is written.
-COLUMNS: tuple[tuple[str, Callable[[Finding, Word], Any], str, str], ...] = (
+COLUMNS: tuple[tuple[str, Callable[[Finding, Annotation], Any], str, str], ...] = (
     ("No.", lambda f, w: f.number, "{}", "The weightiest first: by the sum of its scores."),
     ("Side", lambda f, w: f.side, "{}", "The patient's side."),
     (
@@ -76,7 +76,7 @@ SORTS: dict[str, Callable[[Finding], float]] = {
 SORTED_BY = Qt.ItemDataRole.UserRole
 
 
-class Table(QAbstractTableModel):
+class FindingsModel(QAbstractTableModel):
     """A review as rows; what is not seen is not made, so that thousands of findings are as quick as ten."""
 
     def __init__(self, review: Review, parent: QObject) -> None:
@@ -101,7 +101,7 @@ class Table(QAbstractTableModel):
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: D102
         finding = self.known[index.row()]
-        word = self.review.word(finding)
+        word = self.review.annotation(finding)
         title, value, form, _ = COLUMNS[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
             return form.format(value(finding, word))
@@ -125,7 +125,7 @@ class Table(QAbstractTableModel):
     def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:  # noqa: N802, D102
         if index.column() != NOTE or role != Qt.ItemDataRole.EditRole:
             return False
-        self.review.remark(self.known[index.row()], str(value).strip())
+        self.review.set_note(self.known[index.row()], str(value).strip())
         return True
 
     def flags(self, index: Index) -> Qt.ItemFlag:  # noqa: D102
@@ -139,7 +139,7 @@ class Table(QAbstractTableModel):
         return {Qt.ItemDataRole.DisplayRole: title, Qt.ItemDataRole.ToolTipRole: tip}.get(Qt.ItemDataRole(role))
 
 
-class Worklist(QWidget):
+class FindingsTable(QWidget):
     """The table with its buttons."""
 
     gone_to = Signal(object)  # the finding that the person wants to see
@@ -148,7 +148,7 @@ class Worklist(QWidget):
         super().__init__()
         self.setStyleSheet(BUTTONS)
         self.review = review
-        self.table = Table(review, self)
+        self.table = FindingsModel(review, self)
         self.order = QSortFilterProxyModel(self)
         self.order.setSourceModel(self.table)
         self.order.setSortRole(SORTED_BY)
@@ -182,7 +182,7 @@ class Worklist(QWidget):
             button.clicked.connect(act)
             row.addWidget(button)
         judging = {ACCEPT: accept, REJECT: reject, UNDO: review.undo}
-        Typed(self.view, judging | {NEXT_FINDING: lambda: self.step(1), PREVIOUS_FINDING: lambda: self.step(-1)})
+        KeyFilter(self.view, judging | {NEXT_FINDING: lambda: self.step(1), PREVIOUS_FINDING: lambda: self.step(-1)})
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.addLayout(row)
@@ -219,7 +219,7 @@ class Worklist(QWidget):
         """Accept or reject the chosen finding."""
         finding = self.chosen()
         if finding is not None:
-            self.review.judge(finding, "accepted" if verdict == "accepted" else "rejected")
+            self.review.set_verdict(finding, "accepted" if verdict == "accepted" else "rejected")
 
     def refresh(self) -> None:
         """Bring the table up to date."""

@@ -9,7 +9,7 @@ from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QAbstractItemView
 
 
-class Typed(QObject):
+class KeyFilter(QObject):
     """Watches a list or a table, where Qt would search for what is typed; an editor within keeps its keys."""
 
     def __init__(self, view: QAbstractItemView, keys: Mapping[str, Callable[[], object]] | None = None) -> None:

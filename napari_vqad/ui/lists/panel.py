@@ -11,18 +11,18 @@ from qtpy.QtWidgets import QSpinBox, QTabWidget, QToolButton
 from superqt.utils import qthrottled
 
 from napari_vqad.ui.canvas.display_convention import Convention
-from napari_vqad.ui.lists.findings_table import Worklist
-from napari_vqad.ui.lists.restoration_gallery import Look, Strip
-from napari_vqad.ui.lists.slice_table import SliceList
+from napari_vqad.ui.lists.findings_table import FindingsTable
+from napari_vqad.ui.lists.restoration_gallery import GalleryStyle, RestorationGallery
+from napari_vqad.ui.lists.slice_table import SliceTable
 from napari_vqad.ui.plumbing.shortcuts import ACCEPT, NEXT_FINDING, PREVIOUS_FINDING, REJECT, bind
-from napari_vqad.ui.plumbing.toggle_dock import Drawer
+from napari_vqad.ui.plumbing.toggle_dock import ToggleDock
 from napari_vqad.ui.session import Session
 
 VERDICTS = {ACCEPT: "accepted", REJECT: "rejected"}
 PAUSE = 100  # ms between two refreshes of the strip and of the slices
 
 
-class Tabs(QTabWidget):
+class ListTabs(QTabWidget):
     """Says when it comes to be seen: what happened meanwhile was not shown."""
 
     shown = Signal()
@@ -32,7 +32,7 @@ class Tabs(QTabWidget):
         self.shown.emit()
 
 
-class Shelf(QObject):
+class ListPanel(QObject):
     """Shows the lists of a session while its button is down. Verdicts are the session's and stay."""
 
     def __init__(self, session: Session, button: QToolButton, which: QSpinBox, convention: Convention) -> None:
@@ -40,33 +40,41 @@ class Shelf(QObject):
         super().__init__(button)
         self.session, self.button, self.which = session, button, which
         self.convention = convention
-        self.worklist, self.slices, self.strip = Worklist(session.review), SliceList(), Strip()
-        self._verdicts = {verdict: partial(self.worklist.judge, word) for verdict, word in VERDICTS.items()}
+        self.findings_table, self.slices, self.gallery = (
+            FindingsTable(session.review),
+            SliceTable(),
+            RestorationGallery(),
+        )
+        self._verdicts = {verdict: partial(self.findings_table.judge, word) for verdict, word in VERDICTS.items()}
         self._keyed: list[Layer] = []  # layers on which these keys are
-        self.tabs = Tabs()
-        for title, widget in (("Findings", self.worklist), ("Slices", self.slices), ("Restorations", self.strip)):
+        self.tabs = ListTabs()
+        for title, widget in (
+            ("Findings", self.findings_table),
+            ("Slices", self.slices),
+            ("Restorations", self.gallery),
+        ):
             self.tabs.addTab(widget, title)
-        self.worklist.gone_to.connect(session.show_finding)
+        self.findings_table.gone_to.connect(session.show_finding)
         self.slices.gone_to.connect(session.go_to)
-        self.drawer = Drawer(session.ties, button, self.tabs, "Worklist")
+        self.drawer = ToggleDock(session.connections, button, self.tabs, "Worklist")
         button.toggled.connect(self.show)  # after the drawer: lists are filled when they are seen
         soon = qthrottled(self.refresh, timeout=PAUSE, parent=self)
         session.emptied.connect(self._on_emptied)
-        for signal in (session.moved, session.settled, session.opened, session.drawn, session.board.windowed):
+        for signal in (session.moved, session.settled, session.opened, session.drawn, session.map_layers.windowed):
             signal.connect(lambda: soon())
         session.review.changed.connect(lambda: soon())
         which.valueChanged.connect(lambda _value: soon())
-        session.ties.hear(session.viewer.scene.camera.events.orientation, lambda: soon())
+        session.connections.connect(session.viewer.scene.camera.events.orientation, lambda: soon())
         for key, act in (
             (NEXT_FINDING, partial(self.step, 1)),
             (PREVIOUS_FINDING, partial(self.step, -1)),
             (ACCEPT, self._verdicts[ACCEPT]),
             (REJECT, self._verdicts[REJECT]),
         ):
-            bind(session.ties, key, act)
+            bind(session.connections, key, act)
         session.opened.connect(self._give_keys)
         session.emptied.connect(self._take_keys)
-        session.ties.at_end(self._take_keys)
+        session.connections.on_close(self._take_keys)
         self.tabs.currentChanged.connect(lambda _tab: self.refresh())
         self.tabs.shown.connect(self.refresh)
 
@@ -77,19 +85,19 @@ class Shelf(QObject):
         self.refresh()
 
     def refresh(self) -> None:
-        """Bring the tab that is seen up to date; the worklist does so by itself."""
+        """Bring the tab that is seen up to date; the findings_table does so by itself."""
         if self.slices.isVisible():
             review = self.session.review
             self.slices.show_slices(self.session.explorer, [] if review.note else review.found)
-        if self.strip.isVisible():
-            look = Look(self.session.board.window, self.convention.neurological)
-            self.strip.show_slice(self.session.explorer, self.which.value(), look)
+        if self.gallery.isVisible():
+            look = GalleryStyle(self.session.map_layers.window, self.convention.neurological)
+            self.gallery.show_slice(self.session.explorer, self.which.value(), look)
 
     def _give_keys(self) -> None:
         """Verdicts by key on the canvas, too: an image takes X for itself, to turn a plane in 3D, before the viewer."""
         self._take_keys()
-        board = self.session.board
-        self._keyed = [layer for layer in (board.scan, *board.layers.values()) if isinstance(layer, Image)]
+        map_layers = self.session.map_layers
+        self._keyed = [layer for layer in (map_layers.scan, *map_layers.layers.values()) if isinstance(layer, Image)]
         for layer in self._keyed:
             for key, act in self._verdicts.items():
                 layer.bind_key(key, lambda _layer, act=act: act(), overwrite=True)
@@ -103,10 +111,10 @@ class Shelf(QObject):
     def _on_emptied(self) -> None:
         """The scan is gone: nothing of it waits in a list that is put away."""
         self.slices.show_slices(None, [])
-        self.strip.show_slice(None, self.which.value())
+        self.gallery.show_slice(None, self.which.value())
 
     def step(self, by: int) -> None:
         """Go to the next (1) or previous (−1) finding."""
         self.button.setChecked(True)
-        self.tabs.setCurrentWidget(self.worklist)
-        self.worklist.step(by)
+        self.tabs.setCurrentWidget(self.findings_table)
+        self.findings_table.step(by)

@@ -16,14 +16,14 @@ from napari_vqad.display.views import MEAN, SPREAD
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.maps import SliceRestorations
 from napari_vqad.imaging.slice_numbers import numbers
-from napari_vqad.ui.lists.key_filter import Typed
+from napari_vqad.ui.lists.key_filter import KeyFilter
 
 LOW, TALL, WORDS = 40, 180, 34  # pixels: a thumbnail's height at least and at most, and the line under it
 
 WAITING = "The restorations of the slice in view appear here when they are drawn."
 
 
-class Look(NamedTuple):
+class GalleryStyle(NamedTuple):
     """As the canvas shows it: window in SD, and is the patient's right on the right?"""
 
     window: tuple[float, float] = WINDOW
@@ -39,7 +39,7 @@ class Thumbnail(NamedTuple):
     side: str
 
 
-class Strip(QWidget):
+class RestorationGallery(QWidget):
     """Thumbnails of the restorations; the chosen one is what the Restoration view shows."""
 
     chosen = Signal(int)  # MEAN, SPREAD, or the number of a restoration, from 1
@@ -57,7 +57,7 @@ class Strip(QWidget):
         self.pictures.setUniformItemSizes(True)
         self.pictures.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.pictures.setToolTip("Click, or the arrow keys: show this restoration in the canvas.")
-        Typed(self.pictures)
+        KeyFilter(self.pictures)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.addWidget(self.words)
@@ -67,7 +67,7 @@ class Strip(QWidget):
         self.pictures.currentItemChanged.connect(lambda item, _before: self._choose(item))
         self.pictures.itemClicked.connect(self._choose)  # the current one, too: another view may be shown
 
-    def show_slice(self, explorer: Explorer | None, which: int, look: Look = Look()) -> None:  # noqa: B008  # frozen
+    def show_slice(self, explorer: Explorer | None, which: int, look: GalleryStyle = GalleryStyle()) -> None:  # noqa: B008  # frozen
         """Show the restorations of the slice in focus; `which` of them is marked as the one in the canvas.
 
         While they are drawn anew those before stay, as they do in the canvas; those of another slice do not.
@@ -90,7 +90,7 @@ class Strip(QWidget):
             n, apart = len(found.weights), found.disagreement[grid.mask[explorer.focus]].max(initial=0)
             words = f"{n} restorations, with their weights w in the mean. The largest SD among them is {apart:.1f}, "
             words = words + "in SD of healthy intensity." if n > 1 else "one restoration."
-            at = f"{grid.place_of(explorer.focus)}{grid.own_axis}"
+            at = f"{grid.slice_label(explorer.focus)}{grid.axis_note}"
             at = f"Slice {numbers(grid)[explorer.focus]}, {at}" if grid.kind == "head" else at
             self.words.setText(f"{at}: {words}")
         self._of = of
@@ -138,7 +138,7 @@ class Strip(QWidget):
         return None if item is None else item.data(Qt.ItemDataRole.UserRole)
 
 
-def thumbnails_of(explorer: Explorer, found: SliceRestorations, look: Look) -> list[Thumbnail]:
+def thumbnails_of(explorer: Explorer, found: SliceRestorations, look: GalleryStyle) -> list[Thumbnail]:
     """The restorations of the slice in focus: their mean, their SD over the scan where there are more, each of them."""
     grid, i = explorer.grid, explorer.focus
     inside = np.flatnonzero(grid.mask.any((0, 2))), np.flatnonzero(grid.mask.any((0, 1)))

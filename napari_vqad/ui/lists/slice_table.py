@@ -12,7 +12,7 @@ from napari_vqad.findings.findings import Finding
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.imaging.volume import SIDES
-from napari_vqad.ui.lists.key_filter import Typed
+from napari_vqad.ui.lists.key_filter import KeyFilter
 
 COLUMNS = {
     "Rank": "By the slice score, the highest first.",
@@ -27,7 +27,7 @@ PLACE = Qt.ItemDataRole.UserRole
 Row = tuple[int, int, int, int, float, float, float | str, str]  # slice of the grid, and a cell a column
 
 
-class SliceList(QWidget):
+class SliceTable(QWidget):
     """A table of the flagged slices."""
 
     gone_to = Signal(int)  # the slice that the person wants to see
@@ -49,7 +49,7 @@ class SliceList(QWidget):
         for at, width in enumerate((50, 60, 90, 110, 140, 70)):
             self.table.setColumnWidth(at, width)
         self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-        Typed(self.table)
+        KeyFilter(self.table)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.addWidget(self.words)
@@ -139,6 +139,6 @@ def _rows(explorer: Explorer, found: list[Finding]) -> list[Row]:
         share = slice_scores.percentile(explorer, float(scores[i]))
         cut = ", ".join(str(f.number) for f in found if f.slices[0] <= i <= f.slices[1])
         peak = "" if pixels is None else round(float(pixels[i].max()), 1)
-        place = round(grid.mm_of(i))
+        place = round(grid.slice_mm(i))
         rows.append((i, rank, int(number_of[i]), place, round(float(scores[i]), digits), round(share, 1), peak, cut))
     return rows

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QSpinBox
 from napari_vqad.display.views import MEAN, SPREAD
 
 
-class Chooser:
+class DataCombo:
     """Texts with values behind them."""
 
     def __init__(self, tip: str) -> None:
@@ -52,7 +52,7 @@ class Chooser:
 WORDS = {MEAN: "mean of S", SPREAD: "SD of S"}
 
 
-class Which(QSpinBox):
+class RestorationSpinBox(QSpinBox):
     """Which restoration to show: one by its number, or all of them as mean or disagreement."""
 
     def __init__(self) -> None:

@@ -19,13 +19,13 @@ from napari_vqad.ui.canvas.flicker import Flicker
 from napari_vqad.ui.canvas.orientation_labels import Letters
 from napari_vqad.ui.canvas.orthogonal_views import Planes
 from napari_vqad.ui.canvas.volume_rendering import Solid
-from napari_vqad.ui.canvas.window_level import PRESETS, Windowing
+from napari_vqad.ui.canvas.window_level import PRESETS, WindowLevel
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.layers.finding_boxes import Boxes
 from napari_vqad.ui.plumbing import shortcuts
 from napari_vqad.ui.plumbing.style import SMALL
-from napari_vqad.ui.plumbing.toggle_dock import Drawer
-from napari_vqad.ui.plumbing.window_events import Closing
+from napari_vqad.ui.plumbing.toggle_dock import ToggleDock
+from napari_vqad.ui.plumbing.window_events import WindowEvents
 from napari_vqad.ui.session import Session
 
 SIDES = (
@@ -35,22 +35,22 @@ SIDES = (
 LOOKS = 80  # ms between two read-outs at most
 
 
-class Display(QWidget):
+class DisplayBar(QWidget):
     """Owns what shows the picture as a reading room expects it; nothing of it is computed anew by the explorer."""
 
     wanted = Signal(str)  # a view that the dock should show
 
     def __init__(self, session: Session) -> None:
         super().__init__()
-        ties, self.viewer, self.session = session.ties, session.viewer, session
+        connections, self.viewer, self.session = session.connections, session.viewer, session
         self._had_head = False
-        self.convention = Convention(ties, lambda: self.head() is not None)
-        self.letters = Letters(ties, self.head, self.ruler_of)
-        self.solid = Solid(ties, session.board)
-        self.windowing = Windowing(ties, session.board, self.letters.say)
-        self.flickering = Flicker(session.board, self)
+        self.convention = Convention(connections, lambda: self.head() is not None)
+        self.letters = Letters(connections, self.head, self.ruler_of)
+        self.solid = Solid(connections, session.map_layers)
+        self.windowing = WindowLevel(connections, session.map_layers, self.letters.say)
+        self.flickering = Flicker(session.map_layers, self)
         self.boxes = Boxes(session)
-        self.planes = Planes(ties, self.convention, self.head, self.shown)
+        self.planes = Planes(connections, self.convention, self.head, self.shown)
 
         self.sides = _button("Radiological", SIDES)
         self.sides.setCheckable(True)
@@ -94,26 +94,30 @@ class Display(QWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self._untick)
-        self.crosshair = CrossHair(ties, self.head)
+        self.crosshair = CrossHair(connections, self.head)
         self.other.toggled.connect(self.crosshair.show)
-        self.drawer = Drawer(ties, self.other, self.planes, "Planes")
+        self.drawer = ToggleDock(connections, self.other, self.planes, "Planes")
         self._listen()
 
     def _listen(self) -> None:
-        viewer, ties, look = self.viewer, self.session.ties, qthrottled(self.look, timeout=LOOKS, parent=self)
+        viewer, connections, look = (
+            self.viewer,
+            self.session.connections,
+            qthrottled(self.look, timeout=LOOKS, parent=self),
+        )
         self.sides.toggled.connect(self._on_sides)
         self.flicker.toggled.connect(self._on_flicker)
         self.box.toggled.connect(self.boxes.show)
         self.help.clicked.connect(lambda: shortcuts.show_sheet(self))
         self.flickering.stopped.connect(lambda: self.flicker.setChecked(False))
-        Closing(self).gone.connect(lambda _closed: self.flickering.stop())
+        WindowEvents(self).gone.connect(lambda _closed: self.flickering.stop())
         bar = viewer.canvas.overlays["scale_bar"]
-        ties.at_end(partial(setattr, bar, "visible", bar.visible))
-        ties.at_end(self.put_away)
+        connections.on_close(partial(setattr, bar, "visible", bar.visible))
+        connections.on_close(self.put_away)
         for event in (viewer.cursor.events.position, viewer.dims.events.point):
-            ties.hear(event, lambda: look())
+            connections.connect(event, lambda: look())
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
-            ties.hear(event, self.refresh)
+            connections.connect(event, self.refresh)
         for signal in (self.session.settled, self.session.busy):  # the number under the mouse may be another now
             signal.connect(lambda *_: look())
         self.session.opened.connect(self._on_opened)
@@ -125,10 +129,10 @@ class Display(QWidget):
             shortcuts.BOXES: self.box,
         }
         for key, button in buttons.items():
-            shortcuts.bind(ties, key, _pressed(button))
+            shortcuts.bind(connections, key, _pressed(button))
         for name, (key, _window, _use) in PRESETS.items():
-            shortcuts.bind(ties, key, _call(self.windowing.preset, name))
-        shortcuts.bind(ties, shortcuts.HELP, self.help.click)
+            shortcuts.bind(connections, key, _call(self.windowing.preset, name))
+        shortcuts.bind(connections, shortcuts.HELP, self.help.click)
         self.refresh()
 
     # ---- what is shown ---------------------------------------------------------------------------------------------
@@ -136,7 +140,7 @@ class Display(QWidget):
     def head(self) -> Volume | None:
         """The head on the canvas: the one that is explored, or else the newest one open."""
         explorer = self.session.explorer
-        if explorer is not None and explorer.volume is not None and self.session.board.scan is not None:
+        if explorer is not None and explorer.volume is not None and self.session.map_layers.scan is not None:
             return explorer.volume if explorer.volume.kind == "head" else None
         for layer in reversed(self.viewer.layers):
             if isinstance(layer, Image) and placement.may_be_scan(layer):
@@ -152,16 +156,16 @@ class Display(QWidget):
 
     def shown(self) -> Iterator[Layer]:
         """The layers for the other planes, from the lowest up: the scan and the visible map."""
-        board, volume = self.session.board, self.head()
-        if board.scan is not None:
-            yield board.scan
+        map_layers, volume = self.session.map_layers, self.head()
+        if map_layers.scan is not None:
+            yield map_layers.scan
         else:
             yield from (
                 m
                 for m in self.viewer.layers
                 if isinstance(m, Image) and placement.may_be_scan(m) and placement.volume_of(m) is volume
             )
-        yield from (layer for layer in board.layers.values() if layer.visible)
+        yield from (layer for layer in map_layers.layers.values() if layer.visible)
         if self.boxes.layer is not None:
             yield self.boxes.layer
 
@@ -187,7 +191,7 @@ class Display(QWidget):
             self.words.setText("")
             return
         point = self._under_mouse()
-        if explorer is not None and explorer.volume is not None and self.session.board.scan is not None:
+        if explorer is not None and explorer.volume is not None and self.session.map_layers.scan is not None:
             words = read_out(explorer, placement.frame_mm(explorer.volume.kind, point))
             self.words.setText("\n".join(words.rsplit("; ", 1)))  # the place on a line of its own
         else:
@@ -237,7 +241,7 @@ class Display(QWidget):
         elif self.session.explorer is None:
             self.flicker.setChecked(False)
         else:
-            if self.session.board.view != "Restoration":
+            if self.session.map_layers.view != "Restoration":
                 self.wanted.emit("Restoration")
             self.flickering.start()
 

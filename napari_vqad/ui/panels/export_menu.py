@@ -22,12 +22,12 @@ from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.dicom_series import Series
 from napari_vqad.scoring import Result
 from napari_vqad.ui.layers.mask_input import StudyMask
-from napari_vqad.ui.panels.combo import Which
+from napari_vqad.ui.panels.combo import RestorationSpinBox
 from napari_vqad.ui.panels.inputs import Inputs
 from napari_vqad.ui.plumbing.shortcuts import MAPS, REPORT, SAVE
-from napari_vqad.ui.plumbing.window_events import Closing
-from napari_vqad.ui.plumbing.worker import Runner
-from napari_vqad.ui.request import Prepared
+from napari_vqad.ui.plumbing.window_events import WindowEvents
+from napari_vqad.ui.plumbing.worker import WorkerSlot
+from napari_vqad.ui.request import PreparedScan
 from napari_vqad.ui.session import Session
 
 STUDIES = f"Saved studies (*{SUFFIX})"
@@ -38,7 +38,7 @@ class Shown(Protocol):
 
     session: Session
     inputs: Inputs
-    which: Which
+    which: RestorationSpinBox
     findings: QToolButton
 
     def view_name(self) -> str:
@@ -48,14 +48,14 @@ class Shown(Protocol):
         """Show one question."""
 
 
-class HandOver(QToolButton):
+class ExportMenu(QToolButton):
     """The button; what is written and what went wrong is said in the dock's status line."""
 
     def __init__(self, dock: Shown) -> None:
         super().__init__()
         self.dock, self.session = dock, dock.session
         self.folder: Path | None = None  # where something was put last
-        self._writing: list[Runner] = []  # each of its own: what one tells is not lost when the next begins
+        self._writing: list[WorkerSlot] = []  # each of its own: what one tells is not lost when the next begins
         self._busy = False
         self.setText("Hand over ▾")
         self.setToolTip("Write a report, save or open a study, or write the maps as files.")
@@ -81,8 +81,8 @@ class HandOver(QToolButton):
         self.session.busy.connect(self._on_busy)
         self.session.reopened.connect(self._on_reopened)
         menu.aboutToShow.connect(self.refresh)
-        Closing(self, self._losses).gone.connect(self._on_gone)
-        self.session.ties.at_end(lambda: self._on_gone(True))
+        WindowEvents(self, self._losses).gone.connect(self._on_gone)
+        self.session.connections.on_close(lambda: self._on_gone(True))
         self.refresh()
 
     def refresh(self) -> None:
@@ -115,7 +115,7 @@ class HandOver(QToolButton):
             view, which = self.dock.view_name(), self.dock.which.value()
 
             def write(result: Result) -> None:
-                words = result.review.words
+                words = result.review.annotations
                 save_study(path, result.explorer, result.mask, result.mask_note, words, view, which)
 
             self._start("Study", path, write, subject)
@@ -164,7 +164,7 @@ class HandOver(QToolButton):
             menu.addAction(action)
         return action
 
-    def _is_still(self, subject: Prepared | None) -> bool:
+    def _is_still(self, subject: PreparedScan | None) -> bool:
         """Is what was shown when a dialog was opened still shown? Else nothing may be written under its name."""
         if subject is None or subject is not self.session.prepared:
             self._refuse("Nothing was written: another scan is shown than when it was asked for.")
@@ -172,7 +172,7 @@ class HandOver(QToolButton):
         return True
 
     def _start(
-        self, what: str, path: Path, write: Callable[[Result], Sequence[str] | None], prepared: Prepared
+        self, what: str, path: Path, write: Callable[[Result], Sequence[str] | None], prepared: PreparedScan
     ) -> None:
         """Write in a worker, of the analysis as it is now, whatever is moved meanwhile; `write` may have remarks."""
         session, explorer = self.session, prepared.explorer
@@ -181,7 +181,7 @@ class HandOver(QToolButton):
         volume, grid, stages, focus = explorer.volume, explorer.grid, explorer.stages(), explorer.focus
         seconds, review, scan = dict(explorer.seconds), Review(), session.verdicts.scan
         reopened = prepared.study.saved if prepared.study else None
-        review.recall(session.review.words)
+        review.restore(session.review.annotations)
 
         def steps() -> Iterator[str]:
             yield f"Writing {path.name} …"
@@ -191,15 +191,15 @@ class HandOver(QToolButton):
                 yield f"{path.name} was not written: its scan is not shown any more."
                 return
             remarks = write(Result(still, volume, prepared.mask, prepared.note, review, reopened, prepared.files)) or ()
-            session.verdicts.saved(scan, review.words)
+            session.verdicts.saved(scan, review.annotations)
             yield " ".join([f"{what} written: {path}", *remarks])
 
-        runner = Runner(session.advanced.emit)
+        runner = WorkerSlot(session.advanced.emit)
         runner.name = path.name
         self._writing.append(runner)
         runner.start(steps(), session.advanced.emit, lambda *_: self._writing.remove(runner))
 
-    def _ask(self, title: str, ending: str, kind: str) -> tuple[Path, Prepared] | None:
+    def _ask(self, title: str, ending: str, kind: str) -> tuple[Path, PreparedScan] | None:
         """Where to write, by a dialog, and what: that which was shown when the dialog was opened."""
         subject = self.session.prepared
         suffix = ending[ending.index(".") :]
@@ -250,7 +250,7 @@ class HandOver(QToolButton):
         """Show what was shown, and choose scan, mask and model in the lists, so that Analyse would take these."""
         inputs, dock = self.dock.inputs, self.dock
         inputs.bundle.pick(study.explorer.bundle.folder)
-        if (scan := self.session.board.scan) is not None:
+        if (scan := self.session.map_layers.scan) is not None:
             inputs.scan.pick(scan)
             inputs.keep_mask(StudyMask(study.mask, study.mask_note, scan))
         dock.which.setValue(study.which)
@@ -265,4 +265,4 @@ class HandOver(QToolButton):
 
     def _on_gone(self, gone: bool) -> None:
         for runner in self._writing:
-            runner.deaf = gone
+            runner.muted = gone

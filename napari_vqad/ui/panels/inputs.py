@@ -26,7 +26,7 @@ from napari_vqad.imaging.volume import Kind
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.layers.mask_input import StudyMask
 from napari_vqad.ui.panels.axis_order import Questions
-from napari_vqad.ui.panels.combo import Chooser
+from napari_vqad.ui.panels.combo import DataCombo
 
 
 def fits_kind(folder: Path, kind: Kind | None) -> bool:
@@ -43,12 +43,12 @@ class Inputs(QWidget):
     def __init__(self, bundles: list[Path], device: str, one_model: bool = True) -> None:
         """Without `one_model` there is no list of models, for a widget that has a list of its own."""
         super().__init__()
-        self.scan = Chooser("Open a T1 head or a clip with File → Open, or File → Open Sample.")
-        self.brain = Chooser("The brain: made here, a Labels layer, a NIfTI file, or as a study had it.")
+        self.scan = DataCombo("Open a T1 head or a clip with File → Open, or File → Open Sample.")
+        self.brain = DataCombo("The brain: made here, a Labels layer, a NIfTI file, or as a study had it.")
         self._labels: list[Labels] = []
         self._study: StudyMask | None = None
-        self.bundle = Chooser("Tokenizer and prior that judge the scan.")
-        self.device = Chooser("Where the networks run; auto takes the GPU if there is one.")
+        self.bundle = DataCombo("Tokenizer and prior that judge the scan.")
+        self.device = DataCombo("Where the networks run; auto takes the GPU if there is one.")
         self.device.fill([(name, name) for name in ("auto", "cuda", "mps", "cpu")])
         self.device.pick(device)
         for folder in bundles:

@@ -17,10 +17,10 @@ from napari_vqad.ui.plumbing.style import SMALL
 PAUSE = 100  # ms between two answers while a slider moves; the first and the last are always given
 
 
-class Knob(QWidget):
+class SettingWidget(QWidget):
     """One field of `Settings` on screen."""
 
-    turned = Signal(str, object)  # name, value
+    edited = Signal(str, object)  # name, value
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Knob(QWidget):
             self.layout_.addWidget(self.note, 1, 0, 1, 2)
 
 
-class SliderKnob(Knob):
+class SettingSlider(SettingWidget):
     """A number; whole for whole-number fields."""
 
     def __init__(self, name: str, low: float, high: float) -> None:
@@ -74,7 +74,7 @@ class SliderKnob(Knob):
 
     def _turned(self) -> None:
         self._untold = False
-        self.turned.emit(self.name, self.slider.value())
+        self.edited.emit(self.name, self.slider.value())
 
     def blank(self, on: bool) -> None:
         """Show no number: it is a percentile of healthy values, and no model has said which number that is."""
@@ -102,7 +102,7 @@ class SliderKnob(Knob):
         self.slider.blockSignals(False)
 
 
-class BoxKnob(Knob):
+class SettingCombo(SettingWidget):
     """A choice, a switch or a whole number to type: one plain widget."""
 
     def __init__(self, name: str, box: QComboBox | QCheckBox | QSpinBox) -> None:
@@ -117,7 +117,7 @@ class BoxKnob(Knob):
             changed, self._put = box.toggled, box.setChecked
         else:
             changed, self._put = box.valueChanged, box.setValue
-        changed.connect(lambda value: self.turned.emit(self.name, value))
+        changed.connect(lambda value: self.edited.emit(self.name, value))
 
     def set(self, value: Any) -> None:
         """Show a value."""
@@ -134,7 +134,7 @@ class BoxKnob(Knob):
                 item.setToolTip("" if item.isEnabled() else "Not with this model.")
 
 
-class RangeKnob(Knob):
+class SettingRange(SettingWidget):
     """First and last slice; all of them until one is chosen."""
 
     def __init__(self, name: str) -> None:
@@ -150,7 +150,7 @@ class RangeKnob(Knob):
     def _turned(self) -> None:
         chosen = (self.first.value(), max(self.first.value(), self.last.value()))
         whole = (self.first.minimum(), self.last.maximum())
-        self.turned.emit(self.name, None if chosen == whole else chosen)
+        self.edited.emit(self.name, None if chosen == whole else chosen)
 
     def span(self, first: int, last: int) -> None:
         """Set the numbers of the first and the last slice that there are."""
@@ -167,22 +167,22 @@ class RangeKnob(Knob):
             box.blockSignals(False)
 
 
-def make_knob(name: str) -> Knob:
+def make_setting_widget(name: str) -> SettingWidget:
     """The knob that fits the field's type and bounds."""
     field = Settings.model_fields[name]
     if field.annotation is bool:
-        return BoxKnob(name, QCheckBox())
+        return SettingCombo(name, QCheckBox())
     if get_origin(field.annotation) is Literal:
         box = QComboBox()
         box.addItems(get_args(field.annotation))
-        return BoxKnob(name, box)
+        return SettingCombo(name, box)
     if name == "slices":
-        return RangeKnob(name)
+        return SettingRange(name)
     bounds = {type(m).__name__: m for m in field.metadata}
     if "Le" in bounds:
-        return SliderKnob(name, bounds["Ge"].ge, bounds["Le"].le)
+        return SettingSlider(name, bounds["Ge"].ge, bounds["Le"].le)
     if field.annotation is int:
         number = QSpinBox()
         number.setRange(0, 2**31 - 1)
-        return BoxKnob(name, number)
-    return SliderKnob(name, 0.0, 10.0)  # a threshold; its range comes with the bundle
+        return SettingCombo(name, number)
+    return SettingSlider(name, 0.0, 10.0)  # a threshold; its range comes with the bundle

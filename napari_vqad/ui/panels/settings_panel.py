@@ -8,20 +8,26 @@ from superqt import QCollapsible
 
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.settings import SharedSettings, section_of
-from napari_vqad.ui.panels.setting_widgets import BoxKnob, Knob, RangeKnob, SliderKnob, make_knob
+from napari_vqad.ui.panels.setting_widgets import (
+    SettingCombo,
+    SettingRange,
+    SettingSlider,
+    SettingWidget,
+    make_setting_widget,
+)
 
 TITLES = ("Thresholds", "Findings", "Restoration", "More")
 OPEN_AT_FIRST = ("Thresholds", "Restoration")
 
 
-class Sections(QWidget):
+class SettingsPanel(QWidget):
     """A knob for each setting, in the section that the setting names."""
 
-    turned = Signal(str, object)  # name, value
+    edited = Signal(str, object)  # name, value
 
     def __init__(self) -> None:
         super().__init__()
-        self.knobs: dict[str, Knob] = {}
+        self.widgets: dict[str, SettingWidget] = {}
         self.all: list[QCollapsible] = []
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -32,8 +38,8 @@ class Sections(QWidget):
                 layout.setContentsMargins(0, 0, 0, 0)
             section.setDuration(0)
             for name in self.names(title):
-                knob = self.knobs[name] = make_knob(name)
-                knob.turned.connect(self.turned)
+                knob = self.widgets[name] = make_setting_widget(name)
+                knob.edited.connect(self.edited)
                 section.addWidget(knob)
             if title in OPEN_AT_FIRST:
                 section.expand(animate=False)
@@ -47,20 +53,20 @@ class Sections(QWidget):
         own = [n for n in fields if n not in shared]
         return [n for n in (*own, *shared) if section_of(n, fields) == section]
 
-    def slider(self, name: str) -> SliderKnob:
+    def slider(self, name: str) -> SettingSlider:
         """The slider of a number."""
-        knob = self.knobs[name]
-        assert isinstance(knob, SliderKnob)
+        knob = self.widgets[name]
+        assert isinstance(knob, SettingSlider)
         return knob
 
-    def choice(self, name: str) -> BoxKnob:
+    def choice(self, name: str) -> SettingCombo:
         """The list of a choice."""
-        knob = self.knobs[name]
-        assert isinstance(knob, BoxKnob)
+        knob = self.widgets[name]
+        assert isinstance(knob, SettingCombo)
         return knob
 
-    def range(self, name: str) -> RangeKnob:
+    def range(self, name: str) -> SettingRange:
         """First and last of a range."""
-        knob = self.knobs[name]
-        assert isinstance(knob, RangeKnob)
+        knob = self.widgets[name]
+        assert isinstance(knob, SettingRange)
         return knob

@@ -26,7 +26,7 @@ class Profile(QWidget):
         self.scores, self.flagged, self.waiting = np.zeros(0), np.zeros(0, bool), np.zeros(0, bool)
         self.places: list[str] = []  # of each slice of the grid, in words
         self.order = np.zeros(0, int)  # indices of the grid, as the bars stand
-        self.own_axis, self.unit, self.sample = "", "nats", np.zeros(0)
+        self.axis_note, self.unit, self.sample = "", "nats", np.zeros(0)
         self.threshold, self.here = 0.0, 0
         self.setMouseTracking(True)
         self.setMinimumHeight(96)
@@ -54,7 +54,7 @@ class Profile(QWidget):
         """
         self.unit, self.sample = unit, np.zeros(0) if sample is None or unit == "nats" else np.nan_to_num(sample)
         self.scores, self.flagged, self.threshold, self.waiting = scores, flagged, threshold, waiting
-        places, self.own_axis = [grid.place_of(i) for i in range(len(grid))], grid.own_axis
+        places, self.axis_note = [grid.slice_label(i) for i in range(len(grid))], grid.axis_note
         head = grid.kind == "head"  # a frame's place is its number
         self.places = [f"{n}, {at}" if head else at for n, at in zip(numbers(grid), places, strict=True)]
         self.order = reading_order(grid)
@@ -153,7 +153,7 @@ class Profile(QWidget):
         score += ", not final yet" if self.waiting[i] else ""
         QToolTip.showText(
             event.globalPosition().toPoint(),
-            f"Slice {self.places[i]}{self.own_axis}: {score}".replace("Slice frame", "Frame"),
+            f"Slice {self.places[i]}{self.axis_note}: {score}".replace("Slice frame", "Frame"),
             self,
         )
         if event.buttons() & Qt.MouseButton.LeftButton:

@@ -8,7 +8,7 @@ from napari_vqad.detectors.registry import DEFAULT, detector_class
 from napari_vqad.display.views import View, views_of
 from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.ui.panels.colour_bar import Legend
-from napari_vqad.ui.panels.combo import Which
+from napari_vqad.ui.panels.combo import RestorationSpinBox
 from napari_vqad.ui.plumbing.shortcuts import ORIGINAL
 
 
@@ -31,7 +31,7 @@ class ViewBar(QWidget):
         self.original = QToolButton()
         self.original.setText(f"Scan (hold {ORIGINAL})")
         self.original.setToolTip(f"While held, or while the key {ORIGINAL} is held, the scan alone is shown.")
-        self.which = Which()
+        self.which = RestorationSpinBox()
         second = QHBoxLayout()
         for widget in (self.beside, self.original, self.which):
             second.addWidget(widget)

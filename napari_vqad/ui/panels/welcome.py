@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_vqad.ui.panels.settings_panel import Sections
+from napari_vqad.ui.panels.settings_panel import SettingsPanel
 from napari_vqad.ui.panels.tour import Stop
 
 SAMPLE = ("napari-vqad", "lesions")
@@ -96,7 +96,7 @@ STOPS = {
 }
 
 
-def stops_of(dock: QWidget, sections: Sections) -> list[Stop]:
+def stops_of(dock: QWidget, sections: SettingsPanel) -> list[Stop]:
     """The tour of the dock, whose widgets have the names of the stops; hidden ones are left out."""
     widgets: dict[str, QWidget] = {section.text(): section for section in sections.all}
     widgets |= {name: getattr(dock, name) for name in STOPS if name not in widgets}

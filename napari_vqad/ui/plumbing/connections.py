@@ -10,13 +10,13 @@ from napari.viewer import Viewer
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
-from napari_vqad.ui.plumbing.window_events import Closing
+from napari_vqad.ui.plumbing.window_events import WindowEvents
 
 W = TypeVar("W", bound=QWidget)
 PANEL = "napari_vqad_panel"  # a property of the widgets that need most of the window's height
 
 
-class Ties:
+class ViewerConnections:
     """Listeners, keys and mouse callbacks of a viewer; each is undone in `loose`, the last one first.
 
     A widget that napari takes out of its window lives on for whoever still calls it: hence nothing may.
@@ -27,11 +27,11 @@ class Ties:
         self._undo = ExitStack()
         self._heard: list[tuple[Any, Callable]] = []
 
-    def hold(self, widget: QWidget) -> None:
+    def adopt(self, widget: QWidget) -> None:
         """Tie a widget's life to these: taken out of the window it ends; one of its kind that is there ends now."""
         for other in docked(self.viewer, type(widget)):
             self.viewer.window.remove_dock_widget(other)
-        closing = Closing(widget)
+        closing = WindowEvents(widget)
 
         def make_canvas_current() -> None:
             window = closing.window()
@@ -41,19 +41,19 @@ class Ties:
         # What a layer drew napari deletes at once, in whichever GL context is current; with the wrong one Mesa crashes
         # in what is drawn next.
         for event in (self.viewer.layers.events.removing, self.viewer.layers.events.end_batch):
-            self.hear(event, make_canvas_current)
-        closing.removed.connect(lambda: self.loose())  # Qt would hold the method weakly, and these may have no other
+            self.connect(event, make_canvas_current)
+        closing.removed.connect(lambda: self.close())  # Qt would hold the method weakly, and these may have no other
         closing.removed.connect(widget.deleteLater)
         # The window may end before its viewer does, which scripts hold: its layers are then heard by nobody.
-        widget.destroyed.connect(lambda *_: self.drop())
+        widget.destroyed.connect(lambda *_: self.remove())
 
-    def hear(self, event: Any, act: Callable) -> None:
+    def connect(self, event: Any, act: Callable) -> None:
         """Call `act` at an event of the viewer, or of what belongs to it."""
         event.connect(act)
         self._heard.append((event, act))
         self._undo.callback(event.disconnect, act)
 
-    def bind(self, key: str, act: Callable[[Any], object]) -> None:
+    def bind_key(self, key: str, act: Callable[[Any], object]) -> None:
         """Let a key, written as napari writes it, do something on the canvas; later it does again what it did."""
         before = self.viewer.bind_key(key, act, overwrite=True)
 
@@ -65,21 +65,21 @@ class Ties:
 
         self._undo.callback(give_back)
 
-    def drag(self, act: Callable) -> None:
+    def add_mouse_drag(self, act: Callable) -> None:
         """Call `act` when a mouse button is pressed on the canvas, as napari's mouse_drag_callbacks."""
         self.viewer.mouse_drag_callbacks.append(act)
         self._undo.callback(self.viewer.mouse_drag_callbacks.remove, act)
 
-    def at_end(self, act: Callable[[], object]) -> None:
+    def on_close(self, act: Callable[[], object]) -> None:
         """Call `act` when the ties are undone."""
         self._undo.callback(act)
 
-    def loose(self) -> None:
+    def close(self) -> None:
         """Undo all of them."""
         self._heard.clear()
         self._undo.close()
 
-    def drop(self) -> None:
+    def remove(self) -> None:
         """The widgets do not exist any more: hear nothing, and leave all else as it is."""
         for event, act in self._heard:
             event.disconnect(act)

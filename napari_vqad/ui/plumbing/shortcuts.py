@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from qtpy.QtWidgets import QMessageBox, QWidget
 
-from napari_vqad.ui.plumbing.connections import Ties
+from napari_vqad.ui.plumbing.connections import ViewerConnections
 
 NEXT, PREVIOUS = ".", ","
 NEXT_FINDING, PREVIOUS_FINDING = "N", "Shift+N"
@@ -62,9 +62,9 @@ def napari_form(key: str) -> str:
     return key.replace("+", "-")
 
 
-def bind(ties: Ties, key: str, act: Callable[[], object]) -> None:
+def bind(connections: ViewerConnections, key: str, act: Callable[[], object]) -> None:
     """Let a key do something on the canvas."""
-    ties.bind(napari_form(key), lambda _viewer: act())
+    connections.bind_key(napari_form(key), lambda _viewer: act())
 
 
 def as_html() -> str:

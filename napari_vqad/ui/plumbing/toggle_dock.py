@@ -7,16 +7,16 @@ from typing import Any
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QToolButton, QWidget
 
-from napari_vqad.ui.plumbing.connections import Ties
+from napari_vqad.ui.plumbing.connections import ViewerConnections
 
 
-class Drawer(QObject):
+class ToggleDock(QObject):
     """Shows a widget while its button is down."""
 
-    def __init__(self, ties: Ties, button: QToolButton, widget: QWidget, name: str) -> None:
+    def __init__(self, connections: ViewerConnections, button: QToolButton, widget: QWidget, name: str) -> None:
         super().__init__(button)
-        self.viewer, self.button, self.widget, self.name = ties.viewer, button, widget, name
-        ties.at_end(self._end)
+        self.viewer, self.button, self.widget, self.name = connections.viewer, button, widget, name
+        connections.on_close(self._end)
         self._dock: Any = None
         self._keep()
         button.toggled.connect(self.show)

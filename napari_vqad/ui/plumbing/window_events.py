@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 ANSWERED = "napari_vqad_may_close"  # a property of a window whose closing was agreed to
 
 
-class Closing(QObject):
+class WindowEvents(QObject):
     """Watches a widget and the window it belongs to, docked or floating."""
 
     removed = Signal()  # the widget was taken out of the window, as by the cross of its dock
@@ -85,5 +85,5 @@ def ask_to_close(window: QWidget, losses: list[str]) -> bool:
     return box.clickedButton() is close
 
 
-def _watchers(widget: QWidget) -> list[Closing]:
-    return [child for child in widget.children() if isinstance(child, Closing)]
+def _watchers(widget: QWidget) -> list[WindowEvents]:
+    return [child for child in widget.children() if isinstance(child, WindowEvents)]

@@ -11,7 +11,7 @@ from superqt.utils import GeneratorWorker, create_worker
 from napari_vqad.errors import InputError
 
 
-class Runner:
+class WorkerSlot:
     """At most one generator at a time; what an older one still says is not heard.
 
     The worker is superqt's own, as napari's are at heart: of those napari itself asks, by the name of a Python
@@ -22,7 +22,7 @@ class Runner:
         """`on_bad_input` is told the sentence of an `InputError`, which napari shows as well."""
         self._on_bad_input = on_bad_input
         self._worker: GeneratorWorker | None = None
-        self.deaf = False  # nothing is heard: the window is closed
+        self.muted = False  # nothing is heard: the window is closed
         self.name = ""  # what it is for, in words
 
     @property
@@ -49,7 +49,7 @@ class Runner:
 
         def step(value: Any) -> None:
             aborted = bool(worker.abort_requested)
-            if self.deaf or worker is not self._worker:
+            if self.muted or worker is not self._worker:
                 return
             if isinstance(value, Exception):
                 errors.append(value)
@@ -70,7 +70,7 @@ class Runner:
             if worker is not self._worker:
                 return
             self._worker = None
-            if not self.deaf:
+            if not self.muted:
                 on_end(aborted, bool(errors))
 
         worker.yielded.connect(step)
@@ -84,7 +84,7 @@ class Runner:
         if self._worker is not None:
             self._worker.quit()
 
-    def forget(self) -> None:
+    def detach(self) -> None:
         """Ask the generator to stop at its next step, and hear no more of it."""
         self.quit()
         self._worker = None

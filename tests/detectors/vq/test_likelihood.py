@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_vqad.detectors.vq.likelihood import log_probabilities, nll, on_pixels, sample_score, upsample
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 
 
 class Fixed:
@@ -56,7 +56,7 @@ def test_upsample_keeps_the_mean_level():
 
 
 def test_two_levels_on_pixels_keep_the_sum_of_nats():
-    levels = Levels((1, 2), (2, 4))
+    levels = CodeLevels((1, 2), (2, 4))
     nll = levels.join([torch.tensor([[[8.0, 0.0]]]), torch.tensor([[[1.0] * 4, [3.0] * 4]])])
     both = on_pixels(nll, levels, (8, 16))
     # A fine code covers 4×4 pixels.
@@ -68,4 +68,4 @@ def test_two_levels_on_pixels_keep_the_sum_of_nats():
 def test_of_one_level_there_is_only_all():
     nll = torch.rand(1, 2, 4)
     for level in ("all", "top"):
-        assert torch.equal(on_pixels(nll, Levels((2, 4)), (8, 16), level), upsample(nll, (8, 16)))
+        assert torch.equal(on_pixels(nll, CodeLevels((2, 4)), (8, 16), level), upsample(nll, (8, 16)))

@@ -12,10 +12,10 @@ import torch
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.vq.gumbel import gumbel_batch
 from napari_vqad.detectors.vq.likelihood import log_probabilities, nll
-from napari_vqad.detectors.vq.restoration import PLACES, begin, restore
+from napari_vqad.detectors.vq.restoration import PLACES, first_pass, restore
 from napari_vqad.evaluate.reference_loop import restore_by_loop
 from napari_vqad.nets.vq.gpt2 import GPT2, GPT2Config
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
 from napari_vqad.nets.vq.two_level import TwoLevelConfig, TwoLevelPrior
 
@@ -25,7 +25,7 @@ METHODS = ["sequential", "anchored", "light"]
 
 
 def assert_equals_the_loop(prior, codes, position, noise, lambda_p, method, **how):
-    begun = begin(prior, codes, position, noise)
+    begun = first_pass(prior, codes, position, noise)
     restored, passes = restore(begun, lambda_p, method, **how)
     clear = 0
     for i in range(len(codes)):
@@ -118,7 +118,7 @@ def test_slices_where_nothing_is_unlikely_stay_in_company_of_others():
 @pytest.mark.parametrize("method", METHODS)
 def test_a_guess_changes_nothing(method):
     prior, (codes, position, noise) = Sharp(), some()
-    begun = begin(prior, codes, position, noise)
+    begun = first_pass(prior, codes, position, noise)
     near = restore(begun, 1.3, method).codes
     cold, warm = (restore(begun, 1.5, method, guess) for guess in (None, near))
     wild = torch.randint(K, near.shape, generator=torch.Generator().manual_seed(1))
@@ -141,15 +141,15 @@ def test_two_levels_are_restored_from_top_to_bottom(monkeypatch, method, places)
     for parameter in prior.parameters():
         torch.nn.init.normal_(parameter, std=0.35)
     prior.eval().requires_grad_(False)
-    levels = Levels((3, 2), (6, 4))
+    levels = CodeLevels((3, 2), (6, 4))
     codes, position, noise = some(2, 3, shape=levels.shape)
-    codes = codes * levels.real
+    codes = codes * levels.is_code
     restored, _ = assert_equals_the_loop(prior, codes, position, noise, 1.5, method)
-    assert (restored[..., ~levels.real] == 0).all()
+    assert (restored[..., ~levels.is_code] == 0).all()
     changed = restored != codes[:, None]
     assert all(part.any() for part in levels.split(changed.any(0).any(0)[None]))
     # Under a coarse code that is another now every fine one is drawn, likely or not.
-    under = levels.refining(changed.flatten(0, 1)).unflatten(0, changed.shape[:2])
+    under = levels.descendants(changed.flatten(0, 1)).unflatten(0, changed.shape[:2])
     assert under.any()
     for j in range(restored.shape[1]):
         given = codes if method == "light" else restored[:, j]
@@ -185,14 +185,14 @@ def test_bundled_model_equals_the_loop(method, level):
 def test_lambda_zero_draws_every_code():
     codes = torch.zeros(1, *SHAPE, dtype=torch.long)
     noise = torch.from_numpy(gumbel_batch(0, [0], range(30), K, SHAPE))
-    restored, _ = restore(begin(Sharp(), codes, torch.zeros(1), noise), 0.0, "anchored")
+    restored, _ = restore(first_pass(Sharp(), codes, torch.zeros(1), noise), 0.0, "anchored")
     assert (restored != 0).any(1).all()
 
 
 def test_anchored_keeps_what_was_likely():
     prior, (codes, position, noise) = Sharp(), some(1, 5)
     original = nll(log_probabilities(prior, codes, position), codes)
-    restored, _ = restore(begin(prior, codes, position, noise), 2.0, "anchored")
+    restored, _ = restore(first_pass(prior, codes, position, noise), 2.0, "anchored")
     likely = (original <= 2.0)[:, None].expand_as(restored)
     assert torch.equal(restored[likely], codes[:, None].expand_as(restored)[likely])
 
@@ -200,15 +200,15 @@ def test_anchored_keeps_what_was_likely():
 @pytest.mark.parametrize("method", METHODS)
 def test_a_chain_is_the_same_alone_or_in_company(method):
     prior, (codes, position, noise) = Sharp(), some(2, 6)
-    together = restore(begin(prior, codes, position, noise), 1.5, method).codes
-    alone = restore(begin(prior, codes[1:], position[1:], noise[1:, 4:5]), 1.5, method).codes
+    together = restore(first_pass(prior, codes, position, noise), 1.5, method).codes
+    alone = restore(first_pass(prior, codes[1:], position[1:], noise[1:, 4:5]), 1.5, method).codes
     assert torch.equal(together[1, 4], alone[0, 0])
 
 
 def test_anchored_is_cheaper_than_the_grid_is_long():
     """Few passes: the guess is nearly right, rows above are not computed again, finished chains are dropped."""
     prior, (codes, position, noise) = Sharp(), some(2, 15, shape=(8, 8))
-    _, passes = restore(begin(prior, codes, position, noise), 3.0, "anchored")
+    _, passes = restore(first_pass(prior, codes, position, noise), 3.0, "anchored")
     assert passes.mean() < 4
     assert len(np.unique(passes)) > 1
 
@@ -220,4 +220,4 @@ def test_check_is_asked_and_can_end_the_work():
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        restore(begin(prior, codes, position, noise), 0.5, "anchored", check=stop)
+        restore(first_pass(prior, codes, position, noise), 0.5, "anchored", check=stop)

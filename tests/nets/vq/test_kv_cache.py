@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from napari_vqad.nets.vq.gpt2 import GPT2Config
-from napari_vqad.nets.vq.kv_cache import Memory
+from napari_vqad.nets.vq.kv_cache import RowCache
 from napari_vqad.nets.vq.pixelsnail import PixelSnailConfig
 from napari_vqad.nets.vq.protocols import ResumingPrior
 from napari_vqad.nets.vq.registry import make_prior
@@ -47,40 +47,40 @@ def test_can_resume(prior):
 
 
 def test_whole_grid_at_once(prior, codes):
-    assert close(prior.resume(codes, POSITION, Memory()), prior.logits(codes, POSITION))
+    assert close(prior.resume(codes, POSITION, RowCache()), prior.logits(codes, POSITION))
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
 def test_window_after_window(prior, codes, step):
     whole = prior.logits(codes, POSITION)
-    begun = Memory()
+    begun = RowCache()
     prior.resume(codes, POSITION, begun)
     memory = begun.fork(0, step, W, torch.arange(3))
     for row in range(0, H, step):
         window = slice(row, min(row + step, H))
         assert memory.row == row
         assert close(prior.resume(codes[:, window], POSITION, memory), whole[:, :, window])
-        memory.close(min(step, H - row), W)
+        memory.commit(min(step, H - row), W)
 
 
 def test_what_was_evaluated_last_counts(prior, codes):
     """An open row is evaluated with wrong codes first, then, by one chain alone, with the right ones."""
     whole = prior.logits(codes, POSITION)
-    memory = Memory()
+    memory = RowCache()
     prior.resume(codes, POSITION, memory)
     memory = memory.fork(2, 1, W, torch.arange(3))
     wrong = codes[:, 2:3].clone()
     wrong[1] = (wrong[1] + 1) % K
     prior.resume(wrong, POSITION, memory)
-    memory.choose(torch.tensor([1]))
+    memory.select(torch.tensor([1]))
     assert close(prior.resume(codes[1:2, 2:3], POSITION[1:2], memory), whole[1:2, :, 2:3])
-    memory.choose(None)
-    memory.close(1, W)
+    memory.select(None)
+    memory.commit(1, W)
     assert close(prior.resume(codes[:, 3:4], POSITION, memory), whole[:, :, 3:4])
 
 
 def test_chains_go_on_from_their_slice_and_are_forgotten_when_done(prior, codes):
-    memory = Memory()
+    memory = RowCache()
     prior.resume(codes, POSITION, memory)
     owner = torch.tensor([2, 2, 0])
     chains = codes[owner].clone()

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from napari_vqad.detectors.vq.likelihood import log_probabilities, nll
 from napari_vqad.errors import InputError
 from napari_vqad.nets.vq.gpt2 import GPT2, GPT2Config
-from napari_vqad.nets.vq.levels import Levels
+from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.masked_transformer import MaskedConfig, MaskedTransformer
 from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
 from napari_vqad.nets.vq.protocols import MaskedPrior, ResumingPrior
@@ -153,7 +153,7 @@ def test_paper_sizes_build():
 TWO = TwoLevelConfig(
     shape=(2, 3), top=SMALL["pixelsnail"], bottom=PixelSnailConfig(channels=12, blocks=1, res_blocks=1, heads=2)
 )
-LEVELS = Levels((2, 3), (4, 6))
+LEVELS = CodeLevels((2, 3), (4, 6))
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ def overlay(dock):
 def test_the_old_picture_stays_dimmed_until_the_neighbours_are_there(explored, gate, qtbot, idle, tmp_path, notices):
     gate.open = False
     session, profile = explored.session, explored.profile
-    explorer, board = session.explorer, session.board
+    explorer, map_layers = session.explorer, session.map_layers
     explorer._at_once = 3  # a slice at a time
     explored.show_view("Score")
     session.go_to(12)
-    layer = board.layers["pixel_score"]
+    layer = map_layers.layers["pixel_score"]
     opacity, before = layer.opacity, np.array(layer.data)
     assert overlay(explored).text == ""
     assert not profile.waiting.any()
@@ -42,10 +42,10 @@ def test_the_old_picture_stays_dimmed_until_the_neighbours_are_there(explored, g
     assert layer.opacity == pytest.approx(DIM * opacity)
     np.testing.assert_array_equal(layer.data, before)
     assert explored.findings.isEnabled()
-    assert not explored.handover.report.isEnabled()
+    assert not explored.export_menu.report.isEnabled()
 
     explored.show_view("Restoration")  # that of a slice needs no neighbours
-    assert board.layers["restoration"].opacity == 1
+    assert map_layers.layers["restoration"].opacity == 1
     assert "restoring" not in overlay(explored).text
     assert "not final yet" in overlay(explored).text
     explored.show_view("Score")
@@ -54,9 +54,9 @@ def test_the_old_picture_stays_dimmed_until_the_neighbours_are_there(explored, g
     gate.let = 8
     qtbot.waitUntil(lambda: explorer.ready("pixel_score")[12], timeout=10_000)
     qtbot.waitUntil(lambda: layer.opacity == opacity, timeout=2000)
-    shown = explorer.grid.from_axes(layer.data.transpose(2, 1, 0))
+    shown = explorer.grid.ras_to_stack(layer.data.transpose(2, 1, 0))
     np.testing.assert_allclose(shown[12], explorer.map("pixel_score")[12])
-    np.testing.assert_array_equal(shown[0], explorer.grid.from_axes(before.transpose(2, 1, 0))[0])
+    np.testing.assert_array_equal(shown[0], explorer.grid.ras_to_stack(before.transpose(2, 1, 0))[0])
     left = int((~explorer.ready("pixel_score")).sum())
     assert overlay(explored).text == f"{left} of {explorer.n_slices} slices are not final yet."
     np.testing.assert_array_equal(profile.waiting, ~explorer.ready("pixel_score"))
@@ -84,12 +84,12 @@ def test_the_old_picture_stays_dimmed_until_the_neighbours_are_there(explored, g
     assert layer.opacity == opacity
     assert not profile.waiting.any()
     np.testing.assert_allclose(
-        explorer.grid.from_axes(layer.data.transpose(2, 1, 0)), explorer.map("pixel_score"), atol=1e-6
+        explorer.grid.ras_to_stack(layer.data.transpose(2, 1, 0)), explorer.map("pixel_score"), atol=1e-6
     )
     notices.clear()
     write_image(str(tmp_path / "score.nii.gz"), layer.data, {"name": layer.name, "metadata": layer.metadata})
     assert notices == []
-    hidden = board.layers["residual"]
+    hidden = map_layers.layers["residual"]
     write_image(str(tmp_path / "residual.nii.gz"), hidden.data, {"name": hidden.name, "metadata": hidden.metadata})
     assert "show it first" in notices[0]
     explored.viewer.layers.remove("head")
@@ -103,7 +103,7 @@ def test_a_slice_that_was_never_analysed_says_so(dock, gate, qtbot):
     explorer = dock.session.explorer
     qtbot.waitUntil(lambda: explorer.ready("restoration").any(), timeout=10_000)
     qtbot.waitUntil(lambda: overlay(dock).text == "This slice is not analysed yet.", timeout=3000)
-    assert not np.any(dock.session.board.layers["pixel_score"].data), "half a score was shown"
+    assert not np.any(dock.session.map_layers.layers["pixel_score"].data), "half a score was shown"
     dock.cancel.click()
     qtbot.waitUntil(dock.analyse.isEnabled, timeout=5000)
     assert overlay(dock).text == "This slice is not analysed: the run was stopped."

@@ -11,7 +11,7 @@ from napari_vqad.imaging.volume import Volume
 from napari_vqad.ui.canvas.display_convention import Convention
 from napari_vqad.ui.canvas.orientation_labels import Letters, letters
 from napari_vqad.ui.files.readers import scan_layer
-from napari_vqad.ui.plumbing.connections import Ties
+from napari_vqad.ui.plumbing.connections import ViewerConnections
 
 ORDERS = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
 ROLLS = ((0, 1, 2), (1, 0, 2), (2, 0, 1), (1, 2, 0), (0, 2, 1))  # axial, coronal, sagittal, and rolled or transposed
@@ -46,8 +46,8 @@ def open_(affine):
     viewer = ViewerModel()
     data, attributes, _ = scan_layer(volume)
     viewer.add_image(data, **attributes)
-    ties = Ties(viewer)
-    return viewer, Letters(ties, lambda: volume), Convention(ties, lambda: True), volume
+    connections = ViewerConnections(viewer)
+    return viewer, Letters(connections, lambda: volume), Convention(connections, lambda: True), volume
 
 
 def drawn_at(viewer, volume, mm):

@@ -14,27 +14,31 @@ def flat(explored, idle):
     explored.session.change(flag_voxels=high)
     idle(explored)
     explored.show_view("Score")
-    explored.session.board.layers["mask"].visible = True
+    explored.session.map_layers.layers["mask"].visible = True
     return explored
 
 
 def seen(dock):
-    return {name for name, layer in dock.session.board.layers.items() if layer.visible}
+    return {name for name, layer in dock.session.map_layers.layers.items() if layer.visible}
 
 
 def test_pieces_in_a_translucent_head_and_all_as_it_was(flat):
-    viewer, board = flat.viewer, flat.session.board
-    flagged = board.layers["flagged"]
-    before = [tuple(getattr(board.scan, name) for name in LOOK), seen(flat), flagged.contour, flagged.opacity]
+    viewer, map_layers = flat.viewer, flat.session.map_layers
+    flagged = map_layers.layers["flagged"]
+    before = [tuple(getattr(map_layers.scan, name) for name in LOOK), seen(flat), flagged.contour, flagged.opacity]
     viewer.dims.ndisplay = 3
-    assert (board.scan.visible, board.scan.rendering, board.scan.blending) == (True, "average", "additive")
+    assert (map_layers.scan.visible, map_layers.scan.rendering, map_layers.scan.blending) == (
+        True,
+        "average",
+        "additive",
+    )
     assert seen(flat) == {"flagged"}
     assert flagged.contour == 0
     assert flagged.data.any()
     assert tuple(viewer.canvas.background_color_override) == (0, 0, 0, 1)
     viewer.dims.ndisplay = 2
     assert viewer.canvas.background_color_override is None
-    after = [tuple(getattr(board.scan, name) for name in LOOK), seen(flat), flagged.contour, flagged.opacity]
+    after = [tuple(getattr(map_layers.scan, name) for name in LOOK), seen(flat), flagged.contour, flagged.opacity]
     assert after == before
 
 
@@ -52,18 +56,18 @@ def test_the_picture_has_head_and_pieces(flat, qtbot):
 
 
 def test_another_map_is_shown_once_the_picture_is_flat_again(flat, idle):
-    viewer, board = flat.viewer, flat.session.board
+    viewer, map_layers = flat.viewer, flat.session.map_layers
     viewer.dims.ndisplay = 3
     flat.show_view("NLL")
     assert seen(flat) == {"flagged"}
     flat.start()  # another analysis, in 3D
     idle(flat)
     assert seen(flat) == {"flagged"}
-    assert board.scan.rendering == "average"
+    assert map_layers.scan.rendering == "average"
     viewer.dims.ndisplay = 2
     assert "nll" in seen(flat)
     assert "flagged" not in seen(flat)
-    assert board.scan.rendering == "mip"
+    assert map_layers.scan.rendering == "mip"
 
 
 def test_a_head_that_was_turned_is_found_turned_again(flat):
@@ -78,7 +82,7 @@ def test_a_head_that_was_turned_is_found_turned_again(flat):
 
 
 def test_closing_the_dock_in_3d_leaves_the_scan_as_it_was(flat):
-    viewer, scan = flat.viewer, flat.session.board.scan
+    viewer, scan = flat.viewer, flat.session.map_layers.scan
     viewer.dims.ndisplay = 3
     viewer.window.remove_dock_widget(flat)
     assert (scan.rendering, scan.blending) == ("mip", "translucent_no_depth")

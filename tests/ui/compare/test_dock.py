@@ -73,7 +73,7 @@ def test_score_restores_each_by_its_own_method(compared, qtbot):
 
 def test_slices_are_linked(compared):
     viewer, grid = compared.viewer, compared.panels[0].explorer.grid
-    viewer.dims.set_point(0, -grid.mm_of(7))
+    viewer.dims.set_point(0, -grid.slice_mm(7))
     assert [p.explorer.focus for p in compared.panels] == [7, 7]
 
 

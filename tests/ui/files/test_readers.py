@@ -72,7 +72,7 @@ def test_map_is_written_in_the_space_of_its_scan(head, tmp_path):
     attributes = {"name": "NLL (nats)", "metadata": {"napari_vqad": volume, "napari_vqad_grid": grid}}
     attributes |= placement.placed_on(grid)
     (written,) = readers.write_image(
-        str(tmp_path / "nll.nii.gz"), placement.to_canvas(grid.to_axes(grid.slices)), attributes
+        str(tmp_path / "nll.nii.gz"), placement.to_canvas(grid.stack_to_ras(grid.slices)), attributes
     )
     after = nib.load(written)
     assert after.shape == volume.voxels.shape

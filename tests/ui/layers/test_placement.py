@@ -41,7 +41,7 @@ def test_map_and_scan_lie_on_each_other(head):
     """The same millimetres show the same voxel in the scan's layer and in a layer on the grid."""
     volume, mask = head
     grid = to_grid(volume, mask, GridSpec((32, 40), 4.0))
-    on_grid = Image(placement.to_canvas(grid.to_axes(grid.slices)), **placement.placed_on(grid))
+    on_grid = Image(placement.to_canvas(grid.stack_to_ras(grid.slices)), **placement.placed_on(grid))
     on_scan = Image(placement.to_canvas(volume.voxels), **placement.placed_as(volume))
     world = on_scan.data_to_world((14, 16, 15))
     index = tuple(np.round(on_grid.world_to_data(world)).astype(int))

@@ -1,4 +1,4 @@
-"""The worklist in a real viewer: to a finding by click and key, verdicts and notes by keys, undo."""
+"""The findings_table in a real viewer: to a finding by click and key, verdicts and notes by keys, undo."""
 
 import time
 from dataclasses import replace
@@ -12,7 +12,7 @@ from napari_vqad.findings.findings import Finding, findings
 from napari_vqad.findings.review import Review
 from napari_vqad.scores.components import find
 from napari_vqad.ui.files.readers import scan_layer
-from napari_vqad.ui.lists.findings_table import COLUMNS, MANY, NOTE, Worklist
+from napari_vqad.ui.lists.findings_table import COLUMNS, MANY, NOTE, FindingsTable
 from napari_vqad.ui.plumbing.shortcuts import ACCEPT, REJECT
 
 
@@ -35,18 +35,18 @@ def listed(explored, idle):
     return explored
 
 
-def texts(worklist, column):
-    order = worklist.order
+def texts(findings_table, column):
+    order = findings_table.order
     return [order.data(order.index(row, column)) for row in range(order.rowCount())]
 
 
 def test_the_list_is_what_is_flagged(listed):
-    worklist, session = listed.shelf.worklist, listed.session
-    assert worklist.isVisible()
-    assert texts(worklist, 0) == [str(n) for n in range(1, len(session.review.found) + 1)]
+    findings_table, session = listed.lists.findings_table, listed.session
+    assert findings_table.isVisible()
+    assert texts(findings_table, 0) == [str(n) for n in range(1, len(session.review.found) + 1)]
     total = sum(f.piece.voxels for f in session.review.found)
     assert total == session.explorer.map("flagged").sum()
-    assert f"{len(session.review.found)} finding" in worklist.words.text()
+    assert f"{len(session.review.found)} finding" in findings_table.words.text()
 
 
 def test_it_follows_the_threshold(listed, idle):
@@ -58,29 +58,31 @@ def test_it_follows_the_threshold(listed, idle):
 
 
 def test_sorted_by_numbers_and_not_by_letters(listed):
-    worklist = listed.shelf.worklist
+    findings_table = listed.lists.findings_table
     volume = next(i for i, c in enumerate(COLUMNS) if c[0] == "mL")
-    worklist.view.sortByColumn(volume, Qt.SortOrder.AscendingOrder)
-    sizes = [float(t) for t in texts(worklist, volume)]
+    findings_table.view.sortByColumn(volume, Qt.SortOrder.AscendingOrder)
+    sizes = [float(t) for t in texts(findings_table, volume)]
     assert sizes == sorted(sizes)
 
 
 def test_a_click_goes_there(listed, qtbot):
-    worklist, viewer = listed.shelf.worklist, listed.viewer
-    row = worklist.order.rowCount() - 1
-    index = worklist.order.index(row, 0)
-    worklist.view.scrollTo(index)
-    qtbot.mouseClick(worklist.view.viewport(), Qt.MouseButton.LeftButton, pos=worklist.view.visualRect(index).center())
-    finding = worklist.chosen()
+    findings_table, viewer = listed.lists.findings_table, listed.viewer
+    row = findings_table.order.rowCount() - 1
+    index = findings_table.order.index(row, 0)
+    findings_table.view.scrollTo(index)
+    qtbot.mouseClick(
+        findings_table.view.viewport(), Qt.MouseButton.LeftButton, pos=findings_table.view.visualRect(index).center()
+    )
+    finding = findings_table.chosen()
     assert finding is listed.session.review.found[row]
     r, a, s = finding.centre
     np.testing.assert_allclose(viewer.dims.point, (-s, -a, -r), atol=2.1)  # the slider stops at slices of 4 mm
 
 
 def test_next_and_previous_by_keys_on_the_canvas(listed, qtbot):
-    worklist, canvas = listed.shelf.worklist, canvas_of(listed)
+    findings_table, canvas = listed.lists.findings_table, canvas_of(listed)
     seen = []
-    worklist.gone_to.connect(lambda f: seen.append(f.number))
+    findings_table.gone_to.connect(lambda f: seen.append(f.number))
     back = Qt.KeyboardModifier.ShiftModifier
     for shift in (Qt.KeyboardModifier.NoModifier,) * 2 + (back, back):
         qtbot.keyClick(canvas, Qt.Key.Key_N, shift)
@@ -88,49 +90,53 @@ def test_next_and_previous_by_keys_on_the_canvas(listed, qtbot):
     review, last = listed.session.review, listed.session.review.found[-1]
     assert listed.viewer.layers.selection.active is listed.viewer.layers["head"]
     qtbot.keyClick(canvas, ACCEPT.lower())
-    assert review.word(last).verdict == "accepted"
+    assert review.annotation(last).verdict == "accepted"
     qtbot.keyClick(canvas, REJECT.lower())
-    assert review.word(last).verdict == "rejected"
-    qtbot.keyClick(worklist.view, Qt.Key.Key_N)
+    assert review.annotation(last).verdict == "rejected"
+    qtbot.keyClick(findings_table.view, Qt.Key.Key_N)
     assert seen[-1] == 1
 
 
 def test_verdict_note_and_undo_by_keys(listed, qtbot):
-    worklist, review = listed.shelf.worklist, listed.session.review
+    findings_table, review = listed.lists.findings_table, listed.session.review
     first = review.found[0]
-    worklist.choose(first)
-    worklist.view.setFocus()
-    qtbot.keyClick(worklist.view, ACCEPT.lower())
-    assert review.word(first).verdict == "accepted"
-    assert texts(worklist, NOTE - 1)[0] == "accepted"
-    assert worklist.chosen() is first, "the row is lost after a verdict"
-    cut = [c[0] for at, c in enumerate(COLUMNS) if worklist.view.sizeHintForColumn(at) > worklist.view.columnWidth(at)]
+    findings_table.choose(first)
+    findings_table.view.setFocus()
+    qtbot.keyClick(findings_table.view, ACCEPT.lower())
+    assert review.annotation(first).verdict == "accepted"
+    assert texts(findings_table, NOTE - 1)[0] == "accepted"
+    assert findings_table.chosen() is first, "the row is lost after a verdict"
+    cut = [
+        c[0]
+        for at, c in enumerate(COLUMNS)
+        if findings_table.view.sizeHintForColumn(at) > findings_table.view.columnWidth(at)
+    ]
     assert cut in ([], ["Note"]), "bold words are wider"
     assert {"Peak (SD)", "Mean (SD)"} < {c[0] for c in COLUMNS}
-    qtbot.keyClick(worklist.view, REJECT.lower())
-    assert review.word(first).verdict == "rejected"
-    worklist.order.setData(worklist.order.index(0, NOTE), "artefact")
-    assert review.word(first).note == "artefact"
+    qtbot.keyClick(findings_table.view, REJECT.lower())
+    assert review.annotation(first).verdict == "rejected"
+    findings_table.order.setData(findings_table.order.index(0, NOTE), "artefact")
+    assert review.annotation(first).note == "artefact"
     for expected in (("rejected", ""), ("accepted", ""), ("open", "")):
-        qtbot.keyClick(worklist.view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-        assert (review.word(first).verdict, review.word(first).note) == expected
+        qtbot.keyClick(findings_table.view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        assert (review.annotation(first).verdict, review.annotation(first).note) == expected
 
 
 def test_a_verdict_outlives_another_threshold_and_another_analysis_of_the_scan(listed, idle):
     session = listed.session
     first = session.review.found[0]
-    session.review.judge(first, "accepted")
+    session.review.set_verdict(first, "accepted")
     session.change(flag_voxels=1.05 * session.settings.flag_voxels)
     idle(listed)
-    assert session.review.word(next(f for f in session.review.found if f.top == first.top)).verdict == "accepted"
+    assert session.review.annotation(next(f for f in session.review.found if f.top == first.top)).verdict == "accepted"
     listed.start()
     idle(listed)
-    assert session.review.word(first).verdict == "accepted"
+    assert session.review.annotation(first).verdict == "accepted"
 
 
 def test_another_scan_begins_without_verdicts(listed, idle, head):
     session = listed.session
-    session.review.judge(session.review.found[0], "accepted")
+    session.review.set_verdict(session.review.found[0], "accepted")
     volume, _ = head
     other, about, _ = scan_layer(replace(volume, name="other"))
     listed.viewer.add_image(other, **about)
@@ -138,25 +144,25 @@ def test_another_scan_begins_without_verdicts(listed, idle, head):
     listed.start()
     idle(listed)
     assert session.review.found
-    assert {session.review.word(f).verdict for f in session.review.found} == {"open"}
+    assert {session.review.annotation(f).verdict for f in session.review.found} == {"open"}
 
 
 def test_it_says_what_it_waits_for(listed, idle):
-    session, worklist = listed.session, listed.shelf.worklist
+    session, findings_table = listed.session, listed.lists.findings_table
     session.change(seed=5)
-    assert "settings before" in worklist.words.text()
+    assert "settings before" in findings_table.words.text()
     idle(listed)
-    assert "finding" in worklist.words.text()
+    assert "finding" in findings_table.words.text()
 
 
 def test_the_choice_stays_when_the_list_is_made_anew(listed, idle):
-    session, worklist = listed.session, listed.shelf.worklist
+    session, findings_table = listed.session, listed.lists.findings_table
     last = session.review.found[-1]
-    worklist.choose(session.review.found[1])
-    second = worklist.chosen()
+    findings_table.choose(session.review.found[1])
+    second = findings_table.chosen()
     session.change(min_volume_ml=0.99 * min(second.ml, last.ml))
     idle(listed)
-    assert worklist.chosen().top == second.top
+    assert findings_table.chosen().top == second.top
     same = session.review.found
     session.change(lambda_s=1.5)
     idle(listed)
@@ -164,20 +170,20 @@ def test_the_choice_stays_when_the_list_is_made_anew(listed, idle):
 
 
 def test_put_away_and_taken_out_again_by_button_and_cross(listed, qtbot):
-    worklist = listed.shelf.worklist
+    findings_table = listed.lists.findings_table
     listed.findings.setChecked(False)
-    assert not worklist.isVisible()
+    assert not findings_table.isVisible()
     assert not listed.session.reviewing
     listed.findings.setChecked(True)
-    assert worklist.isVisible()
-    listed.session.review.judge(listed.session.review.found[0], "accepted")
-    listed.viewer.window.remove_dock_widget(listed.shelf.tabs)  # what the cross does
+    assert findings_table.isVisible()
+    listed.session.review.set_verdict(listed.session.review.found[0], "accepted")
+    listed.viewer.window.remove_dock_widget(listed.lists.tabs)  # what the cross does
     qtbot.waitUntil(lambda: not listed.findings.isChecked())
-    assert not listed.shelf.tabs.isVisible()
+    assert not listed.lists.tabs.isVisible()
     assert not listed.display.planes.isVisible()  # nor what was never taken out, within its button
     listed.findings.setChecked(True)
-    assert worklist.isVisible()
-    assert texts(worklist, NOTE - 1)[0] == "accepted"
+    assert findings_table.isVisible()
+    assert texts(findings_table, NOTE - 1)[0] == "accepted"
 
 
 def test_the_whole_head_stays_in_view_until_the_user_zooms_then_the_finding_is_in_the_middle(listed):
@@ -219,14 +225,14 @@ def test_thousands_are_no_burden(qtbot):
         for n, p in enumerate(find(score, 0.5, least=1)[:3000], start=1)
     ]
     review = Review()
-    worklist = Worklist(review)
-    qtbot.addWidget(worklist)
-    worklist.show()
+    findings_table = FindingsTable(review)
+    qtbot.addWidget(findings_table)
+    findings_table.show()
     shown = time.monotonic()
-    review.take(found)
-    worklist.view.sortByColumn(3, Qt.SortOrder.DescendingOrder)
+    review.set_findings(found)
+    findings_table.view.sortByColumn(3, Qt.SortOrder.DescendingOrder)
     qtbot.wait(1)
     assert len(found) == 3000 > MANY
-    assert "threshold for voxels is low" in worklist.words.text()
+    assert "threshold for voxels is low" in findings_table.words.text()
     assert time.monotonic() - shown < 3
     assert shown - started < 20

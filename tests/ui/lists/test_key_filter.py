@@ -13,8 +13,8 @@ def focused(request, explored, qtbot):
     """The dock, and the view of a tab of the lists that has the focus."""
     explored.session.change(flag_slices=0.0)
     explored.findings.setChecked(True)
-    tab = getattr(explored.shelf, request.param)
-    explored.shelf.tabs.setCurrentWidget(tab)
+    tab = getattr(explored.lists, request.param)
+    explored.lists.tabs.setCurrentWidget(tab)
     view = tab.table if request.param == "slices" else tab.pictures
     explored.window().activateWindow()
     qtbot.waitUntil(lambda: view.model().rowCount() > 2)
@@ -34,7 +34,7 @@ def test_keys_of_the_canvas_are_heard_in_the_lists(focused, qtbot):
     assert session.current() == flagged[-1]
     for key, window, _use in PRESETS.values():
         qtbot.keyClick(view, key)
-        assert session.board.window == pytest.approx(window)
+        assert session.map_layers.window == pytest.approx(window)
     qtbot.keyClick(view, shortcuts.TURN)
     assert display.sides.isChecked()
     qtbot.keyClick(view, shortcuts.BOXES)
@@ -44,7 +44,7 @@ def test_keys_of_the_canvas_are_heard_in_the_lists(focused, qtbot):
     qtbot.keyClick(view, shortcuts.FLICKER)
     assert not display.flickering.running
     dock.show_view("Score")
-    shown = session.board.layers["pixel_score"]
+    shown = session.map_layers.layers["pixel_score"]
     qtbot.keyPress(view, shortcuts.ORIGINAL)
     assert not shown.visible
     qtbot.keyRelease(view, shortcuts.ORIGINAL)
@@ -56,7 +56,7 @@ def test_to_a_finding_from_the_lists(focused, qtbot, by):
     dock, view = focused
     shift = Qt.KeyboardModifier.ShiftModifier if by.startswith("Shift") else Qt.KeyboardModifier.NoModifier
     steps = []
-    dock.shelf.worklist.step = steps.append
+    dock.lists.findings_table.step = steps.append
     qtbot.keyClick(view, by[-1], shift)
     assert steps == [1 if by == shortcuts.NEXT_FINDING else -1]
 

@@ -5,13 +5,13 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_vqad.display.views import MEAN, SPREAD
-from napari_vqad.ui.lists.restoration_gallery import Look, thumbnails_of
+from napari_vqad.ui.lists.restoration_gallery import GalleryStyle, thumbnails_of
 
 
 @pytest.fixture
-def shelf(explored):
+def lists(explored):
     explored.findings.setChecked(True)
-    return explored.shelf
+    return explored.lists
 
 
 def texts(strip):
@@ -23,24 +23,24 @@ def click(qtbot, pictures, row):
     qtbot.mouseClick(pictures.viewport(), Qt.MouseButton.LeftButton, pos=place)
 
 
-def test_a_thumbnail_for_the_mean_the_disagreement_and_each_restoration_with_its_weight(explored, shelf, qtbot, idle):
-    shelf.tabs.setCurrentWidget(shelf.strip)
+def test_a_thumbnail_for_the_mean_the_disagreement_and_each_restoration_with_its_weight(explored, lists, qtbot, idle):
+    lists.tabs.setCurrentWidget(lists.gallery)
     explorer = explored.session.explorer
     weights = explorer.weights()[:, explorer.focus]
     expected = [f"{j}: w {100 * w:.1f} %" for j, w in enumerate(weights, start=1)]
-    assert texts(shelf.strip) == ["mean of S", "SD of S", *expected]
+    assert texts(lists.gallery) == ["mean of S", "SD of S", *expected]
     explored.session.change(n_restorations=2)
     idle(explored)
-    qtbot.waitUntil(lambda: len(texts(shelf.strip)) == 4)
+    qtbot.waitUntil(lambda: len(texts(lists.gallery)) == 4)
     other = int(np.flatnonzero(explorer.grid.mask.any((1, 2)))[0])
     explored.session.go_to(other)
-    qtbot.waitUntil(lambda: explorer.grid.place_of(other) in shelf.strip.words.text())
+    qtbot.waitUntil(lambda: explorer.grid.slice_label(other) in lists.gallery.words.text())
 
 
-def test_by_click_and_arrow_key_a_restoration_is_shown(explored, shelf, qtbot):
-    shelf.tabs.setCurrentWidget(shelf.strip)
+def test_by_click_and_arrow_key_a_restoration_is_shown(explored, lists, qtbot):
+    lists.tabs.setCurrentWidget(lists.gallery)
     explored.show_view("Score")
-    pictures, layers = shelf.strip.pictures, explored.session.board.layers
+    pictures, layers = lists.gallery.pictures, explored.session.map_layers.layers
     click(qtbot, pictures, 0)  # marked already, and not what is seen
     assert layers["restoration"].visible
     click(qtbot, pictures, 3)
@@ -59,11 +59,11 @@ def test_by_click_and_arrow_key_a_restoration_is_shown(explored, shelf, qtbot):
     qtbot.waitUntil(lambda: pictures.currentItem().text() == "mean of S")
 
 
-def test_the_one_that_was_clicked_is_marked_in_a_long_strip(explored, shelf, qtbot, idle):
+def test_the_one_that_was_clicked_is_marked_in_a_long_strip(explored, lists, qtbot, idle):
     explored.session.change(n_restorations=30)
     idle(explored)
-    shelf.tabs.setCurrentWidget(shelf.strip)
-    pictures = shelf.strip.pictures
+    lists.tabs.setCurrentWidget(lists.gallery)
+    pictures = lists.gallery.pictures
     qtbot.waitUntil(lambda: pictures.count() == 32)
     pictures.scrollToItem(pictures.item(31))
     scrolled = pictures.horizontalScrollBar().value()
@@ -74,19 +74,19 @@ def test_the_one_that_was_clicked_is_marked_in_a_long_strip(explored, shelf, qtb
     assert pictures.horizontalScrollBar().value() == pytest.approx(scrolled, abs=pictures.gridSize().width())
 
 
-def test_a_single_one_has_no_sd_and_no_others_to_choose(explored, shelf, qtbot, idle):
+def test_a_single_one_has_no_sd_and_no_others_to_choose(explored, lists, qtbot, idle):
     explored.which.setValue(3)
     explored.session.change(method="regenerative")
     idle(explored)
-    shelf.tabs.setCurrentWidget(shelf.strip)
-    qtbot.waitUntil(lambda: texts(shelf.strip) == ["mean of S", "1: w 100.0 %"])
+    lists.tabs.setCurrentWidget(lists.gallery)
+    qtbot.waitUntil(lambda: texts(lists.gallery) == ["mean of S", "1: w 100.0 %"])
     assert explored.which.value() == explored.which.maximum() == 1
 
 
-def test_flagged_slices_by_rank_and_a_click_goes_there(explored, shelf, qtbot):
+def test_flagged_slices_by_rank_and_a_click_goes_there(explored, lists, qtbot):
     explored.session.change(flag_slices=0.0)
-    shelf.tabs.setCurrentWidget(shelf.slices)
-    explorer, table = explored.session.explorer, shelf.slices.table
+    lists.tabs.setCurrentWidget(lists.slices)
+    explorer, table = explored.session.explorer, lists.slices.table
     scores, flagged = explorer.slice_scores(), np.flatnonzero(explorer.flagged_slices())
     assert table.rowCount() == len(flagged) > 1
     seen = [table.item(row, 3).data(Qt.ItemDataRole.DisplayRole) for row in range(table.rowCount())]
@@ -105,34 +105,36 @@ def test_flagged_slices_by_rank_and_a_click_goes_there(explored, shelf, qtbot):
     highest = float(np.nanmax(scores))
     explored.session.change(flag_slices=highest)
     qtbot.waitUntil(lambda: table.rowCount() == 0)
-    assert "No slice is flagged" in shelf.slices.words.text()
+    assert "No slice is flagged" in lists.slices.words.text()
 
 
-def test_thumbnails_are_turned_and_windowed_as_the_canvas(explored, shelf):
+def test_thumbnails_are_turned_and_windowed_as_the_canvas(explored, lists):
     explorer = explored.session.explorer
     found = explorer.restorations(explorer.focus)
-    plain, turned = (thumbnails_of(explorer, found, Look((-2.0, 2.0), neurological)) for neurological in (False, True))
+    plain, turned = (
+        thumbnails_of(explorer, found, GalleryStyle((-2.0, 2.0), neurological)) for neurological in (False, True)
+    )
     assert (plain[0].side, turned[0].side) == ("R", "L")
     np.testing.assert_array_equal(turned[2].rgb, plain[2].rgb[:, ::-1])
     assert not np.array_equal(plain[2].rgb, plain[2].rgb[:, ::-1])
-    wide = thumbnails_of(explorer, found, Look((-2.0, 6.0), False))
+    wide = thumbnails_of(explorer, found, GalleryStyle((-2.0, 6.0), False))
     inside = plain[2].rgb[..., 0] > 0
     assert wide[2].rgb[..., 0][inside].mean() < plain[2].rgb[..., 0][inside].mean()
 
 
-def test_thumbnails_follow_the_window_at_once(explored, shelf, qtbot):
+def test_thumbnails_follow_the_window_at_once(explored, lists, qtbot):
     """By key, by napari's own slider of the scan, and by that of a restoration, with no other reason to be drawn."""
-    shelf.tabs.setCurrentWidget(shelf.strip)
-    board, explorer, strip = explored.session.board, explored.session.explorer, shelf.strip
-    low, high = board.scan.contrast_limits
+    lists.tabs.setCurrentWidget(lists.gallery)
+    map_layers, explorer, strip = explored.session.map_layers, explored.session.explorer, lists.strip
+    low, high = map_layers.scan.contrast_limits
     for act in (
         lambda: explored.display.windowing.preset("Wide"),
-        lambda: setattr(board.scan, "contrast_limits", (low + 40, high + 90)),
-        lambda: setattr(board.layers["restoration_j"], "contrast_limits", (-1.0, 3.0)),
+        lambda: setattr(map_layers.scan, "contrast_limits", (low + 40, high + 90)),
+        lambda: setattr(map_layers.layers["restoration_j"], "contrast_limits", (-1.0, 3.0)),
     ):
         before = strip._thumbnails[2].rgb
         act()
         found = explorer.restorations(explorer.focus)
-        expected = thumbnails_of(explorer, found, Look(board.window, False))
+        expected = thumbnails_of(explorer, found, GalleryStyle(map_layers.window, False))
         assert not np.array_equal(before, expected[2].rgb)
         qtbot.waitUntil(lambda e=expected: np.array_equal(strip._thumbnails[2].rgb, e[2].rgb), timeout=2000)

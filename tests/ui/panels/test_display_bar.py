@@ -27,10 +27,10 @@ def canvas_of(dock) -> QWidget:
 
 def in_sd(dock) -> list[np.ndarray]:
     """The windows of scan and restorations, in SD."""
-    board = dock.session.board
-    mean, sd = board._grey
-    scan = (np.array(board.scan.contrast_limits) - mean) / sd
-    return [scan, *(np.array(board.layers[n].contrast_limits) for n in ("restoration", "restoration_j"))]
+    map_layers = dock.session.map_layers
+    mean, sd = map_layers._grey
+    scan = (np.array(map_layers.scan.contrast_limits) - mean) / sd
+    return [scan, *(np.array(map_layers.layers[n].contrast_limits) for n in ("restoration", "restoration_j"))]
 
 
 # ---- letters and conventions ------------------------------------------------------------------------------------
@@ -80,20 +80,20 @@ def test_one_window_for_scan_and_restorations(explored, qtbot):
         qtbot.keyClick(canvas, key)
         for found in in_sd(explored):
             np.testing.assert_allclose(found, window, atol=1e-3)
-    low, high = explored.session.board.scan.contrast_limits
-    explored.session.board.scan.contrast_limits = (low + 30, high - 50)  # napari's own slider
+    low, high = explored.session.map_layers.scan.contrast_limits
+    explored.session.map_layers.scan.contrast_limits = (low + 30, high - 50)  # napari's own slider
     scan, *others = in_sd(explored)
     assert all(np.allclose(scan, o, atol=1e-3) for o in others)
     for name in ("restoration", "restoration_j"):
-        explored.session.board.layers[name].contrast_limits = (-1.5, len(name))  # the slider of a restoration
+        explored.session.map_layers.layers[name].contrast_limits = (-1.5, len(name))  # the slider of a restoration
         assert all(np.allclose(found, (-1.5, len(name)), atol=1e-3) for found in in_sd(explored))
-        assert explored.session.board.window == (-1.5, len(name))
-    explored.session.board.set_window((-8.0, 3.0))  # a restoration is clear beyond the brain in any window
-    assert explored.session.board.layers["restoration"].contrast_limits == [DARK, 3.0]
+        assert explored.session.map_layers.window == (-1.5, len(name))
+    explored.session.map_layers.set_window((-8.0, 3.0))  # a restoration is clear beyond the brain in any window
+    assert explored.session.map_layers.layers["restoration"].contrast_limits == [DARK, 3.0]
 
 
 def test_shift_and_drag_sets_the_window_and_says_so(explored, qtbot):
-    canvas, board, camera = canvas_of(explored), explored.session.board, explored.viewer.scene.camera
+    canvas, map_layers, camera = canvas_of(explored), explored.session.map_layers, explored.viewer.scene.camera
     words = explored.viewer.canvas.overlays["vqad_words"]
     centre, zoom = camera.center, camera.zoom
     x, y, shift = canvas.width() // 2, canvas.height() // 2, Qt.KeyboardModifier.ShiftModifier
@@ -101,7 +101,7 @@ def test_shift_and_drag_sets_the_window_and_says_so(explored, qtbot):
     drag_to(canvas, QPoint(x + 60, y - 30), shift)
     qtbot.waitUntil(lambda: "Window" in words.text, timeout=2000)
     wide, level = 5.0 * 2 ** (60 / 200), 5.0 * 30 / 200
-    assert words.text == in_words(board.window) == f"Window {wide:.1f}, level {level:+.1f} SD"
+    assert words.text == in_words(map_layers.window) == f"Window {wide:.1f}, level {level:+.1f} SD"
     qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, shift, QPoint(x + 60, y - 30))
     assert re.fullmatch(r"Axial \d+, [SI] \d+ mm\nradiological", words.text)
     assert (camera.center, camera.zoom) == (centre, zoom)
@@ -133,7 +133,7 @@ def test_a_window_is_never_empty_nor_boundless():
 
 def test_flicker_alternates_and_ends_with_the_view(explored, qtbot, monkeypatch):
     assert 1000 / (2 * flicker.HALF) < 3  # there and back; more can do harm
-    canvas, layer = canvas_of(explored), explored.session.board.layers["restoration"]
+    canvas, layer = canvas_of(explored), explored.session.map_layers.layers["restoration"]
     canvas.setFocus()
     qtbot.keyClick(canvas, shortcuts.FLICKER)
     assert explored.view_name() == "Restoration"
@@ -145,7 +145,7 @@ def test_flicker_alternates_and_ends_with_the_view(explored, qtbot, monkeypatch)
     assert 4 <= len(seen) <= 11
     explored.show_view("Score")
     qtbot.waitUntil(lambda: not explored.display.flicker.isChecked(), timeout=2000)
-    assert explored.session.board.layers["pixel_score"].visible
+    assert explored.session.map_layers.layers["pixel_score"].visible
     assert not layer.visible
 
     qtbot.keyClick(canvas, shortcuts.FLICKER)
@@ -255,7 +255,7 @@ def test_the_cross_is_on_another_scans_own_voxels(explored, qtbot):
     explored.inputs.scan.pick(viewer.layers["fine"])
     explored.inputs.brain.pick(None)
     viewer.layers.remove("head")
-    explored.session.board.clear()
+    explored.session.map_layers.clear()
     explored.session.explorer = None
     explored.display.refresh()
     viewer.dims.set_point(2, viewer.layers["fine"].extent.world[0, 2] + 20.0)
@@ -273,22 +273,22 @@ def test_the_cross_is_on_another_scans_own_voxels(explored, qtbot):
 
 def test_a_plane_is_true_in_mm_and_shows_the_voxel_at_its_place(explored):
     """The brightest voxel of a slice is drawn bright where the world says it lies."""
-    from napari_vqad.ui.canvas.reslice import cut
+    from napari_vqad.ui.canvas.reslice import reslice
 
-    scan = explored.session.board.scan
+    scan = explored.session.map_layers.scan
     data = np.zeros_like(scan.data)
     data[20, 5, 3] = 1000.0
     scan.data, scan.contrast_limits = data, (0, 1000)
     world = scan.data_to_world((20, 5, 3))
     for axis in range(3):
         rows, columns = (a for a in range(3) if a != axis)
-        image, where = cut(scan, axis, world[axis])
+        image, where = reslice(scan, axis, world[axis])
         column = int((world[columns] - where.left()) / where.width() * image.width())
         row = int((world[rows] - where.top()) / where.height() * image.height())
         assert image.pixelColor(column, row).red() == 255
         assert sum(image.pixelColor(x, y).red() for x in range(image.width()) for y in range(image.height())) == 255
         np.testing.assert_allclose((where.width() / image.width(), where.height() / image.height()), 4.0)
-        assert cut(scan, axis, world[axis] + 1000) is None
+        assert reslice(scan, axis, world[axis] + 1000) is None
 
 
 # ---- boxes ------------------------------------------------------------------------------------------------------

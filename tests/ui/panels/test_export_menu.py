@@ -45,11 +45,11 @@ def read(dock, idle, head_file, qtbot):
     idle(dock)
     explorer = dock.session.explorer
     dock.session.change(flag_voxels=float(np.percentile(explorer.map("pixel_score")[explorer.grid.mask], 98)))
-    qtbot.waitUntil(dock.handover.report.isEnabled)
+    qtbot.waitUntil(dock.export_menu.report.isEnabled)
     dock.findings.setChecked(True)
     review = dock.session.review
-    review.judge(review.found[0], "accepted")
-    review.remark(review.found[1], "vessel <b>?")
+    review.set_verdict(review.found[0], "accepted")
+    review.set_note(review.found[1], "vessel <b>?")
     return dock
 
 
@@ -73,7 +73,7 @@ def told(qtbot, dock, words):
 
 def test_greyed_until_there_is_something_to_hand_over(dock, idle, qtbot, dialogs):
     answers, shown = dialogs
-    hand = dock.handover
+    hand = dock.export_menu
     assert [a.isEnabled() for a in (hand.report, hand.save, hand.open, hand.maps)] == [False, False, True, False]
     press(qtbot, dock, "R")
     assert shown == []
@@ -145,7 +145,7 @@ def test_a_study_is_the_same_next_week(read, idle, qtbot, dialogs, tmp_path, mon
     press(qtbot, read, "S")
     told(qtbot, read, f"Study written: {path}")
     before = {name: session.explorer.map(name).copy() for name in ("nll", "residual", "pixel_score", "flagged")}
-    words, settings, old = session.review.words, session.settings, session.explorer
+    words, settings, old = session.review.annotations, session.settings, session.explorer
 
     # Next week: nothing is there, another scan is open, and no network may be asked.
     read.viewer.layers.clear()
@@ -157,7 +157,7 @@ def test_a_study_is_the_same_next_week(read, idle, qtbot, dialogs, tmp_path, mon
     for stage in ("encode", "nll", "restore", "difference"):
         monkeypatch.setattr(VQDetector, stage, lambda *_, stage=stage: pytest.fail(f"{stage} was computed anew"))
     answers += [path, moved]
-    read.handover.open.trigger()
+    read.export_menu.open.trigger()
     qtbot.waitUntil(lambda: session.explorer is not old, timeout=15_000)
     idle(read)
     assert [title for title, _ in shown[1:]] == ["Open study", "The scan has moved: where is it?"]
@@ -166,10 +166,10 @@ def test_a_study_is_the_same_next_week(read, idle, qtbot, dialogs, tmp_path, mon
     assert session.settings == settings
     assert session.settings.k != 9.0
     assert (read.view_name(), read.which.value(), session.current()) == ("NLL", 2, 9)
-    assert session.review.words == words
+    assert session.review.annotations == words
     found = session.review.found
     assert [f.top for f in found] == [f.top for f in findings(session.explorer)]
-    assert session.review.word(found[0]).verdict == "accepted"
+    assert session.review.annotation(found[0]).verdict == "accepted"
     scans = [m for m in read.viewer.layers if isinstance(m, Image) and m.metadata.get("napari_vqad_grid") is None]
     assert [m.name for m in scans] == ["moved"]
     assert read.inputs.scan.value is scans[0]
@@ -177,7 +177,7 @@ def test_a_study_is_the_same_next_week(read, idle, qtbot, dialogs, tmp_path, mon
     # Again, with the scan open: no second layer of it, and nobody is asked where it is.
     answers.append(path)
     now = session.explorer
-    read.handover.open.trigger()
+    read.export_menu.open.trigger()
     qtbot.waitUntil(lambda: session.explorer is not now, timeout=15_000)
     idle(read)
     assert session.explorer.volume is scans[0].metadata["napari_vqad"]
@@ -187,7 +187,7 @@ def test_a_study_is_the_same_next_week(read, idle, qtbot, dialogs, tmp_path, mon
 def reopen(dock, path, qtbot, idle, dialogs):
     dialogs[0].append(path)
     before = dock.session.explorer
-    dock.handover.open.trigger()
+    dock.export_menu.open.trigger()
     qtbot.waitUntil(lambda: dock.session.explorer is not before, timeout=15_000)
     idle(dock)
 
@@ -248,11 +248,11 @@ def test_another_scan_is_refused_and_what_is_explored_stays(read, head, qtbot, d
     write_map(tmp_path / "head.nii.gz", volume.voxels + 1, volume)
     explorer = read.session.explorer
     answers.append(path)
-    read.handover.open.trigger()
+    read.export_menu.open.trigger()
     told(qtbot, read, f"{tmp_path / 'head.nii.gz'} is not the scan of {path}")
     path.write_bytes(path.read_bytes()[:500])
     answers.append(path)
-    read.handover.open.trigger()
+    read.export_menu.open.trigger()
     told(qtbot, read, f"{path} is cut short or damaged")
     assert read.session.explorer is explorer
     assert len(notices) == 2
@@ -279,7 +279,7 @@ def test_a_name_that_the_dialog_did_not_ask_about_is_not_overwritten(read, qtbot
     answers, _ = dialogs
     (tmp_path / "mine.html").write_text("keep me")
     answers.append(tmp_path / "mine")
-    read.handover.report.trigger()
+    read.export_menu.report.trigger()
     told(qtbot, read, "mine.html exists already")
     assert (tmp_path / "mine.html").read_text() == "keep me"
     assert len(notices) == 1
@@ -296,5 +296,5 @@ def test_a_clip_is_not_handed_over(dock, tiny_clips, make_clip, tmp_path, qtbot)
     dock.inputs.bundle.pick(tiny_clips)
     dock.start()
     qtbot.waitUntil(lambda: dock.status.text().startswith("Ready"), timeout=20_000)
-    hand = dock.handover
+    hand = dock.export_menu
     assert [a.isEnabled() for a in (hand.report, hand.save, hand.open, hand.maps)] == [False, False, True, False]

@@ -28,7 +28,7 @@ def add(dock, volume, name="other"):
 
 def assert_empty(dock, qtbot):
     """Nothing of the scan that is gone is left, in numbers or in pictures, and nothing can be written of it."""
-    session, hand = dock.session, dock.handover
+    session, hand = dock.session, dock.export_menu
     assert session.explorer is None
     assert session.prepared is None
     assert (dock.subject.scan.text(), dock.subject.model.text()) == (NOTHING, "")
@@ -38,11 +38,11 @@ def assert_empty(dock, qtbot):
     assert "Ready" not in dock.status.text()
     assert "Brain mask" not in dock.status.text()
     assert session.review.found == []
-    assert session.review.words == {}
+    assert session.review.annotations == {}
     assert not session.review.undo()
-    assert dock.shelf.slices.table.rowCount() == dock.shelf.strip.pictures.count() == 0
-    assert dock.shelf.worklist.order.rowCount() == 0
-    assert "flagged" not in dock.shelf.worklist.words.text()
+    assert dock.lists.slices.table.rowCount() == dock.lists.gallery.pictures.count() == 0
+    assert dock.lists.findings_table.order.rowCount() == 0
+    assert "flagged" not in dock.lists.findings_table.words.text()
     assert not dock.legend.isVisible()
     assert dock.display.words.text() == ""
     assert not any(action.isEnabled() for action in (hand.report, hand.save, hand.maps, hand.dicom))
@@ -60,9 +60,9 @@ def read(explored):
     session.change(pooling="none", min_volume_ml=0.0, flag_slices=0.0, flag_voxels=0.2)
     explored.findings.setChecked(True)
     for tab in (1, 2, 0):
-        explored.shelf.tabs.setCurrentIndex(tab)
+        explored.lists.tabs.setCurrentIndex(tab)
     explored.display.box.setChecked(True)
-    session.review.judge(session.review.found[0], "accepted")
+    session.review.set_verdict(session.review.found[0], "accepted")
     return explored
 
 
@@ -221,7 +221,7 @@ def test_no_report_of_a_scan_that_went_while_the_dialog_was_open(read, head, qtb
         return str(path), ""
 
     monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
-    read.handover.write_report()
+    read.export_menu.write_report()
     qtbot.wait(300)
     assert not path.exists()
     assert notices == ["Nothing was written: another scan is shown than when it was asked for."]
@@ -252,5 +252,5 @@ def test_a_map_that_was_taken_out_comes_back_with_its_button(explored):
         layer = explored.viewer.layers[NAMES[name]]
         assert layer.visible
         grid = explored.session.explorer.grid
-        expected = grid.to_axes(explored.session.explorer.map(name)).transpose(2, 1, 0)
+        expected = grid.stack_to_ras(explored.session.explorer.map(name)).transpose(2, 1, 0)
         np.testing.assert_array_equal(layer.data, expected)

@@ -7,8 +7,8 @@ from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_vqad.ui.plumbing import window_events as closing_module
-from napari_vqad.ui.plumbing.connections import Ties
-from napari_vqad.ui.plumbing.window_events import Closing
+from napari_vqad.ui.plumbing.connections import ViewerConnections
+from napari_vqad.ui.plumbing.window_events import WindowEvents
 
 
 class Window(QMainWindow):
@@ -29,11 +29,11 @@ def window(qtbot, monkeypatch):
     window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, window.dock)
     window.heard = []
     window.losses, window.answers, window.asked = [], [], []
-    closing = Closing(window.widget, lambda: window.losses)
+    closing = WindowEvents(window.widget, lambda: window.losses)
     closing.removed.connect(lambda: window.heard.append("removed"))
     closing.gone.connect(window.heard.append)
     other = QWidget(window.widget)  # one of several that watch
-    Closing(other).gone.connect(lambda gone: None)
+    WindowEvents(other).gone.connect(lambda gone: None)
 
     def ask(_window, losses):
         window.asked.append(losses)
@@ -77,7 +77,7 @@ class Cross(QCloseEvent):
 def test_the_windows_cross_closes_it_after_one_question(window, qtbot):
     """napari asks of such an event by itself: it gets another one."""
     window.may_close, window.losses, window.answers = True, ["Work goes on."], [False, True]
-    watcher = next(c for c in window.widget.children() if isinstance(c, Closing))
+    watcher = next(c for c in window.widget.children() if isinstance(c, WindowEvents))
     for visible in (True, False):
         event = Cross()
         assert watcher.eventFilter(window, event), "napari hears of it, too"
@@ -107,11 +107,11 @@ def test_a_widget_that_is_taken_out_is_told_from_a_window_that_asks(window):
 def test_widgets_that_end_before_their_viewer_hear_nothing_of_it():
     """A script may hold the viewer of a window that was closed."""
     viewer, heard = ViewerModel(), []
-    ties = Ties(viewer)
-    ties.hear(viewer.layers.events.removed, heard.append)
-    ties.at_end(lambda: heard.append("end"))
-    ties.drop()
+    connections = ViewerConnections(viewer)
+    connections.connect(viewer.layers.events.removed, heard.append)
+    connections.on_close(lambda: heard.append("end"))
+    connections.remove()
     viewer.add_points()
     viewer.layers.clear()
-    ties.loose()
+    connections.close()
     assert heard == []

@@ -6,7 +6,7 @@ import numpy as np
 def test_a_model_with_another_prior_brings_its_own_method(explored, tiny_masked, idle):
     """From a causal prior to a masked one and back: the method follows, and what cannot be done is not offered."""
     dock = explored
-    box = dock.knobs["method"].box
+    box = dock.widgets["method"].box
 
     def offered():
         return {box.itemText(i) for i in range(box.count()) if box.model().item(i).isEnabled()}
@@ -29,7 +29,7 @@ def test_a_model_with_another_prior_brings_its_own_method(explored, tiny_masked,
 def test_a_model_of_two_levels_shows_either(explored, tiny_two, idle):
     """The NLL layer follows the level that is chosen; a model of one level offers none."""
     dock = explored
-    box = dock.knobs["level"].box
+    box = dock.widgets["level"].box
 
     def offered():
         return {box.itemText(i) for i in range(box.count()) if box.model().item(i).isEnabled()}
@@ -45,7 +45,7 @@ def test_a_model_of_two_levels_shows_either(explored, tiny_two, idle):
     for level in ("all", "top", "bottom"):
         box.setCurrentText(level)
         idle(dock)
-        shown[level] = np.array(dock.session.board.layers["nll"].data)
+        shown[level] = np.array(dock.session.map_layers.layers["nll"].data)
     assert (shown["all"] != shown["top"]).any()
     assert (shown["all"] != shown["bottom"]).any()
     assert shown["top"].max() > 0

@@ -100,7 +100,7 @@ def test_another_analysis_meanwhile_does_not_mix_with_the_cells(explored, compar
     explored.start()
     idle(explored)
     assert cells(viewer) == ONE_EACH
-    assert explored.session.board.scan is viewer.layers["head"]
+    assert explored.session.map_layers.scan is viewer.layers["head"]
     compare.end()
     assert {name for name, seen in state(viewer)["layers"] if seen} == {"head", "Pixel score"}
 

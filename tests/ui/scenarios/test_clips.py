@@ -99,10 +99,10 @@ def test_frames_are_gone_through(watched):
 def test_no_word_of_heads(watched):
     dock = watched
     assert dock.inputs.brain.box.isHidden()
-    assert dock.knobs["axis"].isHidden()
+    assert dock.widgets["axis"].isHidden()
     assert "20 frames flagged" in dock.count.text()
     assert (dock.profile.places[0], dock.profile.places[-1]) == ("frame 0", "frame 19")
-    notes = [knob.note.text() for knob in dock.knobs.values()]
+    notes = [knob.note.text() for knob in dock.widgets.values()]
     names = [layer.name for layer in dock.viewer.layers]
     for text in (dock.status.text(), dock.count.text(), *dock.profile.places, *notes, *names):
         assert not any(word in text.lower() for word in HEADS_ONLY), text
@@ -125,7 +125,7 @@ def test_a_head_brings_the_mask_back(watched, head, tiny_bundle, idle):
     watched.inputs.bundle.pick(tiny_bundle)
     watched.start()
     idle(watched)
-    assert not watched.knobs["axis"].isHidden()
+    assert not watched.widgets["axis"].isHidden()
     assert NAMES["mask"] in watched.viewer.layers
     assert watched.profile.places[0].endswith(" mm")
 

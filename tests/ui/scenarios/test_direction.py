@@ -85,9 +85,9 @@ def test_a_slice_has_one_number_everywhere(stacked):
     grid = explorer.grid
     shown = next(w for w in stacked.window().findChildren(QLineEdit, "slice_label") if w.isVisible())
     stacked.findings.setChecked(True)
-    stacked.shelf.tabs.setCurrentWidget(stacked.shelf.slices)
-    stacked.shelf.refresh()
-    table = stacked.shelf.slices.table
+    stacked.lists.tabs.setCurrentWidget(stacked.lists.slices)
+    stacked.lists.refresh()
+    table = stacked.lists.slices.table
     listed = {table.item(row, 1).text(): table.item(row, 2).text() for row in range(table.rowCount())}
     result = Result(explorer, session.prepared.explorer.volume, session.prepared.mask, "As given.")
     numbers_ = result.as_dict()
@@ -100,19 +100,19 @@ def test_a_slice_has_one_number_everywhere(stacked):
         assert shown.text() == number
         assert number == str(numbers_["slice_numbers"][i])
         words = viewer.canvas.overlays["vqad_words"].text
-        assert words.splitlines()[0] == f"{explorer.settings.axis.capitalize()} {number}, {grid.place_of(int(i))}"
-        assert stacked.profile.places[i] == f"{number}, {grid.place_of(int(i))}"
+        assert words.splitlines()[0] == f"{explorer.settings.axis.capitalize()} {number}, {grid.slice_label(int(i))}"
+        assert stacked.profile.places[i] == f"{number}, {grid.slice_label(int(i))}"
         if i in flagged:
-            assert listed[number] == str(round(grid.mm_of(int(i))))
-            assert f"slice {number}, {grid.place_of(int(i))}: " in html
-    first, last = stacked.knobs["slices"].first, stacked.knobs["slices"].last
+            assert listed[number] == str(round(grid.slice_mm(int(i))))
+            assert f"slice {number}, {grid.slice_label(int(i))}: " in html
+    first, last = stacked.widgets["slices"].first, stacked.widgets["slices"].last
     assert (first.value(), last.value()) == (min(numbers(grid)), max(numbers(grid)))
     for f in session.review.found:
         assert f.numbers == tuple(sorted(int(numbers(grid)[i]) for i in f.slices))
 
 
 def test_a_range_of_slices_is_given_by_their_numbers(stacked, idle):
-    first = stacked.knobs["slices"].first
+    first = stacked.widgets["slices"].first
     first.setValue(first.minimum() + 4)
     idle(stacked)
     explorer = stacked.session.explorer

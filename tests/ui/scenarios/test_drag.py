@@ -28,13 +28,13 @@ def test_while_the_slice_in_view_is_restored_a_new_lambda_p_waits_for_it(explore
     pictures = []
     layer = explored.viewer.layers[NAMES["restoration"]]
     layer.events.set_data.connect(lambda: pictures.append(explorer.settings.lambda_p))
-    slider = explored.knobs["lambda_p"].slider
+    slider = explored.widgets["lambda_p"].slider
     slider.setValue(4.0)
     qtbot.waitUntil(lambda: bool(drawn), timeout=5000)
     for value in (3.8, 3.6, 3.4, 3.2):
         session.change(lambda_p=value)
         assert explorer.settings.lambda_p == 4.0
-        assert f"{value:.2f} nats" in explored.knobs["lambda_p"].note.text()  # the slider says where it is
+        assert f"{value:.2f} nats" in explored.widgets["lambda_p"].note.text()  # the slider says where it is
     qtbot.waitUntil(lambda: 3.2 in pictures, timeout=10_000)
     idle(explored)
     in_view = [lambda_p for slices, lambda_p in drawn if slices == 1]
@@ -42,7 +42,7 @@ def test_while_the_slice_in_view_is_restored_a_new_lambda_p_waits_for_it(explore
     assert not {3.8, 3.6, 3.4} & {lambda_p for _, lambda_p in drawn}
     assert pictures.index(4.0) < pictures.index(3.2)
     explored.show_view("Score")
-    shown = placement.to_canvas(explorer.grid.to_axes(explorer.map("pixel_score")))
+    shown = placement.to_canvas(explorer.grid.stack_to_ras(explorer.map("pixel_score")))
     np.testing.assert_array_equal(explored.viewer.layers[NAMES["pixel_score"]].data, shown)
 
 
@@ -61,7 +61,7 @@ def test_what_is_seen_stays_until_the_new_picture_is_there(explored, qtbot, idle
     assert in_view().any()
     seen = []
     layer.events.set_data.connect(lambda: seen.append(in_view().any()))
-    explored.knobs["lambda_p"].slider.setValue(3.9)
+    explored.widgets["lambda_p"].slider.setValue(3.9)
     idle(explored)
     assert seen
     assert all(seen)

@@ -35,10 +35,10 @@ def test_millimetres_are_named(explored, qtbot, monkeypatch):
     assert re.match(rf"Slice \d+, {place}{own}: ", told[-1])
     explored.session.change(flag_slices=0.0)
     explored.findings.setChecked(True)
-    shelf = explored.shelf
-    shelf.tabs.setCurrentWidget(shelf.slices)
-    head = shelf.slices.table.horizontalHeaderItem(2)
+    lists = explored.lists
+    lists.tabs.setCurrentWidget(lists.slices)
+    head = lists.slices.table.horizontalHeaderItem(2)
     assert head.text() == ("Own axis (mm)" if oblique else "S (mm)")
     assert ("the scan's own axis" if oblique else "Scanner coordinate") in head.toolTip()
-    shelf.tabs.setCurrentWidget(shelf.strip)
-    qtbot.waitUntil(lambda: bool(re.match(rf"Slice \d+, {place}{own}: ", shelf.strip.words.text())))
+    lists.tabs.setCurrentWidget(lists.gallery)
+    qtbot.waitUntil(lambda: bool(re.match(rf"Slice \d+, {place}{own}: ", lists.gallery.words.text())))

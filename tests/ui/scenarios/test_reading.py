@@ -36,7 +36,7 @@ def test_from_open_sample_to_the_report(empty, qtbot, tmp_path, monkeypatch):
     sample = next(b for b in dock.welcome.findChildren(QPushButton) if b.text() == "Sample head")
     sample.setFocus()
     qtbot.keyClick(sample, Qt.Key.Key_Space)
-    qtbot.waitUntil(dock.handover.report.isEnabled, timeout=120_000)
+    qtbot.waitUntil(dock.export_menu.report.isEnabled, timeout=120_000)
     explorer = session.explorer
     assert explorer.bundle.name == "ixi-aligned"
     assert dock.view_name() == "Score"
@@ -46,10 +46,10 @@ def test_from_open_sample_to_the_report(empty, qtbot, tmp_path, monkeypatch):
     qtbot.keyClick(canvas, Qt.Key.Key_Period)  # the next flagged slice
     assert explorer.flagged_slices()[session.current()]
     qtbot.keyClick(canvas, Qt.Key.Key_N)  # the first finding
-    worklist, review = dock.shelf.worklist, session.review
-    assert worklist.isVisible()
+    findings_table, review = dock.lists.findings_table, session.review
+    assert findings_table.isVisible()
     first, second = review.found[:2]
-    assert worklist.chosen() is first
+    assert findings_table.chosen() is first
     assert first.slices[0] <= session.current() <= first.slices[1]
     answer = viewer.layers["Simulated lesions (answer)"]
     s, a, r = (
@@ -57,14 +57,14 @@ def test_from_open_sample_to_the_report(empty, qtbot, tmp_path, monkeypatch):
     )
     assert answer.data[s, a, r] > 0, "the weightiest finding is none of the simulated lesions"
 
-    qtbot.keyClick(worklist.view, Qt.Key.Key_A)
-    qtbot.keyClick(worklist.view, Qt.Key.Key_N)
-    assert worklist.chosen() is second
-    qtbot.keyClick(worklist.view, Qt.Key.Key_A)
-    qtbot.keyClick(worklist.view, Qt.Key.Key_Z, CONTROL)
-    qtbot.keyClick(worklist.view, Qt.Key.Key_X)
-    assert [review.word(f).verdict for f in (first, second)] == ["accepted", "rejected"]
-    worklist.order.setData(worklist.order.index(0, NOTE), "dark, sharp border")
+    qtbot.keyClick(findings_table.view, Qt.Key.Key_A)
+    qtbot.keyClick(findings_table.view, Qt.Key.Key_N)
+    assert findings_table.chosen() is second
+    qtbot.keyClick(findings_table.view, Qt.Key.Key_A)
+    qtbot.keyClick(findings_table.view, Qt.Key.Key_Z, CONTROL)
+    qtbot.keyClick(findings_table.view, Qt.Key.Key_X)
+    assert [review.annotation(f).verdict for f in (first, second)] == ["accepted", "rejected"]
+    findings_table.order.setData(findings_table.order.index(0, NOTE), "dark, sharp border")
 
     path = tmp_path / "sample_report.html"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))

@@ -158,11 +158,11 @@ def test_opened_again_everything_works_once(viewer, explore, qtbot, heard):
     assert viewer.canvas.overlays["vqad_words"].text.endswith("\nneurological")
     for key, window, _use in PRESETS.values():
         qtbot.keyClick(canvas, key)
-        assert session.board.window == pytest.approx(window)
-    start, shift = session.board.window, Qt.KeyboardModifier.ShiftModifier
+        assert session.map_layers.window == pytest.approx(window)
+    start, shift = session.map_layers.window, Qt.KeyboardModifier.ShiftModifier
     qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, shift, QPoint(200, 200))
     qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, shift, QPoint(200, 200))
-    assert session.board.window == pytest.approx(start)
+    assert session.map_layers.window == pytest.approx(start)
     qtbot.keyClick(canvas, shortcuts.FLICKER)
     assert display.flickering.running
     assert heard == []
@@ -187,7 +187,7 @@ def test_closed_in_mid_work_it_says_nothing_more(viewer, explore, qtbot, capsys,
     dock = explore(viewer)
     dock.session.change(lambda_p=0.1, n_restorations=15)
     dock.which.setValue(3)
-    dock.knobs["k"].slider.setValue(5.0)  # told a moment later
+    dock.widgets["k"].slider.setValue(5.0)  # told a moment later
     cross(dock)
     qtbot.wait(600)
     assert not dock.session._runner.running
