@@ -15,14 +15,26 @@ from typing_extensions import deprecated
 
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
-from napari_vqad.display.scales import score_unit
+from napari_vqad.display import slice_scores
+from napari_vqad.display.scales import described
 from napari_vqad.engine.completeness import incomplete
+from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.provenance import Saved
 from napari_vqad.errors import InputError
 from napari_vqad.export.contact_sheet import draw_sheet
 from napari_vqad.export.dicom import SCORE, SEGMENTS, export_dicom
-from napari_vqad.export.output_folder import FILES, NUMBERS, REPORT, SHEET, TABLE, check_place, check_room
+from napari_vqad.export.output_folder import (
+    NUMBERS,
+    REPORT,
+    SHEET,
+    TABLE,
+    check_place,
+    check_room,
+    file_of,
+    map_files,
+    saved_maps,
+)
 from napari_vqad.export.report import report_html
 from napari_vqad.export.result_json import result_dict
 from napari_vqad.export.result_schema import ResultDict
@@ -63,12 +75,18 @@ class Result:
     files: tuple[Path, ...] = ()
 
     def map(self, name: str) -> np.ndarray:
-        """A map on the scan's canonical voxels, (R, A, S); names as in `FILES`.
+        """A map on the scan's canonical voxels, (R, A, S); names as in `Explorer.maps`.
 
-        The restoration is in the scan's own intensities.
+        A restoration is in the scan's own intensities.
+
+        Raises:
+            InputError: the detector has no map of this name.
         """
+        if name not in self.explorer.maps:
+            known = ", ".join(self.explorer.maps)
+            raise InputError(f"{self.explorer.bundle.title} has no map '{name}'; its maps are {known}.")
         stack, grid = self.explorer.map(name), self.explorer.grid
-        if name != "restoration":
+        if self.explorer.maps[name].role != "restoration":
             return grid.to_scan(stack, order=0 if name == "flagged" else 1)
         ready = np.broadcast_to(self.explorer.ready(name)[:, None, None], stack.shape) & grid.mask
         grey = grid.ras_to_stack(grid.intensity.inverse(grid.stack_to_ras(stack)))
@@ -103,8 +121,7 @@ class Result:
         return partial + (
             f"{printable(' '.join([*self.volume.notes, self.mask_note, *grid.remarks]))}\n"
             f"{explorer.fitness().verdict}\n"
-            f"{int(flagged.sum())} of {explorer.n_slices} slices are flagged; "
-            f"volume score {explorer.volume_score():.0f} nats.\n"
+            f"{int(flagged.sum())} of {explorer.n_slices} slices are flagged{slice_scores.volume_score(explorer)}.\n"
             f"{len(found)} finding{'s' if len(found) != 1 else ''}, {sum(f.ml for f in found):.1f} mL in all.{first}"
         )
 
@@ -136,11 +153,11 @@ class Result:
             check_place(folder, self.volume, self.files, overwrite)
 
         check()  # once more when the files are moved: another process may have written there meanwhile
-        with atomic_folder(folder, stale=(SEGMENTS, SCORE), check=check) as work:
-            for name, description in FILES.items():
-                about = f"{description}, {score_unit(self.explorer)}" if name == "pixel_score" else description
-                write_map(work / f"{name}.nii.gz", self.map(name), self.volume, about)
-            (work / TABLE).write_text(as_csv(self.findings(), self.review), encoding="utf-8")
+        with atomic_folder(folder, stale=(*map_files(), SEGMENTS, SCORE), check=check) as work:
+            for name in saved_maps(self.explorer.detector):
+                write_map(work / file_of(name), self.map(name), self.volume, described(self.explorer, name))
+            evidence = evidence_maps(self.explorer.maps)
+            (work / TABLE).write_text(as_csv(self.findings(), self.review, evidence), encoding="utf-8")
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a script that no font here has: a box
                 self.sheet().savefig(work / SHEET, dpi=110)
@@ -196,10 +213,12 @@ def score(
     files = (Path(mask),) if isinstance(mask, (str, Path)) else ()
     if folder is not None:
         check_place(folder, volume, files, overwrite)
-        check_room(folder, volume)
     if dicom:
         check_source(volume)  # what cannot be written is told before the work
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, device)
+    if folder is not None:
+        check_room(folder, volume, loaded.detector)
+    loaded.refuse_foreign(settings or Settings())
     started = time.monotonic()
     if isinstance(mask, (str, Path)):
         brain, note = read_mask(mask, volume), f"Brain mask from {mask}."

@@ -11,7 +11,9 @@ import napari_vqad
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.io.nifti import read_scan
-from napari_vqad.scoring import FILES, REPORT, TABLE, score
+from napari_vqad.scoring import REPORT, TABLE, score
+
+FILES = ("nll", "restoration", "residual", "pixel_score", "flagged")
 
 QUICK = Settings(n_restorations=2, method="light")
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from napari_vqad.detectors.settings import Settings
+from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.errors import InputError
 from napari_vqad.export.report import report_html
 from napari_vqad.export.study import save_study
@@ -109,7 +110,7 @@ def test_notes_do_no_harm_in_table_report_and_numbers(head, tiny_bundle):
     assert listed
     for note in NOTES:
         review.set_note(listed[0], note)
-        text = as_csv(listed, review)
+        text = as_csv(listed, review, evidence_maps(found.explorer.maps))
         (row, *_), raw = list(csv.DictReader(io.StringIO(text))), printable(note)
         assert row["note"].lstrip("'") == raw
         assert row["note"].startswith("'") == (note[0] in "=@-")

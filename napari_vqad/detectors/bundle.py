@@ -150,6 +150,11 @@ class Bundle:
         pixel = settings.slice_score == "pixel" or self.detector.slice_title is None
         return kind if pixel and kind in self.calibration.slices else None
 
+    def unit(self, scale: str) -> str:
+        """The unit of pixel scores in short: "SD" of normative scales, else that of the map that is pooled."""
+        scored = next(spec for spec in self.detector.maps if spec.name == self.detector.scored)
+        return scored.unit if scale == "intensity" else "SD"
+
     def slice_value(self, settings: Settings) -> float:
         """The threshold for slices in the unit of the slice score; other thresholds are resolved already."""
         calibration, limit = self.calibration, settings.flag_slices

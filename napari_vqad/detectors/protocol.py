@@ -158,7 +158,7 @@ class Detector(Protocol):
         fused: evidence that a fused score may add, where the bundle has a normative map of it → the map that gives it.
         slice_title, slice_unit: of a slice score by the networks alone, such as AS_sample; None without one.
         variants: the healthy tables that it is calibrated for, such as one for each way of restoring; the first is the
-            one to begin with.
+            one to begin with, the last the quickest.
         choices: setting → the values that this bundle allows, the one to begin with first; other settings are free.
     """
 

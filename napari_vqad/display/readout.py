@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.location import Locator, in_words
 from napari_vqad.imaging.volume import Volume
@@ -31,13 +32,21 @@ def read_out(explorer: Explorer, mm: np.ndarray) -> str:
     assert volume is not None  # a bare grid lies nowhere
     parts, at = [], grid.index_at(mm)
     if at is not None and grid.mask[at]:
-        if explorer.ready("nll")[at[0]]:
-            nll = float(explorer.map("nll")[at])
-            share = explorer.bundle.calibration.percentile("nll_map", nll, kind=explorer.settings.level)
-            parts.append(f"NLL {nll:.1f} nats, {share:.1f}th healthy percentile")
+        for spec in evidence_maps(explorer.maps):
+            if explorer.ready(spec.name)[at[0]]:
+                value = float(explorer.map(spec.name)[at])
+                parts.append(f"{spec.title} {value:.1f} {spec.unit}{_percentile(explorer, spec.name, value)}")
         if explorer.complete:  # while work goes on, each look would cost a score of the whole scan
             parts.append(f"score {float(explorer.map('pixel_score')[at]):.2f}")
     if volume.kind == "clip":
         return "; ".join([*parts, place(volume, mm)])
     index = (np.linalg.inv(grid.placement) @ [*mm, 1.0])[:3]
     return "; ".join([*parts, Locator.of(volume, grid).words(grid.grid_index(index))])
+
+
+def _percentile(explorer: Explorer, name: str, value: float) -> str:
+    healthy = explorer.detector.healthy(name, explorer.settings)
+    if healthy is None:
+        return ""
+    table, kind = healthy
+    return f", {explorer.bundle.calibration.percentile(table, value, kind=kind):.1f}th healthy percentile"

@@ -42,18 +42,27 @@ def score_unit(explorer: Explorer) -> str:
     scale = explorer.bundle.shown_scale(explorer.settings)
     if scale in SCORE_UNITS:
         return SCORE_UNITS[scale]
-    return _unit(explorer, explorer.detector.scored)
+    return map_unit(explorer, explorer.detector.scored)
 
 
 def unit_and_healthy(explorer: Explorer, name: str) -> tuple[str, float | None]:
     """The unit of a map, and its healthy 99th percentile where calibration has measured it."""
     calibration, role = explorer.bundle.calibration, explorer.maps[name].role
-    unit = score_unit(explorer) if role == "score" else _unit(explorer, name)
+    unit = score_unit(explorer) if role == "score" else map_unit(explorer, name)
     table, kind = _healthy(explorer, name)
     return unit, None if table is None or role == "spread" else calibration.value(table, "p99", kind=kind)
 
 
-def _unit(explorer: Explorer, name: str) -> str:
+def described(explorer: Explorer, name: str) -> str:
+    """What a map is, with its unit, for the header of its file."""
+    spec = explorer.maps[name]
+    if spec.role in ("flagged", "restoration"):
+        return {"flagged": "pixel score above its threshold"}.get(spec.role, spec.title)
+    return f"{spec.title}, {unit_and_healthy(explorer, name)[0]}"
+
+
+def map_unit(explorer: Explorer, name: str) -> str:
+    """The unit of a map of the detector, for people."""
     unit = explorer.maps[name].unit
     return UNITS.get(unit, unit)
 

@@ -41,8 +41,14 @@ def unit(explorer: Explorer) -> str:
     """Unit of the slice scores: that of the detector's own score, such as "nats", else that of the pixel score."""
     if _is_own(explorer):
         return str(explorer.detector.slice_unit)
-    scored = explorer.maps[explorer.detector.scored].unit
-    return scored if explorer.bundle.shown_scale(explorer.settings) == "intensity" else "SD"
+    return explorer.bundle.unit(explorer.bundle.shown_scale(explorer.settings))
+
+
+def volume_score(explorer: Explorer) -> str:
+    """The end of a sentence: "; the volume score is 812 nats"; empty of a detector without a slice score of its own."""
+    if explorer.detector.slice_title is None:
+        return ""
+    return f"; the volume score is {explorer.volume_score():.0f} {explorer.detector.slice_unit}"
 
 
 def _is_own(explorer: Explorer) -> bool:

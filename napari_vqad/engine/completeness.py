@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.engine.explorer import Explorer
 
 
 def missing_slices(explorer: Explorer) -> np.ndarray:
-    """Indices of the slices that are to be analysed and whose NLL or pixel score is not final yet."""
-    return np.flatnonzero(explorer.chosen() & ~(explorer.ready("nll") & explorer.ready("pixel_score")))
+    """Indices of the slices that are to be analysed and whose evidence or pixel score is not final yet."""
+    final = explorer.ready("pixel_score")
+    for spec in evidence_maps(explorer.maps):
+        final = final & explorer.ready(spec.name)
+    return np.flatnonzero(explorer.chosen() & ~final)
 
 
 def incomplete(explorer: Explorer) -> str:
@@ -19,5 +23,5 @@ def incomplete(explorer: Explorer) -> str:
         return ""
     what = "slices have" if explorer.grid.kind == "head" else "frames have"
     words = f"Not complete: {len(missing)} of {explorer.n_slices} {what} no final score; all numbers are preliminary."
-    pooled = int(explorer.ready("restoration")[missing].sum())
+    pooled = int(explorer.ready(explorer.detector.scored)[missing].sum())
     return f"{words} {pooled} of them wait for their neighbours alone." if pooled else words

@@ -31,6 +31,11 @@ TAIL = (
 )
 
 
+def evidence_maps(maps: Mapping[str, MapSpec | TailSpec]) -> list[MapSpec]:
+    """The maps that say how unlikely each place of the scan is, such as NLL; many detectors have none."""
+    return [spec for spec in maps.values() if isinstance(spec, MapSpec) and spec.role == "evidence"]
+
+
 class Dependencies:
     """Those of one detector, with the shared tail."""
 

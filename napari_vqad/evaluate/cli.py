@@ -15,14 +15,13 @@ import torch
 from napari_vqad.detectors.bundle import Bundle, find, list_bundles, read_config, same_grid
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.settings import Settings, settings_from
-from napari_vqad.detectors.vq.settings import Method
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import comparison, fitness, ped2, reconstruction, slice_detection
 from napari_vqad.evaluate.case_pages import CasePages
 from napari_vqad.evaluate.cases import PER_SUBJECT, folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, write_json
 from napari_vqad.evaluate.lesion_detection import evaluate_scan, table
-from napari_vqad.evaluate.variants import METHODS, SAMPLE, Over, ablation, method_variants
+from napari_vqad.evaluate.variants import Over, ablation, method_variants, methods_of, settings_of
 from napari_vqad.files.atomic import write_text
 from napari_vqad.files.space import check_file, check_folder
 from napari_vqad.imaging.template import Template
@@ -48,15 +47,15 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "findings", help="scans, with NAME_mask and NAME_label or NAME_gold beside them if known"
     )
     findings.add_argument("scans", type=Path, nargs="+")
-    findings.add_argument("--method", choices=get_args(Method), help="the bundle's first, without")
+    findings.add_argument("--method", help="the bundle's first, without")
     findings.set_defaults(func=run_findings)
     fit = kinds.add_parser("fitness", help="does each scan fit the model? With NAME_mask beside it, by that mask")
     fit.add_argument("scans", type=Path, nargs="+")
-    fit.add_argument("--method", choices=get_args(Method), default="regenerative")
+    fit.add_argument("--method", help="the bundle's quickest, without")
     fit.set_defaults(func=run_fitness)
     flagged = kinds.add_parser("slices", help="how well slices are flagged, on validation subjects as for validation")
     flagged.add_argument("data", type=Path)
-    flagged.add_argument("--method", choices=get_args(Method), default="regenerative")
+    flagged.add_argument("--method", help="the bundle's quickest, without")
     flagged.add_argument("--flag-slices", default=Settings().flag_slices, help="healthy percentile")
     flagged.set_defaults(func=run_slices)
     grid = kinds.add_parser("grid", help="every bundle of a folder by every method it knows: tokenizers × priors")
@@ -82,7 +81,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of a frame's pixel scores")
     clips.set_defaults(func=run_ped2)
     for parser in (grid, clips):
-        parser.add_argument("--methods", nargs="+", choices=METHODS, default=[], help="these alone")
+        parser.add_argument("--methods", nargs="+", default=[], help="these alone, of the bundles that have them")
         parser.add_argument("--json", type=Path, help="write the lines here")
     for parser in (testset, validation, findings, fit, flagged):
         parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
@@ -91,9 +90,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         parser.add_argument("--threads", type=int, default=os.cpu_count())
     for parser in (testset, validation):
         parser.add_argument("data", type=Path)
-        parser.add_argument(
-            "--methods", nargs="+", choices=METHODS, help="these alone; all that the bundle knows, without"
-        )
+        parser.add_argument("--methods", nargs="+", help="these alone; all that the bundle has, without")
         parser.add_argument("--lambda-p", default=Settings().lambda_p, help="nats, or a healthy percentile")
         parser.add_argument("--lambda-s", default=Settings().lambda_s, help="nats, or a healthy percentile")
         parser.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
@@ -108,7 +105,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def run_findings(args: argparse.Namespace) -> int:
     """The findings of scans at the threshold of one per healthy head."""
-    bundle, settings = _load(args), settings_from({"method": args.method} if args.method else {})
+    bundle = _load(args)
+    settings = settings_from(dict(settings_of(bundle, args.method)))
     rows = []
     for scan in args.scans:
         stem = scan.name.split("_t1")[0].split("_SS")[0].split("_flair")[0]
@@ -121,7 +119,8 @@ def run_findings(args: argparse.Namespace) -> int:
 
 def run_fitness(args: argparse.Namespace) -> int:
     """The fitness verdict on scans."""
-    bundle, settings, rows = _load(args), settings_from({"method": args.method}), []
+    bundle, rows = _load(args), []
+    settings = settings_from(dict(settings_of(bundle, args.method or bundle.detector.variants[-1])))
     for scan in args.scans:
         rows.append(
             fitness.evaluate_fitness(bundle, settings, scan, _beside(scan, scan.name.split("_t1")[0], ("mask",)))
@@ -135,7 +134,8 @@ def run_fitness(args: argparse.Namespace) -> int:
 def run_slices(args: argparse.Namespace) -> int:
     """Slice scores on validation subjects with simulated anomalies."""
     bundle = _load(args)
-    settings = settings_from({"method": args.method, "flag_slices": args.flag_slices})
+    asked = settings_of(bundle, args.method or bundle.detector.variants[-1])
+    settings = settings_from({**asked, "flag_slices": args.flag_slices})
     spec = bundle.config.grid
     cases = simulated_cases(load_stack(args.data, "validation", spec, bundle.template), spec)
     print(slice_detection.table(slice_detection.collect(bundle, settings, cases)))
@@ -265,12 +265,11 @@ def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
         raise InputError(
             f"{bundle.name} knows no places, and has nothing to take away; give an aligned, calibrated bundle."
         )
-    methods = tuple(args.methods or (*([SAMPLE] if bundle.detector.slice_title else []), *bundle.detector.variants))
-    ways = (
-        ablation(args.ablation)
-        if args.ablation
-        else method_variants(methods, linear, asks_for=bundle.detector.asks_for)
-    )
+    for method in args.methods or ():
+        if method not in methods_of(bundle.detector):
+            settings_of(bundle, method)
+    methods = methods_of(bundle.detector, args.methods or ())
+    ways = ablation(args.ablation) if args.ablation else method_variants(bundle.detector, methods, linear)
     rows = collect(bundle, cases, settings, ways, pca, _say, look).rows(ways)
     print(f"\n{overall_table(rows)}\n\n{kind_table(rows)}\n\n{time.monotonic() - started:.0f} s")
     if args.json:

@@ -19,7 +19,7 @@ from napari_vqad.evaluate.cases import Case
 from napari_vqad.evaluate.experiment import Collected, collect
 from napari_vqad.evaluate.metrics import AtThreshold, Ranking, at_best, at_threshold, rank
 from napari_vqad.evaluate.result_cache import ResultCache
-from napari_vqad.evaluate.variants import SAMPLE, Over, method_variants
+from napari_vqad.evaluate.variants import Over, method_variants, methods_of, settings_of
 
 PERCENTILES = (20, 40, 60, 80, 90)
 
@@ -61,13 +61,8 @@ def compare_models(
 
     `over` makes a slice's score of its pixel scores, as in `Way`. In the folder `keep` lies what was measured before.
     """
-    known = [
-        m
-        for m in (*([SAMPLE] if bundle.detector.slice_title else []), *bundle.detector.variants)
-        if not methods or m in methods
-    ]
-    settings = settings.model_copy(update=dict(bundle.detector.asks_for(bundle.detector.variants[0])))
-    ways = method_variants(tuple(known), False, over, bundle.detector.asks_for)
+    settings = settings.model_copy(update=dict(settings_of(bundle, None)))
+    ways = method_variants(bundle.detector, methods_of(bundle.detector, methods), False, over)
     cache = ResultCache.of(keep, bundle, settings, over)
     tuned, found = (collect(bundle, cases, settings, ways, None, report, cache=cache) for cases in (validation, test))
     return [_line(bundle, way.name, tuned, found) for way in ways]

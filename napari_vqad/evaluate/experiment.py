@@ -46,7 +46,7 @@ class Collected:
     Attributes:
         voxels, slices: (name of the way, kind) → (scores, answers) of each case.
         kinds: of the cases, in their order.
-        seconds: name of the way → of encoding, NLL and restoring, all cases together.
+        seconds: name of the variant → of all stages of the detector, all cases together.
         n_slices: with brain, of all cases.
     """
 
@@ -114,9 +114,11 @@ def _measure(
     look: Callable[[Case, Explorer], None] | None,
 ) -> CaseResult:
     """The case that the explorer holds by one way."""
-    before = explorer.seconds.get("restoration", 0.0)
+    # The first phase is run once for all variants, and counts for each of them.
+    first, *others = (phase.name for phase in explorer.phases)
+    before = sum(explorer.seconds.get(name, 0.0) for name in others)
     score, slice_score = way.score(explorer, settings, pca)
-    seconds = explorer.seconds.get("nll", 0.0) + explorer.seconds.get("restoration", 0.0) - before
+    seconds = sum(explorer.seconds.get(name, 0.0) for name in (first, *others)) - before
     if look and way.of == "pixel":
         look(case, explorer)
     clear, _ = case.of_slices()

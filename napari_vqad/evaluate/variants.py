@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.pca import PCA, linear_score
+from napari_vqad.detectors.protocol import Detector
 from napari_vqad.detectors.settings import Settings
-from napari_vqad.detectors.vq.settings import Method
+from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.engine.explorer import Explorer
+from napari_vqad.errors import InputError
 from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS
 
 Over = Literal["max", "mean"]
@@ -24,8 +27,8 @@ class Variant:
 
     Attributes:
         name: what the row is called.
-        of: "pixel" for the pixel score, "sample" for AS_sample and its NLL map, "linear" for the linear baseline, by
-            least squares, or "evidence" for the weighted z maps of `evidence` alone.
+        of: "pixel" for the pixel score; "sample" for the detector's own slice score and its first evidence map;
+            "linear" for the linear baseline by least squares; "evidence" for the weighted z maps of `evidence` alone.
         updates: what the settings differ in from those given.
         evidence: z maps of the other evidence that are added, by name.
         over: a slice's score is the highest pixel score in it, or the mean of all.
@@ -46,9 +49,10 @@ class Variant:
             score = linear_score(model, explorer.grid.slices, explorer.grid.mask, passes=1)
             return score, score.max((1, 2))
         if self.of != "pixel":
-            explorer.finish(explorer.stages_of("nll"))
+            evidence = evidence_maps(explorer.maps)[0].name
+            explorer.finish(explorer.stages_of(evidence))
             if self.of == "sample":
-                return explorer.map("nll"), np.nan_to_num(explorer.sample_scores())
+                return explorer.map(evidence), np.nan_to_num(explorer.sample_scores())
             score = np.zeros(explorer.grid.slices.shape, np.float32)
         else:
             explorer.change(settings.model_copy(update=self.updates))
@@ -65,17 +69,32 @@ class Variant:
 
 
 SAMPLE = "sample-wise"
-METHODS = (SAMPLE, *get_args(Method))
 
 
-def method_variants(
-    methods: tuple[str, ...],
-    linear: bool,
-    over: Over = "max",
-    asks_for: Callable[[str], Mapping[str, Any]] = lambda method: {"method": method},
-) -> list[Variant]:
+def methods_of(detector: Detector, wanted: Collection[str] = ()) -> tuple[str, ...]:
+    """What a detector can be evaluated by: its own slice score, and each of its variants; of `wanted` alone."""
+    known = (*([SAMPLE] if detector.slice_title else []), *detector.variants)
+    return tuple(name for name in known if not wanted or name in wanted)
+
+
+def settings_of(bundle: Bundle, variant: str | None) -> Mapping[str, Any]:
+    """The settings that ask a bundle for a variant; those of its first one for None.
+
+    Raises:
+        InputError: the bundle has no such variant.
+    """
+    known = bundle.detector.variants
+    if variant is not None and variant not in known:
+        raise InputError(f"{bundle.title} has no method '{variant}'; its methods are {', '.join(known)}.")
+    return bundle.detector.asks_for(variant or known[0])
+
+
+def method_variants(detector: Detector, methods: Sequence[str], linear: bool, over: Over = "max") -> list[Variant]:
     """The variants of a detector with the settings as they are; the linear baseline when asked for."""
-    ways = [Variant(m, "sample") if m == SAMPLE else Variant(m, updates=dict(asks_for(m)), over=over) for m in methods]
+    ways = [
+        Variant(m, "sample") if m == SAMPLE else Variant(m, updates=dict(detector.asks_for(m)), over=over)
+        for m in methods
+    ]
     return [*ways, Variant("PCA, 60 components", "linear")] if linear else ways
 
 

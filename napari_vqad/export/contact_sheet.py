@@ -15,8 +15,9 @@ from matplotlib.image import AxesImage
 
 from napari_vqad.display import slice_scores
 from napari_vqad.display.colours import ALERT, FAINT, INK, PAPER, heat
+from napari_vqad.display.columns import Column, columns_of
 from napari_vqad.display.orientation import upright
-from napari_vqad.display.scales import WINDOW, limits, score_unit
+from napari_vqad.display.scales import WINDOW, limits, unit_and_healthy
 from napari_vqad.engine.completeness import incomplete
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.slice_numbers import numbers
@@ -25,19 +26,17 @@ from napari_vqad.text import printable
 ROWS = 8
 # Fonts that have the letters that DejaVu Sans lacks, on Linux, Windows and macOS.
 SCRIPTS = ("Noto Sans CJK JP", "Yu Gothic", "Hiragino Sans", "Malgun Gothic", "Microsoft YaHei", "Arial Unicode MS")
-COLUMNS = ("Scan", "NLL", "Restoration", "Residual", "Pixel score", "Flagged")
-HEAT = {"NLL": "nll", "Residual": "residual", "Pixel score": "pixel_score"}  # columns with a scale
 
 
 def draw_sheet(explorer: Explorer, name: str) -> Figure:
-    """Rows are slices from the top of the head down, columns scan, NLL, restoration, residual, pixel score, flagged."""
-    grid, chosen = explorer.grid, choose_slices(explorer)
+    """Rows are slices from the top of the head down; columns are the scan and the maps of the detector."""
+    grid, chosen, columns = explorer.grid, choose_slices(explorer), columns_of(explorer.maps)
     scores, flagged = explorer.slice_scores(), explorer.flagged_slices()
 
     tall, wide = upright(grid.slices[0]).shape
     height = 1.75 * len(chosen) + 2.0
-    figure = Figure(figsize=(1.15 + 1.78 * len(COLUMNS) * wide / tall, height), facecolor=PAPER)
-    axes = figure.subplots(len(chosen), len(COLUMNS), squeeze=False)
+    figure = Figure(figsize=(1.15 + 1.78 * len(columns) * wide / tall, height), facecolor=PAPER)
+    axes = figure.subplots(len(chosen), len(columns), squeeze=False)
     figure.subplots_adjust(
         left=1.1 / figure.get_figwidth(),
         right=0.995,
@@ -49,10 +48,10 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
     shown: dict[str, AxesImage] = {}
     number_of, frames = numbers(grid), grid.kind == "clip"
     for row, i in zip(axes, chosen, strict=True):
-        for ax, column in zip(row, COLUMNS, strict=True):
+        for ax, column in zip(row, columns, strict=True):
             image = paint(ax, explorer, i, column)
-            if image is not None:
-                shown[HEAT[column]] = image
+            if image is not None and column.map:
+                shown[column.map] = image
         if not frames:
             row[0].text(
                 -0.06, 0.82, f"slice {number_of[i]}", color=INK, fontsize=9, ha="right", transform=row[0].transAxes
@@ -78,34 +77,30 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
             transform=row[0].transAxes,
         )
         letters(row[0], grid.axis)
-    for ax, column in zip(axes[0], COLUMNS, strict=True):
-        ax.set_title(column, color=INK, fontsize=11, pad=5)
+    for ax, column in zip(axes[0], columns, strict=True):
+        ax.set_title(column.title, color=INK, fontsize=11, pad=5)
     _headline(figure, explorer, name)
-    bars = {
-        "nll": (1, "nats"),
-        "residual": (3, "SD of healthy intensity"),
-        "pixel_score": (4, score_unit(explorer)),
-    }
-    for key, (place, unit) in bars.items():
-        box = axes[-1, place].get_position()
-        bar = figure.add_axes((box.x0 + 0.012, 0.5 / height, box.width - 0.024, 0.09 / height))
-        colour_bar(figure, shown[key], bar, unit)
+    for place, column in enumerate(columns):
+        if column.map in shown:
+            box = axes[-1, place].get_position()
+            bar = figure.add_axes((box.x0 + 0.012, 0.5 / height, box.width - 0.024, 0.09 / height))
+            colour_bar(figure, shown[column.map], bar, unit_and_healthy(explorer, column.map)[0])
     return figure
 
 
-def paint(ax: Axes, explorer: Explorer, index: int, column: str) -> AxesImage | None:
-    """One slice as one of `COLUMNS`, the scan under each map; returns what has a scale, for a colour bar."""
-    grid, key = explorer.grid, HEAT.get(column)
+def paint(ax: Axes, explorer: Explorer, index: int, column: Column) -> AxesImage | None:
+    """Draw one slice of a column, the scan under each map; returns the image that has a scale, for a colour bar."""
+    grid = explorer.grid
     ax.set_axis_off()
-    under = explorer.map("restoration")[index] if column == "Restoration" else grid.slices[index]
+    restored = column.map if column.role == "restoration" else None
+    under = explorer.map(restored)[index] if restored else grid.slices[index]
     dark, bright = WINDOW
     ax.imshow(upright(np.where(grid.mask[index], under, dark)), cmap="gray", vmin=dark, vmax=bright)
-    if key:
-        low, high = limits(explorer)[key]
-        seen = upright(explorer.map(key)[index])
+    if column.map is not None and column.coloured:
+        low, high = limits(explorer)[column.map]
+        seen = upright(explorer.map(column.map)[index])
         return ax.imshow(seen, cmap=heat(), vmin=low, vmax=high, interpolation="bilinear")
-    flagged = explorer.map("flagged")[index]
-    if column == "Flagged" and flagged.any():
+    if column.role == "flagged" and (flagged := explorer.map("flagged")[index]).any():
         ax.contour(upright(flagged), levels=[0.5], colors=[ALERT], linewidths=1.2)
     return None
 
@@ -145,15 +140,13 @@ def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
     s, t = explorer.settings, explorer.thresholds()
     chosen = f"{explorer.detector.in_words(s, t)}, pooling {s.pooling}"
     flagged = f"{int(explorer.flagged_slices().sum())} of {explorer.n_slices} slices flagged ▲"
-    slices = [spec for spec in explorer.detector.thresholds if spec.setting == "lambda_s"]
-    own = "".join(f" (λ_s {t[spec.setting]:.2f} {spec.unit})" for spec in slices)
     outline = f"outlined: pixel score above {t['flag_voxels']:.2f}  ·  research use only, not a medical device"
     if explorer.grid.oblique:
         outline += f"  ·  mm{explorer.grid.axis_note}"
     lines: tuple[tuple[float, str, dict[str, Any]], ...] = (
         (0.27, name, {"color": INK, "fontsize": 14, "fontweight": "bold"}),
         (0.51, f"{explorer.bundle.title}  ·  {chosen}", {"color": FAINT, "fontsize": 8.5}),
-        (0.69, f"{flagged}{own}  ·  {outline}", {"color": FAINT, "fontsize": 8.5}),
+        (0.69, f"{flagged}  ·  {outline}", {"color": FAINT, "fontsize": 8.5}),
     )
     fitness = explorer.fitness()
     warnings = [words for words in (incomplete(explorer), "" if fitness.fits else fitness.verdict) if words]

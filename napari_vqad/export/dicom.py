@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_vqad.display.scales import map_unit
 from napari_vqad.engine.completeness import incomplete
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
@@ -17,11 +18,6 @@ from napari_vqad.imaging.location import scanner_mm
 from napari_vqad.io.dicom_write import Maker, Segment, check_source, write_score, write_segments
 
 SEGMENTS, SCORE = "findings.dcm", "score.dcm"
-MEANING = {
-    "intensity": "Pixel score, SD of healthy intensity",
-    "normative": "Pixel score, SD of healthy scores at the same place",
-    "fused": "Pixel score, sum of residual, NLL and PCA in healthy SD",
-}
 
 
 @dataclass(frozen=True)
@@ -71,9 +67,7 @@ def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding
     found = findings(explorer) if found is None else found
     maker = _maker(explorer)
     with atomic_folder(folder, stale=(SEGMENTS,)) as work:
-        write_score(
-            work / SCORE, volume, explorer.grid.to_scan(explorer.map("pixel_score")), MEANING[explorer.scale()], maker
-        )
+        write_score(work / SCORE, volume, explorer.grid.to_scan(explorer.map("pixel_score")), _meaning(explorer), maker)
         labels = _labels(explorer, found)
         kept = [int(i) for i in np.unique(labels) if i]
         if kept:
@@ -112,10 +106,22 @@ def _labels(explorer: Explorer, found: Sequence[Finding]) -> np.ndarray:
     return labels
 
 
+def _meaning(explorer: Explorer) -> str:
+    """What the pixel score is, as DICOM's code meaning."""
+    if (scale := explorer.scale()) == "intensity":
+        return f"Pixel score, {map_unit(explorer, explorer.detector.scored)}"
+    if scale == "normative":
+        return "Pixel score, SD of healthy scores at the same place"
+    parts = [explorer.maps[name].title for name in (explorer.detector.scored, *explorer.detector.fused.values())]
+    parts = [parts[0].lower(), *parts[1:], *(["PCA"] if explorer.bundle.linear is not None else [])]
+    return f"Pixel score, sum of {' and '.join(filter(None, (', '.join(parts[:-1]), parts[-1])))} in healthy SD"
+
+
 def _segment(f: Finding) -> Segment:
     return Segment(
         f"Finding {f.number}, {'both sides' if f.side == 'both' else f.side}, {f.where}",
-        f"{f.ml:.2f} mL, peak score {f.peak:.1f} SD, mean {f.mean:.1f} SD, NLL peak {f.nll:.1f} nats",
+        f"{f.ml:.2f} mL, peak score {f.peak:.1f} {f.unit}, mean {f.mean:.1f} {f.unit}"
+        + "".join(f", {e.title} peak {e.peak:.1f} {e.unit}" for e in f.evidence),
     )
 
 

@@ -11,31 +11,33 @@ from matplotlib.figure import Figure
 
 from napari_vqad.display import slice_scores
 from napari_vqad.display.colours import ALERT, FAINT, INK, PAPER, heat
+from napari_vqad.display.columns import columns_of
 from napari_vqad.display.orientation import upright
-from napari_vqad.display.scales import limits, score_unit
+from napari_vqad.display.scales import limits, unit_and_healthy
 from napari_vqad.engine.completeness import missing_slices
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.export.contact_sheet import HEAT, colour_bar, letters, paint
+from napari_vqad.export.contact_sheet import colour_bar, letters, paint
 from napari_vqad.findings.findings import Finding
 
-SHOWN = ("Scan", "Pixel score", "NLL", "Restoration")
+SHOWN = ("score", "evidence", "restoration")  # roles of the maps beside the scan
 HIGH, WIDE = 2.3, 7.2  # inches
 DPI = 110
 
 
 def draw_finding(explorer: Explorer, finding: Finding) -> bytes:
-    """The slice through its middle: the scan with its outline, pixel score, NLL and restoration."""
+    """The slice through its middle: the scan with its outline, then pixel score, evidence and restoration."""
+    columns = columns_of(explorer.maps, SHOWN)
     index = int(finding.piece.medoid[0])
     within = np.zeros(explorer.grid.slices.shape[1:], bool)
     box = finding.piece.box
     within[box[1:]] = finding.piece.inside[index - box[0].start]
     others = (explorer.map("flagged")[index] > 0) & ~within
     figure = Figure(figsize=(WIDE, HIGH), facecolor=PAPER)
-    axes = figure.subplots(1, len(SHOWN), squeeze=False)[0]
+    axes = figure.subplots(1, len(columns), squeeze=False)[0]
     figure.subplots_adjust(left=0.005, right=0.995, top=0.89, bottom=0.01, wspace=0.02)
-    for ax, column in zip(axes, SHOWN, strict=True):
+    for ax, column in zip(axes, columns, strict=True):
         paint(ax, explorer, index, column)
-        ax.set_title(column, color=INK, fontsize=8, pad=3)
+        ax.set_title(column.title, color=INK, fontsize=8, pad=3)
         letters(ax, explorer.grid.axis)
     if others.any():
         axes[0].contour(upright(others), levels=[0.5], colors=[INK], linewidths=0.6, linestyles="dotted")
@@ -44,13 +46,14 @@ def draw_finding(explorer: Explorer, finding: Finding) -> bytes:
 
 
 def draw_scales(explorer: Explorer) -> bytes:
-    """What the colours of pixel score and NLL mean."""
+    """Colour bars of the maps that `draw_finding` draws in colours."""
+    columns = columns_of(explorer.maps, SHOWN)
     figure = Figure(figsize=(WIDE, 0.55), facecolor=PAPER)
-    for place, column in enumerate(SHOWN):
-        if key := HEAT.get(column):
-            scale = ScalarMappable(Normalize(*limits(explorer)[key]), heat())
-            bar = figure.add_axes((place / len(SHOWN) + 0.015, 0.76, 1 / len(SHOWN) - 0.03, 0.16))
-            colour_bar(figure, scale, bar, f"{column}, {'nats' if key == 'nll' else score_unit(explorer)}")
+    for place, column in enumerate(columns):
+        if column.map is not None and column.coloured:
+            scale = ScalarMappable(Normalize(*limits(explorer)[column.map]), heat())
+            bar = figure.add_axes((place / len(columns) + 0.015, 0.76, 1 / len(columns) - 0.03, 0.16))
+            colour_bar(figure, scale, bar, f"{column.title}, {unit_and_healthy(explorer, column.map)[0]}")
     return _png(figure)
 
 

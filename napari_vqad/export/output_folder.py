@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from napari_vqad.detectors.protocol import Detector
+from napari_vqad.detectors.registry import DETECTORS, detector_class
+from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.errors import InputError
 from napari_vqad.export.dicom import SCORE, SEGMENTS
 from napari_vqad.export.result_schema import ScanIdentity
@@ -19,15 +23,9 @@ from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.dicom_series import Series
 from napari_vqad.io.load import source_of
 
-FILES = {
-    "nll": "NLL of the codes, nats",
-    "restoration": "weighted mean of the restorations",
-    "residual": "weighted residual, SD of healthy intensity",
-    "pixel_score": "pooled pixel score",
-    "flagged": "pixel score above its threshold",
-}
+SAVED = ("evidence", "restoration", "residual", "score", "flagged")  # roles of the maps that have a file each
 TABLE, REPORT, SHEET, NUMBERS = "findings.csv", "report.html", "sheet.png", "result.json"
-NAMES = (*(f"{name}.nii.gz" for name in FILES), TABLE, REPORT, SHEET, NUMBERS, SEGMENTS, SCORE)
+OTHERS = (TABLE, REPORT, SHEET, NUMBERS, SEGMENTS, SCORE)
 
 LONGEST = 50_000_000  # bytes of a result.json that is looked at; a real one has some kilobytes
 BESIDES = 8_000_000  # bytes of what is written beside the maps, about
@@ -45,14 +43,31 @@ def identity(volume: Volume) -> ScanIdentity:
     }
 
 
-def check_room(folder: Path, volume: Volume) -> None:
+def saved_maps(detector: Detector | type[Detector]) -> list[str]:
+    """The names of the maps of a detector that are written, each into a file of its own."""
+    maps = Dependencies(detector).maps.values()
+    return [spec.name for role in SAVED for spec in maps if spec.role == role and not spec.indexed]
+
+
+def file_of(name: str) -> str:
+    """The name of a map's file."""
+    return f"{name}.nii.gz"
+
+
+@cache
+def map_files() -> tuple[str, ...]:
+    """The files of the maps of every detector: a folder may hold those of another one from before."""
+    return tuple(dict.fromkeys(file_of(name) for kind in DETECTORS for name in saved_maps(detector_class(kind))))
+
+
+def check_room(folder: Path, volume: Volume, detector: Detector) -> None:
     """Try whether the files of a scan's analysis could be written into a folder.
 
     Raises:
         InputError: they could not.
     """
-    maps = len(FILES) * 4 * volume.voxels.size
-    check_folder(folder, NAMES, int(SHARE * maps) + BESIDES)
+    names = saved_maps(detector)
+    check_folder(folder, [*map(file_of, names), *OTHERS], int(SHARE * len(names) * 4 * volume.voxels.size) + BESIDES)
 
 
 def check_place(folder: Path, volume: Volume, files: Iterable[Path] = (), overwrite: bool = False) -> None:
@@ -67,7 +82,7 @@ def check_place(folder: Path, volume: Volume, files: Iterable[Path] = (), overwr
     Raises:
         InputError: one of them would take the place of a file that the analysis reads, or of another scan's.
     """
-    check_inputs([folder / name for name in NAMES], volume, files)
+    check_inputs([folder / name for name in (*map_files(), *OTHERS)], volume, files)
     if isinstance(volume.header, Series) and any(_same(f.parent, folder) for f in map(Path, volume.header.files)):
         raise InputError(f"{folder} holds the DICOM series itself; give another folder for the maps.")
     if not overwrite and (why := foreign(folder, volume)):
@@ -93,7 +108,7 @@ def check_inputs(targets: Iterable[Path], volume: Volume, files: Iterable[Path] 
 
 def foreign(folder: Path, volume: Volume) -> str | None:
     """Why a folder's files must not be replaced by those of a scan, in a sentence; None where they may be."""
-    there = [name for name in NAMES if os.path.lexists(folder / name)]
+    there = [name for name in (*map_files(), *OTHERS) if os.path.lexists(folder / name)]
     if not there:
         return None
     numbers = _numbers(folder / NUMBERS)

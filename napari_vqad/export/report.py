@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from napari_vqad.detectors.settings import Settings
 from napari_vqad.display import slice_scores
-from napari_vqad.display.scales import score_unit
+from napari_vqad.display.columns import columns_of
+from napari_vqad.display.scales import score_unit, unit_and_healthy
 from napari_vqad.engine.completeness import incomplete, missing_slices
+from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.provenance import Saved
-from napari_vqad.export.figures import draw_finding, draw_profile, draw_scales
+from napari_vqad.export.figures import SHOWN, draw_finding, draw_profile, draw_scales
 from napari_vqad.export.result_schema import ResultDict
 from napari_vqad.files.atomic import write_text
 from napari_vqad.findings.findings import Finding, findings
@@ -127,8 +128,8 @@ def _summary(explorer: Explorer, found: list[Finding], review: Review, remarks: 
     said = ", ".join(f"{verdicts.count(v)} {v}" for v in ORDER)
     kept = sum(f.ml for f, verdict in zip(found, verdicts, strict=True) if verdict != "rejected")
     lines = [
-        f"{int(explorer.flagged_slices().sum())} of {explorer.n_slices} slices are flagged; "
-        f"the volume score is {explorer.volume_score():.0f} nats.",
+        f"{int(explorer.flagged_slices().sum())} of {explorer.n_slices} slices are flagged"
+        f"{slice_scores.volume_score(explorer)}.",
         f"{len(found)} {'finding' if len(found) == 1 else 'findings'}, {kept:.1f} mL in all"
         + (" that are not rejected" if "rejected" in verdicts else "")
         + (f": {said}." if found else "."),
@@ -145,16 +146,18 @@ def _summary(explorer: Explorer, found: list[Finding], review: Review, remarks: 
 def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
     if not found:
         return "<p>Nothing is flagged.</p>"
-    unit, limit = score_unit(explorer), explorer.thresholds()["flag_voxels"]
-    heads = ("No.", "Side", "Centre", "Slices", "Reach", "mL", "Peak, SD", "Mean, SD", "NLL, nats", "Verdict", "Note")
-    numbers = {"No.", "mL", "Peak, SD", "Mean, SD", "NLL, nats"}  # one below the other
+    unit, limit, short = score_unit(explorer), explorer.thresholds()["flag_voxels"], found[0].unit
+    evidence = tuple(f"{spec.title}, {spec.unit}" for spec in evidence_maps(explorer.maps))
+    sizes = ("mL", f"Peak, {short}", f"Mean, {short}", *evidence)
+    heads = ("No.", "Side", "Centre", "Slices", "Reach", *sizes, "Verdict", "Note")
+    numbers = {"No.", *sizes}  # one below the other
     head = "".join(f'<th scope="col"{_n(h in numbers)}>{h}</th>' for h in heads)
     rows = []
     for f in found[:ROWS]:
         word = review.annotation(f)
         place = f"{f.numbers[0]} to {f.numbers[1]}" + ("" if f.final else ", not final")
-        sizes = (f"{f.ml:.2f}", f"{f.peak:.1f}", f"{f.mean:.1f}", f"{f.nll:.1f}")
-        cells = (f.number, f.side, f.where, place, f.extent, *sizes)
+        values = (f"{f.ml:.2f}", f"{f.peak:.1f}", f"{f.mean:.1f}", *(f"{e.peak:.1f}" for e in f.evidence))
+        cells = (f.number, f.side, f.where, place, f.extent, *values)
         row = "".join(f"<td{_n(h in numbers)}>{escape(str(c))}</td>" for h, c in zip(heads, cells, strict=False))
         row += f'<td class="verdict">{TICKS[word.verdict]}</td><td>{escape(word.note)}</td>'
         rows.append(f'<tr class="{word.verdict}">{row}</tr>')
@@ -172,20 +175,24 @@ def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
 
 
 def _pictures(explorer: Explorer, found: list[Finding], review: Review) -> str:
-    unit = score_unit(explorer)
-    scales = _image(draw_scales(explorer), f"Colours of pixel score ({unit}) and NLL (nats): low dark, high yellow.")
+    columns = columns_of(explorer.maps, SHOWN)
+    coloured = [f"{c.title} ({unit_and_healthy(explorer, c.map)[0]})" for c in columns if c.map and c.coloured]
+    scales = _image(draw_scales(explorer), f"Colours of {' and '.join(coloured)}: low dark, high yellow.")
+    beside = ", ".join(column.title for column in columns[1:])
+    clear = " and ".join(c.title for c in columns if c.role == "evidence")
     more = f" The first {PICTURES} of {len(found)} are shown." if len(found) > PICTURES else ""
     note = (
         f"Each in the slice through its centre, in radiological convention: the patient's right on the left.{more} "
-        "Outlined: the finding; dotted: others in that slice. NLL is clear where three of four healthy codes lie."
+        "Outlined: the finding; dotted: others in that slice."
+        + (f" {clear} is clear where three of four healthy values lie." if clear else "")
     )
     figures = [f'<figure>{scales}<figcaption class="faint">{escape(note)}</figcaption></figure>']
     number_of = numbers(explorer.grid)
     for f in found[:PICTURES]:
         word = review.annotation(f)
         index = int(number_of[f.piece.medoid[0]])
-        alt = f"Finding {f.number}, {f.side}, {f.where}: scan with its outline, pixel score, NLL, restoration."
-        text = f"{f.side}, {f.where}, {f.ml:.2f} mL, peak {f.peak:.1f} SD; slice {index}; {TICKS[word.verdict]}"
+        alt = f"Finding {f.number}, {f.side}, {f.where}: scan with its outline, {beside}."
+        text = f"{f.side}, {f.where}, {f.ml:.2f} mL, peak {f.peak:.1f} {f.unit}; slice {index}; {TICKS[word.verdict]}"
         note = f" <q>{escape(word.note)}</q>" if word.note else ""
         caption = f"<strong>{f.number}</strong> {escape(text)}{note}"
         picture = _image(draw_finding(explorer, f), alt)
@@ -219,7 +226,7 @@ def _slices(explorer: Explorer) -> str:
 def _settings(explorer: Explorer, numbers: ResultDict) -> Iterable[tuple[str, str]]:
     """Each setting by its label; thresholds in their unit and as a healthy percentile."""
     limits: Mapping[str, Any] = numbers["thresholds"]
-    for name, field in Settings.model_fields.items():
+    for name, field in explorer.detector.Settings.model_fields.items():
         value: Any = getattr(explorer.settings, name)
         text = "yes" if value is True else "no" if value is False else "all" if value is None else str(value)
         if isinstance(value, tuple):

@@ -8,9 +8,10 @@ import numpy as np
 
 import napari_vqad
 from napari_vqad.display import slice_scores
-from napari_vqad.display.scales import score_unit
+from napari_vqad.display.scales import map_unit, score_unit
 from napari_vqad.display.thresholds import in_units
 from napari_vqad.engine.completeness import missing_slices
+from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.provenance import Saved
 from napari_vqad.export.output_folder import identity
@@ -76,10 +77,11 @@ def result_dict(
             "slice_numbers": "as the viewer's slider numbers them",
             "slice_mm": f"mm{grid.axis_note or ' of the scanner'}",
             "slice_scores": slice_scores.unit(explorer),
-            "sample_scores": "nats",
-            "volume_score": "nats",
-            "residual": "SD of healthy intensity",
+            "sample_scores": explorer.detector.slice_unit,
+            "volume_score": explorer.detector.slice_unit,
+            "residual": map_unit(explorer, explorer.detector.scored),
             "pixel_score": score_unit(explorer),
+            "evidence_peaks": {spec.name: spec.unit for spec in evidence_maps(explorer.maps)},
         },
         "seconds": {stage: round(s, 3) for stage, s in explorer.seconds.items()},
         "computed": [{"device": made.device, "versions": made.versions} for made in explorer.computed_with],

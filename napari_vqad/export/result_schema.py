@@ -90,7 +90,8 @@ class FindingDict(TypedDict):
         ml: volume, mL.
         peak: highest pixel score, in the unit of the pixel score.
         mean: mean pixel score, in the unit of the pixel score.
-        nll_peak_nats: highest NLL, nats.
+        evidence_peaks: the highest value of each evidence map within the finding by the map's name, such as "nll", in
+            the unit that `units.evidence_peaks` names. findings.csv has a column for each map, as `nll_peak_nats`.
         final: "no" where slices that are still to be analysed may change the finding.
         verdict: the reader's verdict; "open" without one.
         note: the reader's note; empty without one.
@@ -107,7 +108,7 @@ class FindingDict(TypedDict):
     ml: float
     peak: float
     mean: float
-    nll_peak_nats: float
+    evidence_peaks: dict[str, float]
     final: Literal["yes", "no"]
     verdict: Verdict
     note: str
@@ -120,19 +121,21 @@ class UnitsDict(TypedDict):
         slice_numbers: how slices are numbered.
         slice_mm: unit and origin of `slice_mm`.
         slice_scores: "nats" or "SD".
-        sample_scores: "nats".
-        volume_score: "nats".
+        sample_scores: "nats"; None where the detector has no slice score of its own.
+        volume_score: as `sample_scores`.
         residual: unit of the residual map.
         pixel_score: unit of the pixel score map, and of `peak` and `mean` of findings.
+        evidence_peaks: unit of each evidence map by its name.
     """
 
     slice_numbers: str
     slice_mm: str
     slice_scores: str
-    sample_scores: str
-    volume_score: str
+    sample_scores: str | None
+    volume_score: str | None
     residual: str
     pixel_score: str
+    evidence_peaks: dict[str, str]
 
 
 class ComputedDict(TypedDict):
@@ -174,8 +177,9 @@ class ResultDict(ScanIdentity):
         slice_mm: position of each slice along `slice_axis`, mm, (n,).
         slice_scores: slice score of each slice, in the unit that `units` names, (n,).
         slice_flagged: True for slices whose score exceeds its threshold, (n,).
-        sample_scores: AS_sample of each slice, nats, (n,).
-        volume_score: sum of AS_sample over all slices, nats.
+        sample_scores: the detector's own score of each slice, such as AS_sample in nats, (n,); None for each slice of a
+            detector that has none.
+        volume_score: sum of `sample_scores` over all slices; 0 without them.
         complete: True where every slice that was asked for is analysed.
         slices_missing: indices, from 0, into the lists over slices, of slices without a final score.
         findings: the findings, the one with the largest sum of scores first; empty for a clip.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Sequence
 from typing import cast
 
+from napari_vqad.detectors.protocol import MapSpec
 from napari_vqad.export.result_schema import FindingDict
 from napari_vqad.findings.findings import Finding
 from napari_vqad.findings.review import Review
@@ -26,24 +28,29 @@ COLUMNS = (
     "ml",
     "peak",
     "mean",
-    "nll_peak_nats",
+    "evidence_peaks",
     "final",
     "verdict",
     "note",
 )
+EVIDENCE = "evidence_peaks"  # by map; in CSV a column for each map
 
 
 def as_rows(found: list[Finding], review: Review) -> list[FindingDict]:
-    """Plain data; keys as in `COLUMNS`."""
+    """Plain data, one mapping for each finding; keys as in `COLUMNS`."""
     return [cast(FindingDict, dict(zip(COLUMNS, _values(f, review), strict=True))) for f in found]
 
 
-def as_csv(found: list[Finding], review: Review) -> str:
-    """A table with a header."""
+def as_csv(found: list[Finding], review: Review, evidence: Sequence[MapSpec]) -> str:
+    """A table with a header; `evidence` are the evidence maps of the detector, a column each."""
+    columns = {spec.name: f"{spec.name}_peak_{spec.unit}" for spec in evidence}
+    at = COLUMNS.index(EVIDENCE)
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, (*COLUMNS[:at], *columns.values(), *COLUMNS[at + 1 :]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: cell(value) for name, value in row.items()} for row in as_rows(found, review))
+    for row in as_rows(found, review):
+        peaks = {columns[name]: value for name, value in row["evidence_peaks"].items()}
+        writer.writerow({name: cell(value) for name, value in (dict(row) | peaks).items() if name != EVIDENCE})
     return text.getvalue()
 
 
@@ -58,7 +65,8 @@ def cell(value: object) -> object:
 
 def _values(f: Finding, review: Review) -> tuple:
     word = review.annotation(f)
-    sizes = (round(v, 3) for v in (f.ml, f.peak, f.mean, f.nll))
+    sizes = (round(v, 3) for v in (f.ml, f.peak, f.mean))
+    peaks = {e.map: round(e.peak, 3) for e in f.evidence}
     mm = (round(v, 1) for v in (f.head[0], *f.centre))
     place = (f.number, f.side, *mm, *f.numbers)
-    return (*place, *sizes, "yes" if f.final else "no", word.verdict, word.note)
+    return (*place, *sizes, peaks, "yes" if f.final else "no", word.verdict, word.note)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.location import Locator, Mm, Side, in_words
 from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.imaging.volume import side_label
 from napari_vqad.scores.components import Component, components_of
+
+
+class Evidence(NamedTuple):
+    """The highest value of one evidence map within a finding: the name of the map, its title and unit, the value."""
+
+    map: str
+    title: str
+    unit: str
+    peak: float
 
 
 @dataclass(frozen=True)
@@ -26,8 +37,9 @@ class Finding:
         numbers: first and last slice, as the slider numbers them (`stack`).
         reach: scanner mm (S) of its lowest and its highest voxel.
         ml: volume.
-        peak, mean: pixel score, in the unit of its map.
-        nll: highest NLL within it as the map shows it, nats.
+        peak, mean: pixel score, in `unit`.
+        unit: of the pixel score: "SD", or that of the map that is pooled into it.
+        evidence: the highest value within it of each evidence map of the detector, such as NLL.
         piece: its voxels on the grid.
         final: will it stay as it is? Not where it reaches to a slice whose score is not final yet.
         top: grid index of the voxel with the peak score. At another threshold a piece grows or shrinks about it.
@@ -43,7 +55,8 @@ class Finding:
     ml: float
     peak: float
     mean: float
-    nll: float
+    unit: str
+    evidence: tuple[Evidence, ...]
     piece: Component
     top: tuple[int, int, int]
     final: bool = True
@@ -70,7 +83,9 @@ def findings(explorer: Explorer) -> list[Finding]:
     """The pieces of what is flagged in the scan that the explorer holds, the weightiest first."""
     volume, grid = explorer.volume, explorer.grid
     assert volume is not None  # a bare grid belongs to no patient
-    score, nll = explorer.map("pixel_score"), explorer.map("nll")
+    score = explorer.map("pixel_score")
+    evidence = [(spec, explorer.map(spec.name)) for spec in evidence_maps(explorer.maps)]
+    unit = explorer.bundle.unit(explorer.scale())
     locator, number_of = Locator.of(volume, grid), numbers(grid)
     open_ = explorer.chosen() & ~explorer.ready("pixel_score")
 
@@ -90,7 +105,8 @@ def findings(explorer: Explorer) -> list[Finding]:
             piece.voxels * grid.voxel_ml,
             piece.peak,
             piece.mean,
-            float(nll[piece.box][piece.inside].max()),
+            unit,
+            tuple(Evidence(s.name, s.title, s.unit, float(m[piece.box][piece.inside].max())) for s, m in evidence),
             piece,
             (x, y, z),
             not open_[max(0, slices[0] - 1) : slices[1] + 2].any(),

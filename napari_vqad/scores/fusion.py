@@ -57,7 +57,7 @@ def centre_on_healthy(
 
 
 def centre_slices(score: NDArray, within: NDArray, healthy: tuple[float, float]) -> NDArray[np.float32]:
-    """As `centre_on_healthy`, of the scan and then of each slice: what all of a slice has, as where a bias is left uncorrected."""
+    """`centre_on_healthy` of the scan, then of each slice, which removes what a bias field adds to a whole slice."""
     pairs = zip(centre_on_healthy(score, within, healthy), within, strict=True)
     return np.stack([centre_on_healthy(of_slice[None], inside[None], healthy)[0] for of_slice, inside in pairs])
 

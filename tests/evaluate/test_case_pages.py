@@ -34,7 +34,7 @@ def test_the_slice_with_most_of_the_label_is_shown(bundle, head):
         bundle,
         [case],
         Settings(n_restorations=1),
-        method_variants((SAMPLE, "light"), False),
+        method_variants(bundle.detector, (SAMPLE, "light"), False),
         None,
         lambda _: None,
         album.add,
@@ -57,7 +57,7 @@ def test_an_untouched_case_shows_its_worst_finding(bundle, head):
         bundle,
         [_case(bundle, head, None)],
         Settings(),
-        method_variants(("regenerative",), False),
+        method_variants(bundle.detector, ("regenerative",), False),
         None,
         lambda _: None,
         look,
@@ -69,7 +69,15 @@ def test_an_untouched_case_shows_its_worst_finding(bundle, head):
 def test_pages(bundle, head, tmp_path):
     album = CasePages()
     cases = [_case(bundle, head, 9), _case(bundle, head, None)]
-    collect(bundle, cases, Settings(), method_variants(("regenerative",), False), None, lambda _: None, album.add)
+    collect(
+        bundle,
+        cases,
+        Settings(),
+        method_variants(bundle.detector, ("regenerative",), False),
+        None,
+        lambda _: None,
+        album.add,
+    )
     once = album.looks["regenerative"]
     album.looks["regenerative"] = {f"{t} {i}": look for i in range(ROWS) for t, look in once.items()}  # two pages
     pages = album.write(tmp_path / "looks")

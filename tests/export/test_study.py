@@ -112,8 +112,8 @@ def test_the_same_pictures_and_numbers_without_a_network(saved, explored, review
             np.testing.assert_array_equal(again.map(name, j), explored.map(name, j), err_msg=name)
     np.testing.assert_array_equal(again.slice_scores(), explored.slice_scores())
     np.testing.assert_array_equal(again.weights(), explored.weights())
-    assert [(f.centre, f.ml, f.peak, f.nll) for f in findings(again)] == [
-        (f.centre, f.ml, f.peak, f.nll) for f in findings(explored)
+    assert [(f.centre, f.ml, f.peak, f.evidence) for f in findings(again)] == [
+        (f.centre, f.ml, f.peak, f.evidence) for f in findings(explored)
     ]
     assert again.settings == explored.settings
     np.testing.assert_array_equal(study.mask, head[1])

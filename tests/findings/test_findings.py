@@ -12,9 +12,11 @@ import pytest
 
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
+from napari_vqad.detectors.vq.detector import VQDetector
+from napari_vqad.engine.dependencies import Dependencies, evidence_maps
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.export.tables import COLUMNS, as_csv, as_rows
-from napari_vqad.findings.findings import findings
+from napari_vqad.findings.findings import Evidence, findings
 from napari_vqad.findings.review import Review
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.layout import to_grid
@@ -22,6 +24,8 @@ from napari_vqad.imaging.location import in_words
 from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.imaging.volume import Volume
 
+MAPS = Dependencies(VQDetector).maps
+EVIDENCE = evidence_maps(MAPS)
 SPEC = GridSpec(shape=(24, 28), spacing=4.0)
 ORDERS = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
 PLACE = np.array([18.0, -10.0, 8.0])  # mm to the right, to the front, up
@@ -56,7 +60,9 @@ def analysed(volume, grid, maps):
     """An explorer with these maps, all of them final."""
     every = np.ones(len(maps["flagged"]), bool)
     chosen, ready = lambda: every, lambda _name: every
-    return SimpleNamespace(volume=volume, grid=grid, map=maps.__getitem__, chosen=chosen, ready=ready)
+    bundle, scale = SimpleNamespace(unit=lambda _scale: "SD"), lambda: "fused"
+    known = {"maps": MAPS, "bundle": bundle, "scale": scale}
+    return SimpleNamespace(volume=volume, grid=grid, map=maps.__getitem__, chosen=chosen, ready=ready, **known)
 
 
 def explored(volume, brain, block):
@@ -74,7 +80,7 @@ def test_on_the_right_side_in_all_48_orders(order, signs):
     assert np.abs(found.centre - PLACE).max() <= 4.0
     assert found.where.startswith("R 1") or found.where.startswith("R 2")
     assert found.ml == pytest.approx(found.piece.voxels * 0.064)
-    assert (found.peak, found.mean, found.nll) == (2.0, 2.0, 7.0)
+    assert (found.peak, found.mean, found.evidence) == (2.0, 2.0, (Evidence("nll", "NLL", "nats", 7.0),))
 
 
 def test_in_an_oblique_scan():
@@ -134,12 +140,14 @@ def test_rows_and_table_hold_the_same():
     review.set_verdict(found[0], "rejected")
     review.set_note(found[0], 'vessel, "cut"; see scan 2')
     (row,) = as_rows(found, review)
-    (read,) = csv.DictReader(io.StringIO(as_csv(found, review)))
-    assert tuple(read) == COLUMNS
-    assert {k: str(v) for k, v in row.items()} == read
+    (read,) = csv.DictReader(io.StringIO(as_csv(found, review, EVIDENCE)))
+    assert tuple(read) == tuple("nll_peak_nats" if name == "evidence_peaks" else name for name in COLUMNS)
+    assert {k: str(v) for k, v in (dict(row) | {"nll_peak_nats": row["evidence_peaks"]["nll"]}).items()} == read | {
+        "evidence_peaks": "{'nll': 7.0}"
+    }
     assert (row["side"], row["number"]) == ("right", 1)
     assert (row["verdict"], row["note"]) == ("rejected", 'vessel, "cut"; see scan 2')
-    assert as_csv([], review).strip() == ",".join(COLUMNS)
+    assert as_csv([], review, EVIDENCE).strip() == ",".join(read)
 
 
 def test_words():

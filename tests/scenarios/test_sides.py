@@ -15,6 +15,7 @@ from matplotlib.text import Text
 
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
+from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.export import figures
 from napari_vqad.export.contact_sheet import choose_slices
@@ -77,7 +78,7 @@ def test_on_the_patients_right_everywhere(analysed, tmp_path):
     assert found.side == "right"
     assert is_there(found.centre)
 
-    (row,) = csv.DictReader(io.StringIO(as_csv([found], Review())))
+    (row,) = csv.DictReader(io.StringIO(as_csv([found], Review(), evidence_maps(explorer.maps))))
     assert row["side"] == "right"
     assert is_there([float(row[name]) for name in ("r_mm", "a_mm", "s_mm")])
 

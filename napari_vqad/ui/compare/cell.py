@@ -30,16 +30,25 @@ class Panel:
     stack: np.ndarray | None = None
     name: str = ""
 
-    def refresh(self, name: str) -> str:
+    def refresh(self, name: str | None, view: str, level: str) -> str:
         """Bring a map up to date, and say what its colours stand for and how far it is.
 
         A slice that waits for others shows what was final before, as in the explorer.
+
+        Args:
+            name: the map; None where the model has none for the view.
+            view: what the user wants to see, such as "NLL".
+            level: the healthy percentile that is the darkest colour of evidence, such as "p90".
         """
         explorer = self.explorer
+        self.map.visible = name is not None
+        if name is None:
+            return f"{explorer.bundle.title}: it has no map '{view}'"
         low, high = limits(explorer)[name]
-        if name == "nll":  # where the slider stands among the healthy values of this very map
-            settings, calibration = explorer.settings, explorer.bundle.calibration
-            low = calibration.value("nll_map", settings.lambda_s, kind=settings.level)
+        healthy = explorer.detector.healthy(name, explorer.settings)
+        if explorer.maps[name].role == "evidence" and healthy:
+            table, kind = healthy
+            low = explorer.bundle.calibration.value(table, level, kind=kind)
         high = max(high, low + 1e-3)
         self.map.contrast_limits = (low, high)
         ready, stack, chosen = explorer.ready(name), explorer.map(name), explorer.chosen()

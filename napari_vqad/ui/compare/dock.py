@@ -24,8 +24,11 @@ from superqt import QLabeledDoubleSlider
 from superqt.utils import qthrottled
 
 from napari_vqad.detectors.bundle import Bundle, read_config
-from napari_vqad.detectors.calibration import Score
+from napari_vqad.detectors.protocol import Detector
+from napari_vqad.detectors.registry import detector_class
 from napari_vqad.detectors.settings import Settings
+from napari_vqad.display.views import map_of, views_of
+from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.progress import Progress
 from napari_vqad.errors import InputError
@@ -45,13 +48,13 @@ from napari_vqad.ui.plumbing.style import SMALL
 from napari_vqad.ui.plumbing.window_events import WindowEvents
 from napari_vqad.ui.plumbing.worker import WorkerSlot
 
-MAPS: dict[str, Score] = {"NLL": "nll", "Score": "pixel_score"}
+SHOWN = ("evidence", "residual", "score")  # roles of the maps that are compared
 AT_FIRST = 90.0  # percentile of λ
 BEGIN = "Tick two or more models, then press Compare."
 
 
 class CompareDock(QWidget):
-    """Tick two or more models, and see NLL or pixel score of each beside the others."""
+    """Tick two or more models, and see a map of each beside those of the others."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
@@ -70,21 +73,17 @@ class CompareDock(QWidget):
         self.models = QListWidget()
         self.models.setToolTip("Tick two or more models.")
         self.models.setMaximumHeight(130)
+        self.what = QComboBox()
         for folder in preferences.bundles:
             self.offer(folder)
-        self.what = QComboBox()
-        self.what.addItems(list(MAPS))
-        self.what.setToolTip(
-            "NLL: how unusual a model finds each patch of the scan. "
-            "Score: how far the scan is from a healthy version of it."
-        )
+        self.what.setToolTip("Which map to compare. A model without this map shows the scan alone.")
         self.percentile = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.percentile.setRange(50, 99.9)
         self.percentile.setDecimals(1)
         self.percentile.setValue(AT_FIRST)
         self.percentile.setToolTip(
-            "The same for all models: NLL is shown where it is rarer than in this share of healthy codes, and there "
-            "the scan is restored for the score."
+            "The same for all models: every threshold of a model, such as λ_p, and the darkest colour of NLL stand at "
+            "this percentile of its healthy values."
         )
         self.go, self.stop, self.leave = QPushButton("Compare"), QPushButton("Cancel"), QPushButton("End")
         self.leave.setToolTip("Take the comparison away, and show again what was there before.")
@@ -141,7 +140,8 @@ class CompareDock(QWidget):
     def offer(self, folder: Path) -> None:
         """Add a model to the list; one that does not fit cannot be ticked, and says why."""
         try:
-            item = QListWidgetItem(read_config(folder).title)
+            config = read_config(folder)
+            item = QListWidgetItem(config.title)
         except InputError as error:
             item = QListWidgetItem(f"{folder.name} (does not fit)")
             item.setToolTip(str(error))
@@ -152,7 +152,17 @@ class CompareDock(QWidget):
         item.setCheckState(Qt.CheckState.Unchecked)
         item.setData(Qt.ItemDataRole.UserRole, folder)
         self.models.addItem(item)
+        self._offer_maps(detector_class(config.detector))
         self._list_models()
+
+    def _offer_maps(self, detector: type[Detector]) -> None:
+        """Add the maps of a detector that are not offered yet, in the order of `SHOWN`."""
+        views = [view for view in views_of(Dependencies(detector).maps) if view.role in SHOWN]
+        for view in views:
+            if self.what.findText(view.name) < 0:
+                rank = SHOWN.index(view.role)
+                at = next((i for i in range(self.what.count()) if self.what.itemData(i) > rank), self.what.count())
+                self.what.insertItem(at, view.name, rank)
 
     def tick(self, *folders: Path) -> None:
         """Choose these models, and no others."""
@@ -195,9 +205,13 @@ class CompareDock(QWidget):
         self._runner.quit()
 
     def chosen(self, explorer: Explorer) -> Settings:
-        """The person's settings with λ at the percentile of the slider, by the model's own method."""
-        level = f"p{self.percentile.value():.1f}"
-        return explorer.bundle.coerce(self.settings.model_copy(update={"lambda_s": level, "lambda_p": level}))
+        """The user's settings with the model's own thresholds at the percentile of the slider."""
+        own = {spec.setting: self._level for spec in explorer.detector.thresholds}
+        return explorer.bundle.coerce(self.settings.model_copy(update=own))
+
+    @property
+    def _level(self) -> str:
+        return f"p{self.percentile.value():.1f}"
 
     def end(self) -> None:
         """Take the comparison out of the viewer, and show again what was there before."""
@@ -228,13 +242,11 @@ class CompareDock(QWidget):
             self.cancel()
 
     def _on_changed(self, *_: object) -> None:
-        todo = [panel.explorer.change(self.chosen(panel.explorer)) for panel in self.panels]
-        if any(todo) and self._wants_score() and not self._runner.running:
+        for panel in self.panels:
+            panel.explorer.change(self.chosen(panel.explorer))
+        if any(self._unfinished(panel) for panel in self.panels) and not self._runner.running:
             self._work()
         self.refresh()
-
-    def _wants_score(self) -> bool:
-        return self.what.currentText() == "Score"
 
     def _on_point(self) -> None:
         for panel in self.panels if self.viewer.dims.ndim >= 3 else ():  # else their layers are gone
@@ -276,32 +288,35 @@ class CompareDock(QWidget):
 
     def _on_end(self, aborted: bool, failed: bool) -> None:
         self._busy(False)
-        stages = self._stages()
         if failed or aborted:
             if aborted:
                 self._say("Cancelled; what was done is kept.")
             return
-        if self.panels and any(self._unfinished(panel, stages) for panel in self.panels):
+        if self.panels and any(self._unfinished(panel) for panel in self.panels):
             self._work()
         elif self.panels:
             self._say(f"{self._note}\nReady.")
             self.refresh()
 
-    def _stages(self) -> tuple[str, ...]:
-        return ("nll", "restoration") if self._wants_score() else ("nll",)
+    def _map(self, panel: Panel) -> str | None:
+        """The map that is to be seen of a model; None where it has no such map."""
+        return map_of(panel.explorer.maps, self.what.currentText())
 
-    @staticmethod
-    def _unfinished(panel: Panel, stages: tuple[str, ...]) -> bool:
+    def _stages(self, panel: Panel) -> tuple[str, ...]:
+        name = self._map(panel)
+        return panel.explorer.stages_of(name) if name else ()
+
+    def _unfinished(self, panel: Panel) -> bool:
         brain = panel.explorer.grid.mask.any((1, 2))
-        return not all(panel.explorer.ready(stage)[brain].all() for stage in stages)
+        return not all(panel.explorer.ready(stage)[brain].all() for stage in self._stages(panel))
 
     def _work(self) -> None:
         self._busy(True)
-        self._runner.start(self._in_turns(self._stages()), self._on_step, self._on_end)
+        self._runner.start(self._in_turns(), self._on_step, self._on_end)
 
-    def _in_turns(self, stages: tuple[str, ...]) -> Iterator[Progress]:
-        """A lot of each model after the other, so that the slice in view is soon there for all."""
-        runs = [panel.explorer.work(stages) for panel in self.panels]
+    def _in_turns(self) -> Iterator[Progress]:
+        """A batch of each model after the other, so that the slice in view is soon there for all."""
+        runs = [panel.explorer.work(stages) for panel in self.panels if (stages := self._stages(panel))]
         while runs:
             for run in list(runs):
                 try:
@@ -328,13 +343,12 @@ class CompareDock(QWidget):
         self.viewer.fit_to_view()
 
     def refresh(self) -> None:
-        """Bring every map up to date. Each has its model's own scale: NLL from λ, the score from 0."""
-        name = MAPS[self.what.currentText()]
+        """Bring every map up to date. Each has its model's own scale: evidence from the percentile, others from 0."""
         lines: list[str] = []
         for panel in self.panels:
             if panel.map not in self.viewer.layers:
                 continue
-            lines.append(panel.refresh(name))
+            lines.append(panel.refresh(self._map(panel), self.what.currentText(), self._level))
 
         self.scales.setText("\n".join(["Colours, clear to bright", *lines] if lines else []))
 

@@ -1,4 +1,4 @@
-"""The findings_table: a table of findings, the weightiest first; a click or Enter goes there, keys accept and reject."""
+"""The table of findings, the weightiest first; a click or Enter goes there, keys accept and reject."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ MANY = 100  # findings, from which the threshold is too low to be of use
 FAINT = QColor("#85858c")  # what is rejected; what is accepted is bold: orange is weak on a bright theme
 Index = QModelIndex | QPersistentModelIndex
 
-# Title, what it says of a finding, how it is written.
-COLUMNS: tuple[tuple[str, Callable[[Finding, Annotation], Any], str, str], ...] = (
+# Title, the value that it shows of a finding, its format, its tooltip.
+Column = tuple[str, Callable[[Finding, Annotation], Any], str, str]
+PLACE: tuple[Column, ...] = (
     ("No.", lambda f, w: f.number, "{}", "The weightiest first: by the sum of its scores."),
     ("Side", lambda f, w: f.side, "{}", "The patient's side."),
     (
@@ -55,9 +56,8 @@ COLUMNS: tuple[tuple[str, Callable[[Finding, Annotation], Any], str, str], ...] 
     ),
     ("Reach", lambda f, w: f.extent, "{}", "How low and how high it reaches, scanner mm. Sorted from the lowest."),
     ("mL", lambda f, w: f.ml, "{:.2f}", "Volume."),
-    ("Peak (SD)", lambda f, w: f.peak, "{:.1f}", "Highest pixel score, in the SD that the view Score names."),
-    ("Mean (SD)", lambda f, w: f.mean, "{:.1f}", "Mean pixel score, in the SD that the view Score names."),
-    ("NLL peak (nats)", lambda f, w: f.nll, "{:.1f}", "Highest NLL within it, as the map shows it."),
+)
+READER: tuple[Column, ...] = (
     (
         "Verdict",
         lambda f, w: w.verdict,
@@ -66,7 +66,6 @@ COLUMNS: tuple[tuple[str, Callable[[Finding, Annotation], Any], str, str], ...] 
     ),
     ("Note", lambda f, w: w.note, "{}", "Yours: double-click to write."),
 )
-NOTE = len(COLUMNS) - 1
 # Columns of words that are sorted by a number of theirs.
 SORTS: dict[str, Callable[[Finding], float]] = {
     "Centre": lambda f: f.centre[2],
@@ -76,6 +75,24 @@ SORTS: dict[str, Callable[[Finding], float]] = {
 SORTED_BY = Qt.ItemDataRole.UserRole
 
 
+def columns_of(found: list[Finding]) -> tuple[Column, ...]:
+    """The columns of some findings of one scan: place, scores in the units of the model, and what the reader said."""
+    unit, evidence = (found[0].unit, found[0].evidence) if found else ("SD", ())
+    scores: list[Column] = [
+        (
+            f"Peak ({unit})",
+            lambda f, w: f.peak,
+            "{:.1f}",
+            "Highest pixel score, in the unit of the view Score.",
+        ),
+        (f"Mean ({unit})", lambda f, w: f.mean, "{:.1f}", "Mean pixel score, in the unit of the view Score."),
+    ]
+    for i, spec in enumerate(evidence):
+        title, tip = f"{spec.title} peak ({spec.unit})", f"Highest {spec.title} within it, as the map shows it."
+        scores.append((title, lambda f, w, i=i: f.evidence[i].peak, "{:.1f}", tip))  # type: ignore[misc]
+    return (*PLACE, *scores, *READER)
+
+
 class FindingsModel(QAbstractTableModel):
     """A review as rows; what is not seen is not made, so that thousands of findings are as quick as ten."""
 
@@ -83,26 +100,33 @@ class FindingsModel(QAbstractTableModel):
         super().__init__(parent)
         self.review = review
         self.known: list[Finding] = []
+        self.columns = columns_of([])
+
+    @property
+    def note(self) -> int:
+        """The column of the reader's notes, the last one."""
+        return len(self.columns) - 1
 
     def refresh(self) -> None:
         """Show the review as it is; the same findings keep their rows, and the choice among them."""
         if self.review.found is not self.known:
             self.beginResetModel()
             self.known = self.review.found
+            self.columns = columns_of(self.known)
             self.endResetModel()
         elif self.known:
-            self.dataChanged.emit(self.index(0, 0), self.index(len(self.known) - 1, NOTE))
+            self.dataChanged.emit(self.index(0, 0), self.index(len(self.known) - 1, self.note))
 
     def rowCount(self, parent: Index | None = None) -> int:  # noqa: N802, D102
         return 0 if parent is not None and parent.isValid() else len(self.known)
 
     def columnCount(self, parent: Index | None = None) -> int:  # noqa: N802, D102
-        return 0 if parent is not None and parent.isValid() else len(COLUMNS)
+        return 0 if parent is not None and parent.isValid() else len(self.columns)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: D102
         finding = self.known[index.row()]
         word = self.review.annotation(finding)
-        title, value, form, _ = COLUMNS[index.column()]
+        title, value, form, _ = self.columns[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
             return form.format(value(finding, word))
         if role == SORTED_BY and title in SORTS:
@@ -123,19 +147,19 @@ class FindingsModel(QAbstractTableModel):
         return None
 
     def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:  # noqa: N802, D102
-        if index.column() != NOTE or role != Qt.ItemDataRole.EditRole:
+        if index.column() != self.note or role != Qt.ItemDataRole.EditRole:
             return False
         self.review.set_note(self.known[index.row()], str(value).strip())
         return True
 
     def flags(self, index: Index) -> Qt.ItemFlag:  # noqa: D102
         known = super().flags(index)
-        return known | Qt.ItemFlag.ItemIsEditable if index.column() == NOTE else known
+        return known | Qt.ItemFlag.ItemIsEditable if index.column() == self.note else known
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: N802, D102
         if orientation != Qt.Orientation.Horizontal:
             return None
-        title, _, _, tip = COLUMNS[section]
+        title, _, _, tip = self.columns[section]
         return {Qt.ItemDataRole.DisplayRole: title, Qt.ItemDataRole.ToolTipRole: tip}.get(Qt.ItemDataRole(role))
 
 
@@ -228,7 +252,7 @@ class FindingsTable(QWidget):
         again = next((f for f in self.review.found if chosen is not None and f.top == chosen.top), None)
         if again is not None and again is not chosen:
             self.choose(again)
-        for column in range(NOTE):  # bold words are wider, and none is cut; a column that the person made wide stays so
+        for column in range(self.table.note):  # bold words are wider; none is cut, and what the user made wide stays so
             wide = max(self.view.sizeHintForColumn(column), self.view.columnWidth(column))
             self.view.setColumnWidth(column, wide)
         n = len(self.review.found)

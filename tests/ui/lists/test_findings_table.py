@@ -12,7 +12,7 @@ from napari_vqad.findings.findings import Finding, findings
 from napari_vqad.findings.review import Review
 from napari_vqad.scores.components import find
 from napari_vqad.ui.files.readers import scan_layer
-from napari_vqad.ui.lists.findings_table import COLUMNS, MANY, NOTE, FindingsTable
+from napari_vqad.ui.lists.findings_table import MANY, FindingsTable
 from napari_vqad.ui.plumbing.shortcuts import ACCEPT, REJECT
 
 
@@ -59,7 +59,7 @@ def test_it_follows_the_threshold(listed, idle):
 
 def test_sorted_by_numbers_and_not_by_letters(listed):
     findings_table = listed.lists.findings_table
-    volume = next(i for i, c in enumerate(COLUMNS) if c[0] == "mL")
+    volume = next(i for i, c in enumerate(findings_table.table.columns) if c[0] == "mL")
     findings_table.view.sortByColumn(volume, Qt.SortOrder.AscendingOrder)
     sizes = [float(t) for t in texts(findings_table, volume)]
     assert sizes == sorted(sizes)
@@ -104,18 +104,18 @@ def test_verdict_note_and_undo_by_keys(listed, qtbot):
     findings_table.view.setFocus()
     qtbot.keyClick(findings_table.view, ACCEPT.lower())
     assert review.annotation(first).verdict == "accepted"
-    assert texts(findings_table, NOTE - 1)[0] == "accepted"
+    assert texts(findings_table, findings_table.table.note - 1)[0] == "accepted"
     assert findings_table.chosen() is first, "the row is lost after a verdict"
     cut = [
         c[0]
-        for at, c in enumerate(COLUMNS)
+        for at, c in enumerate(findings_table.table.columns)
         if findings_table.view.sizeHintForColumn(at) > findings_table.view.columnWidth(at)
     ]
     assert cut in ([], ["Note"]), "bold words are wider"
-    assert {"Peak (SD)", "Mean (SD)"} < {c[0] for c in COLUMNS}
+    assert {"Peak (SD)", "Mean (SD)"} < {c[0] for c in findings_table.table.columns}
     qtbot.keyClick(findings_table.view, REJECT.lower())
     assert review.annotation(first).verdict == "rejected"
-    findings_table.order.setData(findings_table.order.index(0, NOTE), "artefact")
+    findings_table.order.setData(findings_table.order.index(0, findings_table.table.note), "artefact")
     assert review.annotation(first).note == "artefact"
     for expected in (("rejected", ""), ("accepted", ""), ("open", "")):
         qtbot.keyClick(findings_table.view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
@@ -183,7 +183,7 @@ def test_put_away_and_taken_out_again_by_button_and_cross(listed, qtbot):
     assert not listed.display.planes.isVisible()  # nor what was never taken out, within its button
     listed.findings.setChecked(True)
     assert findings_table.isVisible()
-    assert texts(findings_table, NOTE - 1)[0] == "accepted"
+    assert texts(findings_table, findings_table.table.note - 1)[0] == "accepted"
 
 
 def test_the_whole_head_stays_in_view_until_the_user_zooms_then_the_finding_is_in_the_middle(listed):

@@ -10,7 +10,6 @@ from napari_vqad.detectors.bundle import list_bundles
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.ui import dock as dock_module
 from napari_vqad.ui.dock import ExplorerDock
-from napari_vqad.ui.lists.findings_table import NOTE
 from napari_vqad.ui.plumbing.preferences import Preferences
 
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -64,7 +63,7 @@ def test_from_open_sample_to_the_report(empty, qtbot, tmp_path, monkeypatch):
     qtbot.keyClick(findings_table.view, Qt.Key.Key_Z, CONTROL)
     qtbot.keyClick(findings_table.view, Qt.Key.Key_X)
     assert [review.annotation(f).verdict for f in (first, second)] == ["accepted", "rejected"]
-    findings_table.order.setData(findings_table.order.index(0, NOTE), "dark, sharp border")
+    findings_table.order.setData(findings_table.order.index(0, findings_table.table.note), "dark, sharp border")
 
     path = tmp_path / "sample_report.html"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
