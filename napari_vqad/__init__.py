@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the same names and modules as in `_WHERE`, for type checker
     from napari_vqad.detectors.settings import Settings
     from napari_vqad.engine.explorer import Explorer
     from napari_vqad.errors import InputError
+    from napari_vqad.export.result_file import read_result
     from napari_vqad.export.study import Study, open_study, save_study
     from napari_vqad.findings.findings import Finding
     from napari_vqad.imaging.brain_mask import make_mask
@@ -41,6 +42,7 @@ __all__ = [
     "load_scan",
     "make_mask",
     "open_study",
+    "read_result",
     "read_scan",
     "sample_scan",
     "save_study",
@@ -65,6 +67,7 @@ _WHERE = {
     "load_scan": "napari_vqad.io.load",
     "make_mask": "napari_vqad.imaging.brain_mask",
     "open_study": "napari_vqad.export.study",
+    "read_result": "napari_vqad.export.result_file",
     "read_scan": "napari_vqad.io.nifti",
     "sample_scan": "napari_vqad.scoring",
     "save_study": "napari_vqad.export.study",

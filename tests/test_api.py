@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import pytest
-from pydantic import ConfigDict, TypeAdapter
 from typing_extensions import is_typeddict
 
 import napari_vqad
@@ -20,12 +19,15 @@ WITHOUT_DOCSTRING = (result_schema.StudyDict, result_schema.WrittenDict)  # made
 SCHEMAS = [s for s in vars(result_schema).values() if is_typeddict(s) and s not in WITHOUT_DOCSTRING]
 
 
-@pytest.fixture(scope="module")
-def read():
+@pytest.fixture
+def read(tmp_path):
     """Text of a result.json → what it holds; refuses keys that the schema does not know, and values of other types."""
-    # Within a list, since pydantic takes no configuration for a TypedDict itself.
-    adapter = TypeAdapter(list[ResultDict], config=ConfigDict(extra="forbid", strict=True))
-    return lambda text: adapter.validate_json(f"[{text}]")[0]
+
+    def of(text):
+        (tmp_path / "result.json").write_text(text, encoding="utf-8")
+        return napari_vqad.read_result(tmp_path / "result.json")
+
+    return of
 
 
 def analysis(head, bundle, settings=QUICK, **more) -> napari_vqad.Result:
@@ -95,21 +97,26 @@ def test_a_result_of_a_reopened_study_fits_its_schema(head, tiny_bundle, read, t
 
 def test_a_file_of_version_0_1_fits_the_schema(read):
     text = (OF_0_1 / "result.json").read_text(encoding="utf-8")
-    assert read(text) == json.loads(text)
+    content, before = read(text), json.loads(text)
+    assert content["units"].pop("evidence_peaks") == {"nll": "nats"}
+    for finding in content["findings"]:
+        finding["nll_peak_nats"] = finding.pop("evidence_peaks")["nll"]
+    assert content["findings"]
+    assert content == before, "nothing else has changed"
 
 
 @pytest.mark.parametrize("where", ["", "fitness", "bundle", "settings", "thresholds", "units", "written"])
 def test_the_schema_refuses_what_it_does_not_know(read, where):
     content = json.loads((OF_0_1 / "result.json").read_text(encoding="utf-8"))
     (content[where] if where else content)["more"] = {}
-    with pytest.raises(ValueError, match="more"):
+    with pytest.raises(napari_vqad.InputError, match="more"):
         read(json.dumps(content))
 
 
 def test_the_schema_asks_for_every_key(read):
-    content = json.loads((OF_0_1 / "result.json").read_text(encoding="utf-8"))
+    content = napari_vqad.read_result(OF_0_1 / "result.json")  # an old file, with the keys of today
     for name in ResultDict.__annotations__:
-        with pytest.raises(ValueError, match=rf"{name}\n *Field required"):
+        with pytest.raises(napari_vqad.InputError, match=rf"{name}: Field required"):
             read(json.dumps({key: value for key, value in content.items() if key != name}))
 
 
@@ -156,3 +163,15 @@ def test_a_mask_unpacks_into_voxels_and_note(tiny_clips):
     assert voxels is mask.voxels
     assert note is mask.note
     assert voxels.all()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"scan": 1}', "[" * 5000])
+def test_what_is_no_result_is_refused_with_one_sentence(read, text):
+    with pytest.raises(napari_vqad.InputError, match=r"is not a result of this program: .*\.$") as refused:
+        read(text)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_result_that_is_missing_is_refused(tmp_path):
+    with pytest.raises(napari_vqad.InputError, match=r"none\.json"):
+        napari_vqad.read_result(tmp_path / "none.json")

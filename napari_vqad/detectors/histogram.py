@@ -50,7 +50,6 @@ class HistogramDetector(BaseDetector):
     Config: ClassVar[type[Any]] = HistogramConfig
     stages: ClassVar[tuple[Stage, ...]] = (Stage("equalise", "Histograms", at_once=16),)
     maps: ClassVar[tuple[MapSpec, ...]] = (
-        MapSpec("equalised", "Equalised intensity", "share", "evidence", "equalise"),
         MapSpec("residual", "Abnormal intensity", "share", "residual", "equalise", ("lesions",)),
     )
 
@@ -80,13 +79,9 @@ class HistogramDetector(BaseDetector):
         ]
 
     def map(self, name: str, data: SliceData) -> NDArray:
-        """u, or what of it counts as abnormal."""
+        """u for bright lesions, 1 − u within the mask for dark ones."""
         u = data.stages["equalise"]["u"][0]
-        return 1 - u if name == "residual" and data.settings.lesions == "dark" else u
-
-    def healthy(self, name: str, settings: Any) -> tuple[str, str] | None:
-        """Residuals alone; u itself is a share and needs no table."""
-        return ("residual", self.variant(settings)) if name == "residual" else None
+        return (1 - u) * data.mask if data.settings.lesions == "dark" else u
 
 
 def equalised(scan: NDArray, mask: NDArray) -> NDArray:

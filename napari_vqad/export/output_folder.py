@@ -16,6 +16,7 @@ from napari_vqad.detectors.registry import DETECTORS, detector_class
 from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.errors import InputError
 from napari_vqad.export.dicom import SCORE, SEGMENTS
+from napari_vqad.export.result_file import LONGEST
 from napari_vqad.export.result_schema import ScanIdentity
 from napari_vqad.export.study_file import APART, fingerprint
 from napari_vqad.files.space import check_folder
@@ -27,7 +28,7 @@ SAVED = ("evidence", "restoration", "residual", "score", "flagged")  # roles of 
 TABLE, REPORT, SHEET, NUMBERS = "findings.csv", "report.html", "sheet.png", "result.json"
 OTHERS = (TABLE, REPORT, SHEET, NUMBERS, SEGMENTS, SCORE)
 
-LONGEST = 50_000_000  # bytes of a result.json that is looked at; a real one has some kilobytes
+
 BESIDES = 8_000_000  # bytes of what is written beside the maps, about
 SHARE = 0.5  # of a scan's voxels are brain, at most: the others compress to nothing
 
@@ -60,6 +61,11 @@ def map_files() -> tuple[str, ...]:
     return tuple(dict.fromkeys(file_of(name) for kind in DETECTORS for name in saved_maps(detector_class(kind))))
 
 
+def known_files() -> tuple[str, ...]:
+    """All files that an analysis may write into its folder."""
+    return (*map_files(), *OTHERS)
+
+
 def check_room(folder: Path, volume: Volume, detector: Detector) -> None:
     """Try whether the files of a scan's analysis could be written into a folder.
 
@@ -82,7 +88,7 @@ def check_place(folder: Path, volume: Volume, files: Iterable[Path] = (), overwr
     Raises:
         InputError: one of them would take the place of a file that the analysis reads, or of another scan's.
     """
-    check_inputs([folder / name for name in (*map_files(), *OTHERS)], volume, files)
+    check_inputs([folder / name for name in known_files()], volume, files)
     if isinstance(volume.header, Series) and any(_same(f.parent, folder) for f in map(Path, volume.header.files)):
         raise InputError(f"{folder} holds the DICOM series itself; give another folder for the maps.")
     if not overwrite and (why := foreign(folder, volume)):
@@ -108,7 +114,7 @@ def check_inputs(targets: Iterable[Path], volume: Volume, files: Iterable[Path] 
 
 def foreign(folder: Path, volume: Volume) -> str | None:
     """Why a folder's files must not be replaced by those of a scan, in a sentence; None where they may be."""
-    there = [name for name in (*map_files(), *OTHERS) if os.path.lexists(folder / name)]
+    there = [name for name in known_files() if os.path.lexists(folder / name)]
     if not there:
         return None
     numbers = _numbers(folder / NUMBERS)

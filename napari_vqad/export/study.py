@@ -142,7 +142,7 @@ def open_study(
     header = contents.header
     volume = _scan(path, header, scan)
     loaded = _bundle(path, header.bundle, bundle, bundles, device)
-    explorer = Explorer(loaded, header.settings, cache_bytes)
+    explorer = Explorer(loaded, loaded.coerce(header.settings), cache_bytes)
     if not loaded.detector.fits(contents.stages.results, contents.grid.slices.shape[1:]):
         raise InputError(f"{path} is damaged: its codes do not fit {loaded.title}.")
     n, template = len(contents.grid), loaded.template

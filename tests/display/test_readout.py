@@ -68,7 +68,7 @@ def test_the_place_is_the_scanners(explored):
 
 
 def test_what_is_not_there_yet_is_left_out(explored):
-    explored.open(explored.volume, explored.volume.voxels > 0)
+    explored.load_scan(explored.volume, explored.volume.voxels > 0)
     at = tuple(np.argwhere(explored.grid.mask)[50])
     assert re.fullmatch(r"[RL] \d+ [AP] \d+ [SI] \d+ mm", read_out(explored, point_of(explored, at)))
     list(explored.work(("nll",)))

@@ -13,7 +13,7 @@ from napari_vqad.cli import main
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.export import output_folder
-from napari_vqad.export.output_folder import NAMES, belongs_to
+from napari_vqad.export.output_folder import belongs_to, known_files
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.scoring import score
@@ -190,7 +190,7 @@ def test_what_another_process_wrote_meanwhile_is_not_replaced(head, files, tiny_
     with pytest.raises(InputError, match="holds the maps of another scan"):
         found.save(out)
     assert belongs_to(out, other.volume)
-    assert not [name for name in os.listdir(out) if name not in NAMES]
+    assert not [name for name in os.listdir(out) if name not in known_files()]
 
 
 @pytest.mark.parametrize("kind", ["empty", "over-long", "below a file", "a device", "full", "read-only"])
@@ -231,7 +231,7 @@ def test_a_place_that_cannot_be_written_to_is_told_before_the_work(
 
 def test_missing_parents_are_made(files, tiny_bundle):
     run(files / "head.nii.gz", files / "a" / "b" / "c", files / "mask.nii.gz", tiny_bundle)
-    assert {p.name for p in (files / "a" / "b" / "c").iterdir()} == set(NAMES) - {
+    assert {p.name for p in (files / "a" / "b" / "c").iterdir()} == set(known_files()) - {
         output_folder.SEGMENTS,
         output_folder.SCORE,
     }

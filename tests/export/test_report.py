@@ -11,6 +11,7 @@ import pytest
 
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
+from napari_vqad.detectors.vq.settings import VQSettings
 from napari_vqad.display.orientation import upright
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
@@ -104,7 +105,7 @@ def test_it_says_what_was_found_and_how(result, page):
         f"{len(result.findings())} findings, {kept:.1f} mL in all that are not rejected: 1 accepted",
         f"{limits['lambda_p']:.2f} nats · {numbers['thresholds']['lambda_p']['healthy_percentile']:.2f} % of healthy",
         "(chosen as p20)",
-        *(str(field.title) for field in Settings.model_fields.values()),
+        *(str(field.title) for field in VQSettings.model_fields.values()),
         explorer.bundle.title,
         explorer.bundle.name,
         explorer.bundle.hash,

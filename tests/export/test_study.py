@@ -119,9 +119,9 @@ def test_the_same_pictures_and_numbers_without_a_network(saved, explored, review
     np.testing.assert_array_equal(study.mask, head[1])
     assert (study.mask_note, study.slice, study.view, study.which) == ("Brain mask from ball.nii.gz.", 7, "NLL", 2)
     back = Review()
-    back.take(findings(again))
-    back.recall(study.words)
-    assert [back.word(f) for f in back.found[:3]] == [
+    back.set_findings(findings(again))
+    back.restore(study.words)
+    assert [back.annotation(f) for f in back.found[:3]] == [
         Annotation("accepted"),
         Annotation("open", "vessel"),
         Annotation(),
@@ -260,7 +260,7 @@ def test_a_grid_in_the_brains_own_grey_values(explored, head, bundle, tmp_path):
     z = grid.stack_to_ras(grid.slices)
     np.testing.assert_array_equal(again.intensity.inverse(z), other.intensity.inverse(z))
     np.testing.assert_array_equal(again.to_scan(grid.slices), other.to_scan(grid.slices))
-    np.testing.assert_array_equal(again.on_view(grid.slices), other.on_view(grid.slices))
+    np.testing.assert_array_equal(again.to_display(grid.slices), other.to_display(grid.slices))
     assert again.remarks == other.remarks
 
 

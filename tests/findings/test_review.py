@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_vqad.findings.findings import Finding
+from napari_vqad.findings.findings import Evidence, Finding
 from napari_vqad.findings.review import CONFLICT, Annotation, Review
 from napari_vqad.scores.components import find
 
@@ -25,7 +25,8 @@ def made(score, threshold):
                 ml=1.0,
                 peak=piece.peak,
                 mean=piece.mean,
-                nll=1.0,
+                unit="SD",
+                evidence=(Evidence("nll", "NLL", "nats", 1.0),),
                 piece=piece,
                 top=(x, y, z),
             )
@@ -133,9 +134,9 @@ def test_a_word_that_was_taken_back_hides_no_neighbours(review, score):
     assert one.top == high.top
     assert review.annotation(one).verdict == "accepted"
     again = Review()
-    again.recall(review.annotations)
-    again.load_grid(review.found)
-    assert again.word(one) == review.annotation(one)
+    again.restore(review.annotations)
+    again.set_findings(review.found)
+    assert again.annotation(one) == review.annotation(one)
 
 
 def parted(score):
@@ -202,18 +203,18 @@ def torn(score):
 
 def test_what_is_said_of_the_whole_is_not_said_of_its_parts(torn, score):
     (whole,) = torn.found
-    torn.judge(whole, "accepted")
-    torn.remark(whole, "glioma with its vessel")
+    torn.set_verdict(whole, "accepted")
+    torn.set_note(whole, "glioma with its vessel")
     apart = [Annotation("accepted", "glioma"), Annotation("rejected", "vessel")]
     assert said_of(torn, parted(score)) == apart
     assert said_of(torn, joined(score)) == [Annotation("accepted", "glioma with its vessel")]
     again = Review()
-    again.recall(torn.words)
+    again.restore(torn.annotations)
     assert said_of(again, joined(score)) == [Annotation("accepted", "glioma with its vessel")]
     assert said_of(again, parted(score)) == apart
     torn.undo()
     torn.undo()
-    assert torn.word(whole) == Annotation("open", f"glioma; vessel; {CONFLICT}")
+    assert torn.annotation(whole) == Annotation("open", f"glioma; vessel; {CONFLICT}")
     assert said_of(torn, parted(score)) == apart
 
 
@@ -230,8 +231,8 @@ def test_a_verdict_on_the_whole_can_be_taken_back_by_its_key(score):
 
 
 def test_a_later_word_on_a_part_counts_beside_that_on_the_whole(torn, score):
-    torn.judge(torn.found[0], "accepted")
-    torn.remark(torn.found[0], "glioma")
+    torn.set_verdict(torn.found[0], "accepted")
+    torn.set_note(torn.found[0], "glioma")
     high, _ = parted(score)
-    torn.judge(high, "rejected")
+    torn.set_verdict(high, "rejected")
     assert said_of(torn, joined(score)) == [Annotation("open", f"glioma; {CONFLICT}")]

@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_vqad.findings.findings import Finding, findings
+from napari_vqad.findings.findings import Evidence, Finding, findings
 from napari_vqad.findings.review import Review
 from napari_vqad.scores.components import find
 from napari_vqad.ui.files.readers import scan_layer
@@ -218,7 +218,8 @@ def test_thousands_are_no_burden(qtbot):
             0.1,
             p.peak,
             p.mean,
-            1.0,
+            "SD",
+            (Evidence("nll", "NLL", "nats", 1.0),),
             p,
             (n, 0, 0),
         )
