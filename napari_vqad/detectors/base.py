@@ -86,6 +86,10 @@ class BaseDetector:
         """There is no score to explain."""
         return ""
 
+    def about(self) -> list[tuple[str, str]]:
+        """The first sentence of the class."""
+        return [("detector", (type(self).__doc__ or "").partition("\n")[0])]
+
     def fits(self, results: Mapping[str, Sequence[Arrays]], shape: tuple[int, ...]) -> bool:
         """Are they pictures, one sample of each slice?"""
         names = {stage.name for stage in self.stages}

@@ -8,7 +8,8 @@ It has no network and no training. A detector that does not beat it has learnt n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -43,7 +44,7 @@ class HistogramConfig(BundleConfig):
 
 
 class HistogramDetector(BaseDetector):
-    """Intensity after histogram equalisation of each slice within the brain."""
+    """Intensity after histogram equalisation of each slice within the brain, or one minus it."""
 
     kind: ClassVar[str] = "histogram"
     Settings: ClassVar[type[SharedSettings]] = HistogramSettings
@@ -57,6 +58,14 @@ class HistogramDetector(BaseDetector):
     def load(cls, config: Any, files: Snapshot) -> Self:
         """There is nothing to read."""
         return cls()
+
+    @classmethod
+    def fit(cls, config: Any, slices: Callable[[], NDArray]) -> Self:
+        """There is nothing to learn."""
+        return cls()
+
+    def save(self, folder: Path) -> None:
+        """There is nothing to write."""
 
     @property
     def variants(self) -> tuple[str, ...]:

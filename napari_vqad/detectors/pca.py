@@ -8,6 +8,7 @@ make the same point with intensity thresholds). The same model is also evidence 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from safetensors.numpy import save
 
 from napari_vqad.detectors.base import BaseDetector, BundleConfig
@@ -116,10 +118,11 @@ class PCAConfig(BundleConfig):
     """`config.json` of a bundle with this detector."""
 
     detector: Literal["pca"] = "pca"
+    n_components: int = Field(60, ge=1, le=1000)
 
 
 class PCADetector(BaseDetector):
-    """The linear model as a detector of its own."""
+    """Distance of a slice from its projection onto the principal components of healthy slices."""
 
     kind: ClassVar[str] = "pca"
     files: ClassVar[tuple[str, ...]] = ("pca.safetensors",)
@@ -142,6 +145,19 @@ class PCADetector(BaseDetector):
         """
         (name,) = cls.files
         return cls(PCA.parse(files.read(name, limits.TABLES, True), files.folder / name, config.grid.shape))
+
+    @classmethod
+    def fit(cls, config: PCAConfig, slices: Callable[[], NDArray]) -> Self:
+        """The components of the training slices."""
+        return cls(PCA.fit(slices(), config.n_components))
+
+    def save(self, folder: Path) -> None:
+        """Write mean and components, half precision."""
+        self.model.save(folder, *self.files)
+
+    def about(self) -> list[tuple[str, str]]:
+        """How many components."""
+        return [*super().about(), ("components", f"{len(self.model.components)}, projected in Huber's sense")]
 
     def run(self, stage: str, job: Job) -> list[Arrays]:
         """The projection of each slice, (1, H, W), SD."""

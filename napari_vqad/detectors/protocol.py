@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from numpy.typing import NDArray
@@ -220,6 +221,9 @@ class Detector(Protocol):
     def slice_words(self, settings: Any) -> str:
         """What that score is, in a sentence."""
 
+    def about(self) -> list[tuple[str, str]]:
+        """What it is, for the card of its bundle: rows of a name and a few words."""
+
     def fits(self, results: Mapping[str, Sequence[Arrays]], shape: tuple[int, ...]) -> bool:
         """Can these be results of its stages, of slices of a shape (H, W)? They come from a file that nobody vouches
         for.
@@ -230,3 +234,14 @@ class Detector(Protocol):
 
     def fit_tables(self, results: Sequence[Arrays], masks: Sequence[NDArray]) -> dict[str, Any]:
         """Tables of its own for a calibration, from the first stage's results (n, …) of healthy scans."""
+
+
+class FittedDetector(Detector, Protocol):
+    """A detector that is made from healthy slices in one go, by `napari-vqad train detector`."""
+
+    @classmethod
+    def fit(cls, config: Any, slices: Callable[[], NDArray]) -> Self:
+        """The detector of a config; `slices` loads healthy training slices (N, H, W), SD, if it needs any."""
+
+    def save(self, folder: Path) -> None:
+        """Write its `files` into a folder."""

@@ -28,8 +28,10 @@ from napari_vqad.nets.weights import load_weights, save_weights
 from napari_vqad.train.build_template import make_template
 from napari_vqad.train.calibrate import calibrate, slice_tables
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
+from napari_vqad.train.detector import add_command as add_detector
+from napari_vqad.train.facts import facts_of
 from napari_vqad.train.fit import CHECKPOINT, alone_in, state_of
-from napari_vqad.train.model_card import measure, write_card
+from napari_vqad.train.model_card import write_card
 from napari_vqad.train.prior import train_prior
 from napari_vqad.train.recipe import Recipe
 from napari_vqad.train.tokenizer import describe, train_tokenizer
@@ -53,6 +55,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     prior = _command(kinds, "prior", "train the prior of a bundle that has a tokenizer; resumes", run_prior)
     prior.add_argument("--tokenizer", metavar="BUNDLE", help="take tokenizer, template and linear model from this one")
     prior.add_argument("--start", metavar="BUNDLE", help="begin with this one's prior")
+    _data(add_detector(kinds))
     done = commands.add_parser("calibrate", help="write a bundle's healthy quantiles and its card")
     done.add_argument("bundle", help="name or folder of the bundle")
     done.add_argument("--slices", action="store_true", help="only add healthy slice scores to its calibration")
@@ -251,7 +254,8 @@ def _calibrate(args: argparse.Namespace, folder: Path) -> int:
         print(f"wrote {folder / SLICES}")
         return 0
     calibration, places = calibrate(bundle, stack, _say)
-    measured = measure(bundle, load_stack(args.data, "validation", spec, bundle.template).of_brain())
+    held_out = load_stack(args.data, "validation", spec, bundle.template).of_brain()
+    facts = facts_of(bundle, held_out)
     with atomic_folder(folder) as new:
         of_maps = calibration.model_dump_json(exclude={"slices", "slice_nll"})
         (new / "calibration.json").write_text(of_maps + "\n", encoding="utf-8")
@@ -259,7 +263,7 @@ def _calibrate(args: argparse.Namespace, folder: Path) -> int:
         (new / SLICES).write_text(tables.model_dump_json() + "\n", encoding="utf-8")
         if places is not None:
             places.save(new)
-        write_card(bundle, calibration, measured, new)
+        write_card(bundle, calibration, facts, held_out, new)
     print(f"wrote {folder / 'calibration.json'} and {folder / 'README.md'}; bundle {fingerprint(folder)[:12]}")
     return 0
 

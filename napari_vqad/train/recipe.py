@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,6 +21,26 @@ from napari_vqad.train.prior import PriorTraining
 from napari_vqad.train.tokenizer import TokenizerTraining
 
 FOLDER = Path(__file__).parent / "recipes"
+
+
+def read_toml(name: str | Path) -> tuple[dict[str, Any], Path]:
+    """A TOML file, or one of the recipes that come with the package by its name; and its path.
+
+    Raises:
+        InputError: there is none, or it is not TOML.
+    """
+    path = next((p for p in (Path(name), FOLDER / f"{name}.toml") if is_regular(p)), None)
+    if path is None:
+        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
+        raise InputError(f"There is no recipe '{name}'; give a TOML file or one of: {known}.")
+    text = read_text(path, limits.RECIPE)
+    # A dotted key makes a table for each dot, and compares it with all before.
+    if max(line.count(".") for line in text.split("\n")) > limits.DOTS:
+        raise InputError(f"{path} has a line with more than {limits.DOTS} dots, which is no recipe's.")
+    try:
+        return tomllib.loads(text), path
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not readable TOML: {short(error)}.") from error
 
 
 class Recipe(BaseModel):
@@ -48,18 +69,7 @@ class Recipe(BaseModel):
         Raises:
             InputError: there is none, or it does not fit.
         """
-        path = next((p for p in (Path(name), FOLDER / f"{name}.toml") if is_regular(p)), None)
-        if path is None:
-            known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
-            raise InputError(f"There is no recipe '{name}'; give a TOML file or one of: {known}.")
-        text = read_text(path, limits.RECIPE)
-        # A dotted key makes a table for each dot, and compares it with all before.
-        if max(line.count(".") for line in text.split("\n")) > limits.DOTS:
-            raise InputError(f"{path} has a line with more than {limits.DOTS} dots, which is no recipe's.")
-        try:
-            given = tomllib.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path} is not readable TOML: {short(error)}.") from error
+        given, path = read_toml(name)
         return validated(cls, given, path)
 
     def bundle_config(self) -> VQConfig:

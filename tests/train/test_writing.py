@@ -3,14 +3,15 @@
 import os
 import shutil
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.files.lock import locked
+from napari_vqad.train.facts import Facts
 from napari_vqad.train.fit import LOCK
-from napari_vqad.train.model_card import Measured
 
 
 @pytest.fixture
@@ -27,12 +28,17 @@ def quick(monkeypatch):
         return known.model_copy(update={"n_scans": known.n_scans + 1}), None
 
     class Nothing:
+        scan = np.zeros(9, int)
+
         def of_brain(self):
             return self
 
+        def __len__(self):
+            return len(self.scan)
+
     monkeypatch.setattr("napari_vqad.train.cli.calibrate", calibrate)
     monkeypatch.setattr("napari_vqad.train.cli.load_stack", lambda *_: Nothing())
-    monkeypatch.setattr("napari_vqad.train.cli.measure", lambda *_: Measured(0.1, [3.0], [2.0], 1, 9))
+    monkeypatch.setattr("napari_vqad.train.cli.facts_of", lambda *_: Facts([], []))
 
 
 def bytes_of(folder):

@@ -1,0 +1,81 @@
+"""`napari-vqad train detector`: the bundle of a detector that is fitted on healthy slices in one go."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from napari_vqad.detectors.base import BundleConfig
+from napari_vqad.detectors.bundle import find, read_config
+from napari_vqad.detectors.protocol import FittedDetector
+from napari_vqad.detectors.registry import DETECTORS, detector_class
+from napari_vqad.errors import InputError
+from napari_vqad.files.atomic import atomic_folder
+from napari_vqad.files.jsonfile import short, validated
+from napari_vqad.files.space import folder_of
+from napari_vqad.imaging.template import FILE as TEMPLATE
+from napari_vqad.imaging.template import Template
+from napari_vqad.train.build_template import make_template
+from napari_vqad.train.data import ixi_scans, load_stack
+from napari_vqad.train.fit import alone_in
+from napari_vqad.train.recipe import read_toml
+
+OUTPUTS = ("config.json", "calibration.json", "README.md")
+SLICES = 72  # of a template that is made anew
+
+
+def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Add the command; the caller adds the options for data and device."""
+    parser = kinds.add_parser("detector", help="fit a detector that needs no training, such as pca")
+    parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
+    parser.add_argument("--out", required=True, help="folder of the bundle")
+    parser.add_argument("--start", metavar="BUNDLE", help="take the template from this one")
+    parser.set_defaults(func=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fit the detector of a recipe and write its bundle; `calibrate` completes it."""
+    torch.set_num_threads(args.threads)
+    config, detector, out = *read_recipe(args.config), folder_of(args.out)
+    with alone_in(out, OUTPUTS):
+        template = _template(args, config, out)
+        fitted = detector.fit(config, lambda: load_stack(args.data, "train", config.grid, template).of_brain().slices())
+        with atomic_folder(out) as new:
+            (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            fitted.save(new)
+            if template is not None:
+                template.save(new)
+    print(f"wrote {out}; run 'napari-vqad calibrate {out}' next")
+    return 0
+
+
+def read_recipe(name: str | Path) -> tuple[BundleConfig, type[FittedDetector]]:
+    """The config of a recipe, and the class of its detector.
+
+    Raises:
+        InputError: there is no such recipe, it does not fit, or its detector is trained in another way.
+    """
+    given, path = read_toml(name)
+    kind = given.get("detector")
+    cls: Any = detector_class(kind) if isinstance(kind, str) and kind in DETECTORS else None
+    if not hasattr(cls, "fit"):
+        known = ", ".join(kind for kind in DETECTORS if hasattr(detector_class(kind), "fit"))
+        raise InputError(f"{path} does not say detector = one of {known}, but '{short(str(kind))}'.")
+    return validated(cls.Config, given, path), cast(type[FittedDetector], cls)
+
+
+def _template(args: argparse.Namespace, config: BundleConfig, out: Path) -> Template | None:
+    """The template of the bundle, of the one to start with, or of packed data; else made of the training scans."""
+    if not config.grid.aligned:
+        return None
+    start = find(args.start) if args.start else None
+    if start is not None and read_config(start).grid != config.grid:
+        raise InputError(f"{start} has another grid than the recipe asks for.")
+    for folder in (out, *([start] if start else []), args.data):
+        if (folder / TEMPLATE).exists():
+            return Template.load(folder)
+    return make_template(list(ixi_scans(args.data, "train")), config.grid, SLICES)

@@ -1,0 +1,49 @@
+"""What a card says of a detector beyond its calibration: what it is, and what was measured on held-out scans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import NamedTuple
+
+import numpy as np
+
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.display.scales import map_unit
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.train.data import Stack
+
+Row = tuple[str, str]  # what, and the words or the number
+# Detectors whose networks have more to tell than `facts_of_maps` can see; imported when they are needed.
+OWN: Mapping[str, str] = {"vq": "napari_vqad.train.vq_facts:vq_facts"}
+
+
+class Facts(NamedTuple):
+    """Two tables: what the detector is, and what was measured on scans that it was not trained on."""
+
+    about: list[Row]
+    measured: list[Row]
+
+
+def facts_of(bundle: Bundle, stack: Stack) -> Facts:
+    """The facts of a bundle; `stack` holds the held-out slices."""
+    module, _, name = OWN.get(bundle.detector.kind, "napari_vqad.train.facts:facts_of_maps").partition(":")
+    make: Callable[[Bundle, Stack], Facts] = getattr(import_module(module), name)
+    return make(bundle, stack)
+
+
+def facts_of_maps(bundle: Bundle, stack: Stack) -> Facts:
+    """What follows from the declared maps alone: the mean of the scored map, by variant."""
+    explorer, rows = Explorer(bundle), []
+    title = explorer.maps[explorer.detector.scored].title.lower()
+    unit = map_unit(explorer, explorer.detector.scored)
+    for variant in bundle.detector.variants:
+        sums, voxels = 0.0, 0
+        for grid in stack.grids(bundle.config.grid):
+            explorer.load_grid(grid)
+            explorer.change(explorer.settings.model_copy(update=dict(bundle.detector.asks_for(variant))))
+            explorer.finish(explorer.stages_of(explorer.detector.scored))
+            inside = explorer.map(explorer.detector.scored)[grid.mask]
+            sums, voxels = sums + float(np.sum(inside, dtype=np.float64)), voxels + inside.size
+        rows.append((f"mean {title} within the mask, {variant}", f"{sums / max(voxels, 1):.3f} {unit}"))
+    return Facts(bundle.detector.about(), rows)
