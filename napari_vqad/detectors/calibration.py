@@ -86,7 +86,7 @@ class Calibration(BaseModel):
         levels = np.array(self.levels)
         if levels[0] < 0 or levels[-1] > 100 or (np.diff(levels) <= 0).any():
             raise ValueError("levels are percentiles, 0 to 100, each above the one before")
-        if (np.diff([*tables, *self.nll_map.values(), *self.slices.values()], axis=1) < 0).any():
+        if any((np.diff(t) < 0).any() for t in (*tables, *self.nll_map.values(), *self.slices.values())):
             raise ValueError("the quantiles of a table must not fall")
         if any(value < 0 for counts in self.findings.values() for value in counts):
             raise ValueError("there are no fewer findings than none")
