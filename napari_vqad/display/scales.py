@@ -33,7 +33,7 @@ def limits(explorer: Explorer) -> dict[str, tuple[float, float]]:
         low, high = (
             0.0 if end is None else end[1] * calibration.value(table, end[0], kind=kind) for end in ENDS[spec.role]
         )
-        scales[name] = low, high
+        scales[name] = low, min(high, 1.0) if spec.role != "score" and spec.unit == "share" else high
     return scales
 
 

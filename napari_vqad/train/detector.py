@@ -22,6 +22,7 @@ from napari_vqad.train.build_template import make_template
 from napari_vqad.train.data import ixi_scans, load_stack
 from napari_vqad.train.fit import alone_in
 from napari_vqad.train.recipe import read_toml
+from napari_vqad.train.training_log import Trained, write_history
 
 OUTPUTS = ("config.json", "calibration.json", "README.md")
 SLICES = 72  # of a template that is made anew
@@ -49,8 +50,14 @@ def run(args: argparse.Namespace) -> int:
             fitted.save(new)
             if template is not None:
                 template.save(new)
+            write_history(new, {"detector": Trained(command=_command_of(args, out))})
     print(f"wrote {out}; run 'napari-vqad calibrate {out}' next")
     return 0
+
+
+def _command_of(args: argparse.Namespace, out: Path) -> str:
+    start = f" --start {Path(args.start).name}" if args.start else ""
+    return f"napari-vqad train detector --config {Path(args.config).stem} --data DATA --out models/{out.name}{start}"
 
 
 def read_recipe(name: str | Path) -> tuple[BundleConfig, type[FittedDetector]]:

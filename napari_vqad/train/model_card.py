@@ -90,8 +90,8 @@ def _of_heads(bundle: Bundle, calibration: Calibration, scans: int, slices: int)
         data="""128 healthy adults of the [IXI set](https://brain-development.org/ixi-dataset/) (T1, one 3T scanner, 2 mm), skull-stripped by
 the DLMUSE parcellation (labels > 0, closed by three voxels, holes filled, largest component). By subject, sorted by file
 name: index mod 10 = 0 validation, = 1 calibration, the rest training. The IXI data are CC BY-SA 3.0; so are these weights.""",
-        held_out=f"""On {scans} validation subjects ({slices} slices), none of them trained on; the held-out loss of the
-training was measured on the same subjects:""",
+        held_out=f"On {scans} validation subjects ({slices} slices), none of them trained on"
+        + ("; the held-out loss of the\ntraining was measured on the same subjects:" if _has_loss(bundle) else ":"),
         calibrated=f"""Calibrated on {calibration.n_scans} further subjects ({calibration.n_slices} slices). One false finding (at least
 {calibration.finding_voxels} voxels of 2 mm) per healthy scan is to be expected at these pixel scores:""",
         limits=f"""Healthy adults of one scanner and one contrast (T1, no contrast agent): on other
@@ -118,6 +118,10 @@ camera change, all scores rise. Each frame is judged alone; what is abnormal by 
     )
 
 
+def _has_loss(bundle: Bundle) -> bool:
+    return any(trained.schedule for trained in read_history(bundle.folder).values())
+
+
 def _alignment(bundle: Bundle) -> str:
     if bundle.template is None:
         return "Heads are not aligned to a\ntemplate; a strongly tilted head is unlike what was learnt."
@@ -134,6 +138,9 @@ def _training(bundle: Bundle) -> str:
     lines = []
     for network, t in history.items():
         s = t.schedule
+        if s is None:
+            lines.append(f"The {network} is fitted in one go. {t.note}")
+            continue
         lines.append(
             f"The {network}: {t.loss}; {t.steps} steps of {s.batch} slices, Adam at {s.lr:g}"
             f"{' with cosine decay' if s.decay else ''}, seed {s.seed}, the {s.keep} weights kept{' by held-out loss' if s.keep == 'best' else ''}. {t.note}"

@@ -12,18 +12,18 @@ from napari_vqad.files.jsonfile import read_json, validated_as
 from napari_vqad.train.fit import Schedule
 
 FILE = "training.json"
-Network = Literal["tokenizer", "prior"]
+Network = Literal["tokenizer", "prior", "detector"]
 
 
 class Trained(BaseModel):
-    """One network: the command that made it, its schedule, and what else the card should say."""
+    """One network: its command, its schedule (None where it is fitted in one go), and what else the card says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     command: str
-    schedule: Schedule
-    steps: int  # that were done; fewer than scheduled where the held-out loss had stopped falling
-    loss: str
+    schedule: Schedule | None = None
+    steps: int = 0  # that were done; fewer than scheduled where the held-out loss had stopped falling
+    loss: str = ""
     note: str = ""
 
 
