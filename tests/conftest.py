@@ -145,6 +145,57 @@ def tiny_masked(tiny_bundle, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_pca(tiny_bundle, tmp_path_factory) -> Path:
+    """A bundle of the linear detector on the grid of the tiny one, fitted on noise."""
+    from napari_vqad.detectors.bundle import read_config
+    from napari_vqad.detectors.pca import PCAConfig, PCADetector
+
+    grid = read_config(tiny_bundle).grid
+    config = PCAConfig(title="Tiny, PCA", description="For tests.", grid=grid, n_components=3)
+    slices = np.random.default_rng(0).normal(size=(20, *grid.shape)).astype(np.float32)
+    folder = tmp_path_factory.mktemp("pca") / "tiny-pca"
+    return _simple(folder, config, PCADetector.fit(config, lambda: slices), tiny_bundle)
+
+
+@pytest.fixture(scope="session")
+def tiny_histogram(tiny_bundle, tmp_path_factory) -> Path:
+    """A bundle of the intensity baseline on the grid of the tiny one."""
+    from napari_vqad.detectors.bundle import read_config
+    from napari_vqad.detectors.histogram import HistogramConfig, HistogramDetector
+
+    config = HistogramConfig(title="Tiny, histogram", description="For tests.", grid=read_config(tiny_bundle).grid)
+    folder = tmp_path_factory.mktemp("histogram") / "tiny-histogram"
+    return _simple(folder, config, HistogramDetector(), tiny_bundle)
+
+
+def _simple(folder: Path, config, detector, calibrated_as: Path) -> Path:
+    """A bundle of a detector without codes, with plausible tables."""
+    import json
+
+    from napari_vqad.detectors.bundle import Bundle
+    from napari_vqad.detectors.calibration import Calibration, SliceTables
+
+    folder.mkdir()
+    (folder / "config.json").write_text(config.model_dump_json())
+    detector.save(folder)
+    known = json.loads((calibrated_as / "calibration.json").read_text())
+    for table in ("residual", "pixel_score", "findings"):
+        known[table] = {
+            name.replace("anchored", variant): values
+            for variant in detector.variants
+            for name, values in known[table].items()
+            if name.startswith("anchored")
+        }
+    for table in ("nll", "slice_score", "nll_map"):
+        known.pop(table, None)
+    (folder / "calibration.json").write_text(json.dumps(known))
+    weights = Bundle.load(folder, "cpu", Calibration(**known)).weights
+    tables = SliceTables(weights=weights, slice_nll=None, slices=known["pixel_score"])
+    (folder / "slices.json").write_text(tables.model_dump_json())
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_clips(tiny_bundle, tmp_path_factory) -> Path:
     """The tiny bundle as one of clips, with frames of 32×40 pixels."""
     import shutil

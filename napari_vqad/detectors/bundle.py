@@ -233,9 +233,25 @@ class Bundle:
 
 
 def list_bundles(folder: Path | None = None) -> list[Path]:
-    """Folders with a tokenizer and a prior, under `folder` or the models that come with the package."""
+    """The folders of bundles under `folder`, or under the models that come with the package.
+
+    A folder whose config.json is damaged is among them, so that the user is told why it does not load.
+    """
     folder = models_folder() if folder is None else Path(folder)
-    return [place for place in listed(folder) if is_regular(place / "prior.safetensors")]
+    return [place for place in listed(folder) if is_regular(place / "config.json") and _is_bundle(place)]
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Is it a bundle, with all files of its detector? Not the brain mask's network, nor a bundle in training."""
+    try:
+        given = read_json(folder / "config.json")
+    except InputError:
+        return True
+    if not isinstance(given, dict) or not {"title", "grid"} <= set(given):
+        return False
+    kind = given.get("detector", DEFAULT)
+    files = detector_class(kind).files if isinstance(kind, str) and kind in DETECTORS else ()
+    return all(is_regular(folder / name) for name in files)
 
 
 def find(name: str | Path) -> Path:
@@ -298,6 +314,8 @@ def _with_slices(bundle: Bundle) -> Calibration:
     """Its calibration, with healthy slice scores where the bundle has some."""
     path = bundle.folder / SLICES
     if not path.exists():
+        if bundle.detector.slice_title is None:  # nothing else could flag slices
+            raise InputError(f"{path} is missing from the bundle; run 'napari-vqad calibrate {bundle.folder}'.")
         return bundle.calibration
     tables = validated(SliceTables, read_json(path), path)
     if tables.weights != bundle.weights or not set(tables.slices) <= set(bundle.calibration.pixel_score):

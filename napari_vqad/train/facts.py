@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_vqad.detectors.bundle import Bundle
-from napari_vqad.display.scales import map_unit
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.train.data import Stack
 
@@ -35,8 +34,7 @@ def facts_of(bundle: Bundle, stack: Stack) -> Facts:
 def facts_of_maps(bundle: Bundle, stack: Stack) -> Facts:
     """What follows from the declared maps alone: the mean of the scored map, by variant."""
     explorer, rows = Explorer(bundle), []
-    title = explorer.maps[explorer.detector.scored].title.lower()
-    unit = map_unit(explorer, explorer.detector.scored)
+    title, unit = explorer.maps[explorer.detector.scored].title.lower(), bundle.unit("intensity")
     for variant in bundle.detector.variants:
         sums, voxels = 0.0, 0
         for grid in stack.grids(bundle.config.grid):

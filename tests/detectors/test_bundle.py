@@ -112,12 +112,12 @@ def test_methods_are_those_of_its_prior(tiny_bundle, tiny_masked):
     assert set(causal.detector.variants) == {"anchored", "sequential", "light", "regenerative"}
     assert masked.detector.variants == ("masked", "regenerative")
     # Nobody chose a method: the bundle's own. Somebody did: one sentence.
-    assert causal.fitting(Settings()).method == "anchored"
-    assert masked.fitting(Settings(k=1.0)) == Settings(k=1.0, method="masked")
+    assert causal.validated(Settings()).method == "anchored"
+    assert masked.validated(Settings(k=1.0)) == Settings(k=1.0, method="masked")
     with pytest.raises(InputError, match=r"^Tiny, masked has no method 'light'; choose masked or regenerative\.$"):
-        masked.fitting(Settings(method="light"))
+        masked.validated(Settings(method="light"))
     with pytest.raises(InputError, match="anchored or"):
-        causal.fitting(Settings(method="masked"))
+        causal.validated(Settings(method="masked"))
     assert causal.detector.causal is causal.detector.prior
     with pytest.raises(InputError, match="needs a causal one"):
         _ = masked.detector.causal
@@ -153,10 +153,10 @@ def test_a_grid_is_the_same_with_the_same_sizes_and_template(tiny_bundle, tiny_m
 def test_settings_that_fit_are_left_as_they_are(tiny_bundle, tiny_masked, tiny_two):
     causal, masked, two = (Bundle.load(folder, "cpu") for folder in (tiny_bundle, tiny_masked, tiny_two))
     first = Settings()
-    assert causal.known(first) is first
+    assert causal.coerce(first) is first
     # Nobody chose `anchored`: a model of another kind may take its own method.
-    assert masked.fitting(causal.fitting(Settings())).method == "masked"
-    assert two.fitting(Settings(level="top")).level == "top"
-    assert causal.known(Settings(level="top")).level == "all"
+    assert masked.validated(causal.fitting(Settings())).method == "masked"
+    assert two.validated(Settings(level="top")).level == "top"
+    assert causal.coerce(Settings(level="top")).level == "all"
     with pytest.raises(InputError, match="has no NLL of level 'top'; choose all"):
-        causal.fitting(Settings(level="top"))
+        causal.validated(Settings(level="top"))

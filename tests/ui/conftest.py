@@ -111,7 +111,7 @@ def idle(qtbot) -> Callable:
         def done() -> None:
             explorer = dock.session.explorer
             assert explorer is not None
-            assert explorer.ready("restoration").all()
+            assert explorer.complete
             assert dock.analyse.isEnabled()
 
         qtbot.waitUntil(lambda: _holds(done), timeout=timeout)
