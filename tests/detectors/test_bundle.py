@@ -155,7 +155,7 @@ def test_settings_that_fit_are_left_as_they_are(tiny_bundle, tiny_masked, tiny_t
     first = Settings()
     assert causal.coerce(first) is first
     # Nobody chose `anchored`: a model of another kind may take its own method.
-    assert masked.validated(causal.fitting(Settings())).method == "masked"
+    assert masked.validated(causal.validated(Settings())).method == "masked"
     assert two.validated(Settings(level="top")).level == "top"
     assert causal.coerce(Settings(level="top")).level == "all"
     with pytest.raises(InputError, match="has no NLL of level 'top'; choose all"):
