@@ -72,13 +72,14 @@ class Dependencies:
 
     def changed_by(self, settings: Iterable[str]) -> set[str]:
         """The maps that depend on one of some settings."""
-        return {name for name in self.maps if (self._settings_of(name) | {"slices"}) & set(settings)}
+        return {name for name in self.maps if (self.settings_of(name) | {"slices"}) & set(settings)}
 
-    def _settings_of(self, name: str) -> set[str]:
+    def settings_of(self, name: str) -> set[str]:
+        """The settings that a map depends on, through its stages, the maps that it reads, and itself."""
         if name not in self._specs:
             tail = next(spec for spec in TAIL if spec.name == name)
-            return set(tail.settings).union(*(self._settings_of(source) for source in self.sources()))
+            return set(tail.settings).union(*(self.settings_of(source) for source in self.sources()))
         spec = self._specs[name]
         stages = [self._stages[n] for n in self.stages_of(name)]
         of_stages = {s for stage in stages for s in (*stage.settings, *([stage.samples] if stage.samples else ()))}
-        return of_stages.union(spec.settings, *(self._settings_of(read) for read in spec.reads))
+        return of_stages.union(spec.settings, *(self.settings_of(read) for read in spec.reads))

@@ -362,7 +362,8 @@ class ExplorerDock(QScrollArea):
         """Knobs as the settings are, each threshold in its unit and as a healthy percentile."""
         settings, explorer = self.session.settings, self.session.explorer
         inactive = self.detector().inactive(settings)
-        self.which.limit(1 if "n_restorations" in inactive else settings.n_restorations)
+        samples = {stage.samples for stage in self.detector().stages if stage.samples} - inactive
+        self.which.limit(max((getattr(settings, name) for name in samples), default=1))
         thresholds = self.sections.names("Thresholds")
         for name, knob in self.widgets.items():
             if name not in thresholds or not isinstance(getattr(settings, name), str):

@@ -15,6 +15,7 @@ from qtpy.QtCore import QTimer
 from napari_vqad.display.colours import heat
 from napari_vqad.display.scales import WINDOW, limits
 from napari_vqad.display.views import MEAN, layer_name, map_of
+from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.ui.compare.canvas_state import PARTIAL, comparison_is_open
 from napari_vqad.ui.layers import placement
@@ -324,10 +325,11 @@ class MapLayers:
 
     def _why_old(self, name: str) -> str:
         assert self._explorer is not None
-        drawn, cheap = self._drawn.get(name), {"lambda_s": 0.0, "flag_slices": 0.0}  # they change no map
-        if not self._explorer.ready(name)[self._explorer.chosen()].all():
+        explorer, drawn = self._explorer, self._drawn.get(name)
+        if not explorer.ready(name)[explorer.chosen()].all():
             return "some of its slices are not final yet"
-        if drawn is None or drawn[3].model_copy(update=cheap) != self._explorer.settings.model_copy(update=cheap):
+        needed = {"slices", *Dependencies(explorer.detector).settings_of(name)}
+        if drawn is None or any(getattr(drawn[3], s) != getattr(explorer.settings, s) for s in needed):
             return "it was not shown since the settings changed; show it first"
         return ""
 
