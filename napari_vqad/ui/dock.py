@@ -227,8 +227,7 @@ class ExplorerDock(QScrollArea):
         scan, mask, bundle, device = self.inputs.chosen()
         if scan is None or bundle is None:
             missing = "scan: open one with File → Open or File → Open Sample" if scan is None else "model"
-            self.status.setText(f"There is no {missing}.")
-            return
+            return self.status.setText(f"There is no {missing}.")
         # Only while nothing can be counted: the bar's animation draws the window anew all the time, and takes a core.
         self.progress.setRange(0, 0)
         self.session.analyse(AnalysisRequest(scan, mask, bundle, device))
@@ -261,13 +260,13 @@ class ExplorerDock(QScrollArea):
         self.show_view("Restoration")  # also when it was chosen before, and another view is shown
 
     def _show_view(self) -> None:
-        map_layers = self.session.map_layers
+        map_layers, explorer = self.session.map_layers, self.session.explorer
         map_layers.show(self.view_name(), self.which.value())
-        explorer, key = self.session.explorer, map_layers.shown
+        key = map_layers.shown
         if explorer is None or key is None or key not in limits(explorer):
             self.legend.show_scale((0.0, 0.0), "", None)
-            return
-        self.legend.show_scale(map_layers.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
+        else:
+            self.legend.show_scale(map_layers.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
 
     def _on_beside(self, on: bool) -> None:
         if comparison_is_open(self.viewer):
