@@ -227,7 +227,8 @@ class ExplorerDock(QScrollArea):
         scan, mask, bundle, device = self.inputs.chosen()
         if scan is None or bundle is None:
             missing = "scan: open one with File → Open or File → Open Sample" if scan is None else "model"
-            return self.status.setText(f"There is no {missing}.")
+            self.status.setText(f"There is no {missing}.")
+            return
         # Only while nothing can be counted: the bar's animation draws the window anew all the time, and takes a core.
         self.progress.setRange(0, 0)
         self.session.analyse(AnalysisRequest(scan, mask, bundle, device))
@@ -358,10 +359,10 @@ class ExplorerDock(QScrollArea):
         self.progress.setValue(done)
 
     def _show_settings(self) -> None:
-        """Knobs as the settings are, each threshold in its unit and as a healthy percentile."""
-        settings, explorer = self.session.settings, self.session.explorer
-        inactive = self.detector().inactive(settings)
-        samples = {stage.samples for stage in self.detector().stages if stage.samples} - inactive
+        """Show the settings in the widgets, each threshold in its unit and as a healthy percentile."""
+        settings, explorer, detector = self.session.settings, self.session.explorer, self.detector()
+        inactive = detector.inactive(settings)
+        samples = {stage.samples for stage in detector.stages if stage.samples} - inactive
         self.which.limit(max((getattr(settings, name) for name in samples), default=1))
         thresholds = self.sections.names("Thresholds")
         for name, knob in self.widgets.items():
@@ -375,8 +376,7 @@ class ExplorerDock(QScrollArea):
                 self.widgets[name].setEnabled(not words)
                 self.widgets[name].explain(words)
             return
-        # The person's, which the explorer may get a moment later.
-        limits = explorer.bundle.thresholds(settings)
+        limits = explorer.bundle.thresholds(settings)  # of the dock: the explorer may get these settings a moment later
         explained = explain(explorer, settings, limits)
         for name in (n for n in thresholds if n in limits):
             if name in explained.highest:

@@ -29,7 +29,8 @@ def held(folder):
 
 def child(code, folder):
     """A process that runs the code up to its line "ready"."""
-    start = "import os, sys, time\nfrom pathlib import Path\nfrom napari_vqad.files.atomic import whole, whole_folder\n"
+    names = "atomic_folder, atomic_write"
+    start = f"import os, sys, time\nfrom pathlib import Path\nfrom napari_vqad.files.atomic import {names}\n"
     words = [sys.executable, "-c", f"{start}folder = Path(sys.argv[1])\n{code}", str(folder)]
     made = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert made.stdout.readline() == "ready\n"
@@ -37,9 +38,9 @@ def child(code, folder):
 
 
 WRITING = """
-with whole_folder(folder) as files:
+with atomic_folder(folder) as files:
     (files / "a.txt").write_text("half")
-    with whole(folder / "one.txt") as file:
+    with atomic_write(folder / "one.txt") as file:
         file.write_text("half")
         print("ready", flush=True)
         time.sleep(60)
@@ -74,7 +75,7 @@ def dying(source, target):
         os.kill(os.getpid(), 9)
     moved.append(replace(source, target))
 os.replace = dying
-with whole_folder(folder) as files:
+with atomic_folder(folder) as files:
     for name in ("a.txt", "b.txt", "c.txt", "new.txt"):
         (files / name).write_text("new")
 """

@@ -16,10 +16,10 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="signals and devices 
 WRITING = """
 import sys, time, types
 from pathlib import Path
-from napari_vqad.files.atomic import whole_folder
+from napari_vqad.files.atomic import atomic_folder
 fake = types.ModuleType("napari_vqad.scoring")
 def score(scan, out, **_):
-    with whole_folder(Path(out)) as files:
+    with atomic_folder(Path(out)) as files:
         (files / "nll.nii.gz").write_text("half")
         print("ready", flush=True)
         time.sleep(60)

@@ -88,7 +88,7 @@ def test_chains_go_on_from_their_slice_and_are_forgotten_when_done(prior, codes)
     expected = prior.logits(chains, POSITION[owner])
     fork = memory.fork(4, 1, W, owner)
     assert close(prior.resume(chains[:, 4:5], POSITION[owner], fork), expected[:, :, 4:5])
-    fork.close(1, W)
+    fork.commit(1, W)
     fork.keep(torch.tensor([1, 2]))
     left = owner[1:]
     assert close(prior.resume(chains[1:, 5:6], POSITION[left], fork), expected[1:, :, 5:6])

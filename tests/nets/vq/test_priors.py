@@ -171,7 +171,7 @@ def some_codes(n=1):
 
 def test_two_levels_are_one_causal_sequence(two):
     """Every code sees all before it in raster order, the whole top level first, and nothing that is no code."""
-    codes, real = some_codes(), LEVELS.real
+    codes, real = some_codes(), LEVELS.is_code
     before = two.logits(codes, torch.zeros(1))
     places = real.nonzero().tolist()
     for n, (i, j) in enumerate(places):
@@ -191,8 +191,8 @@ def test_two_levels_are_one_causal_sequence(two):
 def test_where_there_is_no_code_nothing_is_unlikely(two):
     codes = some_codes(3)
     found = nll(log_probabilities(two, codes, torch.zeros(3)), codes)
-    assert (found[:, ~LEVELS.real] == 0).all()
-    assert (found[:, LEVELS.real] > 0).all()
+    assert (found[:, ~LEVELS.is_code] == 0).all()
+    assert (found[:, LEVELS.is_code] > 0).all()
 
 
 def test_two_levels_fit_one_batch_and_come_back(tmp_path):

@@ -8,7 +8,7 @@ from napari_vqad.ui.canvas.window_level import PRESETS
 from napari_vqad.ui.plumbing import shortcuts
 
 
-@pytest.fixture(params=["slices", "strip"])
+@pytest.fixture(params=["slices", "gallery"])
 def focused(request, explored, qtbot):
     """The dock, and the view of a tab of the lists that has the focus."""
     explored.session.change(flag_slices=0.0)

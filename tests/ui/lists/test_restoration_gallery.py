@@ -14,8 +14,8 @@ def lists(explored):
     return explored.lists
 
 
-def texts(strip):
-    return [strip.pictures.item(row).text() for row in range(strip.pictures.count())]
+def texts(gallery):
+    return [gallery.pictures.item(row).text() for row in range(gallery.pictures.count())]
 
 
 def click(qtbot, pictures, row):
@@ -59,7 +59,7 @@ def test_by_click_and_arrow_key_a_restoration_is_shown(explored, lists, qtbot):
     qtbot.waitUntil(lambda: pictures.currentItem().text() == "mean of S")
 
 
-def test_the_one_that_was_clicked_is_marked_in_a_long_strip(explored, lists, qtbot, idle):
+def test_the_one_that_was_clicked_is_marked_in_a_long_gallery(explored, lists, qtbot, idle):
     explored.session.change(n_restorations=30)
     idle(explored)
     lists.tabs.setCurrentWidget(lists.gallery)
@@ -125,16 +125,16 @@ def test_thumbnails_are_turned_and_windowed_as_the_canvas(explored, lists):
 def test_thumbnails_follow_the_window_at_once(explored, lists, qtbot):
     """By key, by napari's own slider of the scan, and by that of a restoration, with no other reason to be drawn."""
     lists.tabs.setCurrentWidget(lists.gallery)
-    map_layers, explorer, strip = explored.session.map_layers, explored.session.explorer, lists.strip
+    map_layers, explorer, gallery = explored.session.map_layers, explored.session.explorer, lists.gallery
     low, high = map_layers.scan.contrast_limits
     for act in (
         lambda: explored.display.windowing.preset("Wide"),
         lambda: setattr(map_layers.scan, "contrast_limits", (low + 40, high + 90)),
         lambda: setattr(map_layers.layers["restoration_j"], "contrast_limits", (-1.0, 3.0)),
     ):
-        before = strip._thumbnails[2].rgb
+        before = gallery._thumbnails[2].rgb
         act()
         found = explorer.restorations(explorer.focus)
         expected = thumbnails_of(explorer, found, GalleryStyle(map_layers.window, False))
         assert not np.array_equal(before, expected[2].rgb)
-        qtbot.waitUntil(lambda e=expected: np.array_equal(strip._thumbnails[2].rgb, e[2].rgb), timeout=2000)
+        qtbot.waitUntil(lambda e=expected: np.array_equal(gallery._thumbnails[2].rgb, e[2].rgb), timeout=2000)
