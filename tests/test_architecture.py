@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": {"detectors", "display", "engine", "errors", "files", "findings", "imaging", "io", "settings", "text"},
     "scoring": {"detectors", "display", "engine", "errors", "export", "files", "findings", "imaging", "io", "resources"}
     | {"settings", "terminal", "text"},
+    "session": {"detectors", "engine", "findings", "imaging"},
     "simulate": {"errors", "files", "imaging", "io"},
     "train": {"detectors", "engine", "errors", "files", "imaging", "io", "nets", "resources", "scores", "settings"}
     | {"simulate", "terminal", "text"},
@@ -39,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fuzz": {"detectors", "engine", "errors", "evaluate", "export", "files", "findings", "imaging", "io", "nets"}
     | {"resources", "scores", "settings", "train"},
     "ui": {"detectors", "display", "engine", "errors", "export", "files", "findings", "imaging", "io", "nets"}
-    | {"resources", "scores", "scoring", "settings", "text"},
+    | {"resources", "scores", "scoring", "session", "settings", "text"},
     "cli": {
         "detectors",
         "errors",

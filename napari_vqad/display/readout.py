@@ -28,8 +28,7 @@ def read_out(explorer: Explorer, mm: np.ndarray) -> str:
         explorer: holds a scan.
         mm: the point, (R, A, S) of the scan's diagonal frame. Outside brain and grid only the place is said.
     """
-    volume, grid = explorer.volume, explorer.grid
-    assert volume is not None  # a bare grid lies nowhere
+    volume, grid = explorer.scan, explorer.grid
     parts, at = [], grid.index_at(mm)
     if at is not None and grid.mask[at]:
         for spec in evidence_maps(explorer.maps):

@@ -29,7 +29,7 @@ from napari_vqad.engine.pooled import final
 from napari_vqad.engine.progress import Progress, StaleWorkError
 from napari_vqad.engine.provenance import ComputedWith, appended, current
 from napari_vqad.engine.results import ScanResults
-from napari_vqad.engine.store import StageArrays
+from napari_vqad.engine.store import CACHE_BYTES, StageArrays
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.fitness import Fitness, assess, check_extent
 from napari_vqad.imaging.grid import Grid
@@ -37,8 +37,6 @@ from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.nets.device import at_once
-
-CACHE_BYTES = 512 * 2**20
 
 
 class Explorer:
@@ -58,8 +56,8 @@ class Explorer:
         self.focus = 0
         self.seconds: dict[str, float] = {}
         self.computed_with: tuple[ComputedWith, ...] = ()
-        self.volume: Volume | None = None
-        self.note = ""
+        self.note = ""  # what the user should know about the device, shown with the progress
+        self._scan: Volume | None = None
         self.restoring: tuple[int, ...] = ()  # the slices that are being worked on, of a phase with several samples
         self._at_once = at_once(bundle.device)
         self._grid: Grid | None = None
@@ -81,7 +79,7 @@ class Explorer:
             check_extent(volume)
         grid = to_grid(volume, mask, self.bundle.config.grid, self.settings.axis, self.bundle.template)
         self.load_grid(grid)
-        self.volume, self._fitness = volume, assess(volume, mask, grid, self.bundle.template)
+        self._scan, self._fitness = volume, assess(volume, mask, grid, self.bundle.template)
         self.seconds["grid"] = time.monotonic() - started
         return grid
 
@@ -91,23 +89,20 @@ class Explorer:
         maps.prepare()
         with self._lock:
             self._generation += 1
-            self.volume, self._grid, self._fitness = None, grid, Fitness()
+            self._scan, self._grid, self._fitness = None, grid, Fitness()
             self._numbers = numbers(grid)
             self._brain = [int(i) for i in np.flatnonzero(grid.mask.any((1, 2)))]
             self._maps = maps
             self._kept = ScanResults(self.bundle, self.phases, grid, self._cache_bytes)
             self.focus = self._brain[len(self._brain) // 2]
-            self.seconds, self.computed_with = (
-                {},
-                (current(self.bundle.device),),
-            )  # the grid is of today, whatever follows
+            self.seconds, self.computed_with = {}, (current(self.bundle.device),)  # the grid is made now
         self.changed.emit(set(self.maps))
 
     def resume(self, volume: Volume, mask: np.ndarray, grid: Grid, stages: StageArrays) -> None:
         """Take a scan with what the networks made of it before, for settings as they are now (see `stages`)."""
         self.load_grid(grid)
         with self._lock:
-            self.volume, self._fitness = volume, assess(volume, mask, grid, self.bundle.template)
+            self._scan, self._fitness = volume, assess(volume, mask, grid, self.bundle.template)
             self.computed_with = stages.made
             for phase in self.phases:
                 results = self._kept.of(phase, self.settings)
@@ -119,7 +114,7 @@ class Explorer:
     def change(self, settings: Settings) -> bool:
         """Take new settings; True when `work` has something to do.
 
-        Another `axis` needs `open` again, and is refused here, as is a value that the bundle does not allow.
+        Another `axis` needs `load_scan` again, and is refused here, as is a value that the bundle does not allow.
         """
         settings = self.bundle.validated(settings)
         if self._grid is not None and settings.axis != self.settings.axis:
@@ -346,6 +341,13 @@ class Explorer:
                 self._inputs(), calibration.median_and_p84(kind), calibration.slice_nll, spacing
             )
         return np.where(self.ready("pixel_score") & self.chosen(), scores, np.nan)
+
+    @property
+    def scan(self) -> Volume:
+        """The scan that is explored; an `InputError` where a bare grid is, which belongs to no patient."""
+        if self._scan is not None:
+            return self._scan
+        raise InputError("There is no scan to explore.")
 
     @property
     def n_slices(self) -> int:

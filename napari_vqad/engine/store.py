@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_vqad.detectors.protocol import Arrays, Stage
 from napari_vqad.engine.provenance import ComputedWith
 
+CACHE_BYTES = 512 * 2**20  # of a scan's results, if the user does not choose otherwise
 _versions = count(1)
 
 

@@ -58,8 +58,7 @@ def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding
     Raises:
         InputError: as `check_source`; the folder cannot be written to; or a file of the series has one of the names.
     """
-    folder, volume = Path(folder), explorer.volume
-    assert volume is not None  # a bare grid came from nowhere
+    folder, volume = Path(folder), explorer.scan
     check_source(volume)
     for name in (SEGMENTS, SCORE):
         if any(_same(folder / name, Path(file)) for file in volume.header.files):
@@ -89,8 +88,7 @@ def _labels(explorer: Explorer, found: Sequence[Finding]) -> np.ndarray:
 
     A piece that falls between coarse voxels gets that which is nearest to its peak, or to its centre, if it is free.
     """
-    grid, volume = explorer.grid, explorer.volume
-    assert volume is not None
+    grid, volume = explorer.grid, explorer.scan
     stack = np.zeros(grid.slices.shape, np.int32)
     for place, finding in enumerate(found, start=1):
         stack[finding.piece.box][finding.piece.inside] = place

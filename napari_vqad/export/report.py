@@ -80,8 +80,7 @@ def write_report(
 
 def report_html(explorer: Explorer, numbers: ResultDict, review: Review, when: datetime | None = None) -> str:
     """The report as a page; arguments as of `write_report`."""
-    volume = explorer.volume
-    assert volume is not None  # a bare grid belongs to no patient
+    volume = explorer.scan
     when = when or datetime.now().astimezone()
     found = sorted(findings(explorer), key=lambda f: (ORDER.index(review.annotation(f).verdict), f.number))
     title = f"Anomaly report: {volume.name}"

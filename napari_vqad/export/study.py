@@ -16,6 +16,7 @@ from napari_vqad.detectors.bundle import Bundle, find, list_bundles
 from napari_vqad.detectors.bundle import fingerprint as hash_of
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.provenance import Saved
+from napari_vqad.engine.store import CACHE_BYTES
 from napari_vqad.errors import InputError
 from napari_vqad.export import study_file
 from napari_vqad.export.study_file import Contents, Header, SavedBundle, SavedScan
@@ -68,7 +69,7 @@ def save_study(
     Raises:
         InputError: there is no scan, or a clip; or the file cannot be written.
     """
-    path, grid, volume, bundle = Path(path), explorer.grid, explorer.volume, explorer.bundle
+    path, grid, volume, bundle = Path(path), explorer.grid, explorer.scan, explorer.bundle
     if volume is None or grid.kind != "head":
         raise InputError("A study is of a head; clips are not saved.")
     (scan, series), stages = source_of(volume), explorer.stages()
@@ -121,7 +122,7 @@ def open_study(
     bundle: str | Path | Bundle | None = None,
     bundles: Iterable[Path] = (),
     device: str = "auto",
-    cache_bytes: int = 512 * 2**20,
+    cache_bytes: int = CACHE_BYTES,
 ) -> Study:
     """Open a study. No network runs: codes, NLL, restorations and their pictures are as they were.
 

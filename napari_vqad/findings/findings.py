@@ -81,8 +81,7 @@ class Finding:
 
 def findings(explorer: Explorer) -> list[Finding]:
     """The pieces of what is flagged in the scan that the explorer holds, the weightiest first."""
-    volume, grid = explorer.volume, explorer.grid
-    assert volume is not None  # a bare grid belongs to no patient
+    volume, grid = explorer.scan, explorer.grid
     score = explorer.map("pixel_score")
     evidence = [(spec, explorer.map(spec.name)) for spec in evidence_maps(explorer.maps)]
     unit = explorer.bundle.unit(explorer.scale())

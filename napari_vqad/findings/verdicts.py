@@ -24,8 +24,7 @@ class Verdicts:
 
     def begin(self, explorer: Explorer) -> None:
         """Another analysis. What was said stays when it is of the same scan on the same grid, as after a cancel."""
-        volume, grid = explorer.volume, explorer.grid
-        assert volume is not None  # a session opens scans, not bare grids
+        volume, grid = explorer.scan, explorer.grid
         voxels = zlib.crc32(np.ascontiguousarray(volume.voxels).data)
         now = (volume.path, volume.name, volume.voxels.shape, voxels, grid.slices.shape, grid.placement.tobytes())
         if now != self.scan:

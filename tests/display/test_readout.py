@@ -46,14 +46,14 @@ def test_it_says_what_the_maps_hold(explored):
 
 
 def test_outside_the_brain_and_the_grid_only_the_place(explored):
-    volume = explored.volume
+    volume = explored.scan
     for mm in (point_of(explored, (0, 0, 0)), volume.origin - 500):
         assert re.fullmatch(r"[RL] \d+ [AP] \d+ [SI] \d+ mm", words := read_out(explored, mm))
         assert words.partition(" ")[2].partition(" ")[2] == place(volume, mm).partition(" ")[2].partition(" ")[2]
 
 
 def test_right_and_left_count_from_the_midline_as_in_the_findings(explored):
-    volume, grid = explored.volume, explored.grid
+    volume, grid = explored.scan, explored.grid
     index = np.argwhere(grid.mask)[70]
     located = Locator.of(volume, grid).locate(index[None], index)
     assert read_out(explored, point_of(explored, index)).endswith(in_words(located.head))
@@ -61,14 +61,14 @@ def test_right_and_left_count_from_the_midline_as_in_the_findings(explored):
 
 
 def test_the_place_is_the_scanners(explored):
-    volume = explored.volume
+    volume = explored.scan
     r, a, s = (volume.affine @ [20, 4, 10, 1])[:3]
     mm = (volume.frame.to_mm @ [20, 4, 10, 1])[:3]
     assert place(volume, mm) == in_words((float(r), float(a), float(s)))
 
 
 def test_what_is_not_there_yet_is_left_out(explored):
-    explored.load_scan(explored.volume, explored.volume.voxels > 0)
+    explored.load_scan(explored.scan, explored.scan.voxels > 0)
     at = tuple(np.argwhere(explored.grid.mask)[50])
     assert re.fullmatch(r"[RL] \d+ [AP] \d+ [SI] \d+ mm", read_out(explored, point_of(explored, at)))
     list(explored.work(("nll",)))

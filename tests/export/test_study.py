@@ -162,7 +162,7 @@ def test_with_what_it_was_computed_is_said_wherever_it_is_opened(saved, explored
     again = reopened(saved, bundle)
     assert [m.device for m in again.explorer.computed_with] == ["cuda"]
     assert again.reopened.version == napari_vqad.__version__
-    fresh = Result(explored, explored.volume, result.mask, "").as_dict()
+    fresh = Result(explored, explored.scan, result.mask, "").as_dict()
     assert fresh["study"] is None
     assert [m["device"] for m in fresh["computed"]] == ["cpu"]
     assert {"torch", "napari-vqad", "python"} <= set(fresh["computed"][0]["versions"])
@@ -189,7 +189,7 @@ def test_another_machine_that_goes_on_is_named_beside_the_first(saved, bundle):
     for _ in explorer.work():
         pass
     assert [m.device for m in explorer.computed_with] == ["cuda", "cpu"]
-    explorer.load_scan(explorer.volume, open_study(saved, bundle=bundle).mask)
+    explorer.load_scan(explorer.scan, open_study(saved, bundle=bundle).mask)
     assert [m.device for m in explorer.computed_with] == ["cpu"]
 
 
@@ -254,7 +254,7 @@ def test_a_grid_in_the_brains_own_grey_values(explored, head, bundle, tmp_path):
     grid = explored.grid
     gain = np.linspace(0.8, 1.2, grid.slices.size, dtype=np.float32).reshape(grid.stack_to_ras(grid.slices).shape)
     other = replace(grid, intensity=replace(grid.intensity, gain=gain), note="Aligned.", outside=0.25)
-    explored.resume(explored.volume, np.ones(explored.volume.voxels.shape, bool), other, explored.stages())
+    explored.resume(explored.scan, np.ones(explored.scan.voxels.shape, bool), other, explored.stages())
     save_study(tmp_path / "gain.vqad", explored, head[1])
     again = open_study(tmp_path / "gain.vqad", bundle=bundle).explorer.grid
     z = grid.stack_to_ras(grid.slices)
@@ -280,7 +280,7 @@ def test_a_series_of_dicom_comes_back_and_its_patient_is_not_in_the_file(make_se
     explorer.load_scan(load_scan(folder), mask)
     save_study(tmp_path / "series.vqad", explorer, mask)
     again = open_study(tmp_path / "series.vqad", bundle=bundle)
-    np.testing.assert_array_equal(again.volume.voxels, explorer.volume.voxels)
+    np.testing.assert_array_equal(again.scan.voxels, explorer.scan.voxels)
     with zipfile.ZipFile(tmp_path / "series.vqad") as archive:
         content = b"".join(archive.read(name) for name in archive.namelist())
     assert b"t1 mprage" in content

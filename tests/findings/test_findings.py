@@ -62,7 +62,7 @@ def analysed(volume, grid, maps):
     chosen, ready = lambda: every, lambda _name: every
     bundle, scale = SimpleNamespace(unit=lambda _scale: "SD"), lambda: "fused"
     known = {"maps": MAPS, "bundle": bundle, "scale": scale}
-    return SimpleNamespace(volume=volume, grid=grid, map=maps.__getitem__, chosen=chosen, ready=ready, **known)
+    return SimpleNamespace(scan=volume, grid=grid, map=maps.__getitem__, chosen=chosen, ready=ready, **known)
 
 
 def explored(volume, brain, block):

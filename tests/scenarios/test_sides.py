@@ -108,7 +108,7 @@ def _on_the_left_of_the_picture(explorer):
     grid = explorer.grid
     layer = Image(placement.to_canvas(grid.to_display(explorer.map("flagged"), order=0)), **placement.placed_on(grid))
     world = np.array([layer.data_to_world(i) for i in np.argwhere(np.asarray(layer.data) > 0)]).mean(0)
-    expected = placement.world_of(explorer.volume, tuple(PLACE))
+    expected = placement.world_of(explorer.scan, tuple(PLACE))
     np.testing.assert_allclose(world, expected, atol=6.0)
     assert world[2] < -6.0
 

@@ -111,14 +111,14 @@ def test_one_scale_for_all_scans(explored, idle):
     """A brighter scan must not change what a colour means."""
     names = [NAMES[n] for n in ("nll", "residual", "pixel_score")]
     before = [explored.viewer.layers[n].contrast_limits for n in names]
-    volume = explored.session.explorer.volume
+    volume = explored.session.explorer.scan
     scan = explored.viewer.layers["head"]
     explored.viewer.add_image(
         5 * scan.data + 100, name="bright", **placement.placed_as(volume), contrast_limits=(0, 5000)
     )
     explored.start()
     idle(explored)
-    assert explored.session.explorer.volume.name == "bright"
+    assert explored.session.explorer.scan.name == "bright"
     assert [explored.viewer.layers[n].contrast_limits for n in names] == before
     assert [layer.name for layer in explored.viewer.layers].count(NAMES["nll"]) == 1
 

@@ -101,7 +101,7 @@ class Boxes:
     def _add(self, grid: Grid) -> Labels:
         chosen = self.viewer.layers.selection.active
         assert self.session.explorer is not None
-        known = {"napari_vqad": self.session.explorer.volume, "napari_vqad_grid": grid}
+        known = {"napari_vqad": self.session.explorer.scan, "napari_vqad_grid": grid}
         self._layer = layer = self.viewer.add_labels(
             placement.to_canvas(np.zeros(grid.view.shape, np.uint16)),
             name=NAME,

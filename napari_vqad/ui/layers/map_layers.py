@@ -78,8 +78,7 @@ class MapLayers:
         """Replace the layers of the scan before by those of this one, whose layer is `scan`."""
         self.clear()
         self._explorer, self._scan = explorer, scan
-        volume, grid = explorer.volume, explorer.grid
-        assert volume is not None  # a session opens scans, not bare grids
+        volume, grid = explorer.scan, explorer.grid
         inside = volume.voxels[mask]
         placement.with_units(scan)
         mean, sd = explorer.bundle.config.grid.grey or (inside.mean(), inside.std())

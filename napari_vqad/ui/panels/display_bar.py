@@ -140,8 +140,8 @@ class DisplayBar(QWidget):
     def head(self) -> Volume | None:
         """The head on the canvas: the one that is explored, or else the newest one open."""
         explorer = self.session.explorer
-        if explorer is not None and explorer.volume is not None and self.session.map_layers.scan is not None:
-            return explorer.volume if explorer.volume.kind == "head" else None
+        if explorer is not None and self.session.map_layers.scan is not None:
+            return explorer.scan if explorer.scan.kind == "head" else None
         for layer in reversed(self.viewer.layers):
             if isinstance(layer, Image) and placement.may_be_scan(layer):
                 volume = placement.volume_of(layer)
@@ -151,7 +151,7 @@ class DisplayBar(QWidget):
     def ruler_of(self, volume: Volume, axis: int) -> Ruler:
         """How the slices of a scan are numbered: with those of its maps, while it is the one that is explored."""
         explorer = self.session.explorer
-        maps = [explorer.grid.view] if explorer is not None and explorer.volume is volume else []
+        maps = [explorer.grid.view] if explorer is not None and explorer.scan is volume else []
         return ruler(axis, volume.kind, volume.frame, *maps)
 
     def shown(self) -> Iterator[Layer]:
@@ -191,8 +191,8 @@ class DisplayBar(QWidget):
             self.words.setText("")
             return
         point = self._under_mouse()
-        if explorer is not None and explorer.volume is not None and self.session.map_layers.scan is not None:
-            words = read_out(explorer, placement.frame_mm(explorer.volume.kind, point))
+        if explorer is not None and self.session.map_layers.scan is not None:
+            words = read_out(explorer, placement.frame_mm(explorer.scan.kind, point))
             self.words.setText("\n".join(words.rsplit("; ", 1)))  # the place on a line of its own
         else:
             self.words.setText("" if volume is None else f"Scanner: {place(volume, placement.frame_mm('head', point))}")

@@ -93,7 +93,7 @@ class ExportMenu(QToolButton):
         self.save.setEnabled(head)
         self.report.setEnabled(done)
         self.maps.setEnabled(done)
-        volume = explorer.volume if explorer is not None else None
+        volume = explorer.scan if explorer is not None else None
         self.dicom.setEnabled(done and volume is not None and isinstance(volume.header, Series))
 
     # ---- what the person does -------------------------------------------------------------------------------------
@@ -176,9 +176,8 @@ class ExportMenu(QToolButton):
     ) -> None:
         """Write in a worker, of the analysis as it is now, whatever is moved meanwhile; `write` may have remarks."""
         session, explorer = self.session, prepared.explorer
-        assert explorer.volume is not None  # a session opens scans, not bare grids
         still = Explorer(explorer.bundle, explorer.settings, session.cache_bytes)
-        volume, grid, stages, focus = explorer.volume, explorer.grid, explorer.stages(), explorer.focus
+        volume, grid, stages, focus = explorer.scan, explorer.grid, explorer.stages(), explorer.focus
         seconds, review, scan = dict(explorer.seconds), Review(), session.verdicts.scan
         reopened = prepared.study.saved if prepared.study else None
         review.restore(session.review.annotations)
@@ -218,7 +217,7 @@ class ExportMenu(QToolButton):
 
     def _home(self) -> Path:
         """Where a dialog begins: where the last one ended, or beside the scan."""
-        volume = self.session.explorer.volume if self.session.explorer else None
+        volume = self.session.explorer.scan if self.session.explorer else None
         beside = volume.path.parent if volume is not None and volume.path is not None else Path.home()
         return self.folder or beside
 
@@ -226,16 +225,15 @@ class ExportMenu(QToolButton):
         """A folder within, of the scan's name; a further one where that holds another scan, or who knows what."""
         explorer = self.session.explorer
         assert explorer is not None
-        assert explorer.volume is not None
         name, number = f"{self._stem()}_vqad", 1
         path = folder / name
-        while path.exists() and (not path.is_dir() or any(path.iterdir())) and not belongs_to(path, explorer.volume):
+        while path.exists() and (not path.is_dir() or any(path.iterdir())) and not belongs_to(path, explorer.scan):
             number += 1
             path = folder / f"{name}_{number}"
         return path
 
     def _stem(self) -> str:
-        volume = self.session.explorer.volume if self.session.explorer else None
+        volume = self.session.explorer.scan if self.session.explorer else None
         return re.sub(r"[^\w.-]+", "_", volume.name) if volume is not None else "scan"
 
     def _refuse(self, sentence: str) -> None:

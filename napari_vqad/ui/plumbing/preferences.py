@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from napari_vqad.detectors.bundle import list_bundles
 from napari_vqad.detectors.settings import Settings
+from napari_vqad.engine.store import CACHE_BYTES
 from napari_vqad.errors import InputError
 
 
@@ -29,7 +30,7 @@ def read_preferences() -> Preferences:
     try:
         page = get_plugin_settings("napari-vqad").explorer  # type: ignore[attr-defined]
     except KeyError:  # the package is on the path but not installed as a plugin
-        return Preferences(list_bundles(), "auto", 512 * 2**20, Settings())
+        return Preferences(list_bundles(), "auto", CACHE_BYTES, Settings())
     try:
         settings = Settings(
             n_restorations=page.n_restorations, lambda_s=page.lambda_s, lambda_p=page.lambda_p, k=page.k

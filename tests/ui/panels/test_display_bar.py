@@ -189,7 +189,7 @@ def test_it_says_what_is_under_the_mouse_in_every_plane(explored, qtbot):
 
 
 def test_planes_show_the_other_two_and_go_where_one_presses(explored, qtbot):
-    viewer, planes, volume = explored.viewer, explored.display.planes, explored.session.explorer.volume
+    viewer, planes, volume = explored.viewer, explored.display.planes, explored.session.explorer.scan
     canvas_of(explored).setFocus()
     qtbot.keyClick(canvas_of(explored), shortcuts.PLANES)
     qtbot.waitUntil(lambda: planes.isVisible() and bool(planes.pictures[0].cuts), timeout=3000)
@@ -246,7 +246,7 @@ def test_the_cross_is_on_another_scans_own_voxels(explored, qtbot):
     """The layer of the scan before has another spacing: in it the ring would lie elsewhere, and stretch the sliders."""
     viewer = explored.viewer
     explored.display.other.click()
-    volume = explored.session.explorer.volume
+    volume = explored.session.explorer.scan
     fine = Volume(
         np.repeat(volume.voxels, 2, 0), volume.affine @ np.diag([0.5, 1, 1, 1]), volume.file_affine, name="fine"
     )
@@ -312,7 +312,7 @@ def test_boxes_hold_their_findings_in_every_plane(explored, qtbot, idle):
     drawn = np.asarray(layer.data)
     for finding in found[:5]:
         first, last = finding.piece.indices.min(0), finding.piece.indices.max(0)
-        world = placement.world_of(explorer.volume, finding.centre)
+        world = placement.world_of(explorer.scan, finding.centre)
         assert drawn[tuple(np.rint(layer.world_to_data(world)).astype(int))] > 0
         on_axes = explorer.grid.axes_index(np.array([first, last]))[:, ::-1]  # (S, A, R)
         held = drawn[tuple(slice(a, b + 1) for a, b in zip(*on_axes, strict=True))]

@@ -180,7 +180,7 @@ def test_a_study_is_the_same_next_week(read, idle, qtbot, dialogs, tmp_path, mon
     read.export_menu.open.trigger()
     qtbot.waitUntil(lambda: session.explorer is not now, timeout=15_000)
     idle(read)
-    assert session.explorer.volume is scans[0].metadata["napari_vqad"]
+    assert session.explorer.scan is scans[0].metadata["napari_vqad"]
     assert shown[-1][0] == "Open study"
 
 

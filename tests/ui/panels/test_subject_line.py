@@ -139,7 +139,7 @@ def test_data_that_were_put_into_the_layer_are_what_is_analysed(explored, idle, 
     assert_empty(explored, qtbot)
     explored.start()
     idle(explored)
-    volume = explored.session.explorer.volume
+    volume = explored.session.explorer.scan
     np.testing.assert_array_equal(volume.voxels, layer.data.transpose(2, 1, 0))
     assert "data were replaced" in explored.status.text()
 

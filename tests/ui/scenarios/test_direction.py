@@ -89,7 +89,7 @@ def test_a_slice_has_one_number_everywhere(stacked):
     stacked.lists.refresh()
     table = stacked.lists.slices.table
     listed = {table.item(row, 1).text(): table.item(row, 2).text() for row in range(table.rowCount())}
-    result = Result(explorer, session.prepared.explorer.volume, session.prepared.mask, "As given.")
+    result = Result(explorer, session.prepared.explorer.scan, session.prepared.mask, "As given.")
     numbers_ = result.as_dict()
     html = report_html(explorer, numbers_, session.review)
     flagged = np.flatnonzero(explorer.flagged_slices())

@@ -137,7 +137,7 @@ def test_a_finding_is_gone_to(beside, idle):
     finding = session.review.found[0]
     beside.viewer.scene.camera.zoom *= 2  # a view of the user's own
     session.show_finding(finding)
-    world = placement.world_of(explorer.volume, finding.centre)
+    world = placement.world_of(explorer.scan, finding.centre)
     np.testing.assert_allclose(beside.viewer.dims.point[-3:], world, atol=2.1)
     assert finding.slices[0] <= session.current() <= finding.slices[1]
     np.testing.assert_allclose(beside.viewer.scene.camera.center[-2:], world[-2:], atol=1e-3)

@@ -23,7 +23,7 @@ def head(head, request):
 
 def test_millimetres_are_named(explored, qtbot, monkeypatch):
     explorer, profile = explored.session.explorer, explored.profile
-    oblique = explorer.volume.oblique
+    oblique = explorer.scan.oblique
     place = r"[+−]\d+ mm" if oblique else r"[SI] \d+ mm"
     own = " along the scan's own axis" if oblique else ""
     assert all(re.fullmatch(rf"\d+, {place}", words) for words in profile.places)
