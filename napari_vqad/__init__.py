@@ -15,7 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the same names and modules as in `_WHERE`, for type checkers and editors
-    from napari_vqad.detectors.bundle import Bundle, list_bundles
+    from napari_vqad.detectors.bundle import Bundle
+    from napari_vqad.detectors.library import list_bundles
     from napari_vqad.detectors.settings import Settings
     from napari_vqad.engine.explorer import Explorer
     from napari_vqad.errors import InputError
@@ -63,7 +64,7 @@ _WHERE = {
     "Settings": "napari_vqad.detectors.settings",
     "Study": "napari_vqad.export.study",
     "Volume": "napari_vqad.imaging.volume",
-    "list_bundles": "napari_vqad.detectors.bundle",
+    "list_bundles": "napari_vqad.detectors.library",
     "load_scan": "napari_vqad.io.load",
     "make_mask": "napari_vqad.imaging.brain_mask",
     "open_study": "napari_vqad.export.study",

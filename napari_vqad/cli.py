@@ -1,4 +1,4 @@
-"""`napari-vqad demo | score | train | calibrate | evaluate | bench`."""
+"""`napari-vqad demo | score | models | train | calibrate | evaluate | bench`."""
 
 from __future__ import annotations
 
@@ -63,6 +63,13 @@ def build_parser(words: set[str]) -> argparse.ArgumentParser:
     _model_options(score)
     _settings_options(score)
     score.set_defaults(func=run_score)
+
+    models = commands.add_parser("models", help="list the models that are here, and those that can be fetched")
+    models.set_defaults(func=run_models)
+    get = models.add_subparsers(metavar="get").add_parser("get", help="fetch a model from a folder or a web address")
+    get.add_argument("name", help="of the model, as `napari-vqad models` lists it")
+    get.add_argument("--from", dest="source", required=True, metavar="SOURCE", help="laid out as models/ of a checkout")
+    get.set_defaults(func=run_get)
 
     bench = commands.add_parser("bench", help="measure how quick restorations and sliders are on this machine")
     bench.add_argument("--quick", action="store_true", help="fewer slices and rounds: a few minutes on a CPU")
@@ -131,6 +138,28 @@ def run_score(args: argparse.Namespace) -> int:
     )
     print(f"\n{result.summary()}\nMaps, contact sheet and numbers are in {args.out}.")
     return 3 if args.strict and not result.explorer.fitness().fits else 0
+
+
+def run_models(args: argparse.Namespace) -> int:
+    """The models that are here, with size and place, and the others that the package knows."""
+    from napari_vqad.detectors.known_models import described, known_models
+    from napari_vqad.detectors.library import list_bundles
+
+    here = {folder.name: folder for folder in list_bundles()}
+    for name, folder in here.items():
+        print(f"{name:16} {described(folder).size / 1e6:6.1f} MB  {folder}")
+    for name, model in known_models().items():
+        if name not in here:
+            print(f"{name:16} {model.size / 1e6:6.1f} MB  not here: napari-vqad models get {name} --from SOURCE")
+    return 0
+
+
+def run_get(args: argparse.Namespace) -> int:
+    """Fetch one model."""
+    from napari_vqad.detectors.fetch import fetch
+
+    print(f"Wrote {fetch(args.name, args.source, report=_show)}")
+    return 0
 
 
 def run_bench(args: argparse.Namespace) -> int:

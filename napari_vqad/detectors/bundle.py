@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from napari_vqad.detectors.base import BundleConfig
 from napari_vqad.detectors.bundle_checks import check_agreement, check_grid
 from napari_vqad.detectors.calibration import Calibration, SliceTables, pixel_kind
+from napari_vqad.detectors.library import find
 from napari_vqad.detectors.pca import FILE as LINEAR_FILE
 from napari_vqad.detectors.pca import PCA, linear_score
 from napari_vqad.detectors.protocol import Detector
@@ -24,13 +25,12 @@ from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.jsonfile import parse_json, read_json, short, validated
-from napari_vqad.files.regular import hash_regular, is_regular, read_regular
-from napari_vqad.files.search import listed
+from napari_vqad.files.regular import hash_regular, read_regular
+from napari_vqad.files.shared import has_file, path_of, read_file
 from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.imaging.template import FILE as TEMPLATE
 from napari_vqad.imaging.template import Template
 from napari_vqad.nets.device import pick_device
-from napari_vqad.resources import models_folder
 from napari_vqad.scores.fusion import LINEAR
 from napari_vqad.scores.normative import FILE as PLACES
 from napari_vqad.scores.normative import NormativeMaps
@@ -232,37 +232,6 @@ class Bundle:
         return replace(self, detector=self.detector.to(target), device=target)
 
 
-def list_bundles(folder: Path | None = None) -> list[Path]:
-    """The folders of bundles under `folder`, or under the models that come with the package.
-
-    A folder whose config.json is damaged is among them, so that the user is told why it does not load.
-    """
-    folder = models_folder() if folder is None else Path(folder)
-    return [place for place in listed(folder) if is_regular(place / "config.json") and _is_bundle(place)]
-
-
-def _is_bundle(folder: Path) -> bool:
-    """Is it a bundle, with all files of its detector? Not the brain mask's network, nor a bundle in training."""
-    try:
-        given = read_json(folder / "config.json")
-    except InputError:
-        return True
-    if not isinstance(given, dict) or not {"title", "grid"} <= set(given):
-        return False
-    kind = given.get("detector", DEFAULT)
-    files = detector_class(kind).files if isinstance(kind, str) and kind in DETECTORS else ()
-    return all(is_regular(folder / name) for name in files)
-
-
-def find(name: str | Path) -> Path:
-    """The folder of a bundle given by path or by name."""
-    for folder in (Path(name), models_folder() / name):
-        if is_regular(folder / "config.json"):
-            return folder
-    known = ", ".join(p.name for p in list_bundles()) or "none"
-    raise InputError(f"There is no bundle at '{name}'; the bundles at hand are: {known}.")
-
-
 def same_grid(one: Path, other: Path) -> bool:
     """Does a scan lie on the grid of both bundles in the same way?"""
     grid = read_config(one).grid
@@ -286,8 +255,8 @@ def fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     networks = detector_class(_kind(read_config(folder))).files
     for name in ("config.json", *networks, LINEAR_FILE, TEMPLATE, "calibration.json", PLACES):
-        if (folder / name).exists():
-            hash_regular(folder / name, 2 * limits.WEIGHTS, digest)
+        if has_file(folder, name):
+            hash_regular(path_of(folder, name), 2 * limits.WEIGHTS, digest)
     return digest.hexdigest()
 
 
@@ -333,4 +302,4 @@ def _there(parts: Mapping[str, bytes], path: Path) -> bytes:
 
 
 def _template_of(folder: Path) -> bytes:
-    return read_regular(folder / TEMPLATE, limits.TABLES, "is missing from the bundle")
+    return read_file(folder, TEMPLATE, limits.TABLES, "is missing from the bundle")

@@ -23,7 +23,7 @@ from napari_vqad.detectors.base import BaseDetector, BundleConfig
 from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
-from napari_vqad.files.regular import read_regular
+from napari_vqad.files.shared import has_file, read_file
 from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.files.tensors import parse_tensors
 from napari_vqad.scores.pooling import pool
@@ -64,7 +64,7 @@ class PCA:
             InputError: as `parse`.
         """
         path = folder / FILE
-        return cls.parse(read_regular(path, limits.TABLES), path, shape) if path.exists() else None
+        return cls.parse(read_file(folder, FILE, limits.TABLES), path, shape) if has_file(folder, FILE) else None
 
     @classmethod
     def parse(cls, raw: bytes, path: Path, shape: tuple[int, int]) -> PCA:

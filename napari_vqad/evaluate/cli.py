@@ -12,7 +12,8 @@ from typing import get_args
 
 import torch
 
-from napari_vqad.detectors.bundle import Bundle, find, list_bundles, read_config, same_grid
+from napari_vqad.detectors.bundle import Bundle, read_config, same_grid
+from napari_vqad.detectors.library import find, list_bundles
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.errors import InputError

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 import napari_vqad
-from napari_vqad.detectors.bundle import Bundle, find, list_bundles
+from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.bundle import fingerprint as hash_of
+from napari_vqad.detectors.library import find, list_bundles
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.provenance import Saved
 from napari_vqad.engine.store import CACHE_BYTES

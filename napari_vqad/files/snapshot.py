@@ -1,11 +1,11 @@
-"""Files of a folder, each read once: what was checked, what is used and what is hashed are the same bytes."""
+"""Files of a bundle, each read once: what was checked, what is used and what is hashed are the same bytes."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
 
-from napari_vqad.files.regular import read_regular
+from napari_vqad.files.shared import has_file, read_file
 
 
 class Snapshot:
@@ -23,15 +23,15 @@ class Snapshot:
 
     def has(self, name: str) -> bool:
         """Is there such a file? A pipe counts, which `read` then refuses."""
-        return (self.folder / name).exists()
+        return has_file(self.folder, name)
 
     def read(self, name: str, limit: int, weights: bool = False) -> bytes:
         """A file's bytes, at most `limit`; they go into the hashes in the order of the calls.
 
         Raises:
-            InputError: as `read_regular`.
+            InputError: as `read_file`.
         """
-        raw = read_regular(self.folder / name, limit, f"is missing from the {self.what}")
+        raw = read_file(self.folder, name, limit, f"is missing from the {self.what}")
         self.all.update(raw)
         if weights:
             self.weights.update(raw)

@@ -12,9 +12,10 @@ from typing import get_args
 import numpy as np
 import torch
 
-from napari_vqad.detectors.bundle import Bundle, find, list_bundles
+from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.bundle_checks import MADE_WITH
 from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration
+from napari_vqad.detectors.library import find, list_bundles
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.detectors.vq.config import VQConfig

@@ -12,7 +12,7 @@ from safetensors.numpy import save
 
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
-from napari_vqad.files.regular import read_regular
+from napari_vqad.files.shared import read_file
 from napari_vqad.files.tensors import parse_tensors
 from napari_vqad.imaging.resample import VoxelGrid
 
@@ -78,7 +78,7 @@ class Template:
             InputError: it is missing, or as `parse`.
         """
         path = folder / FILE
-        return cls.parse(read_regular(path, limits.TABLES, "is missing from the bundle"), path)
+        return cls.parse(read_file(folder, FILE, limits.TABLES, "is missing from the bundle"), path)
 
     @classmethod
     def parse(cls, raw: bytes, path: Path) -> Template:

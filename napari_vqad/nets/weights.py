@@ -18,7 +18,7 @@ from napari_vqad.files import limits
 from napari_vqad.files.atomic import atomic_write
 from napari_vqad.files.jsonfile import short
 from napari_vqad.files.limits import gib
-from napari_vqad.files.regular import read_regular
+from napari_vqad.files.shared import read_file
 from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.files.tensors import Entry, parse_tensors
 from napari_vqad.nets.blank import blank, bytes_of
@@ -33,7 +33,8 @@ def load_weights(model: Network, path: Path) -> Network:
         InputError: the file is missing, broken, or of another network.
     """
     wanted = model.state_dict()
-    raw = read_regular(path, 2 * bytes_of(model) + limits.TENSOR_HEADER, "is missing from the bundle")
+    limit = 2 * bytes_of(model) + limits.TENSOR_HEADER
+    raw = read_file(path.parent, path.name, limit, "is missing from the bundle")
     return _filled(model, parse_tensors(raw, path, partial(_check_entries, wanted, path)), path)
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
-from napari_vqad.files.regular import read_regular
+from napari_vqad.files.shared import has_file, read_file
 from napari_vqad.files.tensors import parse_tensors
 
 FILE = "places.safetensors"
@@ -76,7 +76,7 @@ class NormativeMaps:
             InputError: as `parse`.
         """
         path = folder / FILE
-        return cls.parse(read_regular(path, limits.TABLES), path) if path.exists() else cls.none()
+        return cls.parse(read_file(folder, FILE, limits.TABLES), path) if has_file(folder, FILE) else cls.none()
 
     @classmethod
     def parse(cls, raw: bytes, path: Path) -> NormativeMaps:

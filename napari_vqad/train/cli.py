@@ -11,13 +11,15 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from napari_vqad.detectors.bundle import SLICES, Bundle, find, fingerprint, read_config
+from napari_vqad.detectors.bundle import SLICES, Bundle, fingerprint, read_config
 from napari_vqad.detectors.calibration import Calibration, SliceTables
+from napari_vqad.detectors.library import find
 from napari_vqad.detectors.pca import FILE as LINEAR
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.vq.config import VQConfig
 from napari_vqad.errors import InputError
 from napari_vqad.files.atomic import atomic_folder, write_text
+from napari_vqad.files.shared import has_file, path_of
 from napari_vqad.files.space import check_folder, folder_of
 from napari_vqad.imaging.template import FILE as TEMPLATE
 from napari_vqad.imaging.template import Template
@@ -221,8 +223,8 @@ def _begun_prior(args: argparse.Namespace, recipe: Recipe, n_codes: int) -> nn.M
 def _share(source: Path, out: Path, names: tuple[str, ...]) -> None:
     """Copy what a bundle takes over from another; after the training, so that one that is refused changes nothing."""
     for name in names:
-        if (source / name).exists():
-            shutil.copyfile(source / name, out / name)
+        if has_file(source, name):
+            shutil.copyfile(path_of(source, name), out / name)
 
 
 def _command_of(args: argparse.Namespace, *options: str) -> str:
@@ -281,7 +283,7 @@ def _template(args: argparse.Namespace, recipe: Recipe, source: Path | None = No
     if not recipe.grid.aligned:
         return None
     for folder in (args.out, *([source] if source else []), args.data):
-        if (folder / TEMPLATE).exists():
+        if has_file(folder, TEMPLATE):
             found = Template.load(folder)
             break
     else:

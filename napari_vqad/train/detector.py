@@ -9,12 +9,14 @@ from typing import Any, cast
 import torch
 
 from napari_vqad.detectors.base import BundleConfig
-from napari_vqad.detectors.bundle import find, read_config
+from napari_vqad.detectors.bundle import read_config
+from napari_vqad.detectors.library import find
 from napari_vqad.detectors.protocol import FittedDetector
 from napari_vqad.detectors.registry import DETECTORS, detector_class
 from napari_vqad.errors import InputError
 from napari_vqad.files.atomic import atomic_folder
 from napari_vqad.files.jsonfile import short, validated
+from napari_vqad.files.shared import has_file
 from napari_vqad.files.space import folder_of
 from napari_vqad.imaging.template import FILE as TEMPLATE
 from napari_vqad.imaging.template import Template
@@ -83,6 +85,6 @@ def _template(args: argparse.Namespace, config: BundleConfig, out: Path) -> Temp
     if start is not None and read_config(start).grid != config.grid:
         raise InputError(f"{start} has another grid than the recipe asks for.")
     for folder in (out, *([start] if start else []), args.data):
-        if (folder / TEMPLATE).exists():
+        if has_file(folder, TEMPLATE):
             return Template.load(folder)
     return make_template(list(ixi_scans(args.data, "train")), config.grid, SLICES)

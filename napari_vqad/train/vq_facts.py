@@ -12,6 +12,7 @@ import torch
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.vq.detector import vq_of
 from napari_vqad.files.regular import open_regular
+from napari_vqad.files.shared import path_of
 from napari_vqad.files.tensors import read_entries
 from napari_vqad.nets.vq.codebook import perplexity
 from napari_vqad.train.data import Stack
@@ -28,7 +29,7 @@ def vq_facts(bundle: Bundle, stack: Stack) -> Facts:
 def about(bundle: Bundle) -> list[Row]:
     """Tokenizer, prior and weights."""
     config, folder = vq_of(bundle).config, bundle.folder
-    tokenizer, prior = (_millions(folder / f"{name}.safetensors") for name in ("tokenizer", "prior"))
+    tokenizer, prior = (_millions(path_of(folder, f"{name}.safetensors")) for name in ("tokenizer", "prior"))
     codes = " and ".join(f"{h}×{w}" for h, w in vq_of(bundle).levels.shapes)
     (height, width), clip = config.grid.shape, config.grid.kind == "clip"
     sizes = f"{height}×{width} pixels{'' if clip else f' of {config.grid.spacing:g} mm'} → {codes} codes"

@@ -6,7 +6,8 @@ import napari
 from napari.plugins import menu_item_template
 from napari.viewer import Viewer, current_viewer
 
-from napari_vqad.detectors.bundle import find, read_config
+from napari_vqad.detectors.bundle import read_config
+from napari_vqad.detectors.library import find
 from napari_vqad.ui.dock import ExplorerDock
 from napari_vqad.ui.files.readers import healthy_sample, lesions_sample
 from napari_vqad.ui.plumbing.connections import docked

@@ -8,13 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from napari_vqad.detectors.bundle import Bundle, find, fingerprint, list_bundles, same_grid
+from napari_vqad.detectors.bundle import Bundle, fingerprint, same_grid
 from napari_vqad.detectors.bundle_checks import MADE_WITH
+from napari_vqad.detectors.fetch import fetch
+from napari_vqad.detectors.library import find, list_bundles
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.template import Template
 from napari_vqad.nets.vq.vqvae import VQVAE, TokenizerConfig
 from napari_vqad.nets.weights import load_weights, save_weights
+from napari_vqad.resources import models_folder
 
 
 @pytest.fixture
@@ -130,7 +133,7 @@ def test_a_prior_that_has_no_place_for_the_grid_is_refused(copy):
 
 def test_a_calibration_of_another_fused_score_is_refused(tmp_path):
     """Thresholds and levelling would be wrong, and nobody would see it."""
-    copy = shutil.copytree(find("ixi-masked"), tmp_path / "copy")
+    copy = fetch("ixi-masked", str(models_folder()), tmp_path)
     assert Bundle.load(copy, "cpu").calibration.fused == MADE_WITH
     table = json.loads((copy / "calibration.json").read_text())
     (copy / "calibration.json").write_text(json.dumps(table | {"fused": MADE_WITH | {"Huber SD": 1.0}}))

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from napari_vqad.detectors.bundle import Bundle, fingerprint, list_bundles
+from napari_vqad.detectors.bundle import Bundle, fingerprint
+from napari_vqad.detectors.library import list_bundles
 from napari_vqad.detectors.pca import FILE as LINEAR
 from napari_vqad.detectors.vq import detector
 from napari_vqad.errors import InputError

@@ -9,7 +9,7 @@ from napari.settings import get_plugin_settings
 from napari.utils.notifications import show_warning
 from pydantic import ValidationError
 
-from napari_vqad.detectors.bundle import list_bundles
+from napari_vqad.detectors.library import list_bundles
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.store import CACHE_BYTES
 from napari_vqad.errors import InputError

@@ -6,7 +6,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
-from napari_vqad.detectors.bundle import list_bundles
+from napari_vqad.detectors.library import list_bundles
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.ui import dock as dock_module
 from napari_vqad.ui.dock import ExplorerDock
