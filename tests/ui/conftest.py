@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,27 +27,37 @@ def libraries_are_not_garbage():
     gc.unfreeze()
 
 
-@pytest.fixture(autouse=True)
-def default_preferences(monkeypatch):
+@pytest.fixture(autouse=True, scope="session")
+def default_preferences():
     """Tests must not depend on what is set in napari on this machine, and are quick with few restorations."""
     from napari_vqad.ui import dock
     from napari_vqad.ui.compare import dock as compare
     from napari_vqad.ui.plumbing.preferences import Preferences
 
     start = Settings(n_restorations=3, lambda_s=1.0, lambda_p="p20")
-    for widget in (dock, compare):
-        monkeypatch.setattr(widget, "read_preferences", lambda: Preferences([], "cpu", 64 * 2**20, start))
+    with pytest.MonkeyPatch.context() as patch:
+        for widget in (dock, compare):
+            patch.setattr(widget, "read_preferences", lambda: Preferences([], "cpu", 64 * 2**20, start))
+        yield
 
 
-@pytest.fixture(autouse=True)
-def nobody_is_asked(monkeypatch):
-    """A question whether to close would wait for an answer for ever: a script that closes its viewer gets none."""
+@pytest.fixture(autouse=True, scope="session")
+def _questions():
+    """What the person was asked. A question whether to close would wait for an answer for ever."""
     from napari_vqad.ui.plumbing import window_events
 
     asked = []
-    monkeypatch.setattr(window_events, "ask_to_close", lambda _window, losses: asked.append(losses) or True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(window_events, "ask_to_close", lambda _window, losses: asked.append(losses) or True)
+        yield asked
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_asked(_questions):
+    """A script that closes its viewer is asked nothing."""
+    _questions.clear()
     yield
-    assert asked == []
+    assert _questions == []
 
 
 @pytest.fixture
@@ -71,21 +82,49 @@ def head_file(head, tmp_path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True, scope="session")
+def shared_windows():
+    """The window that tests share; napari's threads for the status bar are off, as in windows of `make_napari_viewer`."""
+    from napari._qt.threads.status_checker import StatusChecker
+
+    from shared_window import Cache
+
+    cache = Cache()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StatusChecker, "start", lambda _self: None)
+        yield cache
+        cache.drop()
+
+
+@pytest.fixture
+def no_shared_window(shared_windows):
+    """`make_napari_viewer` takes no other window beside its own."""
+    shared_windows.drop()
+
+
+@pytest.fixture
+def make_napari_viewer(no_shared_window, make_napari_viewer):
+    """napari's own fixture, after the shared window is closed."""
+    return make_napari_viewer
+
+
 @pytest.fixture
 def show_head(make_napari_viewer, head) -> Callable:
     """A new viewer that shows the small head and its mask."""
+    return partial(show, partial(make_napari_viewer, show=True), head)
+
+
+def show(make, head):
+    """A viewer that `make` opens, with the small head and its mask."""
     from napari_vqad.imaging.volume import Volume
     from napari_vqad.ui.files.readers import label_layer, scan_layer
 
-    def open_():
-        viewer, (volume, mask) = make_napari_viewer(show=True), head
-        scan = scan_layer(volume)
-        labels = label_layer(Volume(mask.astype(np.float32), volume.affine, volume.affine), "ball")
-        viewer.add_image(scan[0], **scan[1])
-        viewer.add_labels(labels[0], **labels[1])
-        return viewer
-
-    return open_
+    viewer, (volume, mask) = make(), head
+    scan = scan_layer(volume)
+    labels = label_layer(Volume(mask.astype(np.float32), volume.affine, volume.affine), "ball")
+    viewer.add_image(scan[0], **scan[1])
+    viewer.add_labels(labels[0], **labels[1])
+    return viewer
 
 
 @pytest.fixture
@@ -128,11 +167,29 @@ def _holds(check: Callable[[], None]) -> bool:
 
 
 @pytest.fixture
-def explored(dock, idle):
-    """The dock with the small head analysed."""
+def own_explored(dock, idle):
+    """The dock with the small head analysed, in a window of this test's own."""
     dock.start()
     idle(dock)
     return dock
+
+
+@pytest.fixture
+def explored(shared_windows, head, tiny_bundle, idle, qtbot, request):
+    """The dock with the small head analysed, in a window that other tests have used before."""
+    import napari
+
+    from shared_window import open_window
+
+    if shared_windows.window is None:
+        make = partial(napari.Viewer, show=True, show_welcome_screen=False)
+        shared_windows.window = open_window(partial(show, make, head), tiny_bundle, idle)
+        shared_windows.opened += 1
+    else:
+        shared_windows.reused += 1
+    yield shared_windows.window.dock
+    if request.node.rep_call.failed or not shared_windows.window.put_back(idle):
+        shared_windows.drop()
 
 
 @pytest.fixture
