@@ -1,4 +1,4 @@
-"""What a reading leaves behind: a button with a menu for report, saved study and maps, each written in a worker."""
+"""The Export button: a menu to write the report, a study or the maps, each in a worker, and to open a study."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ExportMenu(QToolButton):
         self.folder: Path | None = None  # where something was put last
         self._writing: list[WorkerSlot] = []  # each of its own: what one tells is not lost when the next begins
         self._busy = False
-        self.setText("Hand over ▾")
+        self.setText("Export ▾")
         self.setToolTip("Write a report, save or open a study, or write the maps as files.")
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
