@@ -14,6 +14,7 @@ from napari_vqad.detectors.vq.detector import VQDetector
 from napari_vqad.findings.findings import findings
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.ui.files.readers import scan_layer
+from napari_vqad.ui.panels import export_menu
 from napari_vqad.ui.panels.export_menu import MAPS, REPORT, SAVE
 
 BOTH = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
@@ -31,6 +32,7 @@ def dialogs(monkeypatch):
     monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
     monkeypatch.setattr(QFileDialog, "getOpenFileName", ask)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: ask(*args)[0])
+    monkeypatch.setattr(export_menu, "ask_options", lambda _explorer, before, _parent: before)
     return answers, shown
 
 
