@@ -9,6 +9,8 @@ from napari_vqad.io.dicom_index import SeveralSeriesError
 from napari_vqad.ui.plumbing.forms import ask
 
 WIDEST = 700  # pixels; a longer description is scrolled
+# napari's own grey of a chosen row is hardly seen on a bright theme.
+ROWS = "QListWidget::item { padding: 3px; } QListWidget::item:selected { background: #2f6f9f; color: white; }"
 
 
 def ask_series(several: SeveralSeriesError) -> str | None:
@@ -35,6 +37,7 @@ def ask_series(several: SeveralSeriesError) -> str | None:
 def _as_list(view: QListWidget) -> None:
     """Let the user choose exactly one row; a double click on it accepts the form."""
     view.setSelectionMode(QListWidget.SelectionMode.SingleSelection)
+    view.setStyleSheet(ROWS)
     view.setCurrentRow(0)
     view.setMinimumSize(min(max(view.sizeHintForColumn(0) + 40, 440), WIDEST), 180)
 

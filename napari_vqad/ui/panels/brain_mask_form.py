@@ -10,12 +10,13 @@ from magicgui.widgets import ComboBox, Container, Label, PushButton
 from napari.layers import Image
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_vqad.imaging.brain_mask import BrainMask, make_mask
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.ui.layers import placement
-from napari_vqad.ui.plumbing.connections import ViewerConnections
+from napari_vqad.ui.plumbing.connections import PANEL, ViewerConnections, stack_panels
 from napari_vqad.ui.plumbing.window_events import WindowEvents
 from napari_vqad.ui.plumbing.worker import WorkerSlot
 
@@ -30,10 +31,14 @@ class BrainMaskForm(QWidget):
         self.viewer = napari_viewer
         self.connections = ViewerConnections(napari_viewer)
         self.connections.adopt(self)
+        self.setProperty(PANEL, True)
         self._worker = WorkerSlot(self._say)
         self.scan = ComboBox(
             name="scan", label="Scan", choices=(), nullable=False, tooltip="The head scan whose brain is masked."
         )
+        box = self.scan.native  # long names of layers must not widen the dock
+        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        box.setMinimumContentsLength(12)
         self.button = PushButton(
             name="make",
             text="Make brain mask",
@@ -43,14 +48,14 @@ class BrainMaskForm(QWidget):
         self.note = Label(name="note", label="")
         words = self.note.native
         words.setWordWrap(True)
-        words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        words.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        words.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
         words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.form = Container(widgets=[self.scan], labels=True)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 6, 8, 6)
         for widget in (self.form, self.button, self.note):
-            column.addWidget(widget.native)
-        column.addStretch(1)
+            column.addWidget(widget.native, 1 if widget is self.note else 0)
         self.button.changed.connect(self.make)
         WindowEvents(self).gone.connect(self._on_gone)
         self.connections.on_close(self._close)
@@ -59,6 +64,11 @@ class BrainMaskForm(QWidget):
             self.connections.connect(event, self._on_layers)
         self.connections.connect(layers.events, self._on_layer)
         self._on_layers()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """As a tab beside the explorer, which needs all of the window's height."""
+        super().showEvent(event)
+        stack_panels(self.viewer, self)
 
     def make(self) -> None:
         """Compute the mask of the chosen scan."""
