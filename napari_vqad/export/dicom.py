@@ -85,14 +85,12 @@ def export_dicom(
 
 def _write_findings(path: Path, explorer: Explorer, found: Sequence[Finding], maker: Maker) -> list[int]:
     """Write a segment for each finding that has a voxel; return their places in `found`, from 1. None: no file."""
-    volume = explorer.volume
-    assert volume is not None
     labels = _labels(explorer, found)
     kept = [int(i) for i in np.unique(labels) if i]
     if kept:
         number = np.zeros(len(found) + 1, np.int32)
         number[kept] = np.arange(1, len(kept) + 1)
-        write_segments(path, volume, number[labels], [_segment(found[i - 1]) for i in kept], maker)
+        write_segments(path, explorer.scan, number[labels], [_segment(found[i - 1]) for i in kept], maker)
     return kept
 
 

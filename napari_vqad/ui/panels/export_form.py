@@ -43,7 +43,7 @@ class ExportOptions:
 
 def from_dicom(explorer: Explorer) -> bool:
     """Was the scan read from a DICOM series? Only then can findings and score be written as DICOM."""
-    return explorer.volume is not None and isinstance(explorer.volume.header, Series)
+    return isinstance(explorer.scan.header, Series)
 
 
 def ask_options(explorer: Explorer, before: ExportOptions, parent: QWidget) -> ExportOptions | None:
