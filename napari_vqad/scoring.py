@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,32 +129,42 @@ class Result:
         """The contact sheet, as a matplotlib figure."""
         return draw_sheet(self.explorer, self.volume.name)
 
-    def save(self, out: str | Path, dicom: bool = False, overwrite: bool = False) -> tuple[str, ...]:
+    def save(
+        self,
+        out: str | Path,
+        dicom: bool | Collection[str] = False,
+        overwrite: bool = False,
+        maps: Collection[str] | None = None,
+    ) -> tuple[str, ...]:
         """Write maps, contact sheet, numbers and report into a folder: all of them, or none.
 
         Files of an earlier analysis of the same scan are replaced.
 
         Args:
             out: the folder; made, with its parents, where it is missing.
-            dicom: write findings that are not rejected and pixel score as DICOM, too: see `export_dicom`. What is there
-                from before is removed otherwise.
+            dicom: write findings that are not rejected and pixel score as DICOM, too: see `export_dicom`; or the names
+                of the files to write, of "findings.dcm" and "score.dcm". Those of an earlier analysis are removed.
             overwrite: replace the files of another scan's analysis, too.
+            maps: names of the maps to write, as in `Explorer.maps`; those of the others from an earlier analysis are
+                removed. All maps that can be saved when not given.
 
         Returns:
             What is missing, in sentences: slices of an analysis that is not complete, and what the DICOM files lack.
 
         Raises:
-            InputError: the folder cannot be written to, or holds another scan's files; a file would take the place of
-                one that was read; or the scan cannot be written out as DICOM.
+            InputError: a map or DICOM file is not known; the folder cannot be written to, or holds another scan's
+                files; a file would take the place of one that was read; or the scan cannot be written out as DICOM.
         """
         folder = folder_of(out)
+        names = _chosen(maps, saved_maps(self.explorer.detector), "map")
+        files = _chosen(None if dicom is True else dicom or (), (SEGMENTS, SCORE), "DICOM file")
 
         def check() -> None:
             check_place(folder, self.volume, self.files, overwrite)
 
         check()  # once more when the files are moved: another process may have written there meanwhile
         with atomic_folder(folder, stale=(*map_files(), SEGMENTS, SCORE), check=check) as work:
-            for name in saved_maps(self.explorer.detector):
+            for name in names:
                 write_map(work / file_of(name), self.map(name), self.volume, described(self.explorer, name))
             evidence = evidence_maps(self.explorer.maps)
             (work / TABLE).write_text(as_csv(self.findings(), self.review, evidence), encoding="utf-8")
@@ -165,9 +175,20 @@ class Result:
             (work / NUMBERS).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
             (work / REPORT).write_text(report_html(self.explorer, content, self.review), encoding="utf-8")
             found = [f for f in self.findings() if self.review.annotation(f).verdict != "rejected"]
-            if dicom:
-                return export_dicom(work, self.explorer, found).notes
+            if files:
+                return export_dicom(work, self.explorer, found, files).notes
             return (words,) if (words := incomplete(self.explorer)) else ()
+
+
+def _chosen(names: Collection[str] | None, known: Sequence[str], what: str) -> list[str]:
+    """Those of the known names that were chosen, in their own order; all of them for None.
+
+    Raises:
+        InputError: one of the names is not known.
+    """
+    if unknown := sorted(set(names or ()).difference(known)):
+        raise InputError(f"There is no {what} '{unknown[0]}' to write; choose among {', '.join(known)}.")
+    return [name for name in known if names is None or name in names]
 
 
 def score(

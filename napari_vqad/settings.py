@@ -68,7 +68,7 @@ class SharedSettings(BaseModel):
         "1/1",
         title="Flag voxels",
         description="Voxels with a pixel score above this threshold are flagged; connected flagged voxels form a "
-        "finding. 1/3 sets the threshold at which one false finding is expected per three healthy scans.",
+        "finding. 1/3 sets the threshold at which 1 false finding is expected per 3 healthy scans.",
         json_schema_extra={"section": "Thresholds", "unit": "SD"},
     )
     min_volume_ml: float = Field(

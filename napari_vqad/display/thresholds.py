@@ -43,10 +43,17 @@ def before(name: str, value: float | str) -> str:
     if not isinstance(value, str):
         return ""
     if "/" in value:
-        often = value.removeprefix("1/")
-        return f"One false finding in {'a healthy scan' if often == '1' else f'{often} healthy scans'}; {later}"
+        return f"{rate_in_words(value)}; {later}"
     what = {"flag_slices": "slices", "flag_voxels": "voxels"}.get(name, "codes")
     return f"Above {value[1:]} % of healthy {what}; {later}"
+
+
+def rate_in_words(value: str) -> str:
+    """ "1/3" → "1 false finding per 3 healthy scans"; a percentile such as "p90" stays as it is."""
+    if "/" not in value:
+        return value
+    scans = value.removeprefix("1/")
+    return f"1 false finding per {'healthy scan' if scans == '1' else f'{scans} healthy scans'}"
 
 
 def in_units(explorer: Explorer) -> dict[str, tuple[float, str, float]]:

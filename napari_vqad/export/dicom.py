@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,38 +45,53 @@ class Exported:
         return (*partial, f"In {SEGMENTS} {what} no segment, since no voxel of the scan was free there.")
 
 
-def export_dicom(folder: str | Path, explorer: Explorer, found: Sequence[Finding] | None = None) -> Exported:
+def export_dicom(
+    folder: str | Path,
+    explorer: Explorer,
+    found: Sequence[Finding] | None = None,
+    files: Collection[str] = (SEGMENTS, SCORE),
+) -> Exported:
     """Write findings.dcm, a binary SEG with a segment for each finding, and score.dcm, a Parametric Map.
 
-    Both or none. Without a finding there is no findings.dcm, and one that is there from before is removed.
+    All of `files` or none. Without a finding there is no findings.dcm, and one that is there from before is removed.
 
     Args:
         folder: made where it is missing.
         explorer: holds the analysis of a scan that was read from DICOM.
         found: the findings that are written, such as the accepted ones; all that are flagged when not given.
+        files: the names of the files to write; one of the two that is not named is left as it is.
 
     Raises:
         InputError: as `check_source`; the folder cannot be written to; or a file of the series has one of the names.
     """
     folder, volume = Path(folder), explorer.scan
     check_source(volume)
-    for name in (SEGMENTS, SCORE):
+    for name in files:
         if any(_same(folder / name, Path(file)) for file in volume.header.files):
             raise InputError(f"{folder / name} is a file of the series that was read; give another folder.")
     found = findings(explorer) if found is None else found
     maker = _maker(explorer)
-    with atomic_folder(folder, stale=(SEGMENTS,)) as work:
-        write_score(work / SCORE, volume, explorer.grid.to_scan(explorer.map("pixel_score")), _meaning(explorer), maker)
-        labels = _labels(explorer, found)
-        kept = [int(i) for i in np.unique(labels) if i]
-        if kept:
-            number = np.zeros(len(found) + 1, np.int32)
-            number[kept] = np.arange(1, len(kept) + 1)
-            segments = [_segment(found[i - 1]) for i in kept]
-            write_segments(work / SEGMENTS, volume, number[labels], segments, maker)
+    kept = list(range(1, len(found) + 1))
+    with atomic_folder(folder, stale=(SEGMENTS,) if SEGMENTS in files else ()) as work:
+        if SCORE in files:
+            score = explorer.grid.to_scan(explorer.map("pixel_score"))
+            write_score(work / SCORE, volume, score, _meaning(explorer), maker)
+        if SEGMENTS in files:
+            kept = _write_findings(work / SEGMENTS, explorer, found, maker)
         names = sorted(file.name for file in work.iterdir())
     without = tuple(found[i - 1].number for i in sorted(set(range(1, len(found) + 1)) - set(kept)))
     return Exported(tuple(folder / name for name in names), without, incomplete(explorer))
+
+
+def _write_findings(path: Path, explorer: Explorer, found: Sequence[Finding], maker: Maker) -> list[int]:
+    """Write a segment for each finding that has a voxel; return their places in `found`, from 1. None: no file."""
+    labels = _labels(explorer, found)
+    kept = [int(i) for i in np.unique(labels) if i]
+    if kept:
+        number = np.zeros(len(found) + 1, np.int32)
+        number[kept] = np.arange(1, len(kept) + 1)
+        write_segments(path, explorer.scan, number[labels], [_segment(found[i - 1]) for i in kept], maker)
+    return kept
 
 
 def _same(one: Path, other: Path) -> bool:

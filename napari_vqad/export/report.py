@@ -17,6 +17,7 @@ import numpy as np
 from napari_vqad.display import slice_scores
 from napari_vqad.display.columns import columns_of
 from napari_vqad.display.scales import score_unit, unit_and_healthy
+from napari_vqad.display.thresholds import rate_in_words
 from napari_vqad.engine.completeness import incomplete, missing_slices
 from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.engine.explorer import Explorer
@@ -233,7 +234,7 @@ def _settings(explorer: Explorer, numbers: ResultDict) -> Iterable[tuple[str, st
         if name in limits:
             limit = limits[name]
             unit = score_unit(explorer) if name == "flag_voxels" else limit["unit"]
-            chosen = f" (chosen as {value})" if isinstance(value, str) else ""
+            chosen = f" (chosen as {rate_in_words(value)})" if isinstance(value, str) else ""
             text = f"{limit['value']:.2f} {unit} · {limit['healthy_percentile']:.2f} % of healthy are lower{chosen}"
         yield field.title or name, text
 

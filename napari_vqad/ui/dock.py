@@ -32,7 +32,7 @@ from napari_vqad.ui.canvas.incomplete_marks import Unfinished
 from napari_vqad.ui.compare.canvas_state import comparison_is_open
 from napari_vqad.ui.lists.panel import ListPanel
 from napari_vqad.ui.panels.axis_order import lay
-from napari_vqad.ui.panels.display_bar import DisplayBar
+from napari_vqad.ui.panels.display_bar import DisplayBar, make_button
 from napari_vqad.ui.panels.export_menu import ExportMenu
 from napari_vqad.ui.panels.inputs import Inputs
 from napari_vqad.ui.panels.run_bar import RunBar
@@ -132,7 +132,7 @@ class ExplorerDock(QScrollArea):
         )
         self.export_menu = ExportMenu(self)
         reading = QHBoxLayout()
-        for button in (self.findings, self.export_menu):
+        for button in (self.findings, self.display.box, self.export_menu):
             button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             reading.addWidget(button, 1)
         column.addWidget(self.profile)
@@ -143,13 +143,12 @@ class ExplorerDock(QScrollArea):
         self.notice = QLabel("Research use only, not a medical device.")
         self.notice.setStyleSheet(SMALL)
         self.tour = Tour(self, lambda: stops_of(self, self.sections))
-        begin = QToolButton()
-        begin.setText("Tour")
-        begin.setToolTip("What everything here is for, in a minute.")
+        begin = make_button("Tour", "What everything here is for, in a minute.")
         begin.clicked.connect(self.tour.start)
         row = QHBoxLayout()
         row.addWidget(self.notice, 1)
-        row.addWidget(begin)
+        for button in (self.display.help, begin):
+            row.addWidget(button)
         column.addLayout(row)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802

@@ -145,3 +145,24 @@ def test_one_that_fails_leaves_neither(result, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no space left"):
         result.save(out, dicom=True, overwrite=True)
     assert [(p.name, p.read_bytes()) for p in out.iterdir()] == [(SCORE, b"of before")]
+
+
+def test_one_of_the_two_files_and_some_of_the_maps(result, tmp_path):
+    out = tmp_path / "out"
+    result.save(out, dicom=True)
+    result.save(out, dicom=[SCORE], maps=["residual", "nll"])
+    names = {p.name for p in out.iterdir()}
+    assert {name for name in names if name.endswith((".dcm", ".nii.gz"))} == {SCORE, "nll.nii.gz", "residual.nii.gz"}
+    for kwargs in ({"maps": ["dose"]}, {"dicom": ["dose.dcm"]}):
+        with pytest.raises(InputError, match=r"There is no .* 'dose.*' to write; choose among"):
+            result.save(out, **kwargs)
+    assert {p.name for p in out.iterdir()} == names
+
+
+def test_segments_alone_leave_the_score_that_is_there(result, tmp_path):
+    export_dicom(tmp_path, result.explorer)
+    before = (tmp_path / SCORE).read_bytes()
+    assert [p.name for p in export_dicom(tmp_path, result.explorer, files=[SEGMENTS]).files] == [SEGMENTS]
+    assert [p.name for p in export_dicom(tmp_path, result.explorer, [], [SEGMENTS]).files] == []
+    assert not (tmp_path / SEGMENTS).exists()
+    assert (tmp_path / SCORE).read_bytes() == before

@@ -81,7 +81,7 @@ def test_a_percentile_is_no_number_before_a_model_has_said_which(dock):
     """λ_s is 1.0 in these tests, λ_p a percentile."""
     p, s, voxels = (dock.widgets[name] for name in ("lambda_p", "lambda_s", "flag_voxels"))
     assert p.note.text() == "Above 20 % of healthy codes; its number comes with an analysis."
-    assert voxels.note.text() == "One false finding in a healthy scan; its number comes with an analysis."
+    assert voxels.note.text() == "1 false finding per healthy scan; its number comes with an analysis."
     assert not p.isEnabled()
     assert p.slider.edgeLabelMode() == p.slider.EdgeLabelMode.NoLabel
     assert s.isEnabled()

@@ -1,23 +1,53 @@
-"""Which series of a DICOM folder is meant: asked, never guessed."""
+"""The form that asks which series of a DICOM folder to open."""
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QApplication, QInputDialog, QMainWindow
+from magicgui.widgets import Label, Select
+from qtpy.QtWidgets import QDialog, QListWidget, QListWidgetItem
 
 from napari_vqad.io.dicom_index import SeveralSeriesError
+from napari_vqad.ui.plumbing.forms import ask
+
+WIDEST = 700  # pixels; a longer description is scrolled
+# napari's own grey of a chosen row is hardly seen on a bright theme.
+ROWS = "QListWidget::item { padding: 3px; } QListWidget::item:selected { background: #2f6f9f; color: white; }"
 
 
 def ask_series(several: SeveralSeriesError) -> str | None:
-    """Ask the person for one of several series: its UID, None when they want none of them."""
-    windows = (w for w in QApplication.topLevelWidgets() if isinstance(w, QMainWindow) and w.isVisible())
-    dialog = QInputDialog(QApplication.activeWindow() or next(windows, None))  # a child looks like its window
-    dialog.setWindowTitle("Which series?")
-    dialog.setLabelText(f"{several.folder.name or several.folder} holds {len(several.series)} series:")
-    dialog.setOption(QInputDialog.InputDialogOption.UseListViewForComboBoxItems)
-    # Numbered, since two series may bear the same number, description and size.
-    lines = {f"{place}.  Series {one.words}": one.uid for place, one in enumerate(several.series, start=1)}
-    dialog.setComboBoxItems(list(lines))
-    dialog.setTextValue(next(iter(lines)))  # a list begins with none chosen
-    dialog.setToolTip("The series to open: its number, description and how many slices it has.")
-    dialog.resize(460, 260)
-    return lines[dialog.textValue()] if dialog.exec() else None
+    """Ask the user for one of several series.
+
+    Returns:
+        The UID of the series; None if the user wants none of them.
+    """
+    # Numbered, since two series may have the same number, description and size.
+    choices = [(f"{place}.  Series {one.words}", one.uid) for place, one in enumerate(several.series, start=1)]
+    series = Select(
+        name="series",
+        choices=choices,
+        value=[choices[0][1]],
+        tooltip="The series to open: its number, description and how many slices it has. A double click opens it.",
+    )
+    _as_list(series.native)
+    folder = several.folder.name or str(several.folder)
+    text = Label(value=f"{folder} holds {len(choices)} series. Open:")
+    chosen = ask("Which series?", [text, series])
+    return chosen["series"][0] if chosen and chosen["series"] else None
+
+
+def _as_list(view: QListWidget) -> None:
+    """Let the user choose exactly one row; a double click on it accepts the form."""
+    view.setSelectionMode(QListWidget.SelectionMode.SingleSelection)
+    view.setStyleSheet(ROWS)
+    view.setCurrentRow(0)
+    view.setMinimumSize(min(max(view.sizeHintForColumn(0) + 40, 440), WIDEST), 180)
+
+    view.itemDoubleClicked.connect(_accept)
+    view.setFocus()
+
+
+def _accept(item: QListWidgetItem) -> None:
+    """Accept the form that a row belongs to."""
+    view = item.listWidget()
+    window = view.window() if view is not None else None
+    if isinstance(window, QDialog):
+        window.accept()

@@ -56,7 +56,7 @@ class ListPanel(QObject):
             self.tabs.addTab(widget, title)
         self.findings_table.gone_to.connect(session.show_finding)
         self.slices.gone_to.connect(session.go_to)
-        self.drawer = ToggleDock(session.connections, button, self.tabs, "Worklist")
+        self.drawer = ToggleDock(session.connections, button, self.tabs, "Findings")
         button.toggled.connect(self.show)  # after the drawer: lists are filled when they are seen
         soon = qthrottled(self.refresh, timeout=PAUSE, parent=self)
         session.emptied.connect(self._on_emptied)

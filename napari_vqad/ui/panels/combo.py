@@ -71,8 +71,8 @@ class RestorationSpinBox(QSpinBox):
         self.blockSignals(False)
 
     def textFromValue(self, value: int) -> str:  # noqa: N802, D102
-        return WORDS.get(value, f"no. {value}")
+        return WORDS.get(value, f"Restoration #{value}")
 
     def valueFromText(self, text: str) -> int:  # noqa: N802, D102
         known = {word: value for value, word in WORDS.items()}
-        return known[text] if text in known else int(text.rpartition(" ")[2])
+        return known[text] if text in known else int(text.rpartition("#")[2])

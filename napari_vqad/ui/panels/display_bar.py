@@ -52,19 +52,25 @@ class DisplayBar(QWidget):
         self.boxes = Boxes(session)
         self.planes = Planes(connections, self.convention, self.head, self.shown)
 
-        self.sides = _button("Radiological", SIDES)
+        self.sides = make_button("Radiological", SIDES)
         self.sides.setCheckable(True)
-        self.window_menu = _button("Window ▾", "What is black and what is white, for scan and restorations alike; or ")
+        self.window_menu = make_button(
+            "Window ▾", "What is black and what is white, for scan and restorations alike; or "
+        )
         self.window_menu.setToolTip(self.window_menu.toolTip() + f"{shortcuts.WINDOW_DRAG} on the picture.")
-        self.flicker = _button("Flicker", f"Show scan and restoration in turn, twice a second ({shortcuts.FLICKER}).")
+        self.flicker = make_button(
+            "Flicker", f"Show scan and restoration in turn, twice a second ({shortcuts.FLICKER})."
+        )
         self.flicker.setCheckable(True)
-        self.other = _button("Planes", f"Show the other two planes with a common cross-hair ({shortcuts.PLANES}).")
+        self.other = make_button(
+            "Orthogonal views", f"Show the other two planes with a common cross-hair ({shortcuts.PLANES})."
+        )
         self.other.setCheckable(True)
-        self.box = _button(
+        self.box = make_button(
             "Boxes", f"Draw a box about every finding; the view Flagged has their outlines ({shortcuts.BOXES})."
         )
         self.box.setCheckable(True)
-        self.help = _button("Keys", f"All keys ({shortcuts.HELP}).")
+        self.help = make_button("Keys", f"All keys ({shortcuts.HELP}).")
         self.words = QLabel("")
         self.words.setToolTip(
             "What there is under the mouse: NLL, pixel score, and the place. R and L count from the midline, once that "
@@ -83,7 +89,7 @@ class DisplayBar(QWidget):
         self.window_menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         row = QHBoxLayout()
         row.setSpacing(2)
-        for button in (self.sides, self.window_menu, self.flicker, self.other, self.box, self.help):
+        for button in (self.sides, self.window_menu, self.flicker, self.other):  # the dock places the other two
             row.addWidget(button, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -96,7 +102,7 @@ class DisplayBar(QWidget):
         self._soon.timeout.connect(self._untick)
         self.crosshair = CrossHair(connections, self.head)
         self.other.toggled.connect(self.crosshair.show)
-        self.drawer = ToggleDock(connections, self.other, self.planes, "Planes")
+        self.drawer = ToggleDock(connections, self.other, self.planes, "Orthogonal views")
         self._listen()
 
     def _listen(self) -> None:
@@ -246,7 +252,8 @@ class DisplayBar(QWidget):
             self.flickering.start()
 
 
-def _button(text: str, tip: str) -> QToolButton:
+def make_button(text: str, tip: str) -> QToolButton:
+    """A button with a text and a tooltip."""
     button = QToolButton()
     button.setText(text)
     button.setToolTip(tip)

@@ -1,4 +1,4 @@
-"""What a reading leaves behind: a button with a menu for report, saved study and maps, each written in a worker."""
+"""The Export button: a menu to write the report, a study or the maps, each in a worker, and to open a study."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from napari_vqad.export.report import write_report
 from napari_vqad.export.study import SUFFIX, Study, find_scan, save_study
 from napari_vqad.findings.review import Review
 from napari_vqad.imaging.volume import Volume
-from napari_vqad.io.dicom_series import Series
 from napari_vqad.scoring import Result
 from napari_vqad.ui.layers.mask_input import StudyMask
 from napari_vqad.ui.panels.combo import RestorationSpinBox
+from napari_vqad.ui.panels.export_form import ExportOptions, ask_options
 from napari_vqad.ui.panels.inputs import Inputs
 from napari_vqad.ui.plumbing.shortcuts import MAPS, REPORT, SAVE
 from napari_vqad.ui.plumbing.window_events import WindowEvents
@@ -55,9 +55,10 @@ class ExportMenu(QToolButton):
         super().__init__()
         self.dock, self.session = dock, dock.session
         self.folder: Path | None = None  # where something was put last
+        self.options = ExportOptions()  # what was chosen last
         self._writing: list[WorkerSlot] = []  # each of its own: what one tells is not lost when the next begins
         self._busy = False
-        self.setText("Hand over ▾")
+        self.setText("Export ▾")
         self.setToolTip("Write a report, save or open a study, or write the maps as files.")
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
@@ -66,15 +67,11 @@ class ExportMenu(QToolButton):
         report = "Write findings, verdicts and pictures as one HTML file, once all is analysed."
         save = "Save all of this, to see the same pictures and numbers another day."
         open_ = "Open what was saved; its scan must be at hand."
-        maps = "Write maps, table and numbers into a folder, once all is analysed."
+        maps = "Choose which maps to write, and whether as DICOM, too, with table and numbers, once all is analysed."
         self.report = self._action("Report …", REPORT, self.write_report, report)
         self.save = self._action("Save study …", SAVE, self.save_study, save)
         self.open = self._action("Open study …", "", self.open_study, open_)
-        self.maps = self._action("Maps …", MAPS, lambda: self.write_maps(), maps)
-        named = (
-            "Write maps, and what is not rejected as DICOM, which carries the patient's name, ID, birth date and sex."
-        )
-        self.dicom = self._action("Maps and DICOM …", "", lambda: self.write_maps(dicom=True), named)
+        self.maps = self._action("Maps …", MAPS, self.write_maps, maps)
         self.session.opened.connect(self.refresh)
         self.session.emptied.connect(self.refresh)
         self.session.settled.connect(self.refresh)
@@ -93,8 +90,6 @@ class ExportMenu(QToolButton):
         self.save.setEnabled(head)
         self.report.setEnabled(done)
         self.maps.setEnabled(done)
-        volume = explorer.scan if explorer is not None else None
-        self.dicom.setEnabled(done and volume is not None and isinstance(volume.header, Series))
 
     # ---- what the person does -------------------------------------------------------------------------------------
 
@@ -120,14 +115,19 @@ class ExportMenu(QToolButton):
 
             self._start("Study", path, write, subject)
 
-    def write_maps(self, dicom: bool = False) -> None:
-        """Ask for a folder, and write the maps into one of their own in it, so that those of another scan stay."""
+    def write_maps(self) -> None:
+        """Ask what to write and for a folder, and write it into a folder of the scan's own in that."""
         subject = self.session.prepared
+        if subject is None or (options := ask_options(subject.explorer, self.options, self)) is None:
+            return
+        self.options = options
         chosen = QFileDialog.getExistingDirectory(self, "Folder for the maps", str(self._home()))
-        if chosen and self._is_still(subject) and subject is not None:
-            self.folder = Path(chosen)
-            path = self._own(self.folder)
-            self._start("Maps", path, lambda result: result.save(path, dicom), subject)
+        if not chosen or not self._is_still(subject):
+            return
+        self.folder = Path(chosen)
+        path = self._own(self.folder, options.overwrite)
+        maps, dicom = options.maps_of(subject.explorer), options.dicom_of(subject.explorer)
+        self._start("Maps", path, lambda result: result.save(path, dicom, options.overwrite, maps), subject)
 
     def open_study(self) -> None:
         """Ask for a study, and for its scan where that is neither open nor where it was."""
@@ -221,12 +221,14 @@ class ExportMenu(QToolButton):
         beside = volume.path.parent if volume is not None and volume.path is not None else Path.home()
         return self.folder or beside
 
-    def _own(self, folder: Path) -> Path:
-        """A folder within, of the scan's name; a further one where that holds another scan, or who knows what."""
+    def _own(self, folder: Path, overwrite: bool) -> Path:
+        """A folder within, of the scan's name. It has a number if that one holds other files and is not overwritten."""
         explorer = self.session.explorer
         assert explorer is not None
         name, number = f"{self._stem()}_vqad", 1
         path = folder / name
+        if overwrite and (path.is_dir() or not path.exists()):
+            return path
         while path.exists() and (not path.is_dir() or any(path.iterdir())) and not belongs_to(path, explorer.scan):
             number += 1
             path = folder / f"{name}_{number}"

@@ -44,7 +44,9 @@ class Inputs(QWidget):
         """Without `one_model` there is no list of models, for a widget that has a list of its own."""
         super().__init__()
         self.scan = DataCombo("Open a T1 head or a clip with File → Open, or File → Open Sample.")
-        self.brain = DataCombo("The brain: made here, a Labels layer, a NIfTI file, or as a study had it.")
+        self.brain = DataCombo(
+            "The brain mask: computed automatically, a Labels layer, a NIfTI file, or that of a study."
+        )
         self._labels: list[Labels] = []
         self._study: StudyMask | None = None
         self.bundle = DataCombo("Tokenizer and prior that judge the scan.")
@@ -107,7 +109,7 @@ class Inputs(QWidget):
         study = [(kept.title, kept)] if (kept := self._kept()) else []
         files = [(t, v) for t, v in self.brain.items() if isinstance(v, Path)]
         labels = [(m.name, m) for m in self._labels]
-        self.brain.fill([("made here", None), *study, *files, *labels, ("from a file …", "file")])
+        self.brain.fill([("compute automatically", None), *study, *files, *labels, ("from a file …", "file")])
 
     def _kept(self) -> StudyMask | None:
         """The mask of a study, if it is that of the chosen scan."""

@@ -55,7 +55,7 @@ class Welcome(QFrame):
 STOPS = {
     "inputs": (
         "What is analysed",
-        "A T1 head, a brain mask (made here if you give none) and a model of healthy heads.",
+        "A T1 head, a brain mask (computed automatically if you give none) and a model of healthy heads.",
     ),
     "analyse": (
         "Analyse",
@@ -90,7 +90,7 @@ STOPS = {
         "How unlikely codes are drawn anew, how often (S), and how the draws are weighed (k).",
     ),
     "notice": (
-        "Mind",
+        "Limits",
         "Research use only, not a medical device. What is rare in healthy heads is flagged; that is no diagnosis.",
     ),
 }

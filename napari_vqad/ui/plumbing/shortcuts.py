@@ -27,7 +27,7 @@ SHEET: dict[str, tuple[tuple[str, str], ...]] = {
     "Where": (
         (f"{NEXT}  {PREVIOUS}", "next, previous flagged slice"),
         (f"{NEXT_FINDING}  {PREVIOUS_FINDING}", "next, previous finding"),
-        (PLANES, "the other two planes; a click in any plane goes there"),
+        (PLANES, "orthogonal views; a click in any plane goes there"),
         (BOXES, "boxes about the findings"),
     ),
     "Picture": (
@@ -43,7 +43,7 @@ SHEET: dict[str, tuple[tuple[str, str], ...]] = {
         (UNDO, "undo"),
         ("Enter", "go there"),
     ),
-    "Hand over": (
+    "Export": (
         (REPORT, "report"),
         (SAVE, "save the study"),
         (MAPS, "maps, table and numbers"),

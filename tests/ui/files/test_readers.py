@@ -1,13 +1,16 @@
 """NIfTI into napari and out of it."""
 
+import gc
+import weakref
+
 import nibabel as nib
 import numpy as np
 import pytest
 from napari.layers import Image
 from pydicom import dcmread
 from pydicom.uid import generate_uid
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication, QInputDialog, QListView
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QApplication, QLabel, QListWidget
 
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.grid_spec import GridSpec
@@ -154,17 +157,17 @@ def dicom_folder(make_series, tmp_path):
 
 
 def answer(row, asked):
-    """Stand in for the person before the dialog: choose a row of its list, or close it."""
+    """Stand in for the user before the form: choose a row of its list, or close it."""
 
     def look():
-        dialog = next(w for w in QApplication.topLevelWidgets() if isinstance(w, QInputDialog) and w.isVisible())
-        asked.append([*dialog.comboBoxItems(), dialog.labelText()])
+        dialog = next(w for w in QApplication.topLevelWidgets() if w.windowTitle() == "Which series?" and w.isVisible())
+        view, text = dialog.findChild(QListWidget), dialog.findChild(QLabel)
+        asked.append([*(view.item(i).text() for i in range(view.count())), text.text()])
         if row is None:
             dialog.reject()
             return
-        view = dialog.findChild(QListView)
         if row:  # the first is chosen as it opens
-            view.setCurrentIndex(view.model().index(row, 0))
+            view.setCurrentRow(row)
         dialog.accept()
 
     QTimer.singleShot(200, look)
@@ -192,6 +195,28 @@ def test_the_person_is_asked_which_series(dicom_folder, make_napari_viewer, noti
         layer = viewer.layers[0]
         assert layer.data.shape == (6, 7, 5)
         np.testing.assert_allclose(np.abs(layer.scale), (2, 1, 3))
+
+
+def test_a_double_click_opens_a_series_and_no_form_is_left(dicom_folder, make_napari_viewer, qtbot):
+    viewer, forms = make_napari_viewer(), []
+
+    def click():
+        dialog = next(w for w in QApplication.topLevelWidgets() if w.windowTitle() == "Which series?" and w.isVisible())
+        forms.append(weakref.ref(dialog.findChild(QListWidget)))
+        forms.append(weakref.ref(dialog))
+        view = dialog.findChild(QListWidget)
+        row = view.visualItemRect(view.item(1)).center()
+        for press in (qtbot.mouseClick, qtbot.mouseDClick):  # Qt takes no second click without a first
+            press(view.viewport(), Qt.MouseButton.LeftButton, pos=row)
+        if dialog.isVisible():
+            dialog.reject()  # else the test waits for ever
+
+    QTimer.singleShot(200, click)
+    viewer.open(dicom_folder, plugin="napari-vqad")
+    assert [layer.name for layer in viewer.layers] == ["flair"]
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.collect()
+    assert [form() for form in forms] == [None, None]
 
 
 def test_many_files_of_a_series_are_one_scan(dicom_folder, notices):

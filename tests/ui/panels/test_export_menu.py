@@ -1,4 +1,4 @@
-"""Hand over in a real viewer: report, study and maps by keys, what is greyed, what goes wrong said in a sentence."""
+"""The Export menu in a real viewer: report, study and maps by keys, greyed entries, errors as one sentence."""
 
 import csv
 import json
@@ -14,6 +14,7 @@ from napari_vqad.detectors.vq.detector import VQDetector
 from napari_vqad.findings.findings import findings
 from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.ui.files.readers import scan_layer
+from napari_vqad.ui.panels import export_menu
 from napari_vqad.ui.panels.export_menu import MAPS, REPORT, SAVE
 
 BOTH = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
@@ -31,6 +32,7 @@ def dialogs(monkeypatch):
     monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
     monkeypatch.setattr(QFileDialog, "getOpenFileName", ask)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: ask(*args)[0])
+    monkeypatch.setattr(export_menu, "ask_options", lambda _explorer, before, _parent: before)
     return answers, shown
 
 
@@ -71,7 +73,7 @@ def told(qtbot, dock, words):
     qtbot.waitUntil(lambda: words in dock.status.text(), timeout=15_000)
 
 
-def test_greyed_until_there_is_something_to_hand_over(dock, idle, qtbot, dialogs):
+def test_greyed_until_there_is_something_to_export(dock, idle, qtbot, dialogs):
     answers, shown = dialogs
     hand = dock.export_menu
     assert [a.isEnabled() for a in (hand.report, hand.save, hand.open, hand.maps)] == [False, False, True, False]
@@ -216,7 +218,7 @@ def test_the_mask_of_a_study_is_chosen_and_analysed_with(read, head, idle, qtbot
     scan = read.inputs.scan.value
     data, attributes, _ = scan_layer(head[0], "another")
     read.viewer.add_image(data, **attributes)  # the newest is chosen
-    assert masks.box.currentText() == "made here"
+    assert masks.box.currentText() == "compute automatically"
     assert not [text for text, _ in masks.items() if "study" in text]
     read.inputs.scan.pick(scan)
     assert masks.box.currentText() == "of the study, from the layer 'ball'"
@@ -285,7 +287,7 @@ def test_a_name_that_the_dialog_did_not_ask_about_is_not_overwritten(read, qtbot
     assert len(notices) == 1
 
 
-def test_a_clip_is_not_handed_over(dock, tiny_clips, make_clip, tmp_path, qtbot):
+def test_a_clip_is_not_exported(dock, tiny_clips, make_clip, tmp_path, qtbot):
     from napari_vqad.io.clips import read_clip
     from napari_vqad.ui.files.readers import clip_layers
 

@@ -45,7 +45,7 @@ def assert_empty(dock, qtbot):
     assert "flagged" not in dock.lists.findings_table.words.text()
     assert not dock.legend.isVisible()
     assert dock.display.words.text() == ""
-    assert not any(action.isEnabled() for action in (hand.report, hand.save, hand.maps, hand.dicom))
+    assert not any(action.isEnabled() for action in (hand.report, hand.save, hand.maps))
     for widget in (dock.views_row, dock.which, dock.findings, dock.next, dock.previous, dock.cancel):
         assert not widget.isEnabled()
     ours = {*NAMES.values(), "Finding boxes"}

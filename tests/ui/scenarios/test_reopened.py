@@ -126,7 +126,7 @@ def test_the_cross_takes_all_of_it_away_and_leaves_the_rest(viewer, explore, qtb
     dock = explore(viewer)
     use_all(dock, qtbot)
     assert {"Finding boxes", "Pixel score"} <= {layer.name for layer in viewer.layers}
-    assert {"Planes", "Worklist"} <= set(viewer.window.dock_widgets)
+    assert {"Orthogonal views", "Findings"} <= set(viewer.window.dock_widgets)
     assert len(state(viewer)["listeners"]) > 20
     assert before["listeners"] == []
     cross(dock)
