@@ -16,15 +16,15 @@ os.environ["MPLCONFIGDIR"] = str(Path(_HOME.name) / "matplotlib")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("LP_NUM_THREADS", "0")  # and so the drawing by software
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(os.environ.get("NAPARI_VQAD_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The real data beside the project; tests that need it are skipped where it is not there."""
-    if not SHARED.is_dir():
-        pytest.skip(f"{SHARED} is not there")
-    return SHARED
+    """The folder with real data; tests that need it are skipped where it is not there."""
+    if not DATA.is_dir():
+        pytest.skip(f"no real data at {DATA}; set NAPARI_VQAD_DATA to their folder")
+    return DATA
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,19 @@ test gets a new one. So no test sees what another has left.
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from app_model import Application
 from napari import Viewer
+from napari._app_model._app import NapariApplication, _napari_names
+from napari._qt._qapp_model.qactions import init_qactions
 from napari.layers import Layer
+from napari.plugins import _initialize_plugins
 from qtpy.QtWidgets import QAbstractButton, QApplication, QDockWidget, QTabWidget, QWidget
 
 from napari_vqad.ui.dock import ExplorerDock
@@ -34,15 +39,13 @@ class SharedWindow:
 
     def put_back(self, idle) -> bool:
         """Undo what a test has done; False where something is left of it."""
-        try:
+        session = self.dock.session
+        if id(session.explorer) != self.start["explored"][0] or any(m not in self.viewer.layers for m in self.layers):
+            return False
+        with suppress(Exception):
             self._undo(idle)
-            left = differences(self.start, state(self.dock))
-        except Exception as error:
-            left = [repr(error)]
-        import os
-        if left and os.environ.get("SHOWLEFT"):
-            print("LEFT", left, [(self.start.get(n), state(self.dock).get(n)) for n in left if n not in ("drawn","buttons","tabs")][:3], file=open("/tmp/left.txt","a"))
-        return left == []
+            return differences(self.start, state(self.dock)) == []
+        return False
 
     def close(self) -> None:
         """Close the window, and let nothing of it live on."""
@@ -60,7 +63,9 @@ class SharedWindow:
         box = dock.inputs.bundle.box
         while box.count() > start["bundles"]:
             box.removeItem(box.count() - 1)
-        for chooser, value in zip((dock.inputs.scan, dock.inputs.brain, dock.inputs.bundle), start["inputs"], strict=False):
+        for chooser, value in zip(
+            (dock.inputs.scan, dock.inputs.brain, dock.inputs.bundle), start["inputs"], strict=False
+        ):
             chooser.pick(value)
         for button, on in start["buttons"].items():
             button.setChecked(on)
@@ -68,7 +73,7 @@ class SharedWindow:
             tabs.setCurrentIndex(index)
         viewer.dims.ndisplay, viewer.dims.order = 2, start["order"]
         session.change(**start["settings"].model_dump())
-        idle(dock)
+        idle(dock, 5_000)
         session.verdicts._said.clear()
         session.verdicts._saved.clear()
         session.review.clear()
@@ -83,6 +88,10 @@ class SharedWindow:
         viewer.layers.selection = set(start["selection"])
         viewer.fit_to_view()
         session.redraw()
+        dock.export_menu.options = start["export"]
+        table = dock.lists.findings_table.view
+        table.sortByColumn(*start["sorted"])
+        table.clearSelection()
         dock.status.setText(start["status"])
         viewer.window.resize(*start["size"])
         for _ in range(3):
@@ -92,6 +101,7 @@ class SharedWindow:
 def state(dock: ExplorerDock) -> dict[str, Any]:
     """All that a test may change and the next one might notice."""
     viewer, session, explorer = dock.viewer, dock.session, dock.session.explorer
+    header = dock.lists.findings_table.view.horizontalHeader()
     window, camera, map_layers = viewer.window._qt_window, viewer.scene.camera, session.map_layers
     buttons = [b for b in window.findChildren(QAbstractButton) if b.isCheckable() and _is_ours(b)]
     return {
@@ -124,6 +134,8 @@ def state(dock: ExplorerDock) -> dict[str, Any]:
         "tabs": {t: t.currentIndex() for t in window.findChildren(QTabWidget) if _is_ours(t)},
         "bundles": dock.inputs.bundle.box.count(),
         "inputs": dock.inputs.chosen(),
+        "export": dock.export_menu.options,
+        "sorted": (header.sortIndicatorSection(), header.sortIndicatorOrder()),
         "status": dock.status.text(),
         "listeners": [len(getattr(session, name)) for name in SIGNALS] + [len(session.review.changed)],
         "muted": (session._closed, session._runner.muted),
@@ -145,6 +157,10 @@ def open_window(show, bundle, idle) -> SharedWindow:
     dock.inputs.brain.pick(viewer.layers["ball"])
     dock.start()
     idle(dock)
+    for button in (dock.lists.button, dock.display.other):  # their docks stay in the window once they were seen
+        button.setChecked(True)
+        QApplication.processEvents()
+        button.setChecked(False)
     shared = SharedWindow(viewer, dock, {}, tuple(viewer.layers))
     shared.start = state(dock)
     shared._undo(idle)  # some of what is put back is put into a form of its own, such as a point between two slices
@@ -164,15 +180,30 @@ def _is_ours(widget: QWidget) -> bool:
 class Cache:
     """The window that is open, if there is one."""
 
+    NAME = "napari-vqad-tests"  # of napari's application model, which is another for each window
+
     def __init__(self) -> None:
         self.window: SharedWindow | None = None
-        self.reused = self.opened = 0
+        self.model: NapariApplication | None = None
+
+    def open(self, make: Callable[[], SharedWindow]) -> None:
+        """Open a window with commands and menus of its own, as `make_napari_viewer` does."""
+        self.model = NapariApplication(self.NAME)
+        self.model.injection_store.namespace = _napari_names
+        _initialize_plugins.cache_clear()
+        init_qactions.cache_clear()
+        self.window = make()
 
     def drop(self) -> None:
-        """Close it."""
+        """Close the window."""
         window, self.window = self.window, None
         if window is not None:
             window.close()
             del window
             gc.collect()
             QApplication.processEvents()
+        if self.model is not None:
+            Application.destroy(self.NAME)
+            self.model = None
+            _initialize_plugins.cache_clear()
+            init_qactions.cache_clear()

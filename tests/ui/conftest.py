@@ -84,14 +84,15 @@ def head_file(head, tmp_path) -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def shared_windows():
-    """The window that tests share; napari's threads for the status bar are off, as in windows of `make_napari_viewer`."""
+    """The window that tests share; napari's thread for the status bar is off, as in `make_napari_viewer`."""
+    from napari._app_model._app import NapariApplication
     from napari._qt.threads.status_checker import StatusChecker
-
     from shared_window import Cache
 
-    cache = Cache()
+    cache, own = Cache(), NapariApplication.get_app_model
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StatusChecker, "start", lambda _self: None)
+        patch.setattr(NapariApplication, "get_app_model", lambda: cache.model or own())
         yield cache
         cache.drop()
 
@@ -178,15 +179,11 @@ def own_explored(dock, idle):
 def explored(shared_windows, head, tiny_bundle, idle, qtbot, request):
     """The dock with the small head analysed, in a window that other tests have used before."""
     import napari
-
     from shared_window import open_window
 
     if shared_windows.window is None:
         make = partial(napari.Viewer, show=True, show_welcome_screen=False)
-        shared_windows.window = open_window(partial(show, make, head), tiny_bundle, idle)
-        shared_windows.opened += 1
-    else:
-        shared_windows.reused += 1
+        shared_windows.open(lambda: open_window(partial(show, make, head), tiny_bundle, idle))
     yield shared_windows.window.dock
     if request.node.rep_call.failed or not shared_windows.window.put_back(idle):
         shared_windows.drop()

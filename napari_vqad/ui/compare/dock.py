@@ -86,15 +86,15 @@ class CompareDock(QWidget):
             "this percentile of its healthy values."
         )
         self.go, self.stop, self.leave = QPushButton("Compare"), QPushButton("Cancel"), QPushButton("End")
-        self.leave.setToolTip("Take the comparison away, and show again what was there before.")
-        self.go.setToolTip("Run every ticked model on the scan, the slice in view first.")
-        self.stop.setToolTip("Stop; what is done stays.")
+        self.leave.setToolTip("End the comparison and show the previous layers again.")
+        self.go.setToolTip("Run every ticked model on the scan, beginning with the slice in view.")
+        self.stop.setToolTip("Stop. Finished slices are kept.")
         self.stop.setEnabled(False)
         self.status = QLabel(BEGIN)
         self.status.setWordWrap(True)
         self.scales = QLabel("")
         self.scales.setWordWrap(True)
-        self.scales.setToolTip("What the colours of each cell stand for, from clear to brightest.")
+        self.scales.setToolTip("The values that the colours of each cell stand for, from transparent to brightest.")
         notice = QLabel("Research use only, not a medical device.")
         notice.setStyleSheet(SMALL)
 
@@ -199,7 +199,7 @@ class CompareDock(QWidget):
         self._runner.start(self._prepare(scan, mask, folders, device), self._on_step, self._on_end)
 
     def cancel(self) -> None:
-        """Stop; what is done stays."""
+        """Stop. Finished slices are kept."""
         for panel in self.panels:
             panel.explorer.cancel()
         self._runner.quit()

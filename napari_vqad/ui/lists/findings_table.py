@@ -39,22 +39,22 @@ Index = QModelIndex | QPersistentModelIndex
 # Title, the value that it shows of a finding, its format, its tooltip.
 Column = tuple[str, Callable[[Finding, Annotation], Any], str, str]
 PLACE: tuple[Column, ...] = (
-    ("No.", lambda f, w: f.number, "{}", "The weightiest first: by the sum of its scores."),
+    ("No.", lambda f, w: f.number, "{}", "Findings are numbered by the sum of their scores, the highest first."),
     ("Side", lambda f, w: f.side, "{}", "The patient's side."),
     (
         "Centre",
         lambda f, w: f.where,
         "{}",
-        "Its middle: mm to the right (R) or left (L) of the midline; A, P, S and I are scanner coordinates. Hold the "
+        "Its centre: mm to the right (R) or left (L) of the midline; A, P, S and I are scanner coordinates. Hold the "
         "mouse over a centre for all three in scanner coordinates. Sorted from foot to head.",
     ),
     (
         "Slices",
         lambda f, w: f"{f.numbers[0]}–{f.numbers[1]}",
         "{}",
-        "Its first and last slice, as the slider numbers them.",
+        "Its first and last slice, numbered as on the viewer's slider.",
     ),
-    ("Reach", lambda f, w: f.extent, "{}", "How low and how high it reaches, scanner mm. Sorted from the lowest."),
+    ("Reach", lambda f, w: f.extent, "{}", "Its lowest and highest position, scanner mm. Sorted from the lowest."),
     ("mL", lambda f, w: f.ml, "{:.2f}", "Volume."),
 )
 READER: tuple[Column, ...] = (
@@ -62,9 +62,9 @@ READER: tuple[Column, ...] = (
         "Verdict",
         lambda f, w: w.verdict,
         "{}",
-        f"Yours: {ACCEPT} accepts, {REJECT} rejects, the same key takes it back.",
+        f"Your verdict: {ACCEPT} accepts, {REJECT} rejects; press the same key again to undo.",
     ),
-    ("Note", lambda f, w: w.note, "{}", "Yours: double-click to write."),
+    ("Note", lambda f, w: w.note, "{}", "Your note; double-click to edit."),
 )
 # Columns of words that are sorted by a number of theirs.
 SORTS: dict[str, Callable[[Finding], float]] = {
@@ -196,9 +196,9 @@ class FindingsTable(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.words, 1)
         for text, tip, act in (
-            (f"Accept ({ACCEPT})", "It is a finding; once more takes it back.", accept),
-            (f"Reject ({REJECT})", "It is none; once more takes it back.", reject),
-            (f"Undo ({UNDO})", "Take back the last verdict or note.", review.undo),
+            (f"Accept ({ACCEPT})", "Mark as a finding; click again to undo.", accept),
+            (f"Reject ({REJECT})", "Mark as not a finding; click again to undo.", reject),
+            (f"Undo ({UNDO})", "Undo the last verdict or note.", review.undo),
         ):
             button = QToolButton()
             button.setText(text)

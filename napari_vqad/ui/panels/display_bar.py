@@ -55,7 +55,7 @@ class DisplayBar(QWidget):
         self.sides = make_button("Radiological", SIDES)
         self.sides.setCheckable(True)
         self.window_menu = make_button(
-            "Window ▾", "What is black and what is white, for scan and restorations alike; or "
+            "Window ▾", "Which values are black and which are white, in the scan and in the restorations; or "
         )
         self.window_menu.setToolTip(self.window_menu.toolTip() + f"{shortcuts.WINDOW_DRAG} on the picture.")
         self.flicker = make_button(
@@ -67,14 +67,14 @@ class DisplayBar(QWidget):
         )
         self.other.setCheckable(True)
         self.box = make_button(
-            "Boxes", f"Draw a box about every finding; the view Flagged has their outlines ({shortcuts.BOXES})."
+            "Boxes", f"Draw a box around every finding; the view Flagged shows their outlines ({shortcuts.BOXES})."
         )
         self.box.setCheckable(True)
         self.help = make_button("Keys", f"All keys ({shortcuts.HELP}).")
         self.words = QLabel("")
         self.words.setToolTip(
-            "What there is under the mouse: NLL, pixel score, and the place. R and L count from the midline, once that "
-            "is known; all else is in the scanner's mm."
+            "The values under the mouse pointer, and its position. R and L are measured from the midline once "
+            "that is known; the other positions are scanner mm."
         )
         self.words.setStyleSheet(SMALL)
         self.words.setWordWrap(True)

@@ -12,7 +12,7 @@ class RunBar(QWidget):
         super().__init__()
         row = QHBoxLayout()
         self.analyse = QPushButton("Analyse")
-        self.analyse.setToolTip("Compute NLL and restorations of the scan, the slice in view first.")
+        self.analyse.setToolTip("Analyse the scan, beginning with the slice in view.")
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop within a batch; what is done is kept.")
         self.cancel.setEnabled(False)

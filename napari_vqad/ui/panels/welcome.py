@@ -87,7 +87,7 @@ STOPS = {
     ),
     "Restoration": (
         "Restoration",
-        "How unlikely codes are drawn anew, how often (S), and how the draws are weighed (k).",
+        "How unlikely codes are resampled, how many times (S), and how the restorations are weighted (k).",
     ),
     "notice": (
         "Limits",

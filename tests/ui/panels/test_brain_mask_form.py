@@ -93,7 +93,7 @@ def test_an_error_is_one_sentence_and_no_layer(form, qtbot, notices):
     assert notices == [str(error.value)]
 
 
-def test_only_head_scans_are_offered(form, explored, head, tmp_path, make_clip):
+def test_only_head_scans_are_offered(form, own_explored, head, tmp_path, make_clip):
     from napari_vqad.io.clips import read_clip
     from napari_vqad.ui.files.readers import clip_layers
 
