@@ -392,7 +392,8 @@ class ExplorerDock(QScrollArea):
         grid, flagged = explorer.grid, explorer.flagged_slices()
         waiting = np.isin(np.arange(len(grid)), missing_slices(explorer))
         scores, limit, unit = explorer.slice_scores(), explorer.thresholds()["flag_slices"], slice_scores.unit(explorer)
-        self.profile.show_scores(scores, flagged, limit, grid, waiting, unit, explorer.sample_scores())
+        names = slice_scores.title(explorer), explorer.detector.slice_title
+        self.profile.show_scores(scores, flagged, limit, grid, waiting, unit, explorer.sample_scores(), names)
         what = "slices" if grid.kind == "head" else "frames"
         what += " flagged" if np.isfinite(scores[explorer.chosen()]).all() else " flagged so far"
         self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} {what}")

@@ -17,7 +17,7 @@ BAR, FLAGGED, HERE = QColor("#7d8a99"), QColor("#ff9f1c"), QColor("#59bfff")
 
 
 class Profile(QWidget):
-    """The score of each slice as bars, its threshold as a line, and AS_sample as a thin curve of its own height."""
+    """The score of each slice as bars, its threshold as a line, and AS_sample, if there is one, as a thin curve."""
 
     chosen = Signal(int)
 
@@ -27,6 +27,7 @@ class Profile(QWidget):
         self.places: list[str] = []  # of each slice of the grid, in words
         self.order = np.zeros(0, int)  # indices of the grid, as the bars stand
         self.axis_note, self.unit, self.sample = "", "nats", np.zeros(0)
+        self.names: tuple[str, str | None] = "", None
         self.threshold, self.here = 0.0, 0
         self.setMouseTracking(True)
         self.setMinimumHeight(96)
@@ -44,6 +45,7 @@ class Profile(QWidget):
         waiting: np.ndarray,
         unit: str = "nats",
         sample: np.ndarray | None = None,
+        names: tuple[str, str | None] = ("Slice score, SD", None),
     ) -> None:
         """Scores (n,) of a grid's slices and their threshold in `unit`, NaN where not ready.
 
@@ -51,8 +53,11 @@ class Profile(QWidget):
             waiting: bool (n,), slices whose scores are not final yet: they are hatched.
             unit: "nats" of AS_sample, or "SD".
             sample: AS_sample, (n,) in nats, to show beside another score.
+            names: what the bars are, with their unit, and what the curve is; None of a detector that has none.
         """
-        self.unit, self.sample = unit, np.zeros(0) if sample is None or unit == "nats" else np.nan_to_num(sample)
+        self.unit, self.names = unit, names
+        alone = sample is None or names[1] is None or unit == "nats"
+        self.sample = np.zeros(0) if sample is None or alone else np.nan_to_num(sample)
         self.scores, self.flagged, self.threshold, self.waiting = scores, flagged, threshold, waiting
         places, self.axis_note = [grid.slice_label(i) for i in range(len(grid))], grid.axis_note
         head = grid.kind == "head"  # a frame's place is its number
@@ -128,8 +133,13 @@ class Profile(QWidget):
         base = plot.bottom() + metrics.ascent() + 3
         painter.drawText(QPointF(plot.left(), base), first)
         painter.drawText(QPointF(plot.right() - metrics.horizontalAdvance(last), base), last)
-        unit = "AS_sample, nats" if self.unit == "nats" else "slice score, SD (curve: AS_sample)"
-        painter.drawText(QPointF(plot.center().x() - metrics.horizontalAdvance(unit) / 2, base), unit)
+        bars, curve = self.names
+        left, right = (metrics.horizontalAdvance(words) for words in (first, last))
+        room, middle = plot.width() - left - right - 12, plot.left() + (plot.width() + left - right) / 2
+        for words in (f"{bars} (curve: {curve})", bars) if curve and len(self.sample) else (bars,):
+            if (width := metrics.horizontalAdvance(words)) <= room or words == bars:
+                painter.drawText(QPointF(middle - width / 2, base), words)
+                break
 
     def _number(self, score: float) -> str:
         return f"{score:.0f}" if self.unit == "nats" else f"{score:.1f}"
@@ -149,7 +159,7 @@ class Profile(QWidget):
         i = self._index(event)
         score = "not analysed" if np.isnan(self.scores[i]) else f"{self._number(self.scores[i])} {self.unit}"
         if len(self.sample) == len(self.scores):
-            score += f", AS_sample {self.sample[i]:.0f} nats"
+            score += f", {self.names[1]} {self.sample[i]:.0f} nats"
         score += ", not final yet" if self.waiting[i] else ""
         QToolTip.showText(
             event.globalPosition().toPoint(),
