@@ -189,7 +189,7 @@ def test_what_another_process_wrote_meanwhile_is_not_replaced(head, files, tiny_
     monkeypatch.setattr(napari_vqad.scoring, "draw_sheet", slowly)
     with pytest.raises(InputError, match="holds the maps of another scan"):
         found.save(out)
-    assert belongs_to(out, other.scan)
+    assert belongs_to(out, other.volume)
     assert not [name for name in os.listdir(out) if name not in known_files()]
 
 

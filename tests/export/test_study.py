@@ -280,7 +280,7 @@ def test_a_series_of_dicom_comes_back_and_its_patient_is_not_in_the_file(make_se
     explorer.load_scan(load_scan(folder), mask)
     save_study(tmp_path / "series.vqad", explorer, mask)
     again = open_study(tmp_path / "series.vqad", bundle=bundle)
-    np.testing.assert_array_equal(again.scan.voxels, explorer.scan.voxels)
+    np.testing.assert_array_equal(again.volume.voxels, explorer.scan.voxels)
     with zipfile.ZipFile(tmp_path / "series.vqad") as archive:
         content = b"".join(archive.read(name) for name in archive.namelist())
     assert b"t1 mprage" in content
