@@ -83,7 +83,7 @@ class Bundle:
         return settings.model_copy(update=changed) if changed else settings
 
     def validated(self, settings: Settings) -> Settings:
-        """As `known`, where the user has not chosen otherwise.
+        """As `coerce`, where the user has not chosen otherwise.
 
         Raises:
             InputError: a value was chosen that this bundle does not allow.

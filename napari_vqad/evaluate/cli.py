@@ -22,7 +22,7 @@ from napari_vqad.evaluate.case_pages import CasePages
 from napari_vqad.evaluate.cases import PER_SUBJECT, folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, write_json
 from napari_vqad.evaluate.lesion_detection import evaluate_scan, table
-from napari_vqad.evaluate.variants import Over, ablation, method_variants, methods_of, settings_of
+from napari_vqad.evaluate.variants import Over, ablation, check_methods, method_variants, methods_of, settings_of
 from napari_vqad.files.atomic import write_text
 from napari_vqad.files.space import check_file, check_folder
 from napari_vqad.imaging.template import Template
@@ -172,6 +172,7 @@ def run_grid(args: argparse.Namespace) -> int:
     bundles = [Bundle.load(folder, args.device) for folder in _known(args.models, "head")]
     if not bundles:
         raise InputError(f"{args.models} holds no bundles.")
+    check_methods(bundles, args.methods)
     before: Bundle | None = None
     for bundle in bundles:
         spec = bundle.config.grid
@@ -223,6 +224,7 @@ def run_ped2(args: argparse.Namespace) -> int:
     bundles = [Bundle.load(folder, args.device) for folder in args.bundles or _known(None, "clip")]
     if not bundles:
         raise InputError("No bundle of clips comes along; give one.")
+    check_methods(bundles, args.methods)
     lines: list[comparison.ModelResult] = []
     for bundle in bundles:
         print(bundle.title, flush=True)
@@ -266,9 +268,7 @@ def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
         raise InputError(
             f"{bundle.name} knows no places, and has nothing to take away; give an aligned, calibrated bundle."
         )
-    for method in args.methods or ():
-        if method not in methods_of(bundle.detector):
-            settings_of(bundle, method)
+    check_methods([bundle], args.methods or ())
     methods = methods_of(bundle.detector, args.methods or ())
     ways = ablation(args.ablation) if args.ablation else method_variants(bundle.detector, methods, linear)
     rows = collect(bundle, cases, settings, ways, pca, _say, look).rows(ways)

@@ -59,7 +59,7 @@ def compare_models(
 ) -> list[ModelResult]:
     """A line for sample-wise and for each method that the bundle knows (of `methods` alone, where given).
 
-    `over` makes a slice's score of its pixel scores, as in `Way`. In the folder `keep` lies what was measured before.
+    `over`: as in `Variant`. The folder `keep` has what was measured before.
     """
     settings = settings.model_copy(update=dict(settings_of(bundle, None)))
     ways = method_variants(bundle.detector, methods_of(bundle.detector, methods), False, over)

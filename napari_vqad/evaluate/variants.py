@@ -77,6 +77,21 @@ def methods_of(detector: Detector, wanted: Collection[str] = ()) -> tuple[str, .
     return tuple(name for name in known if not wanted or name in wanted)
 
 
+def check_methods(bundles: Sequence[Bundle], wanted: Collection[str]) -> None:
+    """Refuse a method that none of the bundles has, before hours of work end in an empty table.
+
+    Raises:
+        InputError: there is one.
+    """
+    known = dict.fromkeys(name for bundle in bundles for name in methods_of(bundle.detector))
+    for name in wanted:
+        if name not in known:
+            who = f"{bundles[0].title} has no" if len(bundles) == 1 else "None of the models has a"
+            raise InputError(
+                f"{who} method '{name}'; {'its' if len(bundles) == 1 else 'their'} methods are {', '.join(known)}."
+            )
+
+
 def settings_of(bundle: Bundle, variant: str | None) -> Mapping[str, Any]:
     """The settings that ask a bundle for a variant; those of its first one for None.
 

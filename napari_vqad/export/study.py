@@ -38,7 +38,7 @@ class Study:
     Attributes:
         explorer: with everything that was computed, for the settings of then.
         volume, mask: the scan and its brain mask, bool (R, A, S), and `mask_note`, where that came from.
-        words: what was said of findings, for `Review.recall`.
+        words: what was said of findings, for `Review.restore`.
         slice, view, which: what was shown: slice of the grid, question, restoration (0: their mean).
         saved: when, and with which version.
     """

@@ -8,10 +8,12 @@ import pytest
 
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import folder_cases
 from napari_vqad.evaluate.comparison import PERCENTILES, _line
 from napari_vqad.evaluate.experiment import Collected
 from napari_vqad.evaluate.metrics import at_threshold, rank
+from napari_vqad.evaluate.variants import check_methods
 from napari_vqad.imaging.layout import to_grid
 from napari_vqad.train.data import Stack
 
@@ -75,3 +77,10 @@ def test_a_folder_without_bundles(tmp_path, case_folder, capsys):
     words = ["evaluate", "grid", tmp_path, "--data", case_folder, "--validation", tmp_path]
     assert main([str(w) for w in words]) == 2
     assert "holds no bundles" in capsys.readouterr().err
+
+
+def test_a_method_that_no_bundle_has_is_refused_before_the_work(tiny_bundle, tiny_pca):
+    bundles = [Bundle.load(folder, "cpu") for folder in (tiny_bundle, tiny_pca)]
+    check_methods(bundles, ["light", "pca", "sample-wise"])
+    with pytest.raises(InputError, match="None of the models has a method 'lihgt'; their methods are sample-wise, "):
+        check_methods(bundles, ["light", "lihgt"])

@@ -147,14 +147,20 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return [name for name in before if before[name] != after[name]]
 
 
-def open_window(show, bundle, idle) -> SharedWindow:
-    """A new window: `show` opens a viewer with head and mask, `idle` waits for the end of the analysis."""
-    viewer = show()
+def add_dock(viewer: Viewer, bundle) -> ExplorerDock:
+    """The dock in a viewer with head and mask, with the tiny bundle chosen."""
     dock = ExplorerDock(viewer)
     viewer.window.add_dock_widget(dock, name="VQ Anomaly Explorer", area="right")
     dock.inputs.bundle.box.addItem("Tiny", bundle)
     dock.inputs.bundle.pick(bundle)
     dock.inputs.brain.pick(viewer.layers["ball"])
+    return dock
+
+
+def open_window(show, bundle, idle) -> SharedWindow:
+    """A new window: `show` opens a viewer with head and mask, `idle` waits for the end of the analysis."""
+    viewer = show()
+    dock = add_dock(viewer, bundle)
     dock.start()
     idle(dock)
     for button in (dock.lists.button, dock.display.other):  # their docks stay in the window once they were seen

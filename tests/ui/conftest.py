@@ -131,14 +131,9 @@ def show(make, head):
 @pytest.fixture
 def dock(show_head, tiny_bundle):
     """The dock in a viewer, the small head and its mask open, nothing analysed yet."""
-    from napari_vqad.ui.dock import ExplorerDock
+    from shared_window import add_dock
 
-    viewer = show_head()
-    dock = ExplorerDock(viewer)
-    viewer.window.add_dock_widget(dock, name="VQ Anomaly Explorer", area="right")
-    dock.inputs.bundle.box.addItem("Tiny", tiny_bundle)
-    dock.inputs.bundle.pick(tiny_bundle)
-    dock.inputs.brain.pick(viewer.layers["ball"])
+    dock = add_dock(show_head(), tiny_bundle)
     yield dock
     dock.session.close()
 

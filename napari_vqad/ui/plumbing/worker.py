@@ -15,7 +15,7 @@ class WorkerSlot:
     """At most one generator at a time; what an older one still says is not heard.
 
     The worker is superqt's own, as napari's are at heart: of those napari itself asks, by the name of a Python
-    function, before its window closes. `Closing` asks in words.
+    function, before its window closes. `WindowEvents` asks in words.
     """
 
     def __init__(self, on_bad_input: Callable[[str], None]) -> None:
