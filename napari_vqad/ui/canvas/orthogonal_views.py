@@ -9,9 +9,10 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
+from napari_vqad.display.orientation import edges
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.ui.canvas.display_convention import Convention
-from napari_vqad.ui.canvas.orientation_labels import PLANES, edges
+from napari_vqad.ui.canvas.orientation_labels import PLANES
 from napari_vqad.ui.canvas.reslice import Section, reslice
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.plumbing.connections import ViewerConnections

@@ -15,6 +15,7 @@ from qtpy.QtCore import QTimer
 from napari_vqad.display.colours import heat
 from napari_vqad.display.scales import WINDOW, limits
 from napari_vqad.display.views import MEAN, layer_name, map_of
+from napari_vqad.display.window import DARK
 from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.ui.compare.canvas_state import PARTIAL, comparison_is_open
@@ -23,7 +24,6 @@ from napari_vqad.ui.layers import placement
 MASK_NAME = "Brain mask"
 IN_WINDOW = "restoration"  # the role of the layers that are seen in the scan's window
 DIM = 0.4  # of a layer's opacity, while its picture is of the settings before
-DARK = -6.0  # SD, below every window: restorations are clear there, so that the scan is seen around the brain
 FLAG = (1.0, 0.62, 0.11, 1.0)
 MASK = (0.35, 0.75, 1.0, 1.0)
 

@@ -10,9 +10,10 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSpinBox, QTabWidget, QToolButton
 from superqt.utils import qthrottled
 
+from napari_vqad.display.thumbnails import GalleryStyle
 from napari_vqad.ui.canvas.display_convention import Convention
 from napari_vqad.ui.lists.findings_table import FindingsTable
-from napari_vqad.ui.lists.restoration_gallery import GalleryStyle, RestorationGallery
+from napari_vqad.ui.lists.restoration_gallery import RestorationGallery
 from napari_vqad.ui.lists.slice_table import SliceTable
 from napari_vqad.ui.plumbing.shortcuts import ACCEPT, NEXT_FINDING, PREVIOUS_FINDING, REJECT, bind
 from napari_vqad.ui.plumbing.toggle_dock import ToggleDock

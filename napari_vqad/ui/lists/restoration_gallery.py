@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QLabel, QListView, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from napari_vqad.display.colours import heat
-from napari_vqad.display.orientation import upright
-from napari_vqad.display.scales import WINDOW, limits
-from napari_vqad.display.views import MEAN, SPREAD
+from napari_vqad.display.thumbnails import GalleryStyle, Thumbnail, alike, thumbnails_of
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.engine.maps import SliceRestorations
 from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.ui.lists.key_filter import KeyFilter
 
 LOW, TALL, WORDS = 40, 180, 34  # pixels: a thumbnail's height at least and at most, and the line under it
 
 WAITING = "The restorations of the slice in view appear here when they are drawn."
-
-
-class GalleryStyle(NamedTuple):
-    """As the canvas shows it: window in SD, and is the patient's right on the right?"""
-
-    window: tuple[float, float] = WINDOW
-    neurological: bool = False
-
-
-class Thumbnail(NamedTuple):
-    """A picture (H, W, 3), 0 to 1, what is under it, which restoration it is, and the side of its left edge."""
-
-    which: int
-    words: str
-    rgb: np.ndarray
-    side: str
 
 
 class RestorationGallery(QWidget):
@@ -84,7 +62,7 @@ class RestorationGallery(QWidget):
             self.words.setText(WAITING)
         elif found is not None:
             fresh = thumbnails_of(explorer, found, look)
-            if not _alike(fresh, self._thumbnails):
+            if not alike(fresh, self._thumbnails):
                 self._thumbnails = fresh
                 self._fill()
             n, apart = len(found.weights), found.disagreement[grid.mask[explorer.focus]].max(initial=0)
@@ -136,44 +114,6 @@ class RestorationGallery(QWidget):
 
     def _which(self, item: QListWidgetItem | None) -> int | None:
         return None if item is None else item.data(Qt.ItemDataRole.UserRole)
-
-
-def thumbnails_of(explorer: Explorer, found: SliceRestorations, look: GalleryStyle) -> list[Thumbnail]:
-    """The restorations of the slice in focus: their mean, their SD over the scan where there are more, each of them."""
-    grid, i = explorer.grid, explorer.focus
-    inside = np.flatnonzero(grid.mask.any((0, 2))), np.flatnonzero(grid.mask.any((0, 1)))
-    box = tuple(slice(max(int(at[0]) - 2, 0), int(at[-1]) + 3) for at in inside)
-    mirrored = look.neurological and grid.axis != 0
-    side = ("A", "L" if mirrored else "R")[grid.axis != 0] if grid.kind == "head" else ""
-
-    def turned(picture: np.ndarray) -> np.ndarray:
-        if grid.kind != "head":
-            return picture[box].T
-        radiological = upright(picture[box])
-        return radiological[:, ::-1] if mirrored else radiological
-
-    def grey(picture: np.ndarray) -> np.ndarray:
-        """In the window of the canvas, dark beyond the mask."""
-        low, high = look.window
-        shown = np.clip((picture - low) / (high - low), 0, 1) * grid.mask[i]
-        return np.repeat(turned(shown)[..., None], 3, 2)
-
-    thumbnails = [Thumbnail(MEAN, "mean of S", grey(found.mean), side)]
-    if len(found.weights) > 1:
-        low, high = limits(explorer)["disagreement"]
-        colour = heat()(np.clip((turned(found.disagreement * grid.mask[i]) - low) / (high - low), 0, 1))
-        over = grey(grid.slices[i]) * (1 - colour[..., 3:]) + colour[..., :3] * colour[..., 3:]
-        thumbnails.append(Thumbnail(SPREAD, "SD of S", over, side))
-    for j, (picture, weight) in enumerate(zip(found.pictures, found.weights, strict=True), start=1):
-        thumbnails.append(Thumbnail(j, f"{j}: w {100 * weight:.1f} %", grey(picture), side))
-    return thumbnails
-
-
-def _alike(some: list[Thumbnail], others: list[Thumbnail]) -> bool:
-    return len(some) == len(others) and all(
-        (a.words, a.side) == (b.words, b.side) and np.array_equal(a.rgb, b.rgb)
-        for a, b in zip(some, others, strict=True)
-    )
 
 
 def _pixmap(rgb: np.ndarray) -> QPixmap:

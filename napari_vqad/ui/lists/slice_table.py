@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_vqad.display import slice_scores
+from napari_vqad.display.flagged_slices import COLUMNS, Row, place_head, rows_of
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.findings.findings import Finding
-from napari_vqad.imaging.grid import Grid
-from napari_vqad.imaging.slice_numbers import numbers
-from napari_vqad.imaging.volume import SIDES
 from napari_vqad.ui.lists.key_filter import KeyFilter
 
-COLUMNS = {
-    "Rank": "By the slice score, the highest first.",
-    "Slice": "Its number, as the slider below the canvas shows it.",
-    "Place": "Where its middle lies.",
-    "Score": "Slice score: the highest pixel scores and NLL in the slice, or AS_sample in nats; see the settings.",
-    "Healthy percentile": "So many per cent of healthy slices have a lower score.",
-    "Peak (SD)": "Highest pixel score in the slice, in the SD that the view Score names.",
-    "Findings": "Numbers of the findings that it cuts.",
-}
 PLACE = Qt.ItemDataRole.UserRole
-Row = tuple[int, int, int, int, float, float, float | str, str]  # slice of the grid, and a cell a column
 
 
 class SliceTable(QWidget):
@@ -67,13 +54,13 @@ class SliceTable(QWidget):
             self._fill([])
             self.words.setText("")
             return
-        rows, grid = _rows(explorer, found), explorer.grid
+        rows, grid = rows_of(explorer, found), explorer.grid
         if rows != self._rows:
             self._fill(rows)
         if explorer.focus != self._focus:
             self._mark(explorer.focus)
         self._rows, self._focus = rows, explorer.focus
-        self._head(2, *_place_head(grid))
+        self._head(2, *place_head(grid))
         self.table.setColumnHidden(1, grid.kind == "clip")  # a frame's place is its number
         kind = "slices" if grid.kind == "head" else "frames"
         words = f"{len(rows)} of {explorer.n_slices} {kind} flagged: "
@@ -113,32 +100,3 @@ class SliceTable(QWidget):
 
     def _slice(self, row: int) -> int:
         return self.table.model().index(row, 0).data(PLACE)
-
-
-def _place_head(grid: Grid) -> tuple[str, str]:
-    """Title and tip of the places of a grid's slices."""
-    if grid.kind == "clip":
-        return "Frame", COLUMNS["Place"]
-    if grid.oblique:
-        return "Own axis (mm)", "Where its middle lies along the scan's own axis, which is oblique to the scanner's."
-    side = SIDES[grid.axis]
-    return f"{side[0]} (mm)", f"Scanner coordinate of its middle: {side[0]} above zero, {side[1]} below."
-
-
-def _rows(explorer: Explorer, found: list[Finding]) -> list[Row]:
-    """The flagged slices, the highest score first; without a peak where the pixel score is not there yet."""
-    scores, grid = np.nan_to_num(explorer.slice_scores()), explorer.grid
-    digits = None if slice_scores.unit(explorer) == "nats" else 1
-    flagged = np.flatnonzero(explorer.flagged_slices())
-    ranked = [int(i) for i in flagged[np.argsort(-scores[flagged], kind="stable")]]
-    # The score of a whole scan takes long to make anew: not while slices are being done, one after the other.
-    pixels = explorer.map("pixel_score") if explorer.complete else None
-    number_of = numbers(grid)
-    rows: list[Row] = []
-    for rank, i in enumerate(ranked, start=1):
-        share = slice_scores.percentile(explorer, float(scores[i]))
-        cut = ", ".join(str(f.number) for f in found if f.slices[0] <= i <= f.slices[1])
-        peak = "" if pixels is None else round(float(pixels[i].max()), 1)
-        place = round(grid.slice_mm(i))
-        rows.append((i, rank, int(number_of[i]), place, round(float(scores[i]), digits), round(share, 1), peak, cut))
-    return rows

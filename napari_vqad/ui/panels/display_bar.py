@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout,
 from superqt.utils import qthrottled
 
 from napari_vqad.display.readout import place, read_out
+from napari_vqad.display.window import PRESETS
 from napari_vqad.imaging.slice_numbers import Ruler, ruler
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.ui.canvas.crosshair import CrossHair
@@ -19,7 +20,7 @@ from napari_vqad.ui.canvas.flicker import Flicker
 from napari_vqad.ui.canvas.orientation_labels import Letters
 from napari_vqad.ui.canvas.orthogonal_views import Planes
 from napari_vqad.ui.canvas.volume_rendering import Solid
-from napari_vqad.ui.canvas.window_level import PRESETS, WindowLevel
+from napari_vqad.ui.canvas.window_level import KEYS, WindowLevel
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.layers.finding_boxes import Boxes
 from napari_vqad.ui.plumbing import shortcuts
@@ -82,8 +83,8 @@ class DisplayBar(QWidget):
         self.words.setMinimumHeight(2 * self.words.fontMetrics().lineSpacing())
 
         menu = QMenu(self.window_menu)
-        for name, (key, (low, high), use) in PRESETS.items():
-            action = menu.addAction(f"{name} ({key}): {low:+g} to {high:+g} SD, {use}")
+        for name, ((low, high), use) in PRESETS.items():
+            action = menu.addAction(f"{name} ({KEYS[name]}): {low:+g} to {high:+g} SD, {use}")
             action.triggered.connect(lambda _on, name=name: self.windowing.preset(name))
         self.window_menu.setMenu(menu)
         self.window_menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -136,7 +137,7 @@ class DisplayBar(QWidget):
         }
         for key, button in buttons.items():
             shortcuts.bind(connections, key, _pressed(button))
-        for name, (key, _window, _use) in PRESETS.items():
+        for name, key in KEYS.items():
             shortcuts.bind(connections, key, _call(self.windowing.preset, name))
         shortcuts.bind(connections, shortcuts.HELP, self.help.click)
         self.refresh()

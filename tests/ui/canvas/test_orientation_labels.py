@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.ui.canvas.display_convention import Convention
-from napari_vqad.ui.canvas.orientation_labels import Letters, letters
+from napari_vqad.ui.canvas.orientation_labels import Letters
 from napari_vqad.ui.files.readers import scan_layer
 from napari_vqad.ui.plumbing.connections import ViewerConnections
 
@@ -101,14 +101,6 @@ def test_oblique_scans_have_the_nearest_side_first():
     viewer.dims.order = (0, 1, 2)
     convention.set(False)
     assert shown.at() == ("RA", "LP", "ALI", "PRS")
-
-
-@pytest.mark.parametrize(
-    ("direction", "expected"),
-    [((1, 0, 0), "R"), ((-0.9, 0.4, 0), "LA"), ((0.1, 0, -1), "I"), ((0.3, -0.5, 0.7), "SPR")],
-)
-def test_a_direction_in_letters(direction, expected):
-    assert letters(direction) == expected
 
 
 def test_right_and_left_alone_are_turned():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_vqad.ui.canvas.window_level import PRESETS
+from napari_vqad.display.window import PRESETS
+from napari_vqad.ui.canvas.window_level import KEYS
 from napari_vqad.ui.plumbing import shortcuts
 
 
@@ -32,7 +33,8 @@ def test_keys_of_the_canvas_are_heard_in_the_lists(focused, qtbot):
     assert session.current() == flagged[-2]
     qtbot.keyClick(view, shortcuts.PREVIOUS)
     assert session.current() == flagged[-1]
-    for key, window, _use in PRESETS.values():
+    for name, key in KEYS.items():
+        window = PRESETS[name].window
         qtbot.keyClick(view, key)
         assert session.map_layers.window == pytest.approx(window)
     qtbot.keyClick(view, shortcuts.TURN)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_vqad.display.thumbnails import GalleryStyle, thumbnails_of
 from napari_vqad.display.views import MEAN, SPREAD
-from napari_vqad.ui.lists.restoration_gallery import GalleryStyle, thumbnails_of
 
 
 @pytest.fixture
@@ -106,20 +106,6 @@ def test_flagged_slices_by_rank_and_a_click_goes_there(explored, lists, qtbot):
     explored.session.change(flag_slices=highest)
     qtbot.waitUntil(lambda: table.rowCount() == 0)
     assert "No slice is flagged" in lists.slices.words.text()
-
-
-def test_thumbnails_are_turned_and_windowed_as_the_canvas(explored, lists):
-    explorer = explored.session.explorer
-    found = explorer.restorations(explorer.focus)
-    plain, turned = (
-        thumbnails_of(explorer, found, GalleryStyle((-2.0, 2.0), neurological)) for neurological in (False, True)
-    )
-    assert (plain[0].side, turned[0].side) == ("R", "L")
-    np.testing.assert_array_equal(turned[2].rgb, plain[2].rgb[:, ::-1])
-    assert not np.array_equal(plain[2].rgb, plain[2].rgb[:, ::-1])
-    wide = thumbnails_of(explorer, found, GalleryStyle((-2.0, 6.0), False))
-    inside = plain[2].rgb[..., 0] > 0
-    assert wide[2].rgb[..., 0][inside].mean() < plain[2].rgb[..., 0][inside].mean()
 
 
 def test_thumbnails_follow_the_window_at_once(explored, lists, qtbot):

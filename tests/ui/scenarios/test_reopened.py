@@ -9,8 +9,9 @@ from napari.components.overlays import TextOverlay
 from qtpy.QtCore import QCoreApplication, QEvent, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
+from napari_vqad.display.window import PRESETS
 from napari_vqad.ui import launch
-from napari_vqad.ui.canvas.window_level import PRESETS
+from napari_vqad.ui.canvas.window_level import KEYS
 from napari_vqad.ui.dock import ExplorerDock
 from napari_vqad.ui.plumbing import shortcuts
 from napari_vqad.ui.plumbing.connections import docked
@@ -156,7 +157,8 @@ def test_opened_again_everything_works_once(viewer, explore, qtbot, heard):
     qtbot.keyClick(canvas, shortcuts.TURN)  # twice would be not at all
     assert display.sides.isChecked()
     assert viewer.canvas.overlays["vqad_words"].text.endswith("\nneurological")
-    for key, window, _use in PRESETS.values():
+    for name, key in KEYS.items():
+        window = PRESETS[name].window
         qtbot.keyClick(canvas, key)
         assert session.map_layers.window == pytest.approx(window)
     start, shift = session.map_layers.window, Qt.KeyboardModifier.ShiftModifier
