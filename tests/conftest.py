@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -15,6 +16,32 @@ os.environ["MPLCONFIGDIR"] = str(Path(_HOME.name) / "matplotlib")
 # Two processes share two cores (pytest -n 2): each network alone on one of them, as on a machine without others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("LP_NUM_THREADS", "0")  # and so the drawing by software
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Commands take all cores without `--threads`; two test processes that do so are ten times slower."""
+    import torch
+
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "set_num_threads", lambda _n: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def garbage_is_seldom_collected():
+    """Python would go through all of torch and Qt again and again; tests that ask what is left collect themselves."""
+    import napari_vqad.cli  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 20, 20)
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
 
 DATA = Path(os.environ.get("NAPARI_VQAD_DATA") or Path(__file__).parents[2] / "shared" / "data")
 

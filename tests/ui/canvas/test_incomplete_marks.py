@@ -59,7 +59,7 @@ def test_the_old_picture_stays_dimmed_until_the_neighbours_are_there(explored, g
     np.testing.assert_array_equal(shown[0], explorer.grid.ras_to_stack(before.transpose(2, 1, 0))[0])
     left = int((~explorer.ready("pixel_score")).sum())
     assert overlay(explored).text == f"{left} of {explorer.n_slices} slices are not final yet."
-    np.testing.assert_array_equal(profile.waiting, ~explorer.ready("pixel_score"))
+    qtbot.waitUntil(lambda: np.array_equal(profile.waiting, ~explorer.ready("pixel_score")), timeout=2000)
     session.go_to(1)
     assert "settings before" in overlay(explored).text
     assert layer.opacity == pytest.approx(DIM * opacity)
