@@ -1,8 +1,9 @@
 """One window for many tests: the dock with the small head analysed, put back after each test, and checked.
 
 To open a window and to close it takes twenty times as long as most tests. After a test the window is put back to how it
-was (`put_back`); if anything that a test could notice is still another (`state`), the window is closed, and the next
-test gets a new one. So no test sees what another has left.
+was (`put_back`), with the head analysed anew if something else was analysed meanwhile; if anything that a test could
+notice is still another (`state`), the window is closed, and the next test gets a new one. So no test sees what another
+has left.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from napari._app_model._app import NapariApplication, _napari_names
 from napari._qt._qapp_model.qactions import init_qactions
 from napari.layers import Layer
 from napari.plugins import _initialize_plugins
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QAbstractButton, QApplication, QDockWidget, QTabWidget, QWidget
 
+from napari_vqad.engine.explorer import Explorer
 from napari_vqad.ui.dock import ExplorerDock
 
 SIGNALS = ("opened", "emptied", "settled", "advanced", "progressed", "busy", "moved", "reopened", "drawn")
@@ -30,18 +33,16 @@ SIGNALS = ("opened", "emptied", "settled", "advanced", "progressed", "busy", "mo
 
 @dataclass
 class SharedWindow:
-    """A viewer with a dock, and its state before the first test."""
+    """A viewer with a dock, its own two layers (head and mask), and its state before the first test."""
 
     viewer: Viewer
     dock: ExplorerDock
-    start: dict[str, Any]
     layers: tuple[Layer, ...]
+    explorer: Explorer
+    start: dict[str, Any]
 
     def put_back(self, idle) -> bool:
         """Undo what a test has done; False where something is left of it."""
-        session = self.dock.session
-        if id(session.explorer) != self.start["explored"][0] or any(m not in self.viewer.layers for m in self.layers):
-            return False
         with suppress(Exception):
             self._undo(idle)
             return differences(self.start, state(self.dock)) == []
@@ -58,8 +59,14 @@ class SharedWindow:
     def _undo(self, idle) -> None:
         viewer, dock, start = self.viewer, self.dock, self.start
         session = dock.session
-        for layer in [layer for layer in viewer.layers if layer not in self.layers]:
+        for index, layer in enumerate(self.layers):
+            if layer not in viewer.layers:
+                viewer.layers.insert(index, layer)
+        own = (*self.layers, *session.map_layers.layers.values())
+        for layer in [layer for layer in viewer.layers if layer not in own]:
             viewer.layers.remove(layer)
+        for layer, name in zip(self.layers, start["layers"], strict=False):
+            layer.name = name
         box = dock.inputs.bundle.box
         while box.count() > start["bundles"]:
             box.removeItem(box.count() - 1)
@@ -67,8 +74,16 @@ class SharedWindow:
             (dock.inputs.scan, dock.inputs.brain, dock.inputs.bundle), start["inputs"], strict=False
         ):
             chooser.pick(value)
-        for button, on in start["buttons"].items():
-            button.setChecked(on)
+        if session.explorer is not self.explorer:
+            viewer.dims.ndisplay, viewer.dims.order = 2, start["order"]
+            dock.which.setValue(0)
+            session.change(**start["settings"].model_dump())
+            dock.start()
+            idle(dock, 5_000)
+            self.explorer = session.explorer
+        buttons = buttons_of(self.dock)  # the others may be new ones
+        for name, on in start["buttons"].items():
+            buttons[name].setChecked(on)
         for tabs, index in start["tabs"].items():
             tabs.setCurrentIndex(index)
         viewer.dims.ndisplay, viewer.dims.order = 2, start["order"]
@@ -83,9 +98,10 @@ class SharedWindow:
         session.map_layers.set_window(start["window"])
         viewer.dims.point = start["point"]
         viewer.dims.set_point(range(viewer.dims.ndim), start["point"])
-        for layer, (visible, opacity) in start["shown"].items():
-            layer.visible, layer.opacity = visible, opacity
-        viewer.layers.selection = set(start["selection"])
+        for name, (visible, opacity) in start["shown"].items():
+            viewer.layers[name].visible, viewer.layers[name].opacity = visible, opacity
+        viewer.layers.selection = {viewer.layers[name] for name in start["selection"]}
+        viewer.canvas.grid.enabled, viewer.canvas.grid.stride, viewer.canvas.grid.shape = start["grid"]
         viewer.fit_to_view()
         session.redraw()
         dock.export_menu.options = start["export"]
@@ -94,6 +110,7 @@ class SharedWindow:
         table.clearSelection()
         dock.status.setText(start["status"])
         viewer.window.resize(*start["size"])
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # docks that a test has closed
         for _ in range(3):
             QApplication.processEvents()
 
@@ -103,14 +120,13 @@ def state(dock: ExplorerDock) -> dict[str, Any]:
     viewer, session, explorer = dock.viewer, dock.session, dock.session.explorer
     header = dock.lists.findings_table.view.horizontalHeader()
     window, camera, map_layers = viewer.window._qt_window, viewer.scene.camera, session.map_layers
-    buttons = [b for b in window.findChildren(QAbstractButton) if b.isCheckable() and _is_ours(b)]
     return {
-        "layers": [(layer.name, id(layer)) for layer in viewer.layers],
-        "shown": {layer: (layer.visible, round(layer.opacity, 3)) for layer in viewer.layers},
+        "layers": [layer.name for layer in viewer.layers],
+        "shown": {layer.name: (layer.visible, round(layer.opacity, 3)) for layer in viewer.layers},
         "limits": [tuple(np.round(getattr(layer, "contrast_limits", ()), 4)) for layer in viewer.layers],
-        "selection": set(viewer.layers.selection),
+        "selection": {layer.name for layer in viewer.layers.selection},
         "settings": session.settings,
-        "explored": (id(explorer), explorer and explorer.settings, id(session.prepared), session.note),
+        "explored": (explorer.bundle.folder, explorer.settings, explorer.focus, session.note),
         "running": session.running,
         "wanted": (session.reviewing, session.boxed),
         "review": (session.review.note, len(session.review.found), session.review.annotations),
@@ -128,9 +144,9 @@ def state(dock: ExplorerDock) -> dict[str, Any]:
         "keys": sorted(map(str, viewer.keymap)),
         "layer keys": [sorted(map(str, layer.keymap)) for layer in viewer.layers],
         "drags": len(viewer.mouse_drag_callbacks),
-        "docks": [(d.objectName(), d.isVisible()) for d in window.findChildren(QDockWidget)],
+        "docks": {d.objectName(): d.isVisible() for d in window.findChildren(QDockWidget)},
         "size": (window.width(), window.height()),
-        "buttons": {b: b.isChecked() for b in buttons},
+        "buttons": {name: b.isChecked() for name, b in buttons_of(dock).items()},
         "tabs": {t: t.currentIndex() for t in window.findChildren(QTabWidget) if _is_ours(t)},
         "bundles": dock.inputs.bundle.box.count(),
         "inputs": dock.inputs.chosen(),
@@ -140,6 +156,16 @@ def state(dock: ExplorerDock) -> dict[str, Any]:
         "listeners": [len(getattr(session, name)) for name in SIGNALS] + [len(session.review.changed)],
         "muted": (session._closed, session._runner.muted),
     }
+
+
+def buttons_of(dock: ExplorerDock) -> dict[tuple, QAbstractButton]:
+    """The buttons that can be on or off, by the class of what they lie in, their own, and which of those it is."""
+    found: dict[tuple, QAbstractButton] = {}
+    for button in dock.viewer.window._qt_window.findChildren(QAbstractButton):
+        if button.isCheckable() and _is_ours(button):
+            name = type(button.parentWidget()).__name__, type(button).__name__
+            found[*name, sum(known[:2] == name for known in found)] = button
+    return found
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
@@ -167,7 +193,8 @@ def open_window(show, bundle, idle) -> SharedWindow:
         button.setChecked(True)
         QApplication.processEvents()
         button.setChecked(False)
-    shared = SharedWindow(viewer, dock, {}, tuple(viewer.layers))
+    own = tuple(viewer.layers[name] for name in ("head", "ball"))
+    shared = SharedWindow(viewer, dock, own, dock.session.explorer, {})
     shared.start = state(dock)
     shared._undo(idle)  # some of what is put back is put into a form of its own, such as a point between two slices
     shared.start = state(dock)

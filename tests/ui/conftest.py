@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -189,18 +190,25 @@ def explored(shared_windows, head, tiny_bundle, idle, qtbot, request):
 
 
 @pytest.fixture
-def comparison(tiny_bundle, tiny_masked) -> Callable:
-    """viewer → the comparison's widget in it, which knows two small models."""
+def comparison(tiny_bundle, tiny_masked) -> Iterator[Callable]:
+    """viewer → the comparison's widget in it, which knows two small models; gone from the window after the test."""
     from napari_vqad.ui.compare.dock import CompareDock
+
+    opened = []
 
     def open_(viewer):
         widget = CompareDock(viewer)
         viewer.window.add_dock_widget(widget, name="Compare models", area="right")
         for folder in (tiny_bundle, tiny_masked):
             widget.offer(folder)
+        opened.append((viewer, widget))
         return widget
 
-    return open_
+    yield open_
+    for viewer, widget in opened:
+        with suppress(RuntimeError, LookupError):  # a test has closed it
+            widget.end()
+            viewer.window.remove_dock_widget(widget)
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ from napari_vqad.ui.files.readers import scan_layer
 
 
 @pytest.fixture
-def compare(dock, comparison):
+def compare(explored, comparison):
     """The widget beside the explorer's, in the viewer with the small head and its mask."""
-    widget = comparison(dock.viewer)
-    widget.inputs.brain.pick(dock.viewer.layers["ball"])
-    yield widget
-    widget.end()
+    widget = comparison(explored.viewer)
+    widget.inputs.brain.pick(explored.viewer.layers["ball"])
+    return widget
 
 
 @pytest.fixture
@@ -96,17 +95,19 @@ def test_cells_do_not_depend_on_what_lies_below(compared, qtbot):
         assert cells(compared) == [{(0, 0)}, {(0, 1)}]
 
 
-def test_the_end_brings_back_what_was_there(compared):
-    viewer, before = compared.viewer, compared.viewer.layers["head"]
+def test_the_end_brings_back_what_was_there(compare, compare_all):
+    viewer, before = compare.viewer, compare.viewer.layers["head"]
+    there = [layer.name for layer in viewer.layers]
+    compare_all(compare)
     assert not before.visible
-    window = tuple(compared.panels[0].scan.contrast_limits)
+    window = tuple(compare.panels[0].scan.contrast_limits)
     assert window == tuple(before.contrast_limits)
-    compared.leave.click()
+    compare.leave.click()
     assert before.visible
     assert not viewer.canvas.grid.enabled
     assert viewer.canvas.grid.stride == 1
-    assert {layer.name for layer in viewer.layers} == {"head", "ball"}
-    compared.start()  # and again, in the same window of grey values
+    assert [layer.name for layer in viewer.layers] == there
+    compare.start()  # and again, in the same window of grey values
     assert tuple(before.contrast_limits) == window
 
 
@@ -178,31 +179,31 @@ def test_without_an_explorer_the_scan_is_drawn_on_after_the_end(
     assert picture[..., :3].std() > 1
 
 
-def test_models_of_clips_are_not_offered_for_a_head(compare, tiny_bundle, tiny_clips, dock, make_clip, tmp_path):
+def test_models_of_clips_are_not_offered_for_a_head(compare, tiny_bundle, tiny_clips, explored, make_clip, tmp_path):
     from napari_vqad.io.clips import read_clip
     from napari_vqad.ui.files.readers import clip_layers
 
     compare.offer(tiny_clips)
     compare.tick(tiny_bundle, tiny_clips)
     assert compare.ticked() == [tiny_bundle]
-    box = dock.inputs.bundle.box
+    box = explored.inputs.bundle.box
     box.addItem("Tiny, clips", tiny_clips)
-    assert dock.inputs.bundle.value == tiny_bundle
+    assert explored.inputs.bundle.value == tiny_bundle
     data, attributes, _ = clip_layers(read_clip(make_clip(tmp_path / "walk.npz")))[0]
-    dock.viewer.add_image(data, **attributes)
-    assert dock.inputs.bundle.value == tiny_clips
+    explored.viewer.add_image(data, **attributes)
+    assert explored.inputs.bundle.value == tiny_clips
     assert compare.ticked() == [tiny_clips]
-    dock.inputs.scan.pick(dock.viewer.layers["head"])
-    assert dock.inputs.bundle.value == tiny_bundle
+    explored.inputs.scan.pick(explored.viewer.layers["head"])
+    assert explored.inputs.bundle.value == tiny_bundle
     assert [box.view().isRowHidden(row) for row in range(box.count())] == [False, True]
 
 
-def test_neither_panel_takes_the_others_room(compare, dock, qtbot):
-    window = dock.window()
+def test_neither_panel_takes_the_others_room(compare, explored, qtbot):
+    window = explored.window()
     window.resize(1366, 768)
-    assert dock.parentWidget() in window.tabifiedDockWidgets(compare.parentWidget())
-    dock.parentWidget().raise_()
-    qtbot.waitUntil(lambda: dock.height() > 400, timeout=2000)
+    assert explored.parentWidget() in window.tabifiedDockWidgets(compare.parentWidget())
+    explored.parentWidget().raise_()
+    qtbot.waitUntil(lambda: explored.height() > 400, timeout=2000)
 
 
 def test_a_slice_that_waits_for_others_is_not_shown_as_if_it_were_done(compare, tiny_bundle, tiny_masked, gate, qtbot):

@@ -37,22 +37,34 @@ def dialogs(monkeypatch):
 
 
 @pytest.fixture
-def read(dock, idle, head_file, qtbot):
+def read(explored, idle, head_file, qtbot):
     """The dock with a scan from a file analysed, its findings listed, one accepted, one with a note."""
     data, attributes, _ = scan_layer(read_scan(head_file))
-    dock.viewer.layers.remove("head")
-    dock.viewer.add_image(data, **attributes)
-    dock.session.change(pooling="none", min_volume_ml=0.0)
-    dock.start()
-    idle(dock)
-    explorer = dock.session.explorer
-    dock.session.change(flag_voxels=float(np.percentile(explorer.map("pixel_score")[explorer.grid.mask], 98)))
-    qtbot.waitUntil(dock.export_menu.report.isEnabled)
-    dock.findings.setChecked(True)
-    review = dock.session.review
+    explored.viewer.layers.remove("head")
+    explored.viewer.add_image(data, **attributes)
+    explored.session.change(pooling="none", min_volume_ml=0.0)
+    explored.start()
+    idle(explored)
+    explorer = explored.session.explorer
+    explored.session.change(flag_voxels=float(np.percentile(explorer.map("pixel_score")[explorer.grid.mask], 98)))
+    qtbot.waitUntil(explored.export_menu.report.isEnabled)
+    explored.findings.setChecked(True)
+    review = explored.session.review
     review.set_verdict(review.found[0], "accepted")
     review.set_note(review.found[1], "vessel <b>?")
-    return dock
+    return explored
+
+
+@pytest.fixture
+def no_networks(read):
+    """From its call until the end of the test no network may be asked."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def refuse():
+            for stage in ("encode", "nll", "restore", "difference"):
+                patch.setattr(VQDetector, stage, lambda *_, stage=stage: pytest.fail(f"{stage} was computed anew"))
+
+        yield refuse
 
 
 def canvas_of(dock) -> QWidget:
@@ -136,7 +148,7 @@ def test_maps_by_their_key_beside_those_of_others(read, qtbot, dialogs, tmp_path
     assert not (out / "head_vqad_3").exists()
 
 
-def test_a_study_is_the_same_next_week(read, idle, qtbot, dialogs, tmp_path, monkeypatch):
+def test_a_study_is_the_same_next_week(read, idle, qtbot, dialogs, no_networks, tmp_path):
     answers, shown = dialogs
     session, path = read.session, tmp_path / "head.vqad"
     read.which.setValue(2)
@@ -156,8 +168,7 @@ def test_a_study_is_the_same_next_week(read, idle, qtbot, dialogs, tmp_path, mon
     session.go_to(2)
     read.show_view("Residual")
     moved = (tmp_path / "head.nii.gz").rename(tmp_path / "moved.nii.gz")
-    for stage in ("encode", "nll", "restore", "difference"):
-        monkeypatch.setattr(VQDetector, stage, lambda *_, stage=stage: pytest.fail(f"{stage} was computed anew"))
+    no_networks()
     answers += [path, moved]
     read.export_menu.open.trigger()
     qtbot.waitUntil(lambda: session.explorer is not old, timeout=15_000)

@@ -16,17 +16,17 @@ STACKS = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
 
 
 @pytest.fixture(params=STACKS)
-def stacked(request, dock, idle):
+def stacked(request, explored, idle):
     """The head analysed along an axis, that stack on the canvas, and three slices flagged."""
-    dock.session.change(axis=request.param, method="regenerative")
-    dock.start()
-    idle(dock)
-    dock.viewer.dims.order = STACKS[request.param]
-    explorer = dock.session.explorer
+    explored.session.change(axis=request.param, method="regenerative")
+    explored.start()
+    idle(explored)
+    explored.viewer.dims.order = STACKS[request.param]
+    explorer = explored.session.explorer
     scores = np.sort(explorer.slice_scores())
-    dock.session.change(flag_slices=float(scores[-4] + scores[-3]) / 2)
+    explored.session.change(flag_slices=float(scores[-4] + scores[-3]) / 2)
     assert explorer.flagged_slices().sum() == 3
-    return dock
+    return explored
 
 
 def canvas_of(dock) -> QWidget:

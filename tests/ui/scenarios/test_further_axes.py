@@ -21,18 +21,18 @@ def add_time(viewer):
 
 
 @pytest.fixture(params=["before", "after"])
-def beside(request, dock, idle):
+def beside(request, explored, idle):
     """The head analysed, and such a layer added before or afterwards."""
     if request.param == "before":
-        add_time(dock.viewer)
-    dock.start()
-    idle(dock)
-    if request.param == "after":
-        dock.session.go_to(5)
-        add_time(dock.viewer)
-        assert dock.session.current() == 5
-    assert dock.viewer.dims.ndim == 4
-    return dock
+        add_time(explored.viewer)
+        explored.start()
+        idle(explored)
+    else:
+        explored.session.go_to(5)
+        add_time(explored.viewer)
+        assert explored.session.current() == 5
+    assert explored.viewer.dims.ndim == 4
+    return explored
 
 
 def canvas_of(dock) -> QWidget:
