@@ -17,11 +17,12 @@ from napari_vqad.detectors.library import find, list_bundles
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.errors import InputError
-from napari_vqad.evaluate import comparison, fitness, ped2, reconstruction, slice_detection
+from napari_vqad.evaluate import comparison, fitness, ped2, reconstruction, slice_detection, tuning
 from napari_vqad.evaluate.case_pages import CasePages
 from napari_vqad.evaluate.cases import PER_SUBJECT, folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, write_json
 from napari_vqad.evaluate.lesion_detection import evaluate_scan, table
+from napari_vqad.evaluate.score_histograms import ScoreHistograms
 from napari_vqad.evaluate.variants import Over, ablation, check_methods, method_variants, methods_of, settings_of
 from napari_vqad.files.atomic import write_text
 from napari_vqad.files.space import check_file, check_folder
@@ -65,7 +66,6 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     grid.add_argument("--validation", type=Path, required=True, help="healthy scans or packed files, as for validation")
     grid.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
     grid.add_argument("--subjects", type=int, metavar="N", help="of the validation part the first N alone")
-    grid.add_argument("--keep", type=Path, help="folder for what is measured of each case, to go on from when stopped")
     grid.set_defaults(func=run_grid)
     again = kinds.add_parser("reconstructions", help="how close and how sharp tokenizers are on held-out healthy scans")
     again.add_argument("bundles", nargs="+", help="names or folders")
@@ -76,14 +76,23 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     clips.add_argument("bundles", nargs="*", help="names or folders; all of clips that come along, without")
     clips.add_argument("--data", type=Path, required=True, help="folder with training_NN.npz and testing_NN.npz")
     clips.add_argument("-S", "--n-restorations", type=int, default=5, help="5 without, as in the author's code")
-    clips.add_argument("--lambda-p", default=Settings().lambda_p, help="nats, or a healthy percentile")
-    clips.add_argument("--lambda-s", default=Settings().lambda_s, help="nats, or a healthy percentile")
+    clips.add_argument("--histograms", type=Path, help="write histograms of the scores of frames here, as PNG")
     clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="2d without: no frame sees another")
     clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of a frame's pixel scores")
     clips.set_defaults(func=run_ped2)
     for parser in (grid, clips):
         parser.add_argument("--methods", nargs="+", default=[], help="these alone, of the bundles that have them")
         parser.add_argument("--json", type=Path, help="write the lines here")
+        parser.add_argument("--keep", type=Path, help="folder for what is measured of each case, to continue from")
+        parser.add_argument(
+            "--percentiles",
+            nargs="*",
+            type=float,
+            default=tuning.PERCENTILES if parser is clips else (),
+            metavar="P",
+            help="candidates for λ_s and λ_p, percentiles of the NLL of all codes of the validation part; each model "
+            "and method takes the one with the best balanced accuracy there. None: λ is that of the defaults",
+        )
     for parser in (testset, validation, findings, fit, flagged):
         parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
     for parser in (testset, validation, findings, fit, flagged, grid, again, clips):
@@ -180,13 +189,17 @@ def run_grid(args: argparse.Namespace) -> int:
         # Heads are aligned once for all models of a template.
         if before is None or not same_grid(before.folder, bundle.folder):
             stack = load_stack(args.validation, "validation", spec, bundle.template)
-            tuning = list(islice(simulated_cases(stack, spec), PER_SUBJECT * args.subjects if args.subjects else None))
+            subjects = list(
+                islice(simulated_cases(stack, spec), PER_SUBJECT * args.subjects if args.subjects else None)
+            )
             cases = list(folder_cases(args.data, spec, bundle.template))
         before = bundle
-        lines += comparison.compare_models(bundle, tuning, cases, settings, tuple(args.methods), _say, keep=args.keep)
+        lines += comparison.compare_models(
+            bundle, subjects, cases, settings, tuple(args.methods), _say, "max", args.keep, args.percentiles
+        )
         if args.json:  # after each, for who stops it
             write_text(args.json, json.dumps(comparison.as_json(lines), indent=1) + "\n")
-    print(f"\n{comparison.table(lines)}\n\n{comparison.threshold_table(lines)}")
+    print(f"\n{comparison.table(lines)}\n\n{comparison.tuning_tables(lines)}")
     return 0
 
 
@@ -217,22 +230,26 @@ def run_reconstructions(args: argparse.Namespace) -> int:
 def run_ped2(args: argparse.Namespace) -> int:
     """Tokenizers × priors on the clips of Ped2."""
     torch.set_num_threads(args.threads)
-    names = ("n_restorations", "lambda_p", "lambda_s", "pooling")
-    settings = settings_from({name: getattr(args, name) for name in names})
-    if args.json:
-        check_file(args.json)
+    settings = settings_from({name: getattr(args, name) for name in ("n_restorations", "pooling")})
+    for path in (args.json, args.histograms):
+        if path:
+            check_file(path)
     bundles = [Bundle.load(folder, args.device) for folder in args.bundles or _known(None, "clip")]
     if not bundles:
         raise InputError("No bundle of clips comes along; give one.")
     check_methods(bundles, args.methods)
     lines: list[comparison.ModelResult] = []
+    histograms = ScoreHistograms()
     for bundle in bundles:
         print(bundle.title, flush=True)
-        lines += ped2.lines_of(bundle, args.data, settings, tuple(args.methods), args.frame_score, _say)
+        chosen = tuple(args.methods), args.frame_score, _say, args.keep, args.percentiles, histograms.add
+        lines += ped2.lines_of(bundle, args.data, settings, *chosen)
         if args.json:  # after each, for who stops it
             write_text(args.json, json.dumps(comparison.as_json(lines), indent=1) + "\n")
-    print(f"\n{ped2.true_table(lines)}\n\n{comparison.threshold_table(lines, 'frames', both=True)}")
-    print(f"\n{ped2.paper_table(lines)}")
+    print(f"\n{comparison.table(lines, 'frame', 3)}\n\n{ped2.paper_table(lines)}")
+    print(f"\n{comparison.tuning_tables(lines)}")
+    if args.histograms:
+        histograms.write(args.histograms)
     return 0
 
 

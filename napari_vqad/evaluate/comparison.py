@@ -7,7 +7,7 @@ in `best` and `best_voxels`, for a table of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,13 +15,14 @@ import numpy as np
 
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.evaluate import tuning
 from napari_vqad.evaluate.cases import Case
 from napari_vqad.evaluate.experiment import Collected, collect
-from napari_vqad.evaluate.metrics import AtThreshold, Ranking, at_best, at_threshold, rank
+from napari_vqad.evaluate.metrics import AtThreshold, Ranking, at_best, at_threshold, auroc_interval, rank
 from napari_vqad.evaluate.result_cache import ResultCache
-from napari_vqad.evaluate.variants import Over, method_variants, methods_of, settings_of
-
-PERCENTILES = (20, 40, 60, 80, 90)
+from napari_vqad.evaluate.tuning import Tuning
+from napari_vqad.evaluate.variants import Over, Variant, method_variants, methods_of, settings_of
 
 
 @dataclass(frozen=True)
@@ -30,103 +31,130 @@ class ModelResult:
 
     Attributes:
         voxels, slices: over all test cases.
-        f1: percentile of the validation cases' slice scores → what a threshold there does to the test's slices.
-        chosen: the percentile of the highest F1 on the validation cases.
+        interval: 95 % bootstrap interval of the slices' AUROC, whole cases drawn anew.
+        at: the test's slices at the threshold with the best balanced accuracy on the validation cases.
         seconds: a slice, from pixels to restorations; on the machine that made the table.
         best, best_voxels: slices and voxels at the best threshold of the test cases themselves: an upper bound.
+        tuning: the λ that was chosen on the validation cases; None where it was given, or none matters.
     """
 
     bundle: str
     method: str
     voxels: Ranking
     slices: Ranking
-    f1: dict[int, AtThreshold]
-    chosen: int
+    interval: tuple[float, float]
+    at: AtThreshold
     seconds: float
     best: AtThreshold
     best_voxels: AtThreshold
+    tuning: Tuning | None = None
 
 
 def compare_models(
     bundle: Bundle,
-    validation: Iterable[Case],
-    test: Iterable[Case],
+    validation: Sequence[Case],
+    test: Sequence[Case],
     settings: Settings,
     methods: tuple[str, ...] = (),
     report: Callable[[str], None] = print,
     over: Over = "max",
     keep: Path | None = None,
+    percentiles: Sequence[float] = (),
+    look: Callable[[ModelResult, np.ndarray, np.ndarray], None] | None = None,
 ) -> list[ModelResult]:
     """A line for sample-wise and for each method that the bundle knows (of `methods` alone, where given).
 
-    `over`: as in `Variant`. The folder `keep` has what was measured before.
+    Args:
+        bundle, settings: λ are those of the settings, where `percentiles` is empty.
+        validation, test: cases; the validation ones choose λ and the decision threshold.
+        methods: of those of the bundle.
+        report: is told of each case.
+        over: as in `Variant`.
+        keep: a folder that holds what was measured before.
+        percentiles: the candidates for λ, of the NLL of all codes of the validation cases.
+        look: is given each line with the scores of the test's slices and their answers.
     """
     settings = settings.model_copy(update=dict(settings_of(bundle, None)))
     ways = method_variants(bundle.detector, methods_of(bundle.detector, methods), False, over)
     cache = ResultCache.of(keep, bundle, settings, over)
-    tuned, found = (collect(bundle, cases, settings, ways, None, report, cache=cache) for cases in (validation, test))
-    return [_line(bundle, way.name, tuned, found) for way in ways]
+
+    def score(cases: Sequence[Case], variants: list[Variant]) -> Collected:
+        return collect(bundle, cases, settings, variants, None, report, cache=cache)
+
+    specs = {way.name: tuning.tuned_by(bundle.detector, way) for way in ways} if percentiles else {}
+    tables = {spec.table for spec in specs.values() if spec}
+    values = tuning.values_of(Explorer(bundle, settings), validation, tables) if tables else {}
+    lines = []
+    for way in ways:
+        chosen, tuned = way, None
+        if spec := specs.get(way.name):
+            tried = tuning.candidates(way, spec, values[spec.table], percentiles)
+            tuned = tuning.tuning_of(way, spec, tried, percentiles, score(validation, tried))
+            chosen = tried[tuned.tried.index(tuned.chosen)]
+            report(f"{bundle.title}, {way.name}: {spec.setting} {tuned.chosen.value:.2f} {spec.unit}")
+        found = score(test, [chosen])
+        line = _line(bundle, way.name, chosen.name, score(validation, [chosen]), found, tuned)
+        if look:
+            look(line, *found.of("slices", chosen.name))
+        lines.append(line)
+    return lines
 
 
-def _line(bundle: Bundle, name: str, tuned: Collected, found: Collected) -> ModelResult:
-    seen, answers = tuned.of("slices", name)
-    limits = {p: float(np.percentile(seen, p)) for p in PERCENTILES}
-    chosen = max(PERCENTILES, key=lambda p: at_threshold(seen, answers, limits[p]).f1)
+def _line(
+    bundle: Bundle, method: str, name: str, validation: Collected, found: Collected, tuned: Tuning | None
+) -> ModelResult:
+    threshold = at_best(*validation.of("slices", name)).threshold
     scores, truth = found.of("slices", name)
     voxels = found.of("voxels", name)
     return ModelResult(
         bundle.title,
-        name,
+        method,
         rank(*voxels),
         rank(scores, truth),
-        {p: at_threshold(scores, truth, limit) for p, limit in limits.items()},
-        chosen,
+        auroc_interval([pair for kind in found.kinds for pair in found.slices.get((name, kind), [])]),
+        at_threshold(scores, truth, threshold),
         found.seconds[name] / max(found.n_slices, 1),
         at_best(scores, truth),
         at_best(*voxels),
+        tuned,
     )
 
 
-def table(lines: list[ModelResult]) -> str:
-    """Markdown: how each pair does, and how long it takes."""
+def table(lines: list[ModelResult], what: str = "slice", digits: int = 2) -> str:
+    """Markdown: how each pair does, and how long it takes. F1 and balanced accuracy at the validation's threshold."""
+    part = "voxel" if what == "slice" else "pixel"
     head = (
-        "| tokenizer + prior | method | slice AUROC | slice AP | voxel AUROC | voxel AP | best Dice | s a slice |\n"
-        "|---|---|---|---|---|---|---|---|"
-    )
-    body = [
-        f"| {line.bundle} | {line.method} | "
-        + " | ".join(
-            f"{n:.2f}" for n in (line.slices.auroc, line.slices.ap, line.voxels.auroc, line.voxels.ap, line.voxels.dice)
-        )
-        + f" | {line.seconds:.2f} |"
-        for line in lines
-    ]
-    return "\n".join([head, *body])
-
-
-def threshold_table(lines: list[ModelResult], what: str = "slices", both: bool = False) -> str:
-    """Markdown: F1 of slices at each percentile of validation scores; the one that validation chose is bold.
-
-    With `both` the balanced accuracy stands behind every F1, not behind the chosen one alone.
-    """
-    figures = "F1 / balanced accuracy" if both else "F1"
-    head = (
-        f"| {what}, {figures} at the percentile of validation scores | method | "
-        + " | ".join(map(str, PERCENTILES))
-        + ("" if both else " | balanced accuracy at the chosen")
-        + " |\n"
-        + "|---" * (len(PERCENTILES) + (2 if both else 3))
-        + "|"
+        f"| tokenizer + prior | method | λ | {what} AUROC (95 % interval) | {what} AP | F1 | balanced accuracy "
+        f"| {part} AUROC | {part} AP | best Dice | s a {what} |"
     )
     body = []
     for line in lines:
-        cells = []
-        for p in PERCENTILES:
-            cell = f"{line.f1[p].f1:.2f}" + (f" / {line.f1[p].balanced:.2f}" if both else "")
-            cells.append(f"**{cell}**" if p == line.chosen else cell)
-        rest = [] if both else [f"{line.f1[line.chosen].balanced:.2f}"]
-        body.append(f"| {line.bundle} | {line.method} | {' | '.join([*cells, *rest])} |")
-    return "\n".join([head, *body])
+        low, high = line.interval
+        numbers = (line.slices.ap, line.at.f1, line.at.balanced, line.voxels.auroc, line.voxels.ap, line.voxels.dice)
+        cells = [
+            line.bundle,
+            line.method,
+            in_words(line.tuning),
+            f"{line.slices.auroc:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})",
+            *(f"{n:.{digits}f}" for n in numbers),
+            f"{line.seconds:.3f}",
+        ]
+        body.append(f"| {' | '.join(cells)} |")
+    return "\n".join([head, "|---" * 11 + "|", *body])
+
+
+def in_words(tuned: Tuning | None) -> str:
+    """The λ that was chosen: "p60, 1.94"; a dash where none was."""
+    return "–" if tuned is None else f"p{tuned.chosen.percentile:g}, {tuned.chosen.value:.2f}"
+
+
+def tuning_tables(lines: list[ModelResult]) -> str:
+    """Markdown: the candidates for λ of each model (Ishii 2023, tables 13–24)."""
+    by_model: dict[str, list[Tuning]] = {}
+    for line in lines:
+        if line.tuning:
+            by_model.setdefault(line.bundle, []).append(line.tuning)
+    return "\n\n".join(tuning.table(bundle, tunings) for bundle, tunings in by_model.items())
 
 
 def as_json(lines: list[ModelResult]) -> list[dict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,24 @@ def rank(scores: ArrayLike, labels: ArrayLike) -> Ranking:
     auroc = float(np.trapezoid(tpr, fpr))
     ap = float(np.sum(np.diff(tpr) * true / flagged))
     return Ranking(auroc, ap, float(np.max(2 * true / (flagged + positives))))
+
+
+def auroc_interval(cases: Sequence[tuple[ArrayLike, ArrayLike]], n: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of the AUROC over cases, each a pair of scores and boolean labels.
+
+    Whole cases are drawn anew, since neighbouring frames or slices are nearly the same picture: those with a positive
+    and those without one, each as often as there are. NaN where there is none of either.
+    """
+    pairs = [(np.asarray(s).ravel(), np.asarray(a, bool).ravel()) for s, a in cases]
+    with_, without = ([p for p in pairs if p[1].any() == positive] for positive in (True, False))
+    if not with_ or not (without or any((~a).any() for _, a in with_)):
+        return np.nan, np.nan
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(n):
+        drawn = [group[i] for group in (with_, without) if group for i in rng.integers(len(group), size=len(group))]
+        found.append(rank(np.concatenate([s for s, _ in drawn]), np.concatenate([a for _, a in drawn])).auroc)
+    low, high = np.nanpercentile(found, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _counts(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

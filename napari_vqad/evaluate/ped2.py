@@ -1,8 +1,10 @@
 """Ishii's experiment on UCSD Ped2 (2023, tables 5–9): frames and pixels of the test part, by every method of a bundle.
 
-Two kinds of figures, in tables of their own and never mixed: true AUROC and AP; and the paper's, which are F1 and the
-balanced accuracy that it calls AUC, at the threshold of the best balanced accuracy of the test frames themselves.
-Between them stands what can be expected: frames at a threshold that the validation part chose.
+λ_s and λ_p are tuned for each model and method on the validation part (`evaluate.tuning`), as the paper does.
+
+Two kinds of figures, in tables of their own and never mixed: true AUROC and AP, with F1 at a threshold that the
+validation part chose; and the paper's, which are F1 and the balanced accuracy that it calls AUC, at the threshold of
+the best balanced accuracy of the test frames themselves.
 
 As in the author's code (helper.py of github.com/re8423/VQ_Anomaly_Improved) the F1 of the paper's table is the mean of
 both classes', and a frame's score, of a method that makes a pixel score, is the mean of that over the frame. Pixels are
@@ -14,11 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import comparison
 from napari_vqad.evaluate.cases import NORMAL, Case
+from napari_vqad.evaluate.tuning import PERCENTILES
 from napari_vqad.evaluate.variants import Over
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.layout import to_grid
@@ -49,8 +54,11 @@ def lines_of(
     methods: tuple[str, ...] = (),
     over: Over = "mean",
     report: Callable[[str], None] = print,
+    keep: Path | None = None,
+    percentiles: Sequence[float] = PERCENTILES,
+    look: Callable[[comparison.ModelResult, np.ndarray, np.ndarray], None] | None = None,
 ) -> list[comparison.ModelResult]:
-    """A line for sample-wise and for each method that the bundle knows (of `methods` alone, where given).
+    """A line for sample-wise and for each method that the bundle knows; the arguments are those of `compare_models`.
 
     Raises:
         InputError: the bundle knows heads, or as `clip_cases`.
@@ -58,17 +66,8 @@ def lines_of(
     spec = bundle.config.grid
     if spec.kind != "clip":
         raise InputError(f"{bundle.title} is a model of {spec.kind}s; Ped2 is made of clips.")
-    validation, test = (clip_cases(folder, part, spec) for part in ("validation", "test"))
-    return comparison.compare_models(bundle, validation, test, settings, methods, report, over)
-
-
-def true_table(lines: list[comparison.ModelResult]) -> str:
-    """Markdown: how well frames and pixels are ranked, over all thresholds."""
-    head = ("frame AUROC", "frame AP", "pixel AUROC", "pixel AP", "s a frame")
-    return _table(
-        head,
-        [(x, (x.slices.auroc, x.slices.ap, x.voxels.auroc, x.voxels.ap, x.seconds)) for x in lines],
-    )
+    validation, test = (list(clip_cases(folder, part, spec)) for part in ("validation", "test"))
+    return comparison.compare_models(bundle, validation, test, settings, methods, report, over, keep, percentiles, look)
 
 
 def paper_table(lines: list[comparison.ModelResult]) -> str:

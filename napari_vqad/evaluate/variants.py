@@ -48,6 +48,7 @@ class Variant:
             assert model is not None
             score = linear_score(model, explorer.grid.slices, explorer.grid.mask, passes=1)
             return score, score.max((1, 2))
+        explorer.change(settings.model_copy(update=self.updates))
         if self.of != "pixel":
             evidence = evidence_maps(explorer.maps)[0].name
             explorer.finish(explorer.stages_of(evidence))
@@ -55,7 +56,6 @@ class Variant:
                 return explorer.map(evidence), np.nan_to_num(explorer.sample_scores())
             score = np.zeros(explorer.grid.slices.shape, np.float32)
         else:
-            explorer.change(settings.model_copy(update=self.updates))
             explorer.finish()
             score = explorer.map("pixel_score")
         found = explorer.evidence() if self.evidence else {}
