@@ -39,11 +39,13 @@ class ScoreHistograms:
             for panel in of_model[len(row) :]:
                 panel.set_axis_off()
             for panel, (line, scores, answers) in zip(of_model, row, strict=False):
-                edges = np.linspace(scores.min(), max(np.percentile(scores, 99.5), scores.min() + 1e-9), BINS + 1)
+                low, high = float(scores.min()), float(np.percentile(scores, 99.5))
+                edges = np.linspace(low, max(high, low + 1e-3 * max(abs(low), 1.0)), BINS + 1)
                 for abnormal, colour in COLOURS.items():
-                    label = f"{'abnormal' if abnormal else 'normal'} {self.what}"
                     shown = np.clip(scores[answers == abnormal], edges[0], edges[-1])
-                    panel.hist(shown, edges, density=True, alpha=0.55, color=colour, label=label)
+                    label = f"{'abnormal' if abnormal else 'normal'} {self.what}"
+                    if len(shown):
+                        panel.hist(shown, edges, density=True, alpha=0.55, color=colour, label=label)
                 panel.axvline(line.at.threshold, color="black", linewidth=1, label="threshold of validation")
                 panel.set_title(f"{line.bundle}\n{line.method}, AUROC {line.slices.auroc:.3f}", fontsize=8)
                 panel.tick_params(labelsize=7)

@@ -79,17 +79,31 @@ def test_every_method_of_a_bundle_in_three_tables(tiny_clips, clip_folder, tmp_p
     assert [line["method"] for line in lines] == ["sample-wise", "anchored", "sequential", "light", "regenerative"]
     for line in lines:
         assert 0 <= line["slices"]["auroc"] <= 1
-        assert line["best"]["balanced"] >= max(at["balanced"] for at in line["f1"].values()) - 1e-12
+        assert line["best"]["balanced"] >= line["at"]["balanced"] - 1e-12
+        low, high = line["interval"]
+        assert low - 1e-9 <= line["slices"]["auroc"] <= high + 1e-9
+        assert (line["tuning"] is None) == (line["method"] == "regenerative")
         assert line["seconds"] > 0
-    true, thresholds, paper = printed.strip().split("\n\n")[-3:]
+    true, paper, tuned = printed.strip().split("\n\n")[-3:]
     assert "frame AUROC" in true
     assert "paper" not in true
-    assert "F1 / balanced accuracy" in thresholds
-    assert thresholds.count("**") == 2 * len(lines)
+    assert tuned.count("**") == 2 * (len(lines) - 1)
     assert "AUROC" not in paper
     assert paper.count("as in the paper") == 4
-    for table in (true, thresholds, paper):
+    for table in (true, paper):
         assert table.count("| Tiny, clips |") == len(lines)
+
+
+def test_stopped_it_goes_on_and_draws_histograms(tiny_clips, clip_folder, tmp_path, capsys, monkeypatch):
+    words = ("evaluate", "ped2", tiny_clips, "--data", clip_folder, "-S", 2, "--methods", "sample-wise", "light")
+    words = (*words, "--percentiles", 50, 90, "--keep", tmp_path / "keep")
+    assert run(*words, "--json", tmp_path / "first.json") == 0
+    monkeypatch.setattr(Variant, "score", lambda *_: pytest.fail("it was measured before"))
+    assert run(*words, "--json", tmp_path / "again.json", "--histograms", tmp_path / "h.png") == 0
+    first, again = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("first", "again"))
+    assert first == again
+    assert [len(line["tuning"]["tried"]) for line in first] == [2, 2]
+    assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_cart_is_found(tiny_clips, clip_folder):
