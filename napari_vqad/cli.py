@@ -9,7 +9,7 @@ import typing
 from contextlib import suppress
 from pathlib import Path
 
-from napari_vqad.detectors.settings import Settings, settings_from
+from napari_vqad.detectors.settings import Settings, read_settings, settings_from
 from napari_vqad.settings import flag
 from napari_vqad.terminal.console import run, until_it_ends
 from napari_vqad.text import printable
@@ -122,7 +122,8 @@ def run_score(args: argparse.Namespace) -> int:
     from napari_vqad.resources import DEFAULT_BUNDLE
     from napari_vqad.scoring import score
 
-    given = {name: getattr(args, name) for name in Settings.model_fields if getattr(args, name) is not None}
+    given = read_settings(args.settings) if args.settings else {}
+    given |= {name: getattr(args, name) for name in Settings.model_fields if getattr(args, name) is not None}
     settings = settings_from(given)
     result = score(
         args.scan,
@@ -199,6 +200,9 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
 def _settings_options(parser: argparse.ArgumentParser) -> None:
     """One flag a field of `Settings`; pydantic checks the values."""
     group = parser.add_argument_group("settings", "thresholds in the score's unit, or healthy percentiles such as p90")
+    group.add_argument(
+        "--settings", type=Path, metavar="FILE", help="JSON with settings, such as a result.json; flags win"
+    )
     for name, field in Settings.model_fields.items():
         names = list(dict.fromkeys([flag(name), SHORT.get(name, flag(name))]))
         help_text = f"{field.description} Default: {field.default}.".replace("%", "%%")

@@ -22,6 +22,9 @@ OLD_VALUES = {"score": {"plain": "intensity", "place": "normative"}}
 RATE = r"1/[1-9]\d{0,3}"  # one false finding per n healthy scans
 
 
+TUNED = "tuned"  # a threshold that the bundle holds, tuned on labelled data (`detectors.tuned`)
+
+
 def _threshold(value: Any) -> float | str:
     """Accept 5.0 or "5.0" (in the score's own unit), "p90" (a percentile of healthy values) or "1/3" (`RATE`)."""
     text = str(value).strip().lower()
@@ -38,6 +41,11 @@ def _threshold(value: Any) -> float | str:
     return number
 
 
+def code_threshold(value: Any) -> float | str:
+    """Accept what `_threshold` accepts, and "tuned"."""
+    return TUNED if str(value).strip().lower() == TUNED else _threshold(value)
+
+
 def no_rate(value: float | str) -> float | str:
     """Refuse "1/n" for a threshold of something else than voxels: findings are made of voxels."""
     if isinstance(value, str) and "/" in value:
@@ -46,6 +54,7 @@ def no_rate(value: float | str) -> float | str:
 
 
 Threshold = Annotated[float | str, BeforeValidator(_threshold)]
+CodeThreshold = Annotated[float | str, BeforeValidator(code_threshold)]
 
 
 class SharedSettings(BaseModel):

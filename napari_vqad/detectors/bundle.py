@@ -22,6 +22,7 @@ from napari_vqad.detectors.pca import PCA, linear_score
 from napari_vqad.detectors.protocol import Detector
 from napari_vqad.detectors.registry import DEFAULT, DETECTORS, detector_class
 from napari_vqad.detectors.settings import Settings
+from napari_vqad.detectors.tuned import TunedThresholds, read_tuned
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.jsonfile import parse_json, read_json, short, validated
@@ -34,7 +35,7 @@ from napari_vqad.nets.device import pick_device
 from napari_vqad.scores.fusion import LINEAR
 from napari_vqad.scores.normative import FILE as PLACES
 from napari_vqad.scores.normative import NormativeMaps
-from napari_vqad.settings import Scale, flag
+from napari_vqad.settings import TUNED, Scale, flag
 from napari_vqad.text import printable
 
 VERSION = 1  # of config.json
@@ -59,6 +60,7 @@ class Bundle:
     places: NormativeMaps = field(default_factory=NormativeMaps.none)  # what is normal where, of such a model
     linear: PCA | None = None  # evidence of a fused score, beside that of the detector
     weights: str = ""
+    tuned: TunedThresholds | None = None  # thresholds for the value "tuned"
 
     @property
     def name(self) -> str:
@@ -73,14 +75,32 @@ class Bundle:
     # ---- settings -------------------------------------------------------------------------------------------------
 
     def coerce(self, settings: Settings) -> Settings:
-        """The settings with values that this bundle allows: its first, where theirs is another's."""
+        """The settings with values that this bundle allows: its first, where theirs is another's.
+
+        Raises:
+            InputError: a threshold is "tuned", and this bundle has no tuned value for it.
+        """
         changed = {
             name: allowed[0]
             for name, allowed in self.detector.choices.items()
             if getattr(settings, name) not in allowed
         }
         # What fits is left as it is: a copy would count as chosen by the user.
-        return settings.model_copy(update=changed) if changed else settings
+        fitting = settings.model_copy(update=changed) if changed else settings
+        return self._with_tuned(fitting)
+
+    def tuned_value(self, setting: str, settings: Settings) -> float | None:
+        """The tuned threshold of a setting for the variant that the settings ask for; None where there is none."""
+        return self.tuned.value(setting, self.detector.variant(settings)) if self.tuned else None
+
+    def _with_tuned(self, settings: Settings) -> Settings:
+        """The settings with a number in place of each "tuned"."""
+        asked = [spec.setting for spec in self.detector.thresholds if getattr(settings, spec.setting) == TUNED]
+        found = {name: self.tuned_value(name, settings) for name in asked}
+        if lacking := [name for name, value in found.items() if value is None]:
+            what = f"{flag(lacking[0])} for {self.detector.variant(settings)}"
+            raise InputError(f"{self.title} has no tuned {what}; give a number or a percentile such as p90.")
+        return settings.model_copy(update=found) if found else settings
 
     def validated(self, settings: Settings) -> Settings:
         """As `coerce`, where the user has not chosen otherwise.
@@ -108,6 +128,7 @@ class Bundle:
 
     def resolve_own(self, settings: Settings) -> Settings:
         """The settings with the detector's own thresholds as numbers: percentiles looked up in the calibration."""
+        settings = self._with_tuned(settings)
         own = {
             spec.setting: self.calibration.value(spec.table, getattr(settings, spec.setting))
             for spec in self.detector.thresholds
@@ -224,7 +245,9 @@ class Bundle:
         check_grid(folder, config.grid, template)
         if given is None:
             check_agreement(folder, calibration, detector, template, places, linear, loaded.weights)
-        return loaded if given else replace(loaded, calibration=_with_slices(loaded))
+        if given is not None:
+            return loaded
+        return replace(loaded, calibration=_with_slices(loaded), tuned=read_tuned(folder, loaded.weights))
 
     def to(self, device: str) -> Bundle:
         """The same bundle on another device, with new modules; this one stays as it is."""

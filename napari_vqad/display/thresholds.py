@@ -11,21 +11,34 @@ from napari_vqad.display.scales import score_unit
 from napari_vqad.engine.explorer import Explorer
 
 
+class Tuned(NamedTuple):
+    """A threshold that the bundle holds, tuned on labelled data; `on` says on which, and `chosen` if it is in use."""
+
+    value: float
+    on: str
+    chosen: bool
+
+
 class Explained(NamedTuple):
-    """By the name of a threshold: what to say of it, and how far its slider goes where that depends on others."""
+    """By the name of a threshold: what to say of it, how far its slider goes where that depends on others, and the
+    tuned value where the bundle has one.
+    """
 
     words: dict[str, str]
     highest: dict[str, float]
+    tuned: dict[str, Tuned]
 
 
 def explain(explorer: Explorer, settings: Settings, limits: Mapping[str, float]) -> Explained:
     """The thresholds `limits` of these settings, against the calibration of the bundle."""
     bundle, calibration = explorer.bundle, explorer.bundle.calibration
-    kind, words, highest = bundle.pixel_kind(settings), {}, {}
+    kind, words, highest, tuned = bundle.pixel_kind(settings), {}, {}, {}
     for spec in explorer.detector.thresholds:
         value = limits[spec.setting]
         share = calibration.percentile(spec.table, value)
         words[spec.setting] = f"{value:.2f} {spec.unit} · {share:.1f} % of healthy {spec.of}"
+        if bundle.tuned and (best := bundle.tuned_value(spec.setting, settings)) is not None:
+            tuned[spec.setting] = Tuned(best, f"Tuned on {bundle.tuned.on}.", best == value)
         highest[spec.setting] = calibration.value(spec.table, "p99.99")
     resolved = bundle.resolve_own(settings)
     share = bundle.slice_percentile(resolved, limits["flag_slices"])
@@ -34,7 +47,7 @@ def explain(explorer: Explorer, settings: Settings, limits: Mapping[str, float])
     highest["flag_slices"] = max(1.0, 1.5 * most)
     words["flag_voxels"] = _of_voxels(explorer, settings, limits["flag_voxels"], kind)
     highest["flag_voxels"] = 2 * calibration.value("pixel_score", "p99.9", kind=kind)
-    return Explained(words, highest)
+    return Explained(words, highest, tuned)
 
 
 def before(name: str, value: float | str) -> str:

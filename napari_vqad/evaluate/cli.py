@@ -16,6 +16,7 @@ from napari_vqad.detectors.bundle import Bundle, read_config, same_grid
 from napari_vqad.detectors.library import find, list_bundles
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.settings import Settings, settings_from
+from napari_vqad.detectors.tuned import FILE as TUNED_FILE
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import comparison, fitness, ped2, reconstruction, slice_detection, tuning
 from napari_vqad.evaluate.case_pages import CasePages
@@ -76,6 +77,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     clips.add_argument("bundles", nargs="*", help="names or folders; all of clips that come along, without")
     clips.add_argument("--data", type=Path, required=True, help="folder with training_NN.npz and testing_NN.npz")
     clips.add_argument("-S", "--n-restorations", type=int, default=5, help="5 without, as in the author's code")
+    clips.add_argument("--write-tuned", action="store_true", help="write the chosen λ into each bundle, as tuned.json")
     clips.add_argument("--histograms", type=Path, help="write histograms of the scores of frames here, as PNG")
     clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="2d without: no frame sees another")
     clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of a frame's pixel scores")
@@ -243,7 +245,11 @@ def run_ped2(args: argparse.Namespace) -> int:
     for bundle in bundles:
         print(bundle.title, flush=True)
         chosen = tuple(args.methods), args.frame_score, _say, args.keep, args.percentiles, histograms.add
-        lines += ped2.lines_of(bundle, args.data, settings, *chosen)
+        of_bundle = ped2.lines_of(bundle, args.data, settings, *chosen)
+        lines += of_bundle
+        if args.write_tuned:
+            found = comparison.tuned_thresholds(bundle, of_bundle, ped2.TUNED_ON)
+            write_text(bundle.folder / TUNED_FILE, found.model_dump_json(indent=1) + "\n")
         if args.json:  # after each, for who stops it
             write_text(args.json, json.dumps(comparison.as_json(lines), indent=1) + "\n")
     print(f"\n{comparison.table(lines, 'frame', 3)}\n\n{ped2.paper_table(lines)}")

@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
+from napari_vqad.detectors.tuned import TunedThresholds
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate import tuning
 from napari_vqad.evaluate.cases import Case
@@ -22,7 +23,7 @@ from napari_vqad.evaluate.experiment import Collected, collect
 from napari_vqad.evaluate.metrics import AtThreshold, Ranking, at_best, at_threshold, auroc_interval, rank
 from napari_vqad.evaluate.result_cache import ResultCache
 from napari_vqad.evaluate.tuning import Tuning
-from napari_vqad.evaluate.variants import Over, Variant, method_variants, methods_of, settings_of
+from napari_vqad.evaluate.variants import SAMPLE, Over, Variant, method_variants, methods_of, settings_of
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,17 @@ def _line(
         at_best(*voxels),
         tuned,
     )
+
+
+def tuned_thresholds(bundle: Bundle, lines: Sequence[ModelResult], on: str) -> TunedThresholds:
+    """The λ that were chosen, as a bundle holds them; `on` names the data and the measure."""
+    slices, variants = {}, {}
+    for tuned in (line.tuning for line in lines if line.tuning):
+        if tuned.method == SAMPLE:
+            slices[tuned.setting] = round(tuned.chosen.value, 4)
+        else:
+            variants[tuned.method] = {tuned.setting: round(tuned.chosen.value, 4)}
+    return TunedThresholds(weights=bundle.weights, on=on, slices=slices, variants=variants)
 
 
 def table(lines: list[ModelResult], what: str = "slice", digits: int = 2) -> str:

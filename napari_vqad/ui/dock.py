@@ -10,16 +10,7 @@ from napari.viewer import Viewer
 from pydantic import ValidationError
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QResizeEvent, QShowEvent
-from qtpy.QtWidgets import (
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QScrollArea,
-    QSizePolicy,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_vqad.detectors.registry import DEFAULT, detector_class
 from napari_vqad.display import slice_scores
@@ -383,6 +374,7 @@ class ExplorerDock(QScrollArea):
             self.sections.slider(name).blank(False)
             self.widgets[name].set(limits[name])
             self.widgets[name].explain(explained.words[name])
+            self.sections.slider(name).offer(explained.tuned.get(name))
         self._show_scores()
 
     def _show_scores(self) -> None:

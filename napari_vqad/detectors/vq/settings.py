@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from napari_vqad.settings import SharedSettings, Threshold, no_rate
+from napari_vqad.settings import CodeThreshold, SharedSettings, no_rate
 
 Method = Literal["sequential", "anchored", "light", "masked", "regenerative"]
 OfLevel = Literal["all", "top", "bottom"]
@@ -15,13 +15,13 @@ OfLevel = Literal["all", "top", "bottom"]
 class VQSettings(SharedSettings):
     """Thresholds of the NLL, the way of restoring, and how restorations are weighted."""
 
-    lambda_s: Threshold = Field(
+    lambda_s: CodeThreshold = Field(
         "p98",
         title="λ_s (sample)",
         description="Codes with an NLL above λ_s add to AS_sample, the papers' score of a slice.",
         json_schema_extra={"section": "Thresholds", "unit": "nats"},
     )
-    lambda_p: Threshold = Field(
+    lambda_p: CodeThreshold = Field(
         "p90",
         title="λ_p (pixel)",
         description="Codes with an NLL above λ_p are resampled from the prior; a lower value restores more of the "

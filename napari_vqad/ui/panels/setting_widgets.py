@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
@@ -12,6 +13,7 @@ from superqt import QLabeledDoubleSlider, QLabeledSlider
 from superqt.utils import qthrottled, signals_blocked
 
 from napari_vqad.detectors.settings import Settings
+from napari_vqad.display.thresholds import Tuned
 from napari_vqad.ui.plumbing.style import SMALL
 
 PAUSE = 100  # ms between two answers while a slider moves; the first and the last are always given
@@ -66,6 +68,11 @@ class SettingSlider(SettingWidget):
         self.layout_.addWidget(self.slider, 0, 1)
         self._tell = qthrottled(self._turned, timeout=PAUSE, leading=True)
         self._untold = False
+        self._tuned: Tuned | None = None
+        self.note.setTextInteractionFlags(
+            Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+        )
+        self.note.linkActivated.connect(lambda _link: self._take())
         self.slider.valueChanged.connect(self._on_moved)
 
     def _on_moved(self) -> None:
@@ -75,6 +82,20 @@ class SettingSlider(SettingWidget):
     def _turned(self) -> None:
         self._untold = False
         self.edited.emit(self.name, self.slider.value())
+
+    def offer(self, tuned: Tuned | None) -> None:
+        """Offer the tuned value as a link behind the words below the slider, or say that it is in use."""
+        self._tuned = tuned
+        if tuned is None:
+            self.note.setToolTip("")
+            return
+        words = "tuned" if tuned.chosen else f'<a href="tuned">use tuned: {tuned.value:.2f}</a>'
+        self.explain(f"{html.escape(self.note.text())} · {words}")
+        self.note.setToolTip(tuned.on)
+
+    def _take(self) -> None:
+        if self._tuned is not None:
+            self.edited.emit(self.name, self._tuned.value)
 
     def blank(self, on: bool) -> None:
         """Show no number: it is a percentile of healthy values, and no model has said which number that is."""

@@ -1,0 +1,53 @@
+"""Thresholds that were tuned for a bundle on labelled data, in its file tuned.json.
+
+Marimont & Tarroni 2020 and Ishii 2023 tune λ_s and λ_p on a validation part. A setting of the value "tuned" takes the
+number of this file. The file changes no map by itself, so the bundle's hash does not cover it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_vqad.errors import InputError
+from napari_vqad.files.jsonfile import read_json, validated
+
+FILE = "tuned.json"
+
+
+class TunedThresholds(BaseModel):
+    """Thresholds in their own units, by what they were tuned for.
+
+    Attributes:
+        weights: sha256 of the networks (`Bundle.weights`).
+        on: the data and the measure, as a noun: "the validation part of UCSD Ped2, balanced accuracy of frames".
+        slices: setting → value, for the detector's own slice score.
+        variants: variant of the detector → setting → value.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: str
+    on: str = Field(max_length=300)
+    slices: dict[str, float] = {}
+    variants: dict[str, dict[str, float]] = {}
+
+    def value(self, setting: str, variant: str) -> float | None:
+        """The threshold for a setting while a variant is in use; None where it was not tuned."""
+        return self.variants.get(variant, {}).get(setting, self.slices.get(setting))
+
+
+def read_tuned(folder: Path, weights: str) -> TunedThresholds | None:
+    """The tuned thresholds of a bundle; None where it has none.
+
+    Raises:
+        InputError: the file is damaged, or of other networks.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    found = validated(TunedThresholds, read_json(path), path)
+    if found.weights != weights:
+        raise InputError(f"{path} is of another model; tune the thresholds again, or remove it.")
+    return found
