@@ -1,5 +1,7 @@
 """Changing the model in the dock."""
 
+import shutil
+
 import numpy as np
 
 
@@ -54,3 +56,28 @@ def test_a_model_of_two_levels_shows_either(explored, tiny_two, idle):
     idle(dock)
     assert offered() == {"all"}
     assert box.currentText() == dock.session.explorer.settings.level == "all"
+
+
+def test_a_tuned_threshold_is_offered_and_taken(explored, tiny_bundle, idle, qtbot, tmp_path):
+    from napari_vqad.detectors.bundle import Bundle
+    from napari_vqad.detectors.tuned import FILE, TunedThresholds
+
+    folder = tmp_path / "tuned"
+    shutil.copytree(tiny_bundle, folder)
+    weights = Bundle.load(folder, "cpu").weights
+    found = TunedThresholds(weights=weights, on="labelled frames", slices={"lambda_s": 1.25}, variants={})
+    (folder / FILE).write_text(found.model_dump_json())
+    knob = explored.widgets["lambda_s"]
+    assert "tuned" not in knob.note.text()
+    explored.inputs.bundle.box.addItem("Tuned", folder)
+    explored.inputs.bundle.pick(folder)
+    explored.start()
+    idle(explored)
+    assert "use tuned: 1.25" in knob.note.text()
+    assert knob.note.toolTip() == "Tuned on labelled frames."
+    assert "tuned" not in explored.widgets["lambda_p"].note.text()
+    knob.note.linkActivated.emit("tuned")
+    idle(explored)
+    assert explored.session.explorer.settings.lambda_s == 1.25
+    assert knob.slider.value() == 1.25
+    assert knob.note.text().endswith("· tuned")

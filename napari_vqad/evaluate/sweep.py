@@ -1,0 +1,175 @@
+"""One method at every point of a grid of settings (λ_s, λ_p, S, k), on labelled cases; the best point becomes a file.
+
+For λ_LP of Ishii 2023 sweep λ_p with the method `light`. Percentiles are of the healthy values of the calibration, or,
+as in the papers, of all codes of the cases, normal and abnormal ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings, settings_from
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.errors import InputError
+from napari_vqad.evaluate import tuning
+from napari_vqad.evaluate.cases import Case
+from napari_vqad.evaluate.experiment import collect
+from napari_vqad.evaluate.metrics import AtThreshold, Ranking, at_best, rank
+from napari_vqad.evaluate.result_cache import ResultCache
+from napari_vqad.evaluate.variants import SAMPLE, Over, Variant
+from napari_vqad.files.atomic import atomic_write, write_text
+from napari_vqad.settings import flag
+
+Measure = Literal["balanced", "slice-auroc", "slice-ap", "voxel-auroc", "voxel-ap", "dice"]
+MEASURES: dict[Measure, tuple[str, Callable[[Point], float]]] = {
+    "balanced": ("best balanced accuracy", lambda p: p.best.balanced),
+    "slice-auroc": ("slice AUROC", lambda p: p.slices.auroc),
+    "slice-ap": ("slice AP", lambda p: p.slices.ap),
+    "voxel-auroc": ("voxel AUROC", lambda p: p.voxels.auroc),
+    "voxel-ap": ("voxel AP", lambda p: p.voxels.ap),
+    "dice": ("best Dice", lambda p: p.voxels.dice),
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the grid.
+
+    Attributes:
+        given: the settings as they were asked for, such as {"lambda_p": "p60", "n_restorations": 5}.
+        updates: the same with numbers.
+        slices, voxels: over all cases.
+        best: slices at the threshold with the best balanced accuracy.
+    """
+
+    given: Mapping[str, Any]
+    updates: Mapping[str, Any]
+    slices: Ranking
+    voxels: Ranking
+    best: AtThreshold
+
+    @property
+    def name(self) -> str:
+        """The settings in words: "lambda_p p60, n_restorations 5"."""
+        return ", ".join(f"{name} {value}" for name, value in self.given.items()) or "as it is"
+
+
+def sweep(
+    bundle: Bundle,
+    cases: Sequence[Case],
+    settings: Settings,
+    method: str,
+    grid: Mapping[str, Sequence[Any]],
+    of_all: bool = False,
+    over: Over = "max",
+    keep: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> list[Point]:
+    """Score the cases at every point.
+
+    Args:
+        bundle, settings: what is not in the grid is as in the settings.
+        cases: labelled.
+        method: "sample-wise", or a way of restoring.
+        grid: setting → values; a percentile is written "p60".
+        of_all: percentiles are of all codes of the cases; else of the healthy ones of the calibration.
+        over, keep, report: as of `comparison.compare_models`.
+
+    Raises:
+        InputError: a value does not fit, or changes nothing with this method.
+    """
+    sample = method == SAMPLE
+    asks = {} if sample else dict(bundle.detector.asks_for(method))
+    base = settings.model_copy(update=asks)
+    _check(bundle, base, grid, sample)
+    tables = {spec.setting: spec.table for spec in bundle.detector.thresholds if spec.setting in grid}
+    values = tuning.values_of(Explorer(bundle, base), cases, set(tables.values())) if of_all and tables else {}
+    ways, given = [], [dict(zip(grid, point, strict=True)) for point in product(*grid.values())]
+    for point in given:
+        asked = settings_from(dict(point))
+        updates = asks | {name: getattr(asked, name) for name in point}
+        for name, table in tables.items():
+            if isinstance(limit := updates[name], str):
+                by = (
+                    np.percentile(values[table], float(limit[1:])) if of_all else bundle.calibration.value(table, limit)
+                )
+                updates[name] = float(by)
+        words = " ".join(f"{name} {value}" for name, value in updates.items())
+        ways.append(Variant(f"{method} {words}".replace("/", "-"), "sample" if sample else "pixel", updates, over=over))
+    cache = ResultCache.of(keep, bundle, base, over)
+    found = collect(bundle, cases, base, ways, None, report, cache=cache)
+    points = []
+    for point, way in zip(given, ways, strict=True):
+        slices, voxels = found.of("slices", way.name), found.of("voxels", way.name)
+        points.append(Point(point, way.updates, rank(*slices), rank(*voxels), at_best(*slices)))
+    return points
+
+
+def _check(bundle: Bundle, settings: Settings, grid: Mapping[str, Sequence[Any]], sample: bool) -> None:
+    read = {name for stage in bundle.detector.stages for name in (*stage.settings, stage.samples)}
+    idle = bundle.detector.inactive(settings)
+    for name in grid:
+        known = name in bundle.detector.Settings.model_fields and name not in idle
+        if not known or sample != (name not in {*read, "k"}):
+            raise InputError(f"{flag(name)} changes nothing of {SAMPLE if sample else settings.method} scores.")
+
+
+def best_of(points: Sequence[Point], by: Measure) -> Point:
+    """The point that is best by a measure; of several, the first."""
+    return max(points, key=lambda p: np.nan_to_num(MEASURES[by][1](p), nan=-1.0))
+
+
+def table(points: Sequence[Point], by: Measure) -> str:
+    """Markdown: every measure at every point; bold is the best by one measure."""
+    chosen = best_of(points, by)
+    lines = [
+        f"| settings | {' | '.join(title for title, _ in MEASURES.values())} |",
+        "|---" * (len(MEASURES) + 1) + "|",
+    ]
+    for point in points:
+        cells = [point.name, *(f"{of(point):.3f}" for _, of in MEASURES.values())]
+        lines.append(f"| {' | '.join(f'**{c}**' if point is chosen else c for c in cells)} |")
+    return "\n".join(lines)
+
+
+def plot(points: Sequence[Point], by: Measure, path: Path) -> None:
+    """Draw a measure against the first setting of the grid, a line for each choice of the others, as a PNG.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    first = next(iter(points[0].given), "")
+    figure = Figure(figsize=(6.4, 4), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for point in points:
+        others = ", ".join(f"{name} {value}" for name, value in point.given.items() if name != first)
+        lines.setdefault(others, []).append((float(point.updates.get(first, 0.0)), MEASURES[by][1](point)))
+    for others, of_line in lines.items():
+        axes.plot(*zip(*sorted(of_line), strict=True), marker="o", label=others or None)
+    axes.set_xlabel(first)
+    axes.set_ylabel(MEASURES[by][0])
+    axes.grid(alpha=0.3)
+    if any(lines):
+        axes.legend(fontsize=8)
+    with atomic_write(path) as fresh:
+        figure.savefig(fresh, format="png")
+
+
+def write_choice(point: Point, by: Measure, bundle: Bundle, on: str, path: Path) -> None:
+    """The settings of a point as a file that `score --settings` reads, with what chose them.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    about = {"bundle": bundle.name, "chosen_on": on, "by": MEASURES[by][0], "value": MEASURES[by][1](point)}
+    write_text(path, json.dumps({"settings": dict(point.updates), **about}, indent=1) + "\n")
