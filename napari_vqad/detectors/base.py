@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_vqad.detectors.protocol import Arrays, Stage, ThresholdSpec
+from napari_vqad.detectors.protocol import Arrays, Stage, ThresholdSpec, Unfolding
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.settings import SharedSettings
 
@@ -81,6 +81,10 @@ class BaseDetector:
     def in_words(self, settings: Any, thresholds: Mapping[str, float]) -> str:
         """The variant."""
         return self.variant(settings)
+
+    def unfold(self, slice_: NDArray, position: float, done: Mapping[str, Arrays], settings: Any) -> Unfolding | None:
+        """None: no codes are restored."""
+        return None
 
     def slice_words(self, settings: Any) -> str:
         """There is no score to explain."""

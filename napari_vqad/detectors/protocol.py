@@ -146,6 +146,42 @@ class SliceData:
     j: int
 
 
+@dataclass(frozen=True)
+class Step:
+    """A slice in the middle of its restoration.
+
+    Attributes:
+        codes: (h, w), as they stand now; `changed`, bool (h, w), those that were drawn so far.
+        evidence: (H, W), how unlikely each pixel's code is now, nats.
+        picture: (H, W), the codes decoded, SD.
+    """
+
+    codes: NDArray
+    changed: NDArray
+    evidence: NDArray
+    picture: NDArray
+
+
+class Unfolding(Protocol):
+    """One restoration of one slice, step by step.
+
+    Attributes:
+        steps: the number of codes that were drawn.
+        places_key: equal for the same codes drawn at the same places.
+    """
+
+    @property
+    def steps(self) -> int:
+        """See above."""
+
+    @property
+    def places_key(self) -> bytes:
+        """See above."""
+
+    def at(self, n: int) -> Step:
+        """The slice after the first n draws, 0 to `steps`."""
+
+
 class Detector(Protocol):
     """What is asked of a detector.
 
@@ -214,6 +250,12 @@ class Detector(Protocol):
 
     def slice_score(self, results: Arrays, settings: Any) -> NDArray | None:
         """Scores (n,) by the networks alone, of the results of the first stage, (n, …) each; None without such."""
+
+    def unfold(self, slice_: NDArray, position: float, done: Mapping[str, Arrays], settings: Any) -> Unfolding | None:
+        """One restoration of a slice (H, W), step by step; None where no codes are restored.
+
+        `done` holds the arrays of one sample by stage; thresholds of the settings are numbers.
+        """
 
     def in_words(self, settings: Any, thresholds: Mapping[str, float]) -> str:
         """What was done with these settings, in a few words; thresholds by name, in their units."""

@@ -6,19 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from napari_vqad.display.colours import heat
-from napari_vqad.display.orientation import upright
-from napari_vqad.display.scales import WINDOW, limits
+from napari_vqad.display.scales import limits
+from napari_vqad.display.slice_picture import GalleryStyle, SlicePicture
 from napari_vqad.display.views import MEAN, SPREAD
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.maps import SliceRestorations
-
-
-class GalleryStyle(NamedTuple):
-    """As the canvas shows it: window in SD, and is the patient's right on the right?"""
-
-    window: tuple[float, float] = WINDOW
-    neurological: bool = False
 
 
 class Thumbnail(NamedTuple):
@@ -32,32 +24,13 @@ class Thumbnail(NamedTuple):
 
 def thumbnails_of(explorer: Explorer, found: SliceRestorations, look: GalleryStyle) -> list[Thumbnail]:
     """The restorations of the slice in focus: their mean, their SD over the scan where there are more, each of them."""
-    grid, i = explorer.grid, explorer.focus
-    inside = np.flatnonzero(grid.mask.any((0, 2))), np.flatnonzero(grid.mask.any((0, 1)))
-    box = tuple(slice(max(int(at[0]) - 2, 0), int(at[-1]) + 3) for at in inside)
-    mirrored = look.neurological and grid.axis != 0
-    side = ("A", "L" if mirrored else "R")[grid.axis != 0] if grid.kind == "head" else ""
-
-    def turned(picture: np.ndarray) -> np.ndarray:
-        if grid.kind != "head":
-            return picture[box].T
-        radiological = upright(picture[box])
-        return radiological[:, ::-1] if mirrored else radiological
-
-    def grey(picture: np.ndarray) -> np.ndarray:
-        """In the window of the canvas, dark beyond the mask."""
-        low, high = look.window
-        shown = np.clip((picture - low) / (high - low), 0, 1) * grid.mask[i]
-        return np.repeat(turned(shown)[..., None], 3, 2)
-
-    thumbnails = [Thumbnail(MEAN, "mean of S", grey(found.mean), side)]
+    frame = SlicePicture(explorer.grid, explorer.focus, look)
+    thumbnails = [Thumbnail(MEAN, "mean of S", frame.grey(found.mean), frame.side)]
     if len(found.weights) > 1:
-        low, high = limits(explorer)["disagreement"]
-        colour = heat()(np.clip((turned(found.disagreement * grid.mask[i]) - low) / (high - low), 0, 1))
-        over = grey(grid.slices[i]) * (1 - colour[..., 3:]) + colour[..., :3] * colour[..., 3:]
-        thumbnails.append(Thumbnail(SPREAD, "SD of S", over, side))
+        over = frame.heated(found.disagreement, limits(explorer)["disagreement"])
+        thumbnails.append(Thumbnail(SPREAD, "SD of S", over, frame.side))
     for j, (picture, weight) in enumerate(zip(found.pictures, found.weights, strict=True), start=1):
-        thumbnails.append(Thumbnail(j, f"{j}: w {100 * weight:.1f} %", grey(picture), side))
+        thumbnails.append(Thumbnail(j, f"{j}: w {100 * weight:.1f} %", frame.grey(picture), frame.side))
     return thumbnails
 
 

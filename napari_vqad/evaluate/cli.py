@@ -66,6 +66,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     grid.add_argument("--data", type=Path, required=True, help="folder of cases, as for testset")
     grid.add_argument("--validation", type=Path, required=True, help="healthy scans or packed files, as for validation")
     grid.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
+    grid.add_argument("--pooling", default=Settings().pooling, choices=get_args(Pooling), help="2d as in the papers")
+    grid.add_argument("--score", default=Settings().score, choices=get_args(Scale), help="intensity as in the papers")
+    grid.add_argument("--bundles", nargs="+", metavar="NAME", help="these alone, of the folder")
     grid.add_argument("--subjects", type=int, metavar="N", help="of the validation part the first N alone")
     grid.set_defaults(func=run_grid)
     again = kinds.add_parser("reconstructions", help="how close and how sharp tokenizers are on held-out healthy scans")
@@ -191,12 +194,13 @@ def run_validation(args: argparse.Namespace) -> int:
 def run_grid(args: argparse.Namespace) -> int:
     """Tokenizers × priors on the same cases."""
     torch.set_num_threads(args.threads)
-    settings = settings_from({"n_restorations": args.n_restorations})
+    settings = settings_from({name: getattr(args, name) for name in ("n_restorations", "pooling", "score")})
     lines: list[comparison.ModelResult] = []
     if args.json:
         check_file(args.json)
     # All of them before the first runs: one that does not fit must not end it after an hour.
-    bundles = [Bundle.load(folder, args.device) for folder in _known(args.models, "head")]
+    known = [found for found in _known(args.models, "head") if not args.bundles or found.name in args.bundles]
+    bundles = [Bundle.load(folder, args.device) for folder in known]
     if not bundles:
         raise InputError(f"{args.models} holds no bundles.")
     check_methods(bundles, args.methods)

@@ -4,7 +4,8 @@ import numpy as np
 
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
-from napari_vqad.display.thumbnails import GalleryStyle, thumbnails_of
+from napari_vqad.display.slice_picture import GalleryStyle
+from napari_vqad.display.thumbnails import thumbnails_of
 from napari_vqad.engine.explorer import Explorer
 
 

@@ -27,6 +27,7 @@ from napari_vqad.detectors.vq.maps import MAPS, SliceMaps
 from napari_vqad.detectors.vq.masked import masked_nll, resample
 from napari_vqad.detectors.vq.restoration import FirstPass, first_pass, restore
 from napari_vqad.detectors.vq.settings import VQSettings
+from napari_vqad.detectors.vq.unfolding import VQUnfolding
 from napari_vqad.errors import InputError
 from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.nets.device import device_of, exact, moved, quick
@@ -284,6 +285,11 @@ class VQDetector(BaseDetector):
     def slice_score(self, results: Arrays, settings: VQSettings) -> NDArray | None:
         """AS_sample of each slice, (n,), nats (Marimont & Tarroni 2020, §2.3)."""
         return sample_score(torch.from_numpy(results["nll"]), float(settings.lambda_s)).numpy()
+
+    def unfold(self, slice_: NDArray, position: float, done: Mapping[str, Arrays], settings: VQSettings) -> VQUnfolding:
+        """A restoration code by code."""
+        own, restored = done["nll"], done["restoration"]["codes"]
+        return VQUnfolding(self, slice_, position, own["codes"], restored, own["nll"], settings)
 
     def in_words(self, settings: VQSettings, thresholds: Mapping[str, float]) -> str:
         """Method and its settings."""

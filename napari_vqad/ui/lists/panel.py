@@ -10,11 +10,12 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSpinBox, QTabWidget, QToolButton
 from superqt.utils import qthrottled
 
-from napari_vqad.display.thumbnails import GalleryStyle
+from napari_vqad.display.slice_picture import GalleryStyle
 from napari_vqad.ui.canvas.display_convention import Convention
 from napari_vqad.ui.lists.findings_table import FindingsTable
 from napari_vqad.ui.lists.restoration_gallery import RestorationGallery
 from napari_vqad.ui.lists.slice_table import SliceTable
+from napari_vqad.ui.lists.unfolding_view import UnfoldingView
 from napari_vqad.ui.plumbing.shortcuts import ACCEPT, NEXT_FINDING, PREVIOUS_FINDING, REJECT, bind
 from napari_vqad.ui.plumbing.toggle_dock import ToggleDock
 from napari_vqad.ui.session import Session
@@ -41,11 +42,8 @@ class ListPanel(QObject):
         super().__init__(button)
         self.session, self.button, self.which = session, button, which
         self.convention = convention
-        self.findings_table, self.slices, self.gallery = (
-            FindingsTable(session.review),
-            SliceTable(),
-            RestorationGallery(),
-        )
+        self.findings_table, self.slices = FindingsTable(session.review), SliceTable()
+        self.gallery, self.unfolding = RestorationGallery(), UnfoldingView()
         self._verdicts = {verdict: partial(self.findings_table.judge, word) for verdict, word in VERDICTS.items()}
         self._keyed: list[Layer] = []  # layers on which these keys are
         self.tabs = ListTabs()
@@ -53,6 +51,7 @@ class ListPanel(QObject):
             ("Findings", self.findings_table),
             ("Slices", self.slices),
             ("Restorations", self.gallery),
+            ("Step by step", self.unfolding),
         ):
             self.tabs.addTab(widget, title)
         self.findings_table.gone_to.connect(session.show_finding)
@@ -91,8 +90,12 @@ class ListPanel(QObject):
             review = self.session.review
             self.slices.show_slices(self.session.explorer, [] if review.note else review.found)
         if self.gallery.isVisible():
-            look = GalleryStyle(self.session.map_layers.window, self.convention.neurological)
-            self.gallery.show_slice(self.session.explorer, self.which.value(), look)
+            self.gallery.show_slice(self.session.explorer, self.which.value(), self._look())
+        if self.unfolding.isVisible():
+            self.unfolding.show_slice(self.session.explorer, max(self.which.value(), 1), self._look())
+
+    def _look(self) -> GalleryStyle:
+        return GalleryStyle(self.session.map_layers.window, self.convention.neurological)
 
     def _give_keys(self) -> None:
         """Verdicts by key on the canvas, too: an image takes X for itself, to turn a plane in 3D, before the viewer."""
@@ -113,6 +116,7 @@ class ListPanel(QObject):
         """The scan is gone: nothing of it waits in a list that is put away."""
         self.slices.show_slices(None, [])
         self.gallery.show_slice(None, self.which.value())
+        self.unfolding.show_slice(None, 1)
 
     def step(self, by: int) -> None:
         """Go to the next (1) or previous (−1) finding."""

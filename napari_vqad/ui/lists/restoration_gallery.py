@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap, QResizeEvent
+from qtpy.QtGui import QIcon, QResizeEvent
 from qtpy.QtWidgets import QLabel, QListView, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from napari_vqad.display.thumbnails import GalleryStyle, Thumbnail, alike, thumbnails_of
+from napari_vqad.display.slice_picture import GalleryStyle
+from napari_vqad.display.thumbnails import Thumbnail, alike, thumbnails_of
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.ui.lists.key_filter import KeyFilter
+from napari_vqad.ui.lists.pixmaps import to_pixmap, write_side
 
 LOW, TALL, WORDS = 40, 180, 34  # pixels: a thumbnail's height at least and at most, and the line under it
 
@@ -87,8 +88,8 @@ class RestorationGallery(QWidget):
         tall = min(max(self.pictures.viewport().height() - WORDS, LOW), TALL)
         wide = self.fontMetrics().horizontalAdvance("30: w 100.0 %")
         for which, words, rgb, side in self._thumbnails:
-            picture = _pixmap(rgb).scaledToHeight(tall, Qt.TransformationMode.SmoothTransformation)
-            _write(picture, side)
+            picture = to_pixmap(rgb).scaledToHeight(tall, Qt.TransformationMode.SmoothTransformation)
+            write_side(picture, side)
             self.pictures.setIconSize(picture.size())
             self.pictures.setGridSize(QSize(max(picture.width(), wide) + 14, tall + WORDS - 6))
             icon = QIcon(picture)
@@ -114,23 +115,3 @@ class RestorationGallery(QWidget):
 
     def _which(self, item: QListWidgetItem | None) -> int | None:
         return None if item is None else item.data(Qt.ItemDataRole.UserRole)
-
-
-def _pixmap(rgb: np.ndarray) -> QPixmap:
-    data = np.ascontiguousarray((255 * rgb).astype(np.uint8))
-    return QPixmap.fromImage(
-        QImage(data.data, data.shape[1], data.shape[0], 3 * data.shape[1], QImage.Format.Format_RGB888)
-    )
-
-
-def _write(picture: QPixmap, side: str) -> None:
-    """The letter of the side at the left edge."""
-    painter = QPainter(picture)
-    font = painter.font()
-    font.setPixelSize(10)
-    painter.setFont(font)
-    painter.setPen(QColor("#f0f0f0"))
-    painter.drawText(
-        picture.rect().adjusted(2, 0, 0, 0), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, side
-    )
-    painter.end()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_vqad.display.thumbnails import GalleryStyle, thumbnails_of
+from napari_vqad.display.slice_picture import GalleryStyle
+from napari_vqad.display.thumbnails import thumbnails_of
 from napari_vqad.display.views import MEAN, SPREAD
 
 

@@ -1,0 +1,84 @@
+"""A restoration code by code: the codes after the first n draws (Marimont & Tarroni 2020, fig. 2; Ishii 2023, fig. 10).
+
+    z^n_i  =  y_i   at the first n places that were drawn, in raster order
+              x_i   elsewhere
+
+x are the codes of the slice and y those of its restoration, so that z^0 = x and z^m = y.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_vqad.detectors.protocol import Step
+from napari_vqad.detectors.vq.likelihood import log_probabilities, nll, on_pixels
+from napari_vqad.detectors.vq.settings import VQSettings
+from napari_vqad.nets.device import exact
+
+if TYPE_CHECKING:
+    from napari_vqad.detectors.vq.detector import VQDetector
+
+
+class VQUnfolding:
+    """One restoration of one slice, step by step; a step is computed when it is asked for.
+
+    Attributes:
+        places: (m, 2), rows and columns of the codes that were drawn, in raster order.
+    """
+
+    def __init__(
+        self,
+        detector: VQDetector,
+        slice_: NDArray,
+        position: float,
+        x: NDArray,
+        y: NDArray,
+        own_nll: NDArray,
+        settings: VQSettings,
+    ) -> None:
+        """A slice (H, W), its codes x, NLL and restored codes y, (h, w) each; thresholds of the settings in nats."""
+        self._detector, self._slice = detector, slice_[None]
+        self._position = np.array([position], np.float32)
+        self._x, self._y = x, y
+        self.places = np.argwhere(self._drawn(own_nll, settings))
+
+    @property
+    def steps(self) -> int:
+        """m, the number of codes that were drawn."""
+        return len(self.places)
+
+    @property
+    def places_key(self) -> bytes:
+        """The places and the codes that were drawn there."""
+        return self.places.tobytes() + self._y.tobytes()
+
+    def at(self, n: int) -> Step:
+        """The slice after the first n draws."""
+        detector, codes = self._detector, self._x.copy()
+        rows, columns = self.places[:n].T
+        codes[rows, columns] = self._y[rows, columns]
+        changed = np.zeros(codes.shape, bool)
+        changed[rows, columns] = True
+        unlikely = torch.from_numpy(detector.nll(codes[None], self._position))
+        shown = on_pixels(unlikely, detector.levels, self._slice.shape[1:])[0].numpy()
+        off = detector.difference(self._slice, codes[None, None], self._position)[0, 0]
+        return Step(codes, changed, shown, self._slice[0] - off)
+
+    def _drawn(self, own_nll: NDArray, settings: VQSettings) -> NDArray:
+        """Where a code was drawn, even where the draw gave the same code again; bool (h, w)."""
+        if settings.method == "regenerative":
+            return np.zeros(self._x.shape, bool)
+        judged = own_nll
+        if settings.method == "sequential":  # it judges each code given those already restored
+            x, y = (torch.as_tensor(codes[None].astype(np.int64)) for codes in (self._x, self._y))
+            device = self._detector.device
+            with torch.inference_mode(), exact(device):
+                where = torch.as_tensor(self._position, device=device)
+                log_p = log_probabilities(self._detector.causal, y.to(device), where)
+                judged = nll(log_p, x.to(device))[0].cpu().numpy()
+        # A code that refines one drawn anew is drawn anew, too, whatever its own NLL.
+        return np.asarray((judged > float(settings.lambda_p)) | (self._x != self._y))
