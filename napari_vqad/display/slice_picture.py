@@ -31,8 +31,8 @@ class SlicePicture:
 
     def turned(self, picture: np.ndarray) -> np.ndarray:
         """A map cut to the mask, in the convention of the canvas."""
-        if not self._head:
-            return picture[self._box].T
+        if not self._head:  # a frame lies in the grid as in its file
+            return picture[self._box]
         radiological = upright(picture[self._box])
         return radiological[:, ::-1] if self._mirrored else radiological
 

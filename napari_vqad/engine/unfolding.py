@@ -15,10 +15,10 @@ def unfolding(explorer: Explorer, index: int, j: int = 0) -> Unfolding | None:
     detector, restored = explorer.detector, [m.name for m in explorer.maps.values() if m.role == "restoration"]
     if not restored or not explorer.ready(restored[0])[index]:
         return None
-    done = {
-        stage.name: {name: explorer.results(stage.name, name, j)[index] for name in explorer.stacked(stage.name)}
-        for stage in detector.stages
-        if not stage.rebuildable
-    }
+    done = {}
+    for stage in (stage for stage in detector.stages if not stage.rebuildable):
+        sample = j if stage.samples else 0
+        names = explorer.stacked(stage.name)
+        done[stage.name] = {name: explorer.results(stage.name, name, sample)[index] for name in names}
     settings = explorer.bundle.resolve_own(explorer.settings)
     return detector.unfold(explorer.grid.slices[index], float(explorer.grid.position[index]), done, settings)

@@ -18,7 +18,16 @@ from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.detectors.tuned import FILE as TUNED_FILE
 from napari_vqad.errors import InputError
-from napari_vqad.evaluate import comparison, fitness, ped2, reconstruction, slice_detection, sweep, tuning
+from napari_vqad.evaluate import (
+    comparison,
+    fitness,
+    ped2,
+    reconstruction,
+    slice_detection,
+    steps_command,
+    sweep_command,
+    tuning,
+)
 from napari_vqad.evaluate.case_pages import CasePages
 from napari_vqad.evaluate.cases import PER_SUBJECT, folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, write_json
@@ -85,22 +94,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="2d without: no frame sees another")
     clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of a frame's pixel scores")
     clips.set_defaults(func=run_ped2)
-    swept = kinds.add_parser("sweep", help="one method at every point of a grid of settings, for heads or clips")
-    swept.add_argument("bundle", help="name or folder")
-    swept.add_argument("--data", type=Path, required=True, help="clips, a folder of cases, or healthy scans to change")
-    swept.add_argument("--method", required=True, help="sample-wise, or a way of restoring")
-    swept.add_argument("--lambda-s", nargs="+", metavar="L", help="nats, or percentiles such as p60")
-    swept.add_argument("--lambda-p", nargs="+", metavar="L", help="the same; λ_LP of Ishii 2023 with --method light")
-    swept.add_argument("-S", "--n-restorations", nargs="+", metavar="S")
-    swept.add_argument("-k", nargs="+", metavar="K")
-    swept.add_argument("--of", default="healthy", choices=("healthy", "all"), help="codes that percentiles are of")
-    swept.add_argument("--by", default="balanced", choices=tuple(sweep.MEASURES), help="what chooses the best point")
-    swept.add_argument("--pooling", choices=get_args(Pooling), help="2d for clips, else the default, without")
-    swept.add_argument("--score", choices=get_args(Scale))
-    swept.add_argument("--plot", type=Path, help="draw it here, as PNG")
-    swept.add_argument("--write", type=Path, help="write the best point here, for score --settings")
-    swept.add_argument("--keep", type=Path, help="folder for what is measured of each case, to continue from")
-    swept.set_defaults(func=run_sweep)
+    swept, steps = sweep_command.add_command(kinds), steps_command.add_command(kinds)
     for parser in (grid, clips):
         parser.add_argument("--methods", nargs="+", default=[], help="these alone, of the bundles that have them")
         parser.add_argument("--json", type=Path, help="write the lines here")
@@ -116,7 +110,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         )
     for parser in (testset, validation, findings, fit, flagged):
         parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
-    for parser in (testset, validation, findings, fit, flagged, grid, again, clips, swept):
+    for parser in (testset, validation, findings, fit, flagged, grid, again, clips, swept, steps):
         parser.add_argument("--device", default="auto")
         parser.add_argument("--threads", type=int, default=os.cpu_count())
     for parser in (testset, validation):
@@ -276,36 +270,6 @@ def run_ped2(args: argparse.Namespace) -> int:
     print(f"\n{comparison.tuning_tables(lines)}")
     if args.histograms:
         histograms.write(args.histograms)
-    return 0
-
-
-def run_sweep(args: argparse.Namespace) -> int:
-    """A grid of settings on the validation part of clips, on a folder of cases, or on simulated anomalies."""
-    bundle = _load(args)
-    check_methods([bundle], [args.method])
-    for path in (args.plot, args.write):
-        if path:
-            check_file(path)
-    spec, clips = bundle.config.grid, bundle.config.grid.kind == "clip"
-    if clips:
-        cases, on = list(ped2.clip_cases(args.data, "validation", spec)), f"the validation part of {args.data.name}"
-    elif (args.data / "cases.csv").exists():
-        cases, on = list(folder_cases(args.data, spec, bundle.template)), f"the cases of {args.data.name}"
-    else:
-        stack = load_stack(args.data, "validation", spec, bundle.template)
-        cases, on = list(simulated_cases(stack, spec)), f"simulated anomalies, validation part of {args.data.name}"
-    given = {"pooling": args.pooling or ("2d" if clips else None), "score": args.score}
-    settings = settings_from({name: value for name, value in given.items() if value})
-    names = ("lambda_s", "lambda_p", "n_restorations", "k")
-    chosen = {name: getattr(args, name) for name in names if getattr(args, name)}
-    over: Over = "mean" if clips else "max"
-    points = sweep.sweep(bundle, cases, settings, args.method, chosen, args.of == "all", over, args.keep, _say)
-    best = sweep.best_of(points, args.by)
-    print(f"\n{sweep.table(points, args.by)}\n\nBest by {sweep.MEASURES[args.by][0]} on {on}: {best.name}.")
-    if args.plot:
-        sweep.plot(points, args.by, args.plot)
-    if args.write:
-        sweep.write_choice(best, args.by, bundle, on, args.write)
     return 0
 
 

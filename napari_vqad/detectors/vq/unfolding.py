@@ -8,7 +8,7 @@ x are the codes of the slice and y those of its restoration, so that z^0 = x and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,9 +18,28 @@ from napari_vqad.detectors.protocol import Step
 from napari_vqad.detectors.vq.likelihood import log_probabilities, nll, on_pixels
 from napari_vqad.detectors.vq.settings import VQSettings
 from napari_vqad.nets.device import exact
+from napari_vqad.nets.vq.levels import CodeLevels
+from napari_vqad.nets.vq.protocols import Prior
 
-if TYPE_CHECKING:
-    from napari_vqad.detectors.vq.detector import VQDetector
+
+class Networks(Protocol):
+    """What is asked of `VQDetector`, whose file imports this one."""
+
+    device: torch.device
+
+    @property
+    def levels(self) -> CodeLevels:
+        """The levels of codes of a slice."""
+
+    @property
+    def causal(self) -> Prior:
+        """The prior, which sees the past alone."""
+
+    def nll(self, codes: NDArray, position: NDArray) -> NDArray[np.float32]:
+        """ℓ (B, h, w), nats."""
+
+    def difference(self, slices: NDArray, restored: NDArray, position: NDArray) -> NDArray[np.float16]:
+        """Y − X_j (B, S, H, W), SD."""
 
 
 class VQUnfolding:
@@ -32,7 +51,7 @@ class VQUnfolding:
 
     def __init__(
         self,
-        detector: VQDetector,
+        detector: Networks,
         slice_: NDArray,
         position: float,
         x: NDArray,

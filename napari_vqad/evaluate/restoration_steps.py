@@ -1,0 +1,60 @@
+"""A restoration after some of its draws, as a figure (Marimont & Tarroni 2020, figure 2; Ishii 2023, figure 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from napari_vqad.display.colours import FAINT, INK, PAPER
+from napari_vqad.display.slice_picture import GalleryStyle, SlicePicture
+from napari_vqad.display.unfolding_pictures import pictures_of
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.engine.unfolding import unfolding
+from napari_vqad.errors import InputError
+from napari_vqad.files.atomic import atomic_write
+
+
+def draw(explorer: Explorer, index: int, j: int, steps: Sequence[int]) -> Figure:
+    """The scan, then a column for each number of draws: codes, NLL and picture.
+
+    Args:
+        explorer: has analysed the slice.
+        index: the slice, along the grid.
+        j: the restoration, from 0.
+        steps: numbers of draws; one beyond the last draw shows the finished restoration.
+
+    Raises:
+        InputError: the slice has no restoration of codes.
+    """
+    found = unfolding(explorer, index, j)
+    if found is None:
+        raise InputError(f"{explorer.bundle.title} has no restoration of this slice to show step by step.")
+    numbers = list(dict.fromkeys(min(n, found.steps) for n in steps))
+    look = GalleryStyle()
+    figure = Figure(figsize=(2.1 * (len(numbers) + 1), 6.4), dpi=130, facecolor=PAPER, layout="constrained")
+    axes = figure.subplots(3, len(numbers) + 1, squeeze=False)
+    for panel in axes.ravel():
+        panel.set_axis_off()
+    axes[2][0].imshow(SlicePicture(explorer.grid, index, look).grey(explorer.grid.slices[index]))
+    axes[2][0].set_title("Scan", color=INK, fontsize=9)
+    axes[0][0].text(0, 0.5, f"{found.steps} codes drawn\nin all", color=FAINT, fontsize=9)
+    for column, n in enumerate(numbers, 1):
+        pictures, side = pictures_of(explorer, index, found.at(n), look)
+        for panel, shown in zip(axes[:, column], pictures, strict=True):
+            panel.imshow(shown.rgb, interpolation="nearest")
+            panel.set_title(shown.title, color=FAINT, fontsize=7)
+            panel.text(1, shown.rgb.shape[0] / 2, side, color=INK, fontsize=7, va="center")
+        axes[0][column].set_title(f"{n} restored", color=INK, fontsize=9)
+    return figure
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write it as a PNG.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with atomic_write(path) as fresh:
+        figure.savefig(fresh, format="png", facecolor=PAPER)

@@ -1,0 +1,66 @@
+"""`evaluate steps`: a figure of one restoration after some of its draws."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import Settings, settings_from
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.errors import InputError
+from napari_vqad.evaluate import restoration_steps
+from napari_vqad.evaluate.variants import settings_of
+from napari_vqad.files.space import check_file
+from napari_vqad.imaging.brain_mask import make_mask
+from napari_vqad.io.clips import read_clip
+from napari_vqad.io.load import load_scan
+from napari_vqad.io.nifti import read_mask
+from napari_vqad.resources import DEFAULT_BUNDLE
+
+
+def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Add it to the kinds of `evaluate`."""
+    steps = kinds.add_parser("steps", help="a figure of one restoration after some of its draws, of a head or a frame")
+    steps.add_argument("scan", type=Path, help="a head, or a clip (npz)")
+    steps.add_argument("-o", "--out", type=Path, required=True, help="write the figure here, as PNG")
+    steps.add_argument("--slice", type=int, required=True, metavar="N", help="slice as the viewer numbers it, or frame")
+    steps.add_argument("--mask", type=Path, help="of a head's brain; made when not given")
+    steps.add_argument("--method", default="sequential", help="way of restoring")
+    steps.add_argument("--lambda-p", default=Settings().lambda_p, help="nats, a healthy percentile, or tuned")
+    steps.add_argument("--restoration", type=int, default=1, metavar="J", help="which of S, from 1")
+    steps.add_argument("--after", type=int, nargs="+", default=(0, 10, 20, 30), metavar="N", help="numbers of draws")
+    steps.add_argument("--bundle", default=DEFAULT_BUNDLE)
+    steps.set_defaults(func=run_steps)
+    return steps
+
+
+def run_steps(args: argparse.Namespace) -> int:
+    """One restoration after some of its draws."""
+    check_file(args.out)
+    torch.set_num_threads(args.threads)
+    bundle = Bundle.load(args.bundle, args.device)
+    if args.restoration < 1:
+        raise InputError("--restoration counts from 1.")
+    chosen = {"lambda_p": args.lambda_p, "n_restorations": args.restoration, "slices": (args.slice, args.slice)}
+    settings = settings_from({**settings_of(bundle, args.method), **chosen})
+    explorer = Explorer(bundle, settings)
+    if bundle.config.grid.kind == "clip":
+        volume = read_clip(args.scan).volume()
+        mask = np.ones(volume.voxels.shape, bool)
+    else:
+        volume = load_scan(args.scan)
+        mask = read_mask(args.mask, volume) if args.mask else make_mask(volume)[0]
+    explorer.load_scan(volume, mask)
+    found = np.flatnonzero(explorer.chosen())
+    if not len(found):
+        raise InputError(f"{args.scan} has no slice {args.slice} to analyse.")
+    explorer.focus = int(found[0])
+    explorer.finish()
+    figure = restoration_steps.draw(explorer, explorer.focus, args.restoration - 1, args.after)
+    restoration_steps.write(figure, args.out)
+    print(f"Wrote {args.out}")
+    return 0

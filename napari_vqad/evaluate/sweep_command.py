@@ -1,0 +1,74 @@
+"""`evaluate sweep`: one method at every point of a grid of settings."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+import torch
+
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import settings_from
+from napari_vqad.evaluate import ped2, sweep
+from napari_vqad.evaluate.cases import folder_cases, simulated_cases
+from napari_vqad.evaluate.variants import Over, check_methods
+from napari_vqad.files.space import check_file
+from napari_vqad.settings import Pooling, Scale
+from napari_vqad.train.data import load_stack
+
+
+def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Add it to the kinds of `evaluate`."""
+    swept = kinds.add_parser("sweep", help="one method at every point of a grid of settings, for heads or clips")
+    swept.add_argument("bundle", help="name or folder")
+    swept.add_argument("--data", type=Path, required=True, help="clips, a folder of cases, or healthy scans to change")
+    swept.add_argument("--method", required=True, help="sample-wise, or a way of restoring")
+    swept.add_argument("--lambda-s", nargs="+", metavar="L", help="nats, or percentiles such as p60")
+    swept.add_argument("--lambda-p", nargs="+", metavar="L", help="the same; λ_LP of Ishii 2023 with --method light")
+    swept.add_argument("-S", "--n-restorations", nargs="+", metavar="S")
+    swept.add_argument("-k", nargs="+", metavar="K")
+    swept.add_argument("--of", default="healthy", choices=("healthy", "all"), help="codes that percentiles are of")
+    swept.add_argument("--by", default="balanced", choices=tuple(sweep.MEASURES), help="what chooses the best point")
+    swept.add_argument("--pooling", choices=get_args(Pooling), help="2d for clips, else the default, without")
+    swept.add_argument("--score", choices=get_args(Scale))
+    swept.add_argument("--plot", type=Path, help="draw it here, as PNG")
+    swept.add_argument("--write", type=Path, help="write the best point here, for score --settings")
+    swept.add_argument("--keep", type=Path, help="folder for what is measured of each case, to continue from")
+    swept.set_defaults(func=run_sweep)
+    return swept
+
+
+def run_sweep(args: argparse.Namespace) -> int:
+    """A grid of settings on the validation part of clips, on a folder of cases, or on simulated anomalies."""
+    torch.set_num_threads(args.threads)
+    bundle = Bundle.load(args.bundle, args.device)
+    check_methods([bundle], [args.method])
+    for path in (args.plot, args.write):
+        if path:
+            check_file(path)
+    spec, clips = bundle.config.grid, bundle.config.grid.kind == "clip"
+    if clips:
+        cases, on = list(ped2.clip_cases(args.data, "validation", spec)), f"the validation part of {args.data.name}"
+    elif (args.data / "cases.csv").exists():
+        cases, on = list(folder_cases(args.data, spec, bundle.template)), f"the cases of {args.data.name}"
+    else:
+        stack = load_stack(args.data, "validation", spec, bundle.template)
+        cases, on = list(simulated_cases(stack, spec)), f"simulated anomalies, validation part of {args.data.name}"
+    given = {"pooling": args.pooling or ("2d" if clips else None), "score": args.score}
+    settings = settings_from({name: value for name, value in given.items() if value})
+    names = ("lambda_s", "lambda_p", "n_restorations", "k")
+    chosen = {name: getattr(args, name) for name in names if getattr(args, name)}
+    over: Over = "mean" if clips else "max"
+    points = sweep.sweep(bundle, cases, settings, args.method, chosen, args.of == "all", over, args.keep, _say)
+    best = sweep.best_of(points, args.by)
+    print(f"\n{sweep.table(points, args.by)}\n\nBest by {sweep.MEASURES[args.by][0]} on {on}: {best.name}.")
+    if args.plot:
+        sweep.plot(points, args.by, args.plot)
+    if args.write:
+        sweep.write_choice(best, args.by, bundle, on, args.write)
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
