@@ -115,7 +115,7 @@ def _measure(
 ) -> CaseResult:
     """The case that the explorer holds by one way."""
     # The first phase is run once for all variants, and counts for each of them.
-    first, *others = (phase.name for phase in explorer.phases)
+    first, *others = (phase.names[0] for phase in explorer.phases)
     before = sum(explorer.seconds.get(name, 0.0) for name in others)
     score, slice_score = way.score(explorer, settings, pca)
     seconds = sum(explorer.seconds.get(name, 0.0) for name in (first, *others)) - before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QHideEvent, QResizeEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QSlider, QToolButton, QVBoxLayout, QWidget
 
 from napari_vqad.detectors.protocol import Unfolding
 from napari_vqad.display.slice_picture import GalleryStyle
@@ -33,23 +33,22 @@ class UnfoldingView(QWidget):
         self.play.setAccessibleName("Play the restoration")
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setToolTip("How many of the unlikely codes are restored so far, in the order of the prior.")
-        self.panels = [(QLabel(), QLabel()) for _ in range(3)]  # a picture, and what stands under it
+        self.panels = [(QLabel(), QLabel()) for _ in range(3)]  # a picture, and what stands beside it
         row, pictures = QHBoxLayout(), QHBoxLayout()
         row.addWidget(self.play)
         row.addWidget(self.slider, 1)
+        row.addWidget(self.words, 1)
         for picture, title in self.panels:
-            column = QVBoxLayout()
-            for label in (picture, title):
-                label.setAlignment(Qt.AlignmentFlag.AlignCenter)
-                column.addWidget(label)
+            picture.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             picture.setMinimumSize(1, 1)  # the room decides how large the picture is, not the picture
-            column.setStretch(0, 1)
-            pictures.addLayout(column)
+            picture.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+            title.setWordWrap(True)
+            pictures.addWidget(picture, 3)
+            pictures.addWidget(title, 2)
         all_ = QVBoxLayout(self)
-        all_.setContentsMargins(6, 4, 6, 4)
-        all_.addWidget(self.words)
-        all_.addLayout(pictures, 1)
+        all_.setContentsMargins(6, 2, 6, 2)
         all_.addLayout(row)
+        all_.addLayout(pictures, 1)
         self._clock = QTimer(self)
         self._clock.setInterval(PACE)
         self._clock.timeout.connect(self._next)

@@ -39,7 +39,7 @@ def test_it_plays_to_the_end(view, qtbot, monkeypatch):
     view._clock.setInterval(1)
     view.play.click()
     qtbot.waitUntil(lambda: not view.play.isChecked(), timeout=10_000)
-    assert seen == list(range(steps + 1))
+    assert seen[-steps:] == list(range(1, steps + 1))
     view._clock.setInterval(120)
 
 
