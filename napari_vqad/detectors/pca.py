@@ -2,7 +2,7 @@
 
     restoration = mean + components · coefficients          residual = |Y − restoration|
 
-No position, no codes, no prior. A detector that does not beat it does not earn its complexity (Meissen et al. 2022
+No position, no codes, no prior. A detector that does not beat it does not earn its complexity (Meissen et al. 2021
 make the same point with intensity thresholds). The same model is also evidence of a fused score (`scores.fusion`).
 """
 

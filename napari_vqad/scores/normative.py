@@ -1,7 +1,7 @@
 """What is normal *here*: healthy mean and spread of a score at each place of the template's grid.
 
 A residual of one SD is much at the middle of the white matter and nothing at a sulcus. On aligned scans
-z = (score − mean here) / SD here speaks one language everywhere (design §8; Baur et al. 2018 subtract a healthy mean).
+z = (score − mean here) / SD here speaks one language everywhere .
 """
 
 from __future__ import annotations

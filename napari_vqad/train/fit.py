@@ -35,7 +35,10 @@ class Schedule(BaseModel):
 
     steps: int = Field(2000, ge=1, le=10**8, description="optimiser steps")
     batch: int = Field(32, ge=1, le=10**6, description="slices a step")
-    lr: float = Field(1e-4, gt=0, allow_inf_nan=False, description="Adam's learning rate after a warm-up of 100 steps")
+    lr: float = Field(1e-4, gt=0, allow_inf_nan=False, description="Adam's learning rate after the warm-up")
+    warm_up: int = Field(100, ge=1, description="steps over which the rate rises from zero; 1 for none")
+    beta2: float = Field(0.99, gt=0, lt=1, description="Adam's β2; its β1 is 0.9")
+    clip: float = Field(1.0, ge=0, allow_inf_nan=False, description="norm to which gradients are clipped; 0 for none")
     decay: bool = Field(True, description="let the rate fall to zero along a cosine")
     seed: int = Field(0, ge=0, lt=2**32)
     validate_every: int = Field(250, ge=1, description="steps between looks at the held-out loss")
@@ -113,7 +116,7 @@ def _fit(
 ) -> dict[str, list]:
     parts = getattr(model, "parts", ((model, 1.0),))
     groups = [{"params": list(part.parameters()), "pace": pace} for part, pace in parts]
-    optimiser = torch.optim.Adam(groups, lr=schedule.lr, betas=(0.9, 0.99))
+    optimiser = torch.optim.Adam(groups, lr=schedule.lr, betas=(0.9, schedule.beta2))
     state, kept = _resume(model, optimiser, folder, schedule)
     history, started, first = state["history"], time.monotonic(), state["step"]
     running: dict[str, float] = {}
@@ -131,8 +134,8 @@ def _fit(
             values = losses(rng, step)
         optimiser.zero_grad(set_to_none=True)
         values["loss"].backward()
-        for part, _ in parts:
-            nn.utils.clip_grad_norm_(part.parameters(), 1.0)
+        for part, _ in parts if schedule.clip else ():
+            nn.utils.clip_grad_norm_(part.parameters(), schedule.clip)
         optimiser.step()
         step += 1
         for name, value in values.items():
@@ -170,7 +173,7 @@ def _fit(
 
 
 def _rate(step: int, schedule: Schedule) -> float:
-    warm = min(1.0, (step + 1) / 100)
+    warm = min(1.0, (step + 1) / schedule.warm_up)
     return warm * (0.5 * (1 + math.cos(math.pi * step / schedule.steps)) if schedule.decay else 1.0)
 
 

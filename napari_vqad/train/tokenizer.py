@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,6 +28,7 @@ class TokenizerTraining(BaseModel):
 
     schedule: Schedule = Schedule()
     commitment: float = Field(0.25, ge=0, description="β, weight of the commitment loss")
+    error: Literal["L1", "L2"] = Field("L1", description="of the reconstruction: absolute, or squared as in Ishii 2023")
     outside: float = Field(0.1, ge=0, description="weight of a pixel outside the mask; inside it is 1")
     sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
     adversarial: Adversarial | None = Field(None, description="judged by a discriminator: a VQ-GAN")
@@ -70,15 +72,22 @@ def train_tokenizer(
             shown = corrupt(shown, mask, rng, training.corrupt)
         again, codes, commitment = tokenizer(shown.contiguous(memory_format=torch.channels_last), position)
         weight = mask + outside * (1 - mask)
-        l1 = (weight * (again.float() - clean).abs()).sum() / weight.sum()
+        apart = (again.float() - clean).abs()
+        l1 = (weight * apart).sum() / weight.sum()
+        error = l1 if training.error == "L1" else (weight * apart**2).sum() / weight.sum()
         used = torch.tensor(perplexity(codes, config.n_codes))
-        found = {"loss": l1 + beta * commitment, "L1 (SD)": l1, "commitment": commitment, "codebook perplexity": used}
+        found = {
+            "loss": error + beta * commitment,
+            "L1 (SD)": l1,
+            "commitment": commitment,
+            "codebook perplexity": used,
+        }
         if looks:
             found["perceptual"] = looks(clean, again.float(), position)
             found["loss"] = found["loss"] + looks.weight * found["perceptual"]
         if gan:
             assert isinstance(model, GanPair)
-            close = l1 + (looks.weight * found["perceptual"] if looks else 0)
+            close = error + (looks.weight * found["perceptual"] if looks else 0)
             found |= discriminator_losses(model, clean, again, close, gan.weight if step >= gan.begin else 0.0)
             found["loss"] = found["loss"] + found.pop("adversarial")
         return found
@@ -95,9 +104,10 @@ def describe(training: TokenizerTraining) -> str:
     restores = f", {training.corrupt:.0%} of slices with spoilt patches" if training.corrupt else ""
     gan = training.adversarial
     if gan is None:
-        return f"L1{restores}"
+        return f"{training.error}{restores}"
     looks = f" and {(LPIPS if gan.lpips else EncoderFeatures).name}" if gan.perceptual else ""
-    return f"L1{looks}{restores}, and a patch discriminator (hinge, adaptive weight up to {gan.weight:g} of the rest)"
+    judge = f"a patch discriminator (hinge, adaptive weight up to {gan.weight:g} of the rest)"
+    return f"{training.error}{looks}{restores}, and {judge}"
 
 
 def _perceptual(

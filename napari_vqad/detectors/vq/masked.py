@@ -1,4 +1,4 @@
-"""Likelihood and restoration with a prior that sees both sides of a code (Ishii 2023 §5.3, eq. 20).
+"""Likelihood and restoration with a prior that sees both sides of a code (Ishii 2023, §6.1, eq. 20).
 
 No code may be asked to explain itself, so codes are hidden in turn, a fold at a time. What is unlikely in a first pass,
 

@@ -1,4 +1,4 @@
-"""The masked prior: p(code | the codes that are not hidden, slice position), from both sides (Ishii 2023 §5.3).
+"""The masked prior: p(code | the codes that are not hidden, slice position), from both sides (Ishii 2023, §6.1).
 
 Trained to name hidden codes (Devlin et al. 2019). A depthwise convolution in each block tells neighbours apart from the
 rest, which a transformer would have to learn from far more slices than there are (Chu et al. 2021).
