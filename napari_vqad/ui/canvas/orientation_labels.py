@@ -40,6 +40,7 @@ class Letters:
         connections.connect(viewer.dims.events.order, self.refresh)
         connections.connect(viewer.dims.events.ndisplay, self.refresh)
         connections.connect(viewer.dims.events.point, self.refresh)
+        connections.connect(viewer.canvas.grid.events.enabled, self.refresh)
         connections.connect(viewer.scene.camera.events.orientation, self.refresh)
         connections.connect(viewer.scene.camera.events.angles, self._on_angles)
         self.refresh()
@@ -84,6 +85,8 @@ class Letters:
         else:
             flat = self.viewer.dims.ndisplay == 2
             words = with_convention(self.slice_in_words(), at) if flat else self.slice_in_words()
+            if self.viewer.canvas.grid.enabled:  # a narrow cell: the words must not reach the letter at its top
+                words = words.replace(", ", "\n")
             shown = {**at._asdict(), "words": self.note or words}
         for name, text in shown.items():
             overlay = self.viewer.canvas.overlays[f"vqad_{name}"]

@@ -160,3 +160,14 @@ def test_no_letters_without_a_head():
     shown.refresh()
     assert not viewer.canvas.overlays["vqad_left"].visible
     assert [str(o) for o in viewer.scene.camera.orientation2d] == ["down", "right"]
+
+
+def test_in_a_grid_the_words_are_narrow():
+    """Two models beside each other at 1366 pixels: the words reached the letter of the first cell."""
+    viewer, shown, _, _ = open_(affine_of((0, 1, 2), (1, 1, 1)))
+    words = viewer.canvas.overlays["vqad_words"]
+    assert words.text.count("\n") == 1
+    viewer.canvas.grid.enabled = True
+    assert words.text == "\n".join([*shown.slice_in_words().split(", "), "radiological"])
+    viewer.canvas.grid.enabled = False
+    assert words.text.count("\n") == 1
