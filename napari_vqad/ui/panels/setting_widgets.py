@@ -14,7 +14,7 @@ from superqt.utils import qthrottled, signals_blocked
 
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.display.thresholds import Tuned
-from napari_vqad.ui.plumbing.style import SMALL
+from napari_vqad.ui.plumbing.style import LINK, SMALL
 
 PAUSE = 100  # ms between two answers while a slider moves; the first and the last are always given
 
@@ -89,7 +89,8 @@ class SettingSlider(SettingWidget):
         if tuned is None:
             self.note.setToolTip("")
             return
-        words = "tuned" if tuned.chosen else f'<a href="tuned">use tuned: {tuned.value:.2f}</a>'
+        link = f'<a href="tuned" style="{LINK}">&nbsp;use tuned: {tuned.value:.2f}&nbsp;</a>'
+        words = "tuned" if tuned.chosen else link
         self.explain(f"{html.escape(self.note.text())} · {words}")
         self.note.setToolTip(tuned.on)
 

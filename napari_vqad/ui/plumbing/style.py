@@ -13,3 +13,6 @@ QToolButton::menu-indicator { image: none; }
 
 # What a reader must not overlook: dark on amber, since amber letters are weak on a bright theme.
 AMBER = "background: #ffb454; color: #1b1206; border-radius: 3px; padding: 2px 5px;"
+
+# A link within a label: Qt's own blue cannot be read on a dark theme.
+LINK = "background-color: #2f6f9f; color: white; text-decoration: none;"
