@@ -17,7 +17,7 @@ def missing_slices(explorer: Explorer) -> np.ndarray:
 
 
 def incomplete(explorer: Explorer) -> str:
-    """Say in a sentence what is missing, so that numbers are preliminary; empty if the analysis is complete."""
+    """Return a sentence on the missing slices; empty if the analysis is complete."""
     missing = missing_slices(explorer)
     if not len(missing):
         return ""

@@ -57,7 +57,7 @@ class Explorer:
         self.focus = 0
         self.seconds: dict[str, float] = {}
         self.computed_with: tuple[ComputedWith, ...] = ()
-        self.note = ""  # what the user should know about the device, shown with the progress
+        self.note = ""  # remark on the device for the user, shown with the progress
         self._scan: Volume | None = None
         self.restoring: tuple[int, ...] = ()  # slices in progress, of a phase with several samples
         self._at_once = at_once(bundle.device)

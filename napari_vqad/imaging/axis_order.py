@@ -25,7 +25,7 @@ def with_axes(volume: Volume, codes: str) -> Volume:
     """Reorient a scan to the axis order that the user chose.
 
     Args:
-        volume: voxels, spacing, header and path are kept; the scanner position is unknown, so the middle becomes 0.
+        volume: voxels, spacing, header and path are kept; the array's middle becomes 0 mm, as its position is unknown.
         codes: for each axis of the array in its file, the letter of the side that it points to: one of `ALL`.
     """
     array, order = volume.to_file(volume.voxels), io_orientation(volume.file_affine)[:, 0].astype(int)

@@ -49,7 +49,7 @@ class Locator:
     Attributes:
         to_mm: indices of the grid (…, 3) → scanner mm (R, A, S).
         to_right: indices of the grid → mm from the midline to the patient's right.
-        side_known: it is known which side is right.
+        side_known: False if the patient's right and left cannot be told apart.
     """
 
     to_mm: _Affine
