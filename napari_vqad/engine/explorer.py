@@ -42,8 +42,7 @@ from napari_vqad.nets.device import at_once
 class Explorer:
     """Analysis of one scan with one bundle, updated when settings change.
 
-    `work` runs in one worker thread at a time; all other methods except `finish` are quick and run in the caller's
-    thread.
+    `work` runs in one worker thread at a time; all other methods but `finish` are quick and run in the caller's thread.
     """
 
     changed = Signal(set)  # names of maps with new content
@@ -73,8 +72,7 @@ class Explorer:
         """Load a scan with its mask, bool (R, A, S) on its voxels. All results of the previous scan are dropped.
 
         Raises:
-            InputError: the scan has an implausible size or does not fit the model, the mask does not fit, or the scan
-                is constant within it.
+            InputError: as in `check_extent` and `to_grid`.
         """
         started = time.monotonic()
         if volume.kind == "head":
@@ -219,11 +217,7 @@ class Explorer:
         return indices
 
     def _make_room(self) -> None:
-        """After memory ran out, halve the batch size; if it is already 1, move to the CPU.
-
-        Raises:
-            InputError: one slice does not fit into the CPU's memory.
-        """
+        """After memory ran out, halve the batch size; if it is 1, move to the CPU; on the CPU, raise `InputError`."""
         if self._at_once > 1:
             self._at_once //= 2
         elif self.bundle.device.type != "cpu":
@@ -351,11 +345,7 @@ class Explorer:
 
     @property
     def scan(self) -> Volume:
-        """The loaded scan.
-
-        Raises:
-            InputError: there is none, or only a grid was loaded.
-        """
+        """The loaded scan; raises `InputError` if there is none, or only a grid was loaded."""
         if self._scan is not None:
             return self._scan
         raise InputError("There is no scan to explore.")
