@@ -1,1 +1,1 @@
-"""The explorer: what is computed when, what is kept, and how maps are made. It knows no detector by name."""
+"""The explorer: schedules and stores computations, and makes maps. It is independent of any particular detector."""

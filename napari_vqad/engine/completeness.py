@@ -1,4 +1,4 @@
-"""What is not final yet in an analysis that goes on, or was stopped: in numbers and in words."""
+"""Reports which slices of a running or stopped analysis are not final."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from napari_vqad.engine.explorer import Explorer
 
 
 def missing_slices(explorer: Explorer) -> np.ndarray:
-    """Indices of the slices that are to be analysed and whose evidence or pixel score is not final yet."""
+    """Return the indices of the chosen slices whose evidence or pixel score is not final yet."""
     final = explorer.ready("pixel_score")
     for spec in evidence_maps(explorer.maps):
         final = final & explorer.ready(spec.name)
@@ -17,7 +17,7 @@ def missing_slices(explorer: Explorer) -> np.ndarray:
 
 
 def incomplete(explorer: Explorer) -> str:
-    """Why the analysis is not to be relied on yet, in a sentence; empty when it is complete."""
+    """Return a sentence on the missing slices; empty if the analysis is complete."""
     missing = missing_slices(explorer)
     if not len(missing):
         return ""

@@ -1,10 +1,10 @@
-"""One bundle, one scan: which stages run when, what is kept of them, and how they stop.
+"""Analyses one scan with one bundle: runs the detector's stages, keeps their results, and computes maps.
 
     scan, mask → grid → stages of the detector (networks; slice by slice) → maps (arithmetic)
 
-The stages run in `Explorer.work`, a generator for a worker thread, the slice in view first. Everything after them is
-arithmetic on what is kept (`engine.maps`), done when asked for. Which stages and maps there are, and what each depends
-on, is declared by the detector (`detectors.protocol`); nothing here knows a detector by name.
+The stages run in `Explorer.work`, a generator for a worker thread, starting with the slice in view. Maps are computed
+from the kept results on request (`engine.maps`). The detector declares its stages and maps, and their dependencies
+(`detectors.protocol`); this module is independent of any particular detector.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from napari_vqad.nets.device import at_once
 
 
 class Explorer:
-    """One bundle, one scan, and the answers to the sliders.
+    """Analysis of one scan with one bundle, updated when settings change.
 
-    `work` belongs to one worker thread at a time; every other method is quick and belongs to the caller's thread.
+    `work` runs in one worker thread at a time; all other methods but `finish` are quick and run in the caller's thread.
     """
 
     changed = Signal(set)  # names of maps with new content
@@ -56,9 +56,9 @@ class Explorer:
         self.focus = 0
         self.seconds: dict[str, float] = {}
         self.computed_with: tuple[ComputedWith, ...] = ()
-        self.note = ""  # what the user should know about the device, shown with the progress
+        self.note = ""  # remark on the device for the user, shown with the progress
         self._scan: Volume | None = None
-        self.restoring: tuple[int, ...] = ()  # the slices that are being worked on, of a phase with several samples
+        self.restoring: tuple[int, ...] = ()  # slices in progress, of a phase with several samples
         self._at_once = at_once(bundle.device)
         self._grid: Grid | None = None
         self._fitness = Fitness()
@@ -66,13 +66,13 @@ class Explorer:
         self._generation = 0
         self._lock = threading.RLock()
 
-    # ---- what the user does -----------------------------------------------------------------------------------------
+    # ---- user actions -----------------------------------------------------------------------------------------------
 
     def load_scan(self, volume: Volume, mask: np.ndarray) -> Grid:
-        """Take another scan: bool mask (R, A, S) on its voxels. Everything of the scan before is dropped.
+        """Load a scan with its mask, bool (R, A, S) on its voxels. All results of the previous scan are dropped.
 
         Raises:
-            InputError: the mask does not fit, or the scan is constant within it.
+            InputError: as in `check_extent` and `to_grid`.
         """
         started = time.monotonic()
         if volume.kind == "head":
@@ -84,7 +84,7 @@ class Explorer:
         return grid
 
     def load_grid(self, grid: Grid) -> None:
-        """Take a scan that is on the model's grid already."""
+        """Load a scan that is already on the model's grid."""
         maps = Maps(grid, self.detector, self.bundle.places, self.bundle.evidence, self.bundle.template)
         maps.prepare()
         with self._lock:
@@ -95,11 +95,11 @@ class Explorer:
             self._maps = maps
             self._kept = ScanResults(self.bundle, self.phases, grid, self._cache_bytes)
             self.focus = self._brain[len(self._brain) // 2]
-            self.seconds, self.computed_with = {}, (current(self.bundle.device),)  # the grid is made now
+            self.seconds, self.computed_with = {}, (current(self.bundle.device),)  # the grid was made in this process
         self.changed.emit(set(self.maps))
 
     def resume(self, volume: Volume, mask: np.ndarray, grid: Grid, stages: StageArrays) -> None:
-        """Take a scan with what the networks made of it before, for settings as they are now (see `stages`)."""
+        """Load a scan with saved results of the networks (see `stages`), computed with the current settings."""
         self.load_grid(grid)
         with self._lock:
             self._scan, self._fitness = volume, assess(volume, mask, grid, self.bundle.template)
@@ -112,9 +112,10 @@ class Explorer:
                             results[name].add(i, arrays)
 
     def change(self, settings: Settings) -> bool:
-        """Take new settings; True when `work` has something to do.
+        """Set new settings; return True if `work` has something to do.
 
-        Another `axis` needs `load_scan` again, and is refused here, as is a value that the bundle does not allow.
+        Raises:
+            InputError: the bundle does not allow a value, or `axis` changed, which needs `load_scan` again.
         """
         settings = self.bundle.validated(settings)
         if self._grid is not None and settings.axis != self.settings.axis:
@@ -128,17 +129,17 @@ class Explorer:
         return self._grid is not None and not self.complete
 
     def cancel(self) -> None:
-        """Stop `work` within a step of the networks; what is done is kept."""
+        """Stop `work` at the next step of the networks; finished results are kept."""
         with self._lock:
             self._generation += 1
 
-    # ---- what takes time --------------------------------------------------------------------------------------------
+    # ---- computation ------------------------------------------------------------------------------------------------
 
     def work(self, stages: tuple[str, ...] | None = None) -> Iterator[Progress]:
-        """Do what the settings need and is not there yet, outwards from the slice in focus; some stages, or all.
+        """Compute the missing results of the given stages, or of all, outwards from the slice in focus.
 
-        Settings may change meanwhile: what is under way for the old ones is dropped at the next step of the networks,
-        so that a drag leaves no queue behind. A new scan or `cancel` ends the generator.
+        If settings change meanwhile, work for the old ones is dropped at the next step of the networks, so that
+        dragging a slider builds no queue. A new scan or `cancel` ends the generator.
         """
         generation = self._generation
         for phase in self.phases:
@@ -146,7 +147,7 @@ class Explorer:
                 yield from self._run(phase, generation)
 
     def finish(self, stages: tuple[str, ...] | None = None) -> None:
-        """`work` to its end."""
+        """Run `work` to its end."""
         for _ in self.work(stages):
             pass
 
@@ -173,8 +174,8 @@ class Explorer:
             yield Progress(phase.title, total - left, total, left * rate, tuple(done), self.note)
 
     def _do(self, phase: Phase, missing: list[int], generation: int) -> list[int]:
-        """Run a phase on the next few of the slices that miss it; the slices that are done."""
-        # Slices that were chosen after an earlier phase had ended lack what this one reads.
+        """Run a phase on the next few missing slices; return the slices that it ran on."""
+        # Slices chosen after an earlier phase had ended lack the results that this phase reads.
         for earlier in self.phases[: self.phases.index(phase)]:
             done = self._kept.done(earlier, self.settings)
             if lacking := [i for i in missing if not done[i]]:
@@ -195,7 +196,7 @@ class Explorer:
             if generation != self._generation or kept.key(phase, self.settings) != key:
                 raise StaleWorkError
 
-        # Slices that have some of their samples already get only the rest.
+        # Slices that already have some samples get only the rest.
         more = self._at_once if phase.samples else 1
         target = min(kept.wanted(phase, settings), results[phase.name].count(indices[0]) + more)
         check()
@@ -216,7 +217,7 @@ class Explorer:
         return indices
 
     def _make_room(self) -> None:
-        """Memory ran out: half as many pictures at once; when one alone is too many, the CPU."""
+        """After memory ran out, halve the batch size; if it is 1, move to the CPU; on the CPU, raise `InputError`."""
         if self._at_once > 1:
             self._at_once //= 2
         elif self.bundle.device.type != "cpu":
@@ -230,7 +231,7 @@ class Explorer:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    # ---- what is there ----------------------------------------------------------------------------------------------
+    # ---- results ----------------------------------------------------------------------------------------------------
 
     @property
     def grid(self) -> Grid:
@@ -241,25 +242,25 @@ class Explorer:
 
     @property
     def maps(self) -> Mapping[str, MapSpec | TailSpec]:
-        """The maps that there are, by name: those of the detector, pixel score and flagged voxels."""
+        """The available maps, by name: the detector's, the pixel score and the flagged voxels."""
         return self._dependencies.maps
 
     def settings_of_stages(self) -> frozenset[str]:
-        """The settings that need the networks."""
+        """Return the settings whose change makes the networks run again."""
         samples = {phase.samples for phase in self.phases if phase.samples is not None}
         return frozenset(samples).union(*(phase.settings for phase in self.phases))
 
     def thresholds(self) -> dict[str, float]:
-        """The thresholds in force as numbers, each in its own unit, by the name of the setting."""
+        """Return the current thresholds as numbers, each in its own unit, by the name of the setting."""
         return self.bundle.thresholds(self.settings)
 
     @property
     def complete(self) -> bool:
-        """Is everything there that the settings ask for? Slices without brain need nothing."""
+        """True if all chosen slices have all results for the current settings; slices without brain need none."""
         return not any(self._missing(phase) for phase in self.phases)
 
     def ready(self, name: str) -> NDArray[np.bool_]:
-        """bool (n,): slices whose map is final for the settings, with all slices that it is pooled from."""
+        """Mask the slices whose map is final for the settings, including the slices it is pooled from; bool (n,)."""
         with self._lock:
             inputs, specs, s, grid = self._kept.inputs(self.settings), self._maps.slices.specs, self.settings, self.grid
             if name in specs:
@@ -270,34 +271,34 @@ class Explorer:
             return final(name, scored, known, self.chosen(), s, self.scale(), least)
 
     def map(self, name: str, j: int = 0) -> NDArray:
-        """A map on the grid, (n, H, W), read-only; zero where it is not ready. The same array while nothing changes.
+        """Return a map on the grid, (n, H, W), read-only, zero where missing; the same array while nothing changes.
 
-        The pixel score of a slice whose neighbours are not there yet is pooled without them: `ready` tells.
+        If neighbours of a slice are missing, its pixel score is pooled without them; `ready` says which are final.
 
         Args:
-            name: one of `maps`. Of every detector there are "residual" or what else it pools; "pixel_score" (SD of
-                intensity, or of healthy scores at the place); and "flagged" (uint8, 1 where the pixel score exceeds
-                its threshold).
-            j: which restoration, for an indexed map.
+            name: one of `maps`. Every detector has a map that is pooled, such as "residual"; "pixel_score" (SD of
+                intensity, or of healthy scores at the same voxel); and "flagged" (uint8, 1 where the pixel score
+                exceeds its threshold).
+            j: number of the restoration, for an indexed map.
         """
         with self._lock:
-            # A bundle in training has no threshold for voxels yet, and needs none for the other maps.
+            # During training a bundle has no threshold for voxels; only "flagged" needs it.
             limit = self.thresholds()["flag_voxels"] if name == "flagged" else np.inf
             return self._maps.get(name, self._inputs(limit), j)
 
     def results(self, stage: str, name: str, j: int = 0) -> NDArray:
-        """What a stage left of each slice, sample j, (n, …); zero where it is not there yet."""
+        """Return an array of a stage for all slices, sample j, (n, …); zero where missing."""
         with self._lock:
             return self._kept.inputs(self.settings).results[stage].stacked(name, j)
 
     def stacked(self, stage: str) -> Arrays:
-        """All arrays that a stage leaves, of all slices: `results` by name; empty where no slice has any."""
+        """Return all arrays of a stage for all slices, by name (see `results`); empty if no slice has any."""
         with self._lock:
             arrays = self._kept.inputs(self.settings).results[stage].arrays
             return {name: self.results(stage, name) for name in next((tuple(a) for a in arrays if a), ())}
 
     def stages(self) -> StageArrays:
-        """All that the networks have made of the scan for the settings in force; every map comes of it."""
+        """Return all results of the networks for the current settings; every map can be computed from them."""
         with self._lock:
             kept: dict[str, list[Arrays]] = {}
             for phase in self.phases:
@@ -307,19 +308,19 @@ class Explorer:
             return StageArrays(kept, self.computed_with)
 
     def weights(self) -> NDArray | None:
-        """w_j, (S, n); None of a detector that draws no restorations."""
+        """Return the weights w_j, (S, n); None if the detector draws no restorations."""
         with self._lock:
             return self._maps.weights(self._inputs())
 
     def restorations(self, i: int) -> SliceRestorations | None:
-        """The restorations of one slice with their weights; None while they are not all there."""
+        """Return the restorations of one slice with their weights; None until all are computed."""
         with self._lock:
             return self._maps.of_slice(self._inputs(), i)
 
     def sample_scores(self) -> NDArray:
-        """The detector's own score of each slice, such as AS_sample, (n,).
+        """Return the detector's own score of each slice, such as AS_sample, (n,).
 
-        NaN where it is not ready, or was not chosen, or where the detector has none.
+        NaN for slices that are not ready or not chosen, and if the detector has no such score.
         """
         nothing = np.full(len(self.grid), np.nan)
         if self.detector.slice_title is None:
@@ -331,7 +332,7 @@ class Explorer:
         return nothing if scores is None else np.where(inputs.there(first) & self.chosen(), scores, np.nan)
 
     def slice_scores(self) -> NDArray:
-        """What flags and ranks slices, (n,), NaN as of `sample_scores`; their unit: `display.slice_scores`."""
+        """Return the scores that flag and rank slices, (n,), NaN as in `sample_scores`; see `display.slice_scores`."""
         calibration = self.bundle.calibration
         if (kind := self.bundle.slice_kind(self.settings)) is None:
             return self.sample_scores()
@@ -344,45 +345,45 @@ class Explorer:
 
     @property
     def scan(self) -> Volume:
-        """The scan that is explored; an `InputError` where a bare grid is, which belongs to no patient."""
+        """The loaded scan; raises `InputError` if there is none, or only a grid was loaded."""
         if self._scan is not None:
             return self._scan
         raise InputError("There is no scan to explore.")
 
     @property
     def n_slices(self) -> int:
-        """How many slices are to be analysed."""
+        """Number of slices to analyse."""
         return int(self.chosen().sum())
 
     def flagged_slices(self) -> NDArray[np.bool_]:
-        """bool (n,): slices whose score exceeds its threshold."""
+        """Mask the slices whose score exceeds its threshold, bool (n,)."""
         return np.nan_to_num(self.slice_scores(), nan=-np.inf) > self.thresholds()["flag_slices"]
 
     def volume_score(self) -> float:
-        """Σ of `sample_scores` over the slices, in their unit; zero where the detector has none."""
+        """Sum `sample_scores` over the slices, in their unit; zero if the detector has none."""
         return float(np.nansum(self.sample_scores()))
 
     def fitness(self) -> Fitness:
-        """Does the scan fit the model? The share of flagged slices counts once all slices have a score."""
+        """Return whether the scan fits the model; when all slices are scored, the share of flagged ones counts, too."""
         known = self._grid is not None and self.grid.kind == "head" and self.complete
         return self._fitness.with_flagged(self.flagged_slices().sum() / self.n_slices) if known else self._fitness
 
     def chosen(self) -> NDArray[np.bool_]:
-        """bool (n,): slices to analyse, those with brain within the range that is set."""
+        """Mask the slices to analyse, bool (n,): those with brain, within the range in the settings."""
         low, high = self.settings.slices or (-np.inf, np.inf)
         return np.isin(np.arange(len(self.grid)), self._brain) & (low <= self._numbers) & (self._numbers <= high)
 
     def evidence(self) -> dict[str, NDArray]:
-        """The z maps, (n, H, W), that a fused score adds to the residual's, by name."""
+        """Return the z maps, (n, H, W), that a fused score adds to the residual's, by name."""
         with self._lock:
             return self._maps.evidence(self._inputs())
 
     def scale(self) -> str:
-        """The unit of the pixel score: as the settings ask where the model has normative maps, else "intensity"."""
+        """Return the pixel score's scale: "intensity" without normative maps or alignment, else as in the settings."""
         return self.bundle.scale(self.settings) if self.grid.aligned else "intensity"
 
     def stages_of(self, name: str) -> tuple[str, ...]:
-        """The stages that a map needs for the settings in force."""
+        """List the stages that a map needs for the current settings."""
         return self._dependencies.stages_of(name, fused=self.scale() == "fused")
 
     # ---- bookkeeping ------------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
-"""The maps that the user looks at: those that the detector declares, and the tail that all detectors share.
+"""Computes the maps that the user sees: those that the detector declares, and those that all detectors share.
 
     scored map → pooled → pixel score (SD of intensity)
                             └→ normative z → + other evidence (fused) → centred on healthy scores
                                                └→ cleaned → flagged
 
-Each is computed again only when something that it depends on has changed.
+A map is computed again only if something that it depends on has changed.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ Evidence = Callable[[NDArray, NDArray], dict[str, NDArray]]
 
 
 class MapInputs(NamedTuple):
-    """What maps are made of.
+    """Inputs of the maps.
 
     Attributes:
-        stages: the results of the stages, with the settings in force.
-        variant: the detector's, which names the normative maps.
+        stages: results of the stages, with the current settings.
+        variant: name of the detector's variant, which selects the normative maps.
         flag_voxels: threshold in the unit of the pixel score.
         scale: "intensity", "normative" or "fused".
-        healthy: median and 84th percentile of healthy fused scores; None while they are not known.
-        whole: is all of the scan there? A part is centred as the whole was the last time, and by itself before that.
+        healthy: median and 84th percentile of healthy fused scores; None if unknown.
+        whole: whether all of the scan is computed. A part is centred like the last whole scan or, if there was none,
+            by its own values.
     """
 
     stages: StageInputs
@@ -57,7 +58,7 @@ class SliceRestorations(NamedTuple):
         pictures: X_j, SD, (S, H, W).
         weights: w_j, (S,).
         mean: Σ_j w_j X_j, SD, (H, W).
-        disagreement: the SD among them, each counting alike, in SD of healthy intensity, (H, W).
+        disagreement: unweighted SD among them, in SD of healthy intensity, (H, W).
     """
 
     pictures: NDArray
@@ -77,9 +78,9 @@ class Maps:
         evidence: Evidence | None = None,
         template: Template | None = None,
     ) -> None:
-        """`evidence` makes that of a fused score which no setting and no network changes, of slices and mask."""
+        """`evidence` computes, from slices and mask, the fused score's evidence that needs no setting or network."""
         self.grid = grid
-        # The template's brain, where the grid is the template's: what a mask holds beside it is not brain.
+        # The template's brain, if the grid is the template's: mask voxels outside it are not brain.
         self._brain = template.brain if template is not None and grid.aligned else None
         self.slices = SliceMaps(detector, grid)
         self._detector, self._places, self._fixed = detector, places, evidence
@@ -87,18 +88,18 @@ class Maps:
         self._answers: dict[str, tuple[Hashable, NDArray]] = {}
         self._evidence: tuple[Hashable, dict[str, NDArray]] = (None, {})
         self._slice_scores: tuple[Hashable, NDArray] = (None, np.zeros(0))
-        self._centre_of: dict[Hashable, tuple[float, float]] = {}  # of the whole scan, by variant and pooling
+        self._centre_of: dict[Hashable, tuple[float, float]] = {}  # centre of the whole scan, by variant and pooling
 
     def prepare(self) -> None:
-        """Make what takes long and no setting changes: in the thread that opens a scan, not in the one that looks."""
+        """Compute the slow evidence that no setting changes, in the thread that opens the scan, not in the viewer's."""
         _ = self._fixed_evidence
 
     def use(self, detector: Detector) -> None:
-        """Go on with the same detector on another device."""
+        """Use the same detector on another device."""
         self._detector = self.slices.detector = detector
 
     def get(self, name: str, inputs: MapInputs, j: int = 0) -> NDArray:
-        """A map, (n, H, W), read-only; the same array while nothing changes. Names and units as in `Explorer.map`."""
+        """Return a map, (n, H, W), read-only, as in `Explorer.map`; the same array while nothing changes."""
         stack: NDArray | None = None
         if name in self.slices.specs:
             stack, made = self.slices.stack(name, inputs.stages, j)
@@ -111,10 +112,10 @@ class Maps:
             self._answers[name] = made_of, array
         return self._answers[name][1]
 
-    # ---- the tail ---------------------------------------------------------------------------------------------------
+    # ---- shared maps ------------------------------------------------------------------------------------------------
 
     def _made_of(self, name: str, inputs: MapInputs) -> Hashable:
-        """Everything that a map of the tail depends on; equal while it need not be made again."""
+        """Return everything that a shared map depends on; the map is computed again only if this changes."""
         s = inputs.stages.settings
         scored = tuple(self._made_by_slice(self._detector.scored, inputs))
         fused = (self._evidence_made_of(inputs), inputs.healthy, inputs.whole) if inputs.scale == "fused" else None
@@ -137,15 +138,15 @@ class Maps:
             return self._pixel_score(inputs)
         if name == "cleaned":
             return clean(self.get("pixel_score", inputs), self.grid.mask, s.median, s.erode_mm / self.grid.spacing)
-        if self.grid.kind == "clip":  # frames have no rim, and no millilitres
+        if self.grid.kind == "clip":  # frames have no brain rim and no volume in mL
             return (self.get("pixel_score", inputs) > inputs.flag_voxels).astype(np.uint8)
         least = max(1, round(s.min_volume_ml / self.grid.voxel_ml))
         found = large(self.get("cleaned", inputs) > inputs.flag_voxels, least)
-        # What the mask holds of fat and muscle outside of the brain is no finding.
+        # Drop findings in fat and muscle that the mask wrongly includes.
         return (found if self._brain is None else within(found, self._brain)).astype(np.uint8)
 
     def _pixel_score(self, inputs: MapInputs) -> NDArray:
-        """float32 (n, H, W), in the unit of the scale."""
+        """Compute the pixel score, float32 (n, H, W), in the unit of the scale."""
         scored, made = self.slices.stack(self._detector.scored, inputs.stages)
         s = inputs.stages.settings
         score = self._pooled.update(scored, made, s)
@@ -160,8 +161,9 @@ class Maps:
         return score
 
     def _centred(self, score: NDArray, inside: NDArray, inputs: MapInputs) -> NDArray:
-        """A fused score, centred on healthy ones. By itself a part of a scan has another centre than the whole: a peak
-        would differ by 15 %.
+        """Centre a fused score on healthy ones.
+
+        A part of a scan is centred like the whole scan: with its own centre, a peak would differ by 15 %.
         """
         assert inputs.healthy is not None
         key = inputs.variant, inputs.stages.settings.pooling
@@ -175,7 +177,7 @@ class Maps:
     # ---- evidence ---------------------------------------------------------------------------------------------------
 
     def evidence(self, inputs: MapInputs) -> dict[str, NDArray]:
-        """The other evidence of a fused score, in healthy SDs at its place; made anew when there is more of it."""
+        """Return the other evidence of a fused score, in healthy SDs at each voxel; updated when more is computed."""
         made_of = self._evidence_made_of(inputs)
         if self._evidence[0] != made_of:
             mask = self.grid.mask
@@ -188,7 +190,7 @@ class Maps:
 
     @cached_property
     def _fixed_evidence(self) -> dict[str, NDArray]:
-        """Evidence that no setting and no network changes."""
+        """Evidence that depends on no setting or network."""
         if self._fixed is None:
             return {}
         return standardise(self._fixed(self.grid.slices, self.grid.mask), self._places, self.grid.mask)
@@ -202,13 +204,13 @@ class Maps:
         healthy_evidence: tuple[float, float] | None,
         spacing: float,
     ) -> NDArray:
-        """Slice scores made of the pixel score, (n,); made anew when that has changed.
+        """Compute slice scores from the pixel score, (n,); updated when it changes.
 
         Args:
-            inputs: what maps are made of.
+            inputs: inputs of the maps.
             healthy, healthy_evidence: median and 84th percentile of healthy pixel scores, and of the detector's own
-                evidence in healthy SDs at its place.
-            spacing: mm between the model's voxels, by which the healthy slices were measured.
+                evidence in healthy SDs at each voxel.
+            spacing: voxel size of the model's grid, mm; the healthy slice scores were computed with it.
         """
         made_of = self._made_of("pixel_score", inputs)
         if self._slice_scores[0] != made_of:
@@ -225,7 +227,7 @@ class Maps:
     # ---- samples ----------------------------------------------------------------------------------------------------
 
     def weights(self, inputs: MapInputs) -> NDArray | None:
-        """w_j, (S, n), zero where a slice is not there; None of a detector without weighted samples."""
+        """Return the weights w_j, (S, n), zero for missing slices; None if the detector has no weighted samples."""
         if "weights" not in self.slices.specs:
             return None
         by_slice = self.slices.values("weights", inputs.stages)
@@ -233,7 +235,7 @@ class Maps:
         return np.stack([np.zeros(wanted, np.float32) if w is None else w for w in by_slice], 1)
 
     def of_slice(self, inputs: MapInputs, i: int) -> SliceRestorations | None:
-        """The restorations of one slice; None while they are not all there, and of a detector that draws none."""
+        """Return the restorations of one slice; None until all are computed, and if the detector draws none."""
         specs, stages = self.slices.specs, inputs.stages
         if not {"weights", "restoration", "restoration_j", "disagreement"} <= set(specs):
             return None

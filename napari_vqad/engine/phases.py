@@ -1,4 +1,4 @@
-"""Phases: the stages of a detector that are run together, a few slices at a time."""
+"""Phases: groups of a detector's stages that run together, a few slices at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Phase:
 
     Attributes:
         stages: in the order in which they run.
-        settings: those that change its results, of the stages before it, too.
+        settings: settings that change its results, including those of earlier stages.
     """
 
     stages: tuple[Stage, ...]
@@ -22,32 +22,32 @@ class Phase:
 
     @property
     def name(self) -> str:
-        """That of its last stage: a slice is done when that is."""
+        """Name of its last stage: a slice is done when that stage is."""
         return self.stages[-1].name
 
     @property
     def title(self) -> str:
-        """For the progress line."""
+        """Title for the progress line."""
         return self.stages[-1].title
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those of its stages."""
+        """Names of its stages."""
         return tuple(stage.name for stage in self.stages)
 
     @property
     def samples(self) -> str | None:
-        """The setting that says how many samples a slice gets; None for a single one."""
+        """The setting that gives the number of samples per slice; None for a single sample."""
         return self.stages[0].samples
 
     @property
     def at_once(self) -> int | None:
-        """At most so many slices in one job."""
+        """Most slices in one job; None if the detector sets no limit."""
         return self.stages[0].at_once
 
 
 def phases_of(stages: Sequence[Stage]) -> tuple[Phase, ...]:
-    """Stages as phases. A stage with a single sample is a phase of its own."""
+    """Group stages into phases. A stage with a single sample forms its own phase."""
     groups: list[list[Stage]] = []
     for stage in stages:
         if groups and stage.samples is not None and groups[-1][0].samples == stage.samples:

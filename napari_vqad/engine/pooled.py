@@ -1,4 +1,4 @@
-"""The pooled score of a scan, and which slices of it are final: a slice is pooled with its neighbours."""
+"""The pooled score of a scan, and which of its slices are final; a slice is pooled with its neighbours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_vqad.settings import SharedSettings
 
 
 class PooledScore:
-    """Pools the scored map of a scan, and pools again only where a slice within reach has changed.
+    """Pools the scored map of a scan; pools again only slices within reach of a changed one.
 
     Attributes:
         score: the pooled map, float32 (n, H, W).
@@ -27,12 +27,12 @@ class PooledScore:
         self._made: list[Hashable] = [None] * len(mask)
 
     def update(self, scored: NDArray, made_of: Sequence[Hashable], settings: SharedSettings) -> NDArray[np.float32]:
-        """Bring the score up to date.
+        """Update the score.
 
         Args:
-            scored: the map that is pooled, (n, H, W).
-            made_of: what each slice of it was made of; None where it is not there.
-            settings: for the pooling.
+            scored: the map to pool, (n, H, W).
+            made_of: everything that each slice of it depends on; None for a missing slice.
+            settings: settings of the pooling.
         """
         s, present = settings, torch.tensor([made is not None for made in made_of])
         now: list[Hashable] = [(made, s.pooling, s.paper_faithful) for made in made_of]
@@ -42,7 +42,7 @@ class PooledScore:
         self._made = now
         reach, n = REACH[s.pooling], len(now)
         low, high = max(0, old[0] - reach), min(n, old[-1] + 1 + reach)
-        # What is cut off must be out of reach of what is taken.
+        # The window needs `reach` more slices on each side, so that the slices kept are exact.
         first, last = max(0, low - reach), min(n, high + reach)
         window = slice(first, last)
         stack = torch.from_numpy(scored[window])
@@ -60,16 +60,16 @@ def final(
     scale: str,
     least: int,
 ) -> NDArray[np.bool_]:
-    """Which slices of a map that is made of the pixel score will not change any more as others are done: bool (n,).
+    """Mask the slices of a map that will not change when further slices are computed, bool (n,).
 
     Args:
-        name: of the map: "pixel_score", which is pooled from neighbours, or "cleaned" or "flagged", which are cleaned
-            up with further ones.
-        scored, evidence: bool (n,), slices whose scored map, and whose evidence of a fused score, are there.
-        needed: bool (n,), slices that are to be analysed; others are never waited for.
-        settings: for the pooling and the clean-up.
-        scale: of the pixel score. A fused one is made of the evidence of neighbours, too, and is centred by the whole
-            scan: that is not counted here (see `Maps`).
+        name: "pixel_score", which is pooled over neighbours, or "cleaned" or "flagged", whose clean-up needs further
+            neighbours.
+        scored, evidence: bool (n,), slices whose scored map, and whose evidence for a fused score, are computed.
+        needed: bool (n,), slices to analyse; others are not waited for.
+        settings: settings of pooling and clean-up.
+        scale: scale of the pixel score. A fused score also depends on the evidence of neighbours. It is centred by the
+            whole scan, too, which is not considered here (see `Maps`).
         least: voxels of the smallest finding.
     """
     ready = _with_neighbours(scored, needed, REACH[settings.pooling])
@@ -77,12 +77,12 @@ def final(
         ready &= _with_neighbours(evidence, needed, REACH["smooth"])
     if name == "pixel_score":
         return ready
-    # A piece that is too small may go on in a slice to come: of one voxel in each slice it reaches the farthest.
+    # A piece below `least` may continue in slices not computed yet; with one voxel per slice it extends farthest.
     further = (MEDIAN // 2 if settings.median else 0) + (least - 1 if name == "flagged" else 0)
     return _with_neighbours(ready, needed, further)
 
 
 def _with_neighbours(there: NDArray[np.bool_], needed: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """Slices that are there, as are all that are needed within so many slices of them."""
+    """Mask computed slices whose needed neighbours within `reach` slices are computed, too."""
     missing = ndimage.maximum_filter1d((needed & ~there).astype(np.uint8), 2 * reach + 1, mode="constant")
     return there & (missing == 0)

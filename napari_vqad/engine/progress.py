@@ -1,4 +1,4 @@
-"""How far work has come, and how it is told that it is no longer wanted."""
+"""Progress of the work, and the error that stops outdated work."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 
 class StaleWorkError(Exception):
-    """What is being worked on is no longer wanted."""
+    """The current work is outdated: the settings or the scan changed, or the user cancelled."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage has come.
+    """Progress of a stage.
 
     Attributes:
-        slices: those just done.
-        note: what the person should know of how it is done.
+        slices: slices just finished.
+        note: remark for the user, such as that the CPU is used.
     """
 
     stage: str

@@ -1,4 +1,4 @@
-"""Where numbers come from: the device and the versions that computed them, kept with them wherever they go."""
+"""Records the device and versions that computed results; they are stored with the results."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from importlib.metadata import version
 
 import napari_vqad
 
-LIBRARIES = ("torch", "numpy", "scipy", "nibabel")  # that a number may depend on
+LIBRARIES = ("torch", "numpy", "scipy", "nibabel")  # that may affect the results
 
 
 @dataclass(frozen=True)
 class ComputedWith:
-    """With what something was computed.
+    """Device and versions of a computation.
 
     Attributes:
-        device: of the networks, such as "cuda"; None where it was not recorded.
-        versions: of napari-vqad, Python and the libraries, by name.
+        device: device of the networks, such as "cuda"; None if not recorded.
+        versions: versions of napari-vqad, Python and the libraries, by name.
     """
 
     device: str | None = None
@@ -42,12 +42,12 @@ class Saved:
 
 
 def current(device: object) -> ComputedWith:
-    """What is computed now, in this process, with the networks on a device."""
+    """Return the record of this process, with the networks on a device."""
     return ComputedWith(str(device), dict(_versions()))
 
 
 def appended(made: tuple[ComputedWith, ...], device: object) -> tuple[ComputedWith, ...]:
-    """What was made so, and now goes on in this process with the networks on a device."""
+    """Append the record of this process and device, unless it is already included."""
     here = current(device)
     return made if here in made else (*made, here)
 

@@ -1,4 +1,4 @@
-"""The results of a detector's stages for one scan: those of the settings in force, and those to take over."""
+"""The results of a detector's stages for one scan, for the current and for earlier settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_vqad.imaging.grid import Grid
 
 
 class ScanResults:
-    """Everything that the networks made of a scan, by the settings that it was made with."""
+    """All results of the networks for a scan, by the settings that they depend on."""
 
     def __init__(self, bundle: Bundle, phases: Sequence[Phase], grid: Grid, cache_bytes: int) -> None:
         self.detector = bundle.detector
@@ -26,37 +26,37 @@ class ScanResults:
         self._budget = ByteBudget(cache_bytes)
 
     def key(self, phase: Phase, settings: Settings) -> Key:
-        """What the results of a phase depend on; percentiles as numbers, and without what changes nothing."""
+        """Return the settings that a phase's results depend on: percentiles as numbers, inactive settings omitted."""
         resolved = self._resolve(settings)
         names = phase.settings - self.detector.inactive(resolved)
         return Key(phase.name, tuple((name, getattr(resolved, name)) for name in sorted(names)))
 
     def wanted(self, phase: Phase, settings: Settings) -> int:
-        """How many samples a slice is to have."""
+        """Return the number of samples that a slice needs."""
         one = phase.samples is None or phase.samples in self.detector.inactive(settings)
         return 1 if one or phase.samples is None else getattr(settings, phase.samples)
 
     def of(self, phase: Phase, settings: Settings) -> PhaseResults:
-        """Those of some settings; made empty when there are none yet."""
+        """Return the results of a phase for some settings; empty ones are created if there are none."""
         if (kept := self._budget.get(key := self.key(phase, settings))) is None:
             kept = PhaseResults(phase.stages, self._n, self._resolve(settings))
             self._budget.put(key, kept, self._keys(settings))
         return kept
 
     def inputs(self, settings: Settings) -> StageInputs:
-        """The results of all stages for some settings."""
+        """Return the results of all stages for some settings."""
         by_phase = [(phase, self.of(phase, settings), self.wanted(phase, settings)) for phase in self._phases]
         results = {name: kept[name] for phase, kept, _ in by_phase for name in phase.names}
         wanted = {name: n for phase, _, n in by_phase for name in phase.names}
         return StageInputs(results, wanted, self._resolve(settings))
 
     def before(self, stage: str, indices: Sequence[int], settings: Settings) -> dict[str, list[Arrays]]:
-        """What the stages before a stage left of some slices."""
+        """Return the results of all earlier stages for some slices."""
         results = self.inputs(settings).results
         return {name: [results[name].arrays[i] for i in indices] for name in self._dependencies.before(stage)}
 
     def take_over(self, phase: Phase, missing: Sequence[int], settings: Settings) -> list[int]:
-        """Take over slices whose results are surely the same as for other settings that were in force before."""
+        """Reuse results of earlier settings for slices where they are certainly the same; return these slices."""
         now = self._resolve(settings)
         wanted, mine = self.wanted(phase, settings), self.of(phase, settings)
         stages, taken = [stage.name for stage in phase.stages if stage.settings], []
@@ -72,7 +72,7 @@ class ScanResults:
         return taken
 
     def next_lot(self, phase: Phase, missing: Sequence[int], settings: Settings, focus: int, at_once: int) -> list[int]:
-        """The slices to work on next: the one in view alone, then its neighbours, so many that all are soon done."""
+        """Choose the next slices to run, nearest to the focus first; with samples, the focused slice runs alone."""
         nearest = sorted(missing, key=lambda i: abs(i - focus))
         if phase.samples is None:
             return nearest[: min(phase.at_once or at_once, at_once)]
@@ -86,7 +86,7 @@ class ScanResults:
         return alike[: 1 if nearest[0] == focus else max(1, at_once // max(1, lacking))]
 
     def job(self, phase: Phase, stage: str, indices: list[int], samples: range, settings: Settings) -> Job:
-        """Some slices as a stage of the detector sees them."""
+        """Make the job of a detector's stage for some slices."""
         grid, key = self._grid, self.key(phase, settings)
         near_by = {setting: self._budget.near(key, setting) for setting, _ in key.settings}
 
@@ -105,12 +105,12 @@ class ScanResults:
         )
 
     def done(self, phase: Phase, settings: Settings) -> np.ndarray:
-        """bool (n,): slices that have all samples of a phase."""
+        """Mask the slices that have all samples of a phase, bool (n,)."""
         results, wanted = self.of(phase, settings)[phase.name], self.wanted(phase, settings)
         return np.array([results.count(i) >= wanted for i in range(self._n)])
 
     def trim(self, settings: Settings) -> None:
-        """Drop what is beyond the budget; what belongs to these settings stays."""
+        """Drop results beyond the memory budget; those of these settings are kept."""
         self._budget.trim(self._keys(settings))
 
     def _keys(self, settings: Settings) -> list[Key]:

@@ -1,7 +1,7 @@
-"""The maps that a detector declares, slice by slice; a slice is computed again only if something it depends on changed.
+"""Computes the maps that a detector declares, slice by slice; a slice is recomputed only if a dependency changed.
 
-What a slice depends on follows from the declaration (`MapSpec`): the version of its stage's results, the values of its
-settings, how many samples count, and the maps that it reads. Nothing else has to be written down.
+The declaration (`MapSpec`) gives the dependencies of a slice: the version of its stage's results, the values of its
+settings, the number of samples, and the maps that it reads.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from napari_vqad.imaging.grid import Grid
 
 @dataclass(frozen=True)
 class StageInputs:
-    """The results of all stages for the settings in force.
+    """The results of all stages for the current settings.
 
     Attributes:
-        results: by stage.
-        wanted: by stage, how many samples count.
-        settings: with percentiles resolved to numbers.
+        results: results by stage.
+        wanted: number of samples to use, by stage.
+        settings: the settings, with percentiles resolved to numbers.
     """
 
     results: Mapping[str, StageResults]
@@ -33,7 +33,7 @@ class StageInputs:
     settings: Any
 
     def there(self, stage: str) -> NDArray[np.bool_]:
-        """bool (n,): slices that have all samples of a stage."""
+        """Mask the slices that have all samples of a stage, bool (n,)."""
         results, wanted = self.results[stage], self.wanted[stage]
         return np.array([results.count(i) >= wanted for i in range(len(results.arrays))])
 
@@ -53,9 +53,9 @@ class SliceMaps:
         self._stacks: dict[str, NDArray] = {}
 
     def stack(self, name: str, inputs: StageInputs, j: int = 0) -> tuple[NDArray, list[Hashable]]:
-        """A map (n, H, W), zero where a slice is not there, and what each slice was made of (None there).
+        """Return a map (n, H, W), zero for missing slices, and everything each slice depends on (None if missing).
 
-        The array is this object's own, and changes when it is brought up to date again.
+        The array is not a copy; the next update changes it.
         """
         if name not in self._stacks:
             self._stacks[name] = np.zeros(self.grid.slices.shape, np.float32)
@@ -67,18 +67,18 @@ class SliceMaps:
         return stack, list(self._made[name])
 
     def values(self, name: str, inputs: StageInputs) -> list[NDArray | None]:
-        """An inner quantity of each slice; None where it is not there."""
+        """Return an inner quantity of each slice; None for missing slices."""
         self._update(name, inputs, 0)
         return self._values[name]
 
     def of_slice(self, name: str, inputs: StageInputs, i: int, j: int = 0) -> NDArray | None:
-        """A map of one slice, (H, W), computed for the asking; None where it is not there."""
+        """Compute a map of one slice, (H, W); None if its results are missing."""
         if self.made_of(name, inputs, i, j) is None:
             return None
         return self._map(self.specs[name], inputs, i, j)
 
     def made_of(self, name: str, inputs: StageInputs, i: int, j: int = 0) -> Hashable:
-        """All that a slice of a map depends on; None while it is not there."""
+        """Return everything that a slice of a map depends on; None if its results are missing."""
         spec = self.specs[name]
         results, wanted, s = inputs.results[spec.stage], inputs.wanted[spec.stage], inputs.settings
         if results.count(i) < (j + 1 if spec.indexed else wanted):
@@ -88,7 +88,7 @@ class SliceMaps:
         return results.version[i], many, settings, tuple(self.made_of(r, inputs, i) for r in spec.reads)
 
     def _update(self, name: str, inputs: StageInputs, j: int) -> list[int]:
-        """Compute the slices that are old, and return them."""
+        """Compute the outdated slices, and return them."""
         spec, made = self.specs[name], self._made[name]
         now = [self.made_of(name, inputs, i, j) for i in range(len(self.grid))]
         old = [i for i, (before, after) in enumerate(zip(made, now, strict=True)) if before != after]
@@ -108,7 +108,7 @@ class SliceMaps:
         return self.detector.map(spec.name, SliceData(grid.slices[i], grid.mask[i], stages, read, inputs.settings, j))
 
     def _read(self, name: str, inputs: StageInputs, i: int) -> NDArray:
-        """What a map reads of another; the inner ones are kept, since several maps read them."""
+        """Return another map that a map reads; inner maps are kept, since several maps read them."""
         spec, now = self.specs[name], self.made_of(name, inputs, i)
         value = self._values[name][i]
         if value is None or self._made[name][i] != now:

@@ -1,4 +1,4 @@
-"""What the explorer keeps of the stages' results within a byte budget; what is quick to make again goes first."""
+"""Stores the stages' results within a memory budget; results that are quick to rebuild are dropped first."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from numpy.typing import NDArray
 from napari_vqad.detectors.protocol import Arrays, Stage
 from napari_vqad.engine.provenance import ComputedWith
 
-CACHE_BYTES = 512 * 2**20  # of a scan's results, if the user does not choose otherwise
+CACHE_BYTES = 512 * 2**20  # default memory budget for a scan's results
 _versions = count(1)
 
 
 class Key(NamedTuple):
-    """What the results of a phase depend on: the phase, and the settings that change them, thresholds as numbers."""
+    """Key of a phase's results: the phase, and the settings that change its results, with thresholds as numbers."""
 
     phase: str
     settings: tuple[tuple[str, Any], ...]
 
     def but(self, setting: str) -> Key:
-        """The same without one of the settings."""
+        """Return the key without one of the settings."""
         return Key(self.phase, tuple(pair for pair in self.settings if pair[0] != setting))
 
     def value(self, setting: str) -> Any:
-        """What one of the settings is; None where the results do not depend on it."""
+        """Return the value of a setting; None if the results do not depend on it."""
         return dict(self.settings).get(setting)
 
 
 class StageArrays(NamedTuple):
-    """All that the networks made of a scan for one choice of settings, to be saved and taken up again.
+    """All results of the networks for a scan and one choice of settings, for saving and resuming.
 
     Attributes:
-        results: stage → one `Arrays` a slice; empty where the stage is not done.
-        made: with what; several where one machine went on with the work of another.
+        results: stage → one `Arrays` per slice; empty if the stage is not done.
+        made: device and versions that computed the arrays; more than one if the analysis was continued on another
+            machine.
     """
 
     results: Mapping[str, list[Arrays]]
@@ -45,12 +46,12 @@ class StageArrays(NamedTuple):
 
 
 class StageResults:
-    """The results of one stage, slice by slice, as far as they are done.
+    """The results of one stage, slice by slice.
 
     Attributes:
-        arrays: of each slice, by name; the first axis counts the samples.
-        version: of each slice, another number whenever its arrays change, never used twice, so that what was computed
-            from them can tell that it is old.
+        arrays: arrays of each slice, by name; the first axis is the sample.
+        version: a number for each slice; it changes with the slice's arrays and is never reused, so that outdated maps
+            can be detected.
     """
 
     def __init__(self, n_slices: int) -> None:
@@ -58,21 +59,21 @@ class StageResults:
         self.version = [0] * n_slices
 
     def count(self, index: int) -> int:
-        """How many samples a slice has."""
+        """Return the number of samples of a slice."""
         return next((len(array) for array in self.arrays[index].values()), 0)
 
     def add(self, index: int, new: Arrays) -> None:
-        """Further samples of a slice."""
+        """Append samples of a slice."""
         known = self.arrays[index]
         self.arrays[index] = {n: np.concatenate([known[n], a]) if n in known else a for n, a in new.items()}
         self.version[index] = next(_versions)
 
     def take(self, index: int, other: StageResults) -> None:
-        """A slice as it is in another, where it is known to be the same: what was computed from it holds here, too."""
+        """Copy a slice with the same results, and its version, so that maps computed from it remain valid."""
         self.arrays[index], self.version[index] = other.arrays[index], other.version[index]
 
     def stacked(self, name: str, j: int) -> NDArray:
-        """Sample j of each slice, (n, …); zero where it is not there."""
+        """Return sample j of each slice, (n, …); zero where missing."""
         first = next((arrays[name][0] for arrays in self.arrays if name in arrays), np.zeros((0, 0), np.float32))
         found = np.zeros((len(self.arrays), *first.shape), first.dtype)
         for i, arrays in enumerate(self.arrays):
@@ -81,7 +82,7 @@ class StageResults:
         return found
 
     def clear(self) -> None:
-        """Drop all arrays; a version that comes back belongs to the same arrays."""
+        """Drop all arrays; versions are kept."""
         self.arrays = [{} for _ in self.arrays]
 
     @property
@@ -91,7 +92,7 @@ class StageResults:
 
 
 class PhaseResults(dict[str, StageResults]):
-    """The results of the stages of a phase, which are run together, for one choice of settings."""
+    """The results of a phase's stages for one choice of settings."""
 
     def __init__(self, stages: Iterable[Stage], n_slices: int, settings: Any) -> None:
         stages = tuple(stages)
@@ -105,15 +106,15 @@ class PhaseResults(dict[str, StageResults]):
         return sum(results.nbytes for results in self.values())
 
     def drop_rebuildable(self) -> None:
-        """Keep only what takes long to make again."""
+        """Keep only results that are slow to rebuild."""
         for name in self._rebuildable:
             self[name].clear()
 
 
 class ByteBudget:
-    """The most recently used results that fit into `n_bytes`; those in use are kept whatever their size.
+    """Keeps the most recently used results that fit into `n_bytes`; results in use are always kept.
 
-    What can be rebuilt goes first, the oldest before the newer ones; all else only if that is not enough.
+    Rebuildable results are dropped first, the least recently used before newer ones; others only if that is not enough.
     """
 
     def __init__(self, n_bytes: int) -> None:
@@ -121,23 +122,23 @@ class ByteBudget:
         self._kept: OrderedDict[Key, PhaseResults] = OrderedDict()
 
     def get(self, key: Key) -> PhaseResults | None:
-        """Those of a key, now the most recently used."""
+        """Return the results of a key, or None, and mark them as the most recently used."""
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
     def put(self, key: Key, value: PhaseResults, in_use: Collection[Key] = ()) -> None:
-        """Keep new ones."""
+        """Store new results."""
         self._kept[key] = value
         self._kept.move_to_end(key)
         self.trim(in_use)
 
     def others(self, key: Key) -> list[PhaseResults]:
-        """The results of the same phase for other settings, the most recently used first."""
+        """List the results of the same phase for other settings, the most recently used first."""
         return [self._kept[k] for k in reversed(self._kept) if k.phase == key.phase and k != key]
 
     def near(self, key: Key, setting: str) -> list[tuple[float, PhaseResults]]:
-        """(value, results) at other values of one setting, all others being equal; the nearest value first."""
+        """List (value, results) at other values of one setting, all others being equal; the nearest value first."""
         mine, rest = key.value(setting), key.but(setting)
         if not isinstance(mine, int | float):
             return []
@@ -145,7 +146,7 @@ class ByteBudget:
         return [(k.value(setting), self._kept[k]) for k in sorted(near, key=lambda k: abs(k.value(setting) - mine))]
 
     def trim(self, in_use: Collection[Key] = ()) -> None:
-        """Drop what is beyond the budget."""
+        """Drop results beyond the budget."""
         free = [key for key in list(self._kept)[:-1] if key not in in_use]
         for key in free:
             if self.nbytes <= self.n_bytes:
@@ -158,9 +159,9 @@ class ByteBudget:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held; what several share counts for each."""
+        """Bytes held; shared arrays count more than once."""
         return sum(results.nbytes for results in self._kept.values())
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all results."""
         self._kept.clear()

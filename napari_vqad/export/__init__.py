@@ -1,1 +1,1 @@
-"""Files for others: report, contact sheet, tables, DICOM, saved study."""
+"""Output files: report, contact sheet, tables, DICOM, saved study."""

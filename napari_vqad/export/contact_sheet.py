@@ -1,4 +1,4 @@
-"""The contact sheet: a scan's maps on one page, for a person to judge."""
+"""The contact sheet: a scan's maps on one page, for visual review."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.text import printable
 
 ROWS = 8
-# Fonts that have the letters that DejaVu Sans lacks, on Linux, Windows and macOS.
+# Fonts on Linux, Windows and macOS for characters that DejaVu Sans lacks.
 SCRIPTS = ("Noto Sans CJK JP", "Yu Gothic", "Hiragino Sans", "Malgun Gothic", "Microsoft YaHei", "Arial Unicode MS")
 
 
 def draw_sheet(explorer: Explorer, name: str) -> Figure:
-    """Rows are slices from the top of the head down; columns are the scan and the maps of the detector."""
+    """Draw the contact sheet: rows are slices from the top of the head down, columns the scan and the maps."""
     grid, chosen, columns = explorer.grid, choose_slices(explorer), columns_of(explorer.maps)
     scores, flagged = explorer.slice_scores(), explorer.flagged_slices()
 
@@ -89,7 +89,7 @@ def draw_sheet(explorer: Explorer, name: str) -> Figure:
 
 
 def paint(ax: Axes, explorer: Explorer, index: int, column: Column) -> AxesImage | None:
-    """Draw one slice of a column, the scan under each map; returns the image that has a scale, for a colour bar."""
+    """Draw one slice of a column, with the scan under each map; return the coloured image, if any, for a colour bar."""
     grid = explorer.grid
     ax.set_axis_off()
     restored = column.map if column.role == "restoration" else None
@@ -106,14 +106,14 @@ def paint(ax: Axes, explorer: Explorer, index: int, column: Column) -> AxesImage
 
 
 def letters(ax: Axes, axis: int) -> None:
-    """The patient's sides at the edges of a slice along a canonical axis."""
+    """Draw the letters of the patient's sides at the edges of a slice; `axis` is its canonical axis."""
     left, right, top = {0: ("A", "P", "S"), 1: ("R", "L", "S"), 2: ("R", "L", "A")}[axis]
     for x, y, letter in ((0.03, 0.5, left), (0.97, 0.5, right), (0.5, 0.95, top)):
         ax.text(x, y, letter, color=FAINT, fontsize=7, ha="center", va="center", transform=ax.transAxes)
 
 
 def colour_bar(figure: Figure, image: ScalarMappable, ax: Axes, unit: str) -> None:
-    """The scale of a map, lying in `ax`."""
+    """Draw a map's horizontal colour bar into `ax`."""
     ax.set_facecolor("#3a3a40")
     bar = figure.colorbar(image, cax=ax, orientation="horizontal")
     bar.set_label(unit, color=FAINT, fontsize=8, labelpad=2)
@@ -122,7 +122,7 @@ def colour_bar(figure: Figure, image: ScalarMappable, ax: Axes, unit: str) -> No
 
 
 def choose_slices(explorer: Explorer) -> list[int]:
-    """The slices with the highest pixel score, no two neighbours, and others spread over the brain; top first."""
+    """Choose slices at least 3 apart: three with the highest pixel scores, others spread over the brain; top first."""
     ready = np.flatnonzero(explorer.ready("pixel_score"))
     if not len(ready):
         return [len(explorer.grid) // 2]
@@ -154,13 +154,13 @@ def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
         words = textwrap.shorten("  ·  ".join(warnings), 150, placeholder=" …")
         lines = (*lines, (0.87, words, {"color": ALERT, "fontsize": 8.5, "fontweight": "bold"}))
     for below, text, style in lines:
-        # A name may hold a $, which would begin a formula, and letters of any script.
+        # A name may contain $, which would start a formula, and characters of any script.
         place: dict[str, Any] = {"va": "center", "parse_math": False, "fontfamily": _fonts()}
         figure.text(0.014, 1 - below / figure.get_figheight(), printable(text), **place, **style)
 
 
 @lru_cache(maxsize=1)
 def _fonts() -> list[str]:
-    """matplotlib's own font, and after it those of `SCRIPTS` that are on this machine."""
+    """List matplotlib's default font, then the fonts of `SCRIPTS` that are installed."""
     known = {font.name for font in fontManager.ttflist}
     return ["DejaVu Sans", *(name for name in SCRIPTS if name in known)]

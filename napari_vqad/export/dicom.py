@@ -1,4 +1,4 @@
-"""What an analysis found, as DICOM beside the series that it was found in."""
+"""Exports findings and the pixel score as DICOM files that refer to the source series."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SEGMENTS, SCORE = "findings.dcm", "score.dcm"
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """The exported files.
 
     Attributes:
         files: the paths.
-        without: numbers of the findings that have no segment, since no voxel of the scan was free for them.
-        incomplete: why the analysis is not to be relied on yet, if it is not complete.
+        without: numbers of the findings without a segment, since no voxel of the scan was free for them.
+        incomplete: a sentence that says what is missing if the analysis is incomplete; else empty.
     """
 
     files: tuple[Path, ...]
@@ -36,7 +36,7 @@ class Exported:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is missing, in sentences."""
+        """Sentences for the user on what is missing."""
         partial = (self.incomplete,) if self.incomplete else ()
         if not self.without:
             return partial
@@ -53,16 +53,17 @@ def export_dicom(
 ) -> Exported:
     """Write findings.dcm, a binary SEG with a segment for each finding, and score.dcm, a Parametric Map.
 
-    All of `files` or none. Without a finding there is no findings.dcm, and one that is there from before is removed.
+    Either all `files` are written or none. Without findings, findings.dcm is not written, and an existing one is
+    removed.
 
     Args:
-        folder: made where it is missing.
+        folder: created if missing.
         explorer: holds the analysis of a scan that was read from DICOM.
-        found: the findings that are written, such as the accepted ones; all that are flagged when not given.
-        files: the names of the files to write; one of the two that is not named is left as it is.
+        found: the findings to write, such as the accepted ones; by default all findings.
+        files: names of the files to write; the other file is not changed.
 
     Raises:
-        InputError: as `check_source`; the folder cannot be written to; or a file of the series has one of the names.
+        InputError: as in `check_source`; the folder cannot be written to; or a file of the series has one of the names.
     """
     folder, volume = Path(folder), explorer.scan
     check_source(volume)
@@ -84,7 +85,7 @@ def export_dicom(
 
 
 def _write_findings(path: Path, explorer: Explorer, found: Sequence[Finding], maker: Maker) -> list[int]:
-    """Write a segment for each finding that has a voxel; return their places in `found`, from 1. None: no file."""
+    """Write a segment for each finding with a voxel; return their positions in `found`, from 1. If none, no file."""
     labels = _labels(explorer, found)
     kept = [int(i) for i in np.unique(labels) if i]
     if kept:
@@ -99,9 +100,9 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _labels(explorer: Explorer, found: Sequence[Finding]) -> np.ndarray:
-    """Places in `found`, from 1, on the scan's voxels, (R, A, S).
+    """Label the scan's voxels, (R, A, S), with the position of their finding in `found`, from 1.
 
-    A piece that falls between coarse voxels gets that which is nearest to its peak, or to its centre, if it is free.
+    A finding that falls between coarse voxels gets the voxel nearest to its peak or, if that is taken, to its centre.
     """
     grid, volume = explorer.grid, explorer.scan
     stack = np.zeros(grid.slices.shape, np.int32)
@@ -120,7 +121,7 @@ def _labels(explorer: Explorer, found: Sequence[Finding]) -> np.ndarray:
 
 
 def _meaning(explorer: Explorer) -> str:
-    """What the pixel score is, as DICOM's code meaning."""
+    """Describe the pixel score, for the DICOM map's explanation."""
     if (scale := explorer.scale()) == "intensity":
         return f"Pixel score, {map_unit(explorer, explorer.detector.scored)}"
     if scale == "normative":
@@ -139,6 +140,6 @@ def _segment(f: Finding) -> Segment:
 
 
 def _maker(explorer: Explorer) -> Maker:
-    """Model and settings."""
+    """Return the model and settings."""
     settings = {name: str(value) for name, value in explorer.settings.model_dump().items()}
     return Maker(explorer.bundle.name, explorer.bundle.hash, settings)

@@ -1,4 +1,4 @@
-"""The pictures of a report, as PNG: a finding in its slice, the scales, the profile of the slices."""
+"""Pictures for the report, as PNG: a finding in its slice, the colour bars, the profile of slice scores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DPI = 110
 
 
 def draw_finding(explorer: Explorer, finding: Finding) -> bytes:
-    """The slice through its middle: the scan with its outline, then pixel score, evidence and restoration."""
+    """Draw the slice through a finding's middle: the scan with the outline, then score, evidence and restoration."""
     columns = columns_of(explorer.maps, SHOWN)
     index = int(finding.piece.medoid[0])
     within = np.zeros(explorer.grid.slices.shape[1:], bool)
@@ -46,7 +46,7 @@ def draw_finding(explorer: Explorer, finding: Finding) -> bytes:
 
 
 def draw_scales(explorer: Explorer) -> bytes:
-    """Colour bars of the maps that `draw_finding` draws in colours."""
+    """Draw the colour bars of the maps that `draw_finding` draws in colour."""
     columns = columns_of(explorer.maps, SHOWN)
     figure = Figure(figsize=(WIDE, 0.55), facecolor=PAPER)
     for place, column in enumerate(columns):
@@ -58,7 +58,7 @@ def draw_scales(explorer: Explorer) -> bytes:
 
 
 def draw_profile(explorer: Explorer) -> bytes:
-    """The score of each slice, those above the threshold in the colour of what is flagged, hatched for print."""
+    """Draw the score of each slice; flagged slices are orange, and hatched for print."""
     grid, limit = explorer.grid, explorer.thresholds()["flag_slices"]
     scores, flagged = explorer.slice_scores(), explorer.flagged_slices()
     mm = np.array([grid.slice_mm(i) for i in range(len(grid))])
@@ -77,7 +77,7 @@ def draw_profile(explorer: Explorer) -> bytes:
                 textcoords="offset points", color=INK, fontsize=7.5, ha="right")  # fmt: skip
     ax.set_ylim(0, 1.12 * max(limit, np.nanmax(np.nan_to_num(scores)), 1.0))
     if grid.kind == "head":
-        ax.invert_xaxis()  # slices run as in the viewer
+        ax.invert_xaxis()  # same slice direction as in the viewer
     ax.set_xlabel(f"{('R−L', 'A−P', 'S−I')[grid.axis]}, mm{grid.axis_note}", color=INK, fontsize=8)
     ax.set_ylabel(slice_scores.title(explorer), color=INK, fontsize=8)
     ax.tick_params(colors=INK, labelsize=7.5, length=2)

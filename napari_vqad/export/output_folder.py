@@ -1,4 +1,4 @@
-"""The folder that an analysis is written into: its files, whose they are, and what they must not take the place of."""
+"""The output folder of an analysis: its file names, and checks that no input or other scan's result is overwritten."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.dicom_series import Series
 from napari_vqad.io.load import source_of
 
-SAVED = ("evidence", "restoration", "residual", "score", "flagged")  # roles of the maps that have a file each
+SAVED = ("evidence", "restoration", "residual", "score", "flagged")  # roles of the maps that are saved, one file each
 TABLE, REPORT, SHEET, NUMBERS = "findings.csv", "report.html", "sheet.png", "result.json"
 OTHERS = (TABLE, REPORT, SHEET, NUMBERS, SEGMENTS, SCORE)
 
 
-BESIDES = 8_000_000  # bytes of what is written beside the maps, about
-SHARE = 0.5  # of a scan's voxels are brain, at most: the others compress to nothing
+BESIDES = 8_000_000  # bytes, approximate size of all files other than maps
+SHARE = 0.5  # largest share of a scan's voxels in the brain; the others compress to almost nothing
 
 
 def identity(volume: Volume) -> ScanIdentity:
-    """What tells a scan from others, as it stands in result.json."""
+    """Return the entries of result.json that identify a scan."""
     path, _ = source_of(volume)
     return {
         "scan_path": str(path.absolute()) if path else None,
@@ -45,48 +45,48 @@ def identity(volume: Volume) -> ScanIdentity:
 
 
 def saved_maps(detector: Detector | type[Detector]) -> list[str]:
-    """The names of the maps of a detector that are written, each into a file of its own."""
+    """List the names of a detector's maps that are saved, one file each."""
     maps = Dependencies(detector).maps.values()
     return [spec.name for role in SAVED for spec in maps if spec.role == role and not spec.indexed]
 
 
 def file_of(name: str) -> str:
-    """The name of a map's file."""
+    """Return the file name of a map."""
     return f"{name}.nii.gz"
 
 
 @cache
 def map_files() -> tuple[str, ...]:
-    """The files of the maps of every detector: a folder may hold those of another one from before."""
+    """List the map files of all detectors, since a folder may hold results of another detector."""
     return tuple(dict.fromkeys(file_of(name) for kind in DETECTORS for name in saved_maps(detector_class(kind))))
 
 
 def known_files() -> tuple[str, ...]:
-    """All files that an analysis may write into its folder."""
+    """List all files that an analysis may write."""
     return (*map_files(), *OTHERS)
 
 
 def check_room(folder: Path, volume: Volume, detector: Detector) -> None:
-    """Try whether the files of a scan's analysis could be written into a folder.
+    """Check that the files of a scan's analysis can be written to a folder.
 
     Raises:
-        InputError: they could not.
+        InputError: they cannot.
     """
     names = saved_maps(detector)
     check_folder(folder, [*map(file_of, names), *OTHERS], int(SHARE * len(names) * 4 * volume.voxels.size) + BESIDES)
 
 
 def check_place(folder: Path, volume: Volume, files: Iterable[Path] = (), overwrite: bool = False) -> None:
-    """May the files of a scan's analysis be written into a folder?
+    """Check that writing an analysis to a folder overwrites neither its inputs nor another scan's results.
 
     Args:
         folder: may be missing.
         volume: the scan.
-        files: what else the analysis reads, such as a mask.
-        overwrite: replace files of another scan, too.
+        files: other input files of the analysis, such as a mask.
+        overwrite: allow overwriting another scan's results.
 
     Raises:
-        InputError: one of them would take the place of a file that the analysis reads, or of another scan's.
+        InputError: an input would be overwritten, or the folder holds the DICOM series or another scan's results.
     """
     check_inputs([folder / name for name in known_files()], volume, files)
     if isinstance(volume.header, Series) and any(_same(f.parent, folder) for f in map(Path, volume.header.files)):
@@ -96,12 +96,12 @@ def check_place(folder: Path, volume: Volume, files: Iterable[Path] = (), overwr
 
 
 def check_inputs(targets: Iterable[Path], volume: Volume, files: Iterable[Path] = ()) -> None:
-    """Would one of the targets take the place of a file that a scan was read from, or of another that is read?
+    """Check that no target is an input file: a file of the scan or one of `files`.
 
-    The same file under another name counts: a link, or other letters where the file system does not tell them apart.
+    Links count as the same file, and so do names that differ in case on a file system that ignores case.
 
     Raises:
-        InputError: it would.
+        InputError: a target is an input file.
     """
     origin, _ = source_of(volume)
     read = [*([origin] if origin else []), *map(Path, files)]
@@ -113,7 +113,7 @@ def check_inputs(targets: Iterable[Path], volume: Volume, files: Iterable[Path] 
 
 
 def foreign(folder: Path, volume: Volume) -> str | None:
-    """Why a folder's files must not be replaced by those of a scan, in a sentence; None where they may be."""
+    """Say why a folder's files must not be replaced by those of a scan; None if they may be."""
     there = [name for name in known_files() if os.path.lexists(folder / name)]
     if not there:
         return None
@@ -124,13 +124,13 @@ def foreign(folder: Path, volume: Volume) -> str | None:
 
 
 def belongs_to(folder: Path, volume: Volume) -> bool:
-    """Does a folder hold the files of this scan's analysis?"""
+    """Say whether a folder holds an analysis of this scan."""
     numbers = _numbers(folder / NUMBERS)
     return numbers is not None and _is_of(numbers, volume)
 
 
 def _numbers(path: Path) -> dict | None:
-    """What a result.json holds; None for what is none."""
+    """Read a result.json; None if the file is missing or is not one."""
     try:
         if not path.is_file() or path.stat().st_size > LONGEST:
             return None
@@ -141,7 +141,7 @@ def _numbers(path: Path) -> dict | None:
 
 
 def _is_of(numbers: dict, volume: Volume) -> bool:
-    """Are these numbers of the scan? By its content; by path and geometry where its content is not recorded."""
+    """Say whether a result belongs to the scan, by geometry and SHA-256; by path if no SHA-256 was recorded."""
     mine: Mapping[str, Any] = identity(volume)
     try:
         affine = np.array(numbers["scan_affine"], float)

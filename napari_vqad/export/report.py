@@ -1,6 +1,6 @@
-"""The report: what was found in a scan and how, as one HTML file that opens offline and prints on A4.
+"""The report on a scan: findings, slices, settings and model, in one HTML file that opens offline and prints on A4.
 
-Plain HTML: no script, nothing fetched, pictures within. All text that came from outside is escaped.
+The HTML has no scripts or external resources; pictures are embedded. All text from outside is escaped.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.text import printable
 
 PICTURES = 12  # findings with a picture
-ROWS = 200  # findings in the table; of more, the threshold is too low to be of use
+ROWS = 200  # findings in the table; if there are more, the threshold is too low to be useful
 NOTICE = "Research use only, not a medical device."
-ORDER: tuple[Verdict, ...] = ("accepted", "open", "rejected")  # what a reader stands by comes first
+ORDER: tuple[Verdict, ...] = ("accepted", "open", "rejected")  # the reader's accepted findings come first
 TICKS = {"accepted": "✓ accepted", "open": "open", "rejected": "✗ rejected"}
 
 STYLE = """
@@ -64,14 +64,14 @@ th[scope=row] { font-weight: 400; color: var(--faint); width: 32%; }
 def write_report(
     path: str | Path, explorer: Explorer, numbers: ResultDict, review: Review, when: datetime | None = None
 ) -> None:
-    """Write the report, whole or not at all.
+    """Write the report atomically.
 
     Args:
-        path: of the HTML file.
+        path: the HTML file.
         explorer: holds the maps of a head.
-        numbers: what result.json holds of it (`scoring.Result.as_dict`).
+        numbers: content of result.json (`scoring.Result.as_dict`).
         review: the reader's verdicts and notes.
-        when: date and time that it bears; now, if not given.
+        when: date and time of the report; by default now.
 
     Raises:
         InputError: the file cannot be written.
@@ -80,7 +80,7 @@ def write_report(
 
 
 def report_html(explorer: Explorer, numbers: ResultDict, review: Review, when: datetime | None = None) -> str:
-    """The report as a page; arguments as of `write_report`."""
+    """Return the report as HTML; arguments as in `write_report`."""
     volume = explorer.scan
     when = when or datetime.now().astimezone()
     found = sorted(findings(explorer), key=lambda f: (ORDER.index(review.annotation(f).verdict), f.number))
@@ -120,7 +120,7 @@ def report_html(explorer: Explorer, numbers: ResultDict, review: Review, when: d
 """
 
 
-# ---- what was found -------------------------------------------------------------------------------------------------
+# ---- results --------------------------------------------------------------------------------------------------------
 
 
 def _summary(explorer: Explorer, found: list[Finding], review: Review, remarks: Iterable[str]) -> str:
@@ -139,7 +139,7 @@ def _summary(explorer: Explorer, found: list[Finding], review: Review, remarks: 
     if words := incomplete(explorer):
         lines.insert(0, words)
     lines.insert(0, explorer.fitness().verdict)
-    lines += remarks  # such as that the header does not say which side is right: before all that relies on it
+    lines += remarks  # such as that the patient's side is unknown; must precede the findings
     return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
 
 
@@ -150,7 +150,7 @@ def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
     evidence = tuple(f"{spec.title}, {spec.unit}" for spec in evidence_maps(explorer.maps))
     sizes = ("mL", f"Peak, {short}", f"Mean, {short}", *evidence)
     heads = ("No.", "Side", "Centre", "Slices", "Reach", *sizes, "Verdict", "Note")
-    numbers = {"No.", *sizes}  # one below the other
+    numbers = {"No.", *sizes}  # columns aligned as numbers
     head = "".join(f'<th scope="col"{_n(h in numbers)}>{h}</th>' for h in heads)
     rows = []
     for f in found[:ROWS]:
@@ -220,11 +220,11 @@ def _slices(explorer: Explorer) -> str:
     return f"<figure>{_image(draw_profile(explorer), alt)}<figcaption>{escape(words)}</figcaption></figure>"
 
 
-# ---- how ------------------------------------------------------------------------------------------------------------
+# ---- method ---------------------------------------------------------------------------------------------------------
 
 
 def _settings(explorer: Explorer, numbers: ResultDict) -> Iterable[tuple[str, str]]:
-    """Each setting by its label; thresholds in their unit and as a healthy percentile."""
+    """List the settings by label; thresholds in their unit and as a healthy percentile."""
     limits: Mapping[str, Any] = numbers["thresholds"]
     for name, field in explorer.detector.Settings.model_fields.items():
         value: Any = getattr(explorer.settings, name)
@@ -261,7 +261,7 @@ def _made(explorer: Explorer, numbers: ResultDict) -> Iterable[tuple[str, str]]:
 
 
 def escape(text: str) -> str:
-    """Text from outside, harmless in HTML: in one line, no character unseen, no markup."""
+    """Make text from outside safe in HTML: one line, no invisible characters, no markup."""
     return escape_html(printable(text))
 
 

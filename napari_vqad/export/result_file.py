@@ -13,14 +13,14 @@ from napari_vqad.errors import InputError
 from napari_vqad.export.result_schema import ResultDict
 from napari_vqad.files.regular import read_regular
 
-LONGEST = 50_000_000  # bytes; a real file has some kilobytes
+LONGEST = 50_000_000  # bytes; a real file has a few kilobytes
 
 
 def read_result(path: str | Path) -> ResultDict:
-    """What a result.json holds, as `Result.as_dict` returned it; keys of earlier versions get their names of today.
+    """Read a result.json, as returned by `Result.as_dict`; keys of earlier versions are renamed.
 
     Raises:
-        InputError: the file cannot be read, or is no result.json.
+        InputError: the file cannot be read, or is not a result.json.
     """
     path = Path(path)
     try:
@@ -38,12 +38,12 @@ def read_result(path: str | Path) -> ResultDict:
 
 @cache
 def _schema() -> TypeAdapter[list[ResultDict]]:
-    # Within a list, since pydantic takes no configuration for a TypedDict itself.
+    # In a list, since pydantic accepts no configuration for a TypedDict itself.
     return TypeAdapter(list[ResultDict], config=ConfigDict(extra="forbid", strict=True))
 
 
 def _renamed(content: Any) -> Any:
-    """The content with the key `nll_peak_nats` of version 0.1.0 as `evidence_peaks`, and the unit that goes with it."""
+    """Rename the key `nll_peak_nats` of version 0.1.0 to `evidence_peaks`, and add its unit."""
     if not isinstance(content, dict) or not isinstance(content.get("findings"), list):
         return content
     units = content.get("units")

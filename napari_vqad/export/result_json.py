@@ -36,12 +36,12 @@ def result_dict(
     review: Review,
     saved: Saved | None = None,
 ) -> ResultDict:
-    """Scores, findings and everything that is needed to compute them again; `ResultDict` documents the keys.
+    """Collect scores, findings and everything needed to reproduce them; `ResultDict` documents the keys.
 
     Args:
         explorer: holds the analysis.
         volume: the scan.
-        mask_note: where the brain mask came from, a sentence.
+        mask_note: one sentence on the source of the brain mask.
         found: the findings.
         review: the reader's verdicts on them.
         saved: when and by which version the study was saved, for a reopened one.

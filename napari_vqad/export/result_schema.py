@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from typing_extensions import TypedDict  # pydantic reads those of `typing` from Python 3.12 on only
+from typing_extensions import TypedDict  # pydantic supports `typing.TypedDict` only from Python 3.12
 
 from napari_vqad.findings.review import Verdict
 from napari_vqad.imaging.location import Side
@@ -37,7 +37,7 @@ class FitnessDict(TypedDict):
     """Whether the scan fits the model.
 
     Attributes:
-        fits: True where there is no doubt.
+        fits: True if there are no doubts.
         doubts: reasons why the scan may not fit, one sentence each.
         measured: the measurements behind the doubts, by name: `brain_ml` (mL), `beyond_grid` (share of the brain mask,
             0 to 1), `slice_spacing_mm` (mm), `contrast` (correlation with the template, −1 to 1; only for models with
@@ -54,7 +54,7 @@ class BundleDict(TypedDict):
 
     Attributes:
         name: name of the bundle's folder.
-        sha256: hexadecimal SHA-256 of the files that decide the maps.
+        sha256: hexadecimal SHA-256 of the files that determine the maps.
     """
 
     name: str
@@ -62,11 +62,11 @@ class BundleDict(TypedDict):
 
 
 class ThresholdDict(TypedDict):
-    """A threshold as a number, whichever way it was set.
+    """A threshold as a number, also if it was set as a percentile or rate.
 
     Attributes:
-        value: in the unit that `unit` names.
-        unit: of `value`, such as "nats".
+        value: the threshold, in the unit that `unit` names.
+        unit: unit of `value`, such as "nats".
         healthy_percentile: share of healthy values at or below `value`, 0 to 100.
     """
 
@@ -90,9 +90,9 @@ class FindingDict(TypedDict):
         ml: volume, mL.
         peak: highest pixel score, in the unit of the pixel score.
         mean: mean pixel score, in the unit of the pixel score.
-        evidence_peaks: the highest value of each evidence map within the finding by the map's name, such as "nll", in
-            the unit that `units.evidence_peaks` names. findings.csv has a column for each map, as `nll_peak_nats`.
-        final: "no" where slices that are still to be analysed may change the finding.
+        evidence_peaks: the highest value of each evidence map within the finding, by the map's name, such as "nll", in
+            the unit that `units.evidence_peaks` names. findings.csv has a column for each map, such as `nll_peak_nats`.
+        final: "no" if slices that are not analysed yet may change the finding.
         verdict: the reader's verdict; "open" without one.
         note: the reader's note; empty without one.
     """
@@ -121,7 +121,7 @@ class UnitsDict(TypedDict):
         slice_numbers: how slices are numbered.
         slice_mm: unit and origin of `slice_mm`.
         slice_scores: "nats" or "SD".
-        sample_scores: "nats"; None where the detector has no slice score of its own.
+        sample_scores: "nats"; None if the detector has no slice score of its own.
         volume_score: as `sample_scores`.
         residual: unit of the residual map.
         pixel_score: unit of the pixel score map, and of `peak` and `mean` of findings.
@@ -139,48 +139,48 @@ class UnitsDict(TypedDict):
 
 
 class ComputedDict(TypedDict):
-    """What computed the maps.
+    """Device and versions that computed the maps.
 
     Attributes:
-        device: device of the networks, such as "cuda"; None where it was not recorded.
-        versions: version by name of napari-vqad, Python and the libraries; empty where it was not recorded.
+        device: device of the networks, such as "cuda"; None if not recorded.
+        versions: versions of napari-vqad, Python and the libraries, by name; empty if not recorded.
     """
 
     device: str | None
     versions: dict[str, str]
 
 
-# Their keys are no Python names. saved: date and time, ISO 8601 with the time zone; napari-vqad: its version.
+# Their keys are not Python names. saved: date and time, ISO 8601 with time zone; napari-vqad: its version.
 StudyDict = TypedDict("StudyDict", {"saved": str, "napari-vqad": str})
 WrittenDict = TypedDict("WrittenDict", {"napari-vqad": str})
 
 
 class ResultDict(ScanIdentity):
-    """The result of an analysis: what `Result.as_dict` returns and result.json holds.
+    """The result of an analysis, as returned by `Result.as_dict` and stored in result.json.
 
     Attributes:
-        scan: path of the scan as it was given, or the scan's name where it has no file.
+        scan: path of the scan as it was given, or the scan's name if it has no file.
         series: series instance UID of a DICOM scan, else None.
-        notes: what was noticed when the scan was read, one sentence each.
-        mask: where the brain mask came from, a sentence.
-        alignment: how the scan was placed on the model's grid, a sentence; None where there is nothing to say.
+        notes: remarks from reading the scan, one sentence each.
+        mask: one sentence on the source of the brain mask.
+        alignment: one sentence on how the scan was placed on the model's grid; None if there is no remark.
         fitness: whether the scan fits the model.
         grid_to_scan_mm: voxel indices of the model's grid along R, A and S to mm in the scan's own frame, whose axes
             are the scan's, (4, 4), row by row.
         mask_outside_grid: share of the brain mask that lies beyond the model's grid, 0 to 1.
         bundle: the model.
-        settings: the settings that the detector reads, in the form in which `Settings(**settings)` takes them.
-        thresholds: thresholds in force by the name of the setting: the detector's, as lambda_s and lambda_p
+        settings: the settings that the detector reads, as arguments of `Settings(**settings)`.
+        thresholds: thresholds in use, by the name of the setting: the detector's, such as lambda_s and lambda_p
             (NLL of a code, nats); flag_voxels, in the unit of the pixel score; flag_slices, in that of slice scores.
         slice_axis: the axis along which slices are stacked; "S" for the frames of a clip.
-        slice_numbers: number of each slice, as napari's slider numbers them, (n,).
+        slice_numbers: number of each slice on napari's slider, (n,).
         slice_mm: position of each slice along `slice_axis`, mm, (n,).
         slice_scores: slice score of each slice, in the unit that `units` names, (n,).
         slice_flagged: True for slices whose score exceeds its threshold, (n,).
         sample_scores: the detector's own score of each slice, such as AS_sample in nats, (n,); None for each slice of a
             detector that has none.
         volume_score: sum of `sample_scores` over all slices; 0 without them.
-        complete: True where every slice that was asked for is analysed.
+        complete: True if every chosen slice is analysed.
         slices_missing: indices, from 0, into the lists over slices, of slices without a final score.
         findings: the findings, the one with the largest sum of scores first; empty for a clip.
         units: units of the numbers and maps, in words.
@@ -188,7 +188,7 @@ class ResultDict(ScanIdentity):
         computed: device and versions that computed the maps, one entry for each machine or version that took part.
         study: for a reopened study, `saved` (when it was saved, ISO 8601) and `napari-vqad` (the version that saved
             it); else None.
-        written: `napari-vqad`, the version that made this dict.
+        written: `napari-vqad`, the version that wrote this result.
     """
 
     scan: str

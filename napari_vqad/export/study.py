@@ -1,4 +1,4 @@
-"""A saved study: put away today, opened next week on another machine, with the same pictures and the same numbers."""
+"""Saves and opens studies: a study can be opened later, on another machine, with the same pictures and numbers."""
 
 from __future__ import annotations
 
@@ -36,10 +36,14 @@ class Study:
     """A study that was opened.
 
     Attributes:
-        explorer: with everything that was computed, for the settings of then.
-        volume, mask: the scan and its brain mask, bool (R, A, S), and `mask_note`, where that came from.
-        words: what was said of findings, for `Review.restore`.
-        slice, view, which: what was shown: slice of the grid, question, restoration (0: their mean).
+        explorer: holds all saved results and settings.
+        volume: the scan.
+        mask: its brain mask, bool (R, A, S).
+        mask_note: one sentence on the source of the mask.
+        words: verdicts and notes on findings, for `Review.restore`.
+        slice: slice of the grid in view.
+        view: name of the view.
+        which: number of the restoration in view; 0: their mean.
         saved: when, and with which version.
     """
 
@@ -63,12 +67,12 @@ def save_study(
     view: str = "Score",
     which: int = 0,
 ) -> None:
-    """Write what the explorer holds of a head, with its mask and what was said of its findings.
+    """Save an explorer's analysis of a head, with the mask and the verdicts and notes on its findings.
 
-    An analysis that is not complete is saved as far as it has come, and goes on from there.
+    An incomplete analysis is saved in its current state and can be continued after opening.
 
     Raises:
-        InputError: there is no scan, or a clip; or the file cannot be written.
+        InputError: there is no scan, or it is a clip; or the file cannot be written.
     """
     path, grid, volume, bundle = Path(path), explorer.grid, explorer.scan, explorer.bundle
     if volume is None or grid.kind != "head":
@@ -105,10 +109,10 @@ def save_study(
 
 
 def find_scan(path: str | Path, at_hand: Iterable[Volume] = ()) -> Volume | Path | None:
-    """The scan of a study: one of those at hand, or else a file where it may lie; None when it has to be asked for.
+    """Find the scan of a study: one of the volumes `at_hand`, else a file at a saved path; None if there is none.
 
     Raises:
-        InputError: the file is no study.
+        InputError: the file is not a study.
     """
     path = Path(path)
     header = study_file.read_header(path)
@@ -125,19 +129,19 @@ def open_study(
     device: str = "auto",
     cache_bytes: int = CACHE_BYTES,
 ) -> Study:
-    """Open a study. No network runs: codes, NLL, restorations and their pictures are as they were.
+    """Open a study. No network runs: codes, NLL, restorations and their pictures are read from the file.
 
     Args:
-        path: of the study.
-        scan: the scan, where it has moved; a file, as of `load_scan`, or a `Volume`.
-        bundle: the model, where it has moved; name, folder, or loaded.
-        bundles: further folders where it may be, beside those that come with the package.
-        device: for a bundle that is not loaded yet.
-        cache_bytes: as of `Explorer`.
+        path: the study.
+        scan: the scan, if it has moved: a path, as in `load_scan`, or a `Volume`.
+        bundle: the model, if it has moved: its name, its folder or a loaded bundle.
+        bundles: further model folders to search, in addition to the installed ones.
+        device: device for a bundle that is not loaded yet.
+        cache_bytes: as in `Explorer`.
 
     Raises:
-        InputError: the file is broken or of an unknown version; the scan is not there or is another one; the model is
-            not there or has other weights.
+        InputError: the file is broken or of an unknown version; the scan is missing or another one; the model is
+            missing or has other weights.
     """
     path = Path(path)
     contents = study_file.read(path)
@@ -169,7 +173,7 @@ def open_study(
 
 
 def _hash(folder: Path) -> str | None:
-    """None for a folder whose files cannot be read."""
+    """Hash a bundle folder; None if its files cannot be read."""
     try:
         return hash_of(folder)
     except InputError:
@@ -191,7 +195,7 @@ def _candidates(path: Path, header: Header) -> list[Path]:
 
 
 def _is_there(path: Path) -> bool:
-    """Is it a file or a folder? What may not be looked at, as in another user's home, is not there; nor is a pipe."""
+    """Say whether a path is a regular file or a folder; False if access is denied, as in another user's home."""
     try:
         return is_regular(path) or path.is_dir()
     except (OSError, ValueError):  # ValueError: a name with a NUL
@@ -199,7 +203,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _scan(path: Path, header: Header, given: str | Path | Volume | None) -> Volume:
-    """The scan, if it is the one of then."""
+    """Return the scan, given or read from a file, after checking that it is the study's."""
     if isinstance(given, Volume):
         if not header.scan.fits(given):
             raise InputError(_other(path, header, given.path or given.name))
@@ -213,7 +217,7 @@ def _scan(path: Path, header: Header, given: str | Path | Volume | None) -> Volu
     for file in files:
         try:
             volume = load_scan(file, header.scan.series if file.is_dir() else None)
-        except InputError as error:  # the next may do
+        except InputError as error:  # the next file may fit
             refused = error
             continue
         if header.scan.fits(volume):
@@ -228,7 +232,7 @@ def _other(path: Path, header: Header, found: str | Path) -> str:
 def _bundle(
     path: Path, saved: SavedBundle, given: str | Path | Bundle | None, others: Iterable[Path], device: str
 ) -> Bundle:
-    """The model, if its files are those of then, whatever its folder is called now."""
+    """Find the model by the hash of its files; its folder may have been renamed."""
     if isinstance(given, Bundle):
         if given.hash != saved.sha256:
             raise InputError(f"{path} was made with other weights than those of {given.folder}.")
@@ -237,7 +241,7 @@ def _bundle(
     there = [f for f in dict.fromkeys(folders) if is_regular(f / "config.json")]
     for folder in there:
         if _hash(folder) == saved.sha256 and (loaded := Bundle.load(folder, device)).hash == saved.sha256:
-            return loaded  # and not what has taken its place in between
+            return loaded  # hashed again, in case the folder was replaced meanwhile
     alike = next((f for f in there if f.name == saved.name or given is not None), None)
     if alike is not None:
         raise InputError(f"{path} was made with other weights than those of {alike}.")

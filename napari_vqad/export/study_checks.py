@@ -1,4 +1,4 @@
-"""Do the arrays of a study make one? Asked of their sizes before they are read, and of their values after."""
+"""Checks the arrays of a study: their sizes before they are read, and their values after."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from numpy.typing import NDArray
 from napari_vqad.files.tensors import Entry
 
 MOST = 30  # restorations of a slice, as in `Settings`
-KNOTS = 64  # of a curve of grey values, far more than there are
+KNOTS = 64  # most knots of a grey-value curve, far more than are used
 
 FLOATS = ("F32", "F64")
-COUNT = "count/"  # before the name of a stage: how many samples each slice has of it
+COUNT = "count/"  # prefix of a stage's name: the number of its samples for each slice
 
 
 class NoStudyError(ValueError):
-    """They do not; why is for the programmer."""
+    """The arrays do not form a study; the message is for developers."""
 
 
 def check_sizes(
     entries: Mapping[str, Entry], scan: tuple[int, ...], axis: int, has_gain: bool, old: bool = False
 ) -> None:
-    """Refuse arrays that do not fit each other.
+    """Check that the arrays are complete and their sizes fit each other.
 
     Args:
-        entries: what the header of the file says of them.
+        entries: dtype and shape of each array, from the file's header.
         scan: shape of the scan's voxels.
-        axis: of the scan, along which the grid's slices are stacked.
-        has_gain: is there a gain by voxel among them?
-        old: of a format of before there were several detectors.
+        axis: canonical axis along which the grid's slices are stacked.
+        has_gain: whether an array holds a gain per voxel.
+        old: whether the file has format 1 or 2.
 
     Raises:
-        NoStudyError: one is missing, unknown, or of another size or kind of number.
+        NoStudyError: an array is missing, unknown, or has the wrong shape or dtype.
     """
     if "slices" not in entries or (old and "codes" not in entries):
         raise NoStudyError("arrays are missing")
@@ -84,7 +84,7 @@ def _old_arrays(
 
 
 def _stage_arrays(entries: Mapping[str, Entry], n: int) -> dict[str, tuple[tuple[str, ...], tuple[int | None, ...]]]:
-    """The arrays of stages: whatever they are called, each belongs to a stage that is counted."""
+    """Return the expected arrays of all stages; any name is allowed, but each stage needs an array of counts."""
     wanted: dict[str, tuple[tuple[str, ...], tuple[int | None, ...]]] = {}
     stages = [name.removeprefix(COUNT) for name in entries if name.startswith(COUNT)]
     for stage in stages:
@@ -98,10 +98,10 @@ def _stage_arrays(entries: Mapping[str, Entry], n: int) -> dict[str, tuple[tuple
 
 
 def check_values(arrays: Mapping[str, NDArray]) -> None:
-    """Refuse values that none of ours writes; floats are known to be finite.
+    """Check the values of the arrays; floats are already known to be finite.
 
     Raises:
-        NoStudyError: there are such.
+        NoStudyError: napari-vqad would not write such values.
     """
     if "n_restored" in arrays:
         _check_old_values(arrays)
@@ -133,7 +133,7 @@ def _check_old_values(arrays: Mapping[str, NDArray]) -> None:
 
 
 def usable(affine: NDArray) -> bool:
-    """Does a 4×4 affine give each axis a length that a scan may have, and a direction of its own?"""
+    """Say whether a 4×4 affine gives each axis a plausible length and an independent direction."""
     length = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or np.abs(affine).max() > 1e6 or not length.min() > 1e-4:
         return False

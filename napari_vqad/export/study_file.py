@@ -1,8 +1,9 @@
 """The file of a saved study: a zip of `study.json` and `arrays.safetensors`. Nothing is ever unpickled.
 
-Beside what was chosen and said it holds the scan on the model's grid and what the networks made of it, pictures as
-well as codes: alignment and decoder are floating point, and with bfloat16 on one machine and float32 on another a
-voxel near the threshold would be flagged here and not there (`device.quick`). The scan itself is not in it.
+It contains the settings, verdicts and notes, the scan on the model's grid, and the networks' results, codes as well as
+decoded pictures. Pictures are stored because alignment and decoding are floating point: with bfloat16 on one machine
+and float32 on another, a voxel near the threshold would be flagged on one only (`device.quick`). The scan itself is not
+stored.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ from napari_vqad.imaging.resample import VoxelGrid
 from napari_vqad.imaging.volume import Volume, is_oblique
 
 FORMAT = 3
-# 1 does not say with what the numbers were computed, and knows no words on merged findings; up to 2 there were the
-# arrays of the vector-quantised detector alone, under names of their own.
+# Format 1 lacks the device and versions of the computation, and annotations on merged findings. Formats 1 and 2 have
+# only the arrays of the vector-quantised detector, under other names.
 READ = (1, 2, FORMAT)
 JSON, ARRAYS = "study.json", "arrays.safetensors"
-APART = 1e-3  # mm; affines that differ by less are the same
+APART = 1e-3  # mm; affines whose entries differ by less are the same
 DAMAGED = "is cut short or damaged, or no study at all"
 
 Text = Annotated[str, Field(max_length=1000)]
-Length = Annotated[int, Field(ge=1, le=2**15)]  # of a side, voxels
+Length = Annotated[int, Field(ge=1, le=2**15)]  # voxels along an axis
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Triple = Annotated[list[Number], Field(min_length=3, max_length=3)]
 
@@ -58,7 +59,7 @@ class _Part(BaseModel):
 
 
 class SavedScan(_Part):
-    """Which scan it was: where its file lay, absolute and from the study's folder, and what tells it from others.
+    """The scan of a study: its absolute path, its path relative to the study's folder, and data that identify it.
 
     `series` is the UID of a DICOM series in a folder.
     """
@@ -79,13 +80,13 @@ class SavedScan(_Part):
         return self
 
     def fits(self, volume: Volume) -> bool:
-        """Is this the scan, voxel for voxel at the same place?"""
+        """Say whether a volume is this scan, with the same voxels and affine."""
         near = np.allclose(volume.affine, self.affine, rtol=0, atol=APART)
         return near and volume.voxels.shape == self.shape and fingerprint(volume.voxels) == self.sha256
 
 
 class SavedBundle(_Part):
-    """Which model it was: its folder, title, and the hash of its files."""
+    """The model of a study: its folder, title, and the hash of its files."""
 
     name: Text
     folder: str
@@ -94,7 +95,7 @@ class SavedBundle(_Part):
 
 
 class SavedGrid(_Part):
-    """How the scan was laid on the model's grid, but for the arrays."""
+    """The scan's grid and intensity conversion, without the arrays."""
 
     axis: int = Field(ge=0, le=2)
     outside: float = Field(ge=0, le=1)
@@ -103,7 +104,7 @@ class SavedGrid(_Part):
     failed: bool = False
     low: Number
     scale: float = Field(gt=0, allow_inf_nan=False)
-    gain: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None  # None where it is an array
+    gain: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None  # None if it is an array
     view: tuple[Triple, Triple, tuple[Length, Length, Length]]
 
     @model_validator(mode="after")
@@ -116,16 +117,16 @@ class SavedGrid(_Part):
 
 
 class Header(_Part):
-    """All of a study but its arrays.
+    """A study without its arrays.
 
-    A study that says nothing of the slice score is of before there were several: its slices were flagged by AS_sample.
+    Older studies, with only one kind of slice score, do not name it: their slices were flagged by AS_sample.
 
     Attributes:
-        software: versions that it was saved with.
-        made: with what its numbers were computed.
-        words: what was said of findings, by the places of their peaks on the grid; by one place in the first format.
-        slice: that in view, on the grid.
-        view, which: the question that was shown, and of which restoration (0: the mean).
+        software: versions that saved the study.
+        made: devices and versions that computed the results.
+        words: annotations of findings, by the grid indices of their peaks; by a single peak in format 1.
+        slice: slice of the grid in view.
+        view, which: name of the view, and number of the restoration in view (0: the mean).
     """
 
     format: int = FORMAT
@@ -150,7 +151,7 @@ class Header(_Part):
 
 @dataclass(frozen=True)
 class Contents:
-    """All of a study: bool mask (R, A, S) on the scan's voxels, the scan on the grid, the networks' work."""
+    """A whole study: header, brain mask, bool (R, A, S) on the scan's voxels, grid, and results of the networks."""
 
     header: Header
     mask: NDArray[np.bool_]
@@ -159,12 +160,12 @@ class Contents:
 
 
 def fingerprint(voxels: NDArray) -> str:
-    """sha256 of canonical voxels, float32 (R, A, S)."""
+    """Return the SHA-256 of canonical voxels, float32 (R, A, S)."""
     return hashlib.sha256(np.ascontiguousarray(voxels, "<f4").data).hexdigest()
 
 
 def saved_grid(grid: Grid) -> SavedGrid:
-    """What of a grid goes into the header."""
+    """Return the part of a grid that the header stores."""
     i, view = grid.intensity, grid.view
     return SavedGrid(
         axis=grid.axis,
@@ -180,10 +181,10 @@ def saved_grid(grid: Grid) -> SavedGrid:
 
 
 def write(path: Path, contents: Contents) -> None:
-    """Write a study, whole or not at all.
+    """Write a study atomically.
 
     Raises:
-        InputError: the file cannot be written, or would be too large to be read.
+        InputError: the file cannot be written, or would be too large to read again.
     """
     grid, stages, i = contents.grid, contents.stages, contents.grid.intensity
     arrays: dict[str, NDArray] = {
@@ -206,27 +207,27 @@ def write(path: Path, contents: Contents) -> None:
 
 
 def read_header(path: Path) -> Header:
-    """What was chosen and said, without the arrays.
+    """Read a study without its arrays.
 
     Raises:
-        InputError: the file is missing, broken, no study, or of another version.
+        InputError: the file is missing, broken, not a study, or of an unknown format.
     """
     with open_zip(path, DAMAGED) as archive:
         return _header(path, archive)
 
 
 def read(path: Path) -> Contents:
-    """All of a study.
+    """Read a whole study.
 
     Raises:
-        InputError: as `read_header`; or its arrays do not fit together, or are beyond the limit.
+        InputError: as in `read_header`; or its arrays do not fit together, or exceed the size limit.
     """
     with open_zip(path, DAMAGED) as archive:
         header = _header(path, archive)
         with open_member(archive, ARRAYS, limits.STUDY, path) as (stream, size):
             try:
                 arrays = read_tensors(stream, size, path, partial(_check, header))
-                stream.read(1)  # at the end, where the zip looks at its checksum
+                stream.read(1)  # read to the end, where zipfile verifies the checksum
                 check_values(arrays)
                 return _contents(header, arrays)
             except (InputError, NoStudyError) as error:
@@ -238,7 +239,7 @@ def _check(header: Header, entries: dict[str, Entry]) -> None:
 
 
 def _flat(stages: StageArrays) -> dict[str, NDArray]:
-    """Results as arrays: "count/STAGE", how many samples each slice has, and "STAGE/NAME", all samples in a row."""
+    """Convert results to arrays: "count/STAGE", samples per slice, and "STAGE/NAME", the samples of all slices."""
     flat: dict[str, NDArray] = {}
     for stage, slices in stages.results.items():
         counts = [next((len(a) for a in arrays.values()), 0) for arrays in slices]
@@ -249,7 +250,7 @@ def _flat(stages: StageArrays) -> dict[str, NDArray]:
 
 
 def _results(arrays: dict[str, NDArray]) -> dict[str, list[Arrays]]:
-    """`_flat`, undone."""
+    """Invert `_flat`."""
     found: dict[str, list[Arrays]] = {}
     for key in (k for k in arrays if k.startswith(COUNT)):
         stage, counts = key.removeprefix(COUNT), arrays[key]
@@ -263,7 +264,7 @@ def _results(arrays: dict[str, NDArray]) -> dict[str, list[Arrays]]:
 
 
 def _results_of_old(arrays: dict[str, NDArray]) -> dict[str, list[Arrays]]:
-    """Results of a study of format 1 or 2: codes, NLL and restorations."""
+    """Convert the arrays of format 1 or 2: codes, NLL and restorations."""
     there = arrays["has_nll"]
     nll = [{"codes": c[None], "nll": v[None]} for c, v in zip(arrays["codes"], arrays["nll"], strict=True)]
     restored = _parted(arrays["restored"], arrays["n_restored"])
@@ -333,5 +334,5 @@ def _unpacked(bits: NDArray, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def _parted(array: NDArray, counts: NDArray) -> list[NDArray]:
-    """One array for each slice."""
+    """Split an array into one array per slice."""
     return np.split(array, np.cumsum(counts)[:-1])

@@ -1,4 +1,4 @@
-"""Findings as rows, with what a reader said of them: for JSON and CSV."""
+"""Findings as rows, with the reader's verdicts and notes, for JSON and CSV."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_vqad.findings.findings import Finding
 from napari_vqad.findings.review import Review
 from napari_vqad.text import printable
 
-FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "−")  # full-width ones count, too, in a Japanese spreadsheet
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "−")  # Japanese spreadsheets accept full-width signs, too
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 COLUMNS = (
     "number",
@@ -33,16 +33,16 @@ COLUMNS = (
     "verdict",
     "note",
 )
-EVIDENCE = "evidence_peaks"  # by map; in CSV a column for each map
+EVIDENCE = "evidence_peaks"  # values by map; in CSV, one column per map
 
 
 def as_rows(found: list[Finding], review: Review) -> list[FindingDict]:
-    """Plain data, one mapping for each finding; keys as in `COLUMNS`."""
+    """Convert findings to plain data, one dict per finding; keys as in `COLUMNS`."""
     return [cast(FindingDict, dict(zip(COLUMNS, _values(f, review), strict=True))) for f in found]
 
 
 def as_csv(found: list[Finding], review: Review, evidence: Sequence[MapSpec]) -> str:
-    """A table with a header; `evidence` are the evidence maps of the detector, a column each."""
+    """Write findings as CSV with a header; `evidence` are the detector's evidence maps, one column each."""
     columns = {spec.name: f"{spec.name}_peak_{spec.unit}" for spec in evidence}
     at = COLUMNS.index(EVIDENCE)
     text = io.StringIO()
@@ -55,11 +55,11 @@ def as_csv(found: list[Finding], review: Review, evidence: Sequence[MapSpec]) ->
 
 
 def cell(value: object) -> object:
-    """A value as a spreadsheet may have it: text never begins a formula, numbers stay numbers."""
+    """Make a value safe for spreadsheets: text never starts a formula, numbers stay numbers."""
     if not isinstance(value, str):
         return value
     text = printable(value)
-    # An apostrophe is how a spreadsheet marks text; blanks before a formula do not stop every one of them.
+    # Spreadsheets treat a leading apostrophe as the mark of text; some run formulas even after leading blanks.
     return f"'{text}" if text.lstrip().startswith(FORMULA) and not NUMBER.fullmatch(text) else text
 
 

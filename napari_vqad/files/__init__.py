@@ -1,1 +1,1 @@
-"""Reading files that nobody vouches for: regular files alone, and no more of them than is stated in `limits`."""
+"""Reads files of unknown origin safely: regular files only, and at most the sizes in `limits`."""

@@ -1,4 +1,4 @@
-"""Zips of unknown origin, and the arrays of an npz: checked by what they declare, read no further than that."""
+"""Reads zips of unknown origin, and the arrays of an npz: declared sizes are checked first and never exceeded."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ BROKEN = (
     ValueError,
     TypeError,
     AttributeError,
-    SyntaxError,  # of the header of an npy, which is a Python literal
+    SyntaxError,  # from an npy header, which is a Python literal
     tokenize.TokenError,
     OverflowError,
 )
-END, END64 = b"PK\x05\x06", b"PK\x06\x07"  # the end of a zip's list of contents, and of a list beyond 4 GiB
+END, END64 = b"PK\x05\x06", b"PK\x06\x07"  # markers at the end of a zip's list of contents; the second is of Zip64
 LONGEST_END = 22 + 2**16
-NPY_HEADER = 10_000  # bytes; longer ones are refused by NumPy
+NPY_HEADER = 10_000  # bytes; NumPy rejects longer headers
 
 
 @contextmanager
 def open_zip(path: str | Path, refusal: str) -> Iterator[zipfile.ZipFile]:
-    """A zip of regular size, to read from.
+    """Open a zip for reading, after checking the size of its list of contents.
 
     Args:
-        path: of the file.
-        refusal: what is said of a file that is damaged or none, without its name and the full stop.
+        path: the file.
+        refusal: message for a file that is damaged or not a zip, without the file name and the full stop.
 
     Raises:
-        InputError: as `open_regular`; or it is no such zip, or what is read within the `with` is damaged.
+        InputError: as in `open_regular`; or the file is not a readable zip, or data read in the `with` are damaged.
     """
     with open_regular(path) as file:
         try:
@@ -68,11 +68,12 @@ def open_zip(path: str | Path, refusal: str) -> Iterator[zipfile.ZipFile]:
 
 @contextmanager
 def open_member(archive: zipfile.ZipFile, name: str, limit: int, path: str | Path) -> Iterator[tuple[IO[bytes], int]]:
-    """A file within a zip, to read from, and its size; reading ends there, and the checksum is looked at.
+    """Open a file within a zip; return its stream and size. Reading stops at that size, and the checksum is verified.
 
     Raises:
         InputError: it declares more than `limit` bytes.
-        KeyError, NotImplementedError: there is none, or it is packed in another way than zips usually are.
+        KeyError: the zip has no such file.
+        NotImplementedError: the file is neither stored nor deflated.
     """
     info = archive.getinfo(name)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -86,16 +87,17 @@ def open_member(archive: zipfile.ZipFile, name: str, limit: int, path: str | Pat
 
 
 def read_npz(path: str | Path, names: Iterable[str], what: str, limit: int) -> dict[str, NDArray]:
-    """Those of the named arrays that an npz has; nothing is unpickled.
+    """Read the named arrays of an npz that it contains; nothing is unpickled.
 
     Args:
-        path: of the file.
-        names: of the arrays that may be read.
-        what: the file is to be, such as "clip".
-        limit: bytes of an array.
+        path: the file.
+        names: names of the arrays to read.
+        what: expected kind of file, such as "clip", for messages.
+        limit: most bytes of an array.
 
     Raises:
-        InputError: as `open_regular`; or it is no npz of plain arrays, damaged, or has an array beyond the limit.
+        InputError: as in `open_regular`; or the file is not an npz of plain arrays, is damaged, or has too large an
+            array.
     """
     found: dict[str, NDArray] = {}
     with open_zip(path, f"is not a readable {what}: an npz of plain arrays was expected") as archive:
@@ -108,7 +110,7 @@ def read_npz(path: str | Path, names: Iterable[str], what: str, limit: int) -> d
 
 
 def holds(path: str | Path, name: str) -> bool:
-    """Is this a zip that holds a file of that name? Nothing is read but its list of contents."""
+    """Say whether this is a zip that contains a file of that name; only its list of contents is read."""
     try:
         with open_zip(path, "") as archive:
             return name in archive.namelist()
@@ -117,11 +119,11 @@ def holds(path: str | Path, name: str) -> bool:
 
 
 def _check_list(file: io.BufferedReader) -> None:
-    """Refuse a list of contents that is larger than any zip of ours; zipfile would keep all of it."""
+    """Reject a list of contents beyond `limits.ZIP_LIST`, since zipfile would load all of it."""
     size = os.fstat(file.fileno()).st_size
     file.seek(max(size - LONGEST_END, 0))
     end = file.read(LONGEST_END)
-    places = [found.start() for found in re.finditer(re.escape(END), end)]  # which of them counts, zipfile decides
+    places = [found.start() for found in re.finditer(re.escape(END), end)]  # zipfile decides which one counts
     for at in places:
         if end[:at][-20:].startswith(END64) or int.from_bytes(end[at + 12 : at + 16], "little") > limits.ZIP_LIST:
             raise zipfile.BadZipFile("a very long list of contents")
@@ -129,9 +131,9 @@ def _check_list(file: io.BufferedReader) -> None:
 
 
 def _array(stream: IO[bytes], size: int) -> NDArray:
-    """One npy: its header first, then as many bytes as that and the zip agree on."""
+    """Read one npy: its header, then its data, whose size must agree with the header and the zip."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd literals in the header
+        warnings.simplefilter("ignore")  # warnings about odd literals in the header
         version = npy.read_magic(stream)
         read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
         if read_header is None:
@@ -140,10 +142,10 @@ def _array(stream: IO[bytes], size: int) -> NDArray:
     count = 1
     for n in shape:
         count *= int(n)
-    # What is left of the member is known from its size, not from how far a stream says it is.
+    # The header and the data must fill the zip member exactly.
     if dtype.hasobject or dtype.itemsize == 0 or count < 0 or stream.tell() + count * dtype.itemsize != size:
         raise ValueError("objects, or another size than the header says")
     array = np.empty(count, dtype)
-    if not fill(stream, array) or stream.read(1):  # reading on to the end looks at the checksum
+    if not fill(stream, array) or stream.read(1):  # reading to the end verifies the checksum
         raise ValueError("cut short")
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)

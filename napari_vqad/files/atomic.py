@@ -1,7 +1,7 @@
-"""A file, or a folder of files, is written whole or not at all.
+"""Atomic writing of a file, or of several files in a folder: all of it is written, or nothing is changed.
 
-What is written goes into a hidden work folder first, beside the place where it belongs. A work folder holds a lock
-as long as its process lives; one without is what a dead process left, and the next that writes there removes it.
+Files are first written to a hidden work folder beside their destination. The process locks its work folder. A work
+folder without a lock was left by a process that died; the next process that writes there removes it.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from napari_vqad.errors import InputError
 from napari_vqad.files.lock import locked, take
 
 PREFIX = ".vqad-"
-WORK = re.compile(rf"{re.escape(PREFIX)}[a-z0-9_]{{8}}")  # as `tempfile.mkdtemp` names it
-FOLDER_LOCK = f"{PREFIX}lock"  # of a folder that files are being moved into
+WORK = re.compile(rf"{re.escape(PREFIX)}[a-z0-9_]{{8}}")  # names made by `tempfile.mkdtemp`
+FOLDER_LOCK = f"{PREFIX}lock"  # lock of a folder while files are moved into it
 LOCK, FILES, BEFORE, MOVING = "lock", "files", "before", "moving.json"  # within a work folder
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A new file to write to, with the ending of `path`; it takes the place of `path` when all went well.
+    """Yield a temporary file path with the ending of `path`; on success, it replaces `path`.
 
     Raises:
-        InputError: `path` cannot be written; what was there is left as it was.
+        InputError: `path` cannot be written; an existing file is unchanged.
     """
     try:
-        if path.exists() and not path.is_file():  # a device or a pipe would be replaced, too
+        if path.exists() and not path.is_file():  # os.replace would also replace a device or a pipe
             raise InputError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}; give another name.")
-        # In the same folder, so that the last step is one rename; a reader sees the old file or the whole new one.
+        # In the same folder, so that the last step is a rename: a reader sees either the old or the complete new file.
         with _work_folder(path.parent) as work:
             new = work / f"new{path.name[-12:].lower()}"
             yield new
@@ -44,7 +44,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8, whole or not at all.
+    """Write text as UTF-8, atomically.
 
     Raises:
         InputError: the file cannot be written.
@@ -55,19 +55,18 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def atomic_folder(folder: Path, stale: Iterable[str] = (), check: Callable[[], None] = lambda: None) -> Iterator[Path]:
-    """A new folder to write files to; all of them move into `folder`, which may be made, when all went well.
+    """Yield a temporary folder for files; on success, all of them move into `folder`, which is created if missing.
 
-    Two processes that write into one folder move their files one after the other, and never mix them. Files of a move
-    that was cut short by the death of its process are put back by the next one.
+    If two processes write to one folder, their moves take turns, so that files are never mixed. If a process dies
+    during a move, the next process restores the previous files.
 
     Args:
-        folder: where the files belong.
-        stale: names of files that were there before and would be taken for the new ones': those that are not written
-            anew are removed.
-        check: called when no other process can move files any more; what it raises leaves all as it was.
+        folder: destination of the files.
+        stale: names of existing files that would look like new results; they are removed unless written again.
+        check: called after the folder is locked, before the move; if it raises, nothing is changed.
 
     Raises:
-        InputError: the folder cannot be written to; what was there is left as it was.
+        InputError: the folder cannot be written to; its files are unchanged.
     """
     made: list[Path] = []
     try:
@@ -86,14 +85,14 @@ def atomic_folder(folder: Path, stale: Iterable[str] = (), check: Callable[[], N
 
 
 def make_folders(folder: Path) -> list[Path]:
-    """Make a folder and its parents; returns those that were not there, the innermost last."""
+    """Create a folder and its parents; return those that were missing, the innermost last."""
     missing = [f for f in (folder, *folder.parents) if not f.exists()][::-1]
     made = []
     try:
         for one in missing:
             one.mkdir(exist_ok=True)
             made.append(one)
-        folder.mkdir(exist_ok=True)  # it is a folder, or this says what it is
+        folder.mkdir(exist_ok=True)  # raises if it is not a folder
     except OSError:
         remove_empty(made)
         raise
@@ -101,23 +100,23 @@ def make_folders(folder: Path) -> list[Path]:
 
 
 def remove_empty(folders: list[Path]) -> None:
-    """Remove folders as `make_folders` returned them; one that holds something stays."""
+    """Remove the folders that `make_folders` returned, unless they contain something."""
     for folder in reversed(folders):
         with suppress(OSError):
             folder.rmdir()
 
 
 def sweep(folder: Path) -> None:
-    """Remove the work folders that dead processes left in a folder, and put back the files of an unfinished move."""
+    """Remove work folders left by dead processes, and undo their unfinished moves."""
     try:
         with os.scandir(folder) as entries:
             found = [Path(e.path) for e in entries if WORK.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
     except OSError:
         return
     for work in found:
-        with suppress(OSError, ValueError):  # another user's, or gone meanwhile
+        with suppress(OSError, ValueError):  # belongs to another user, or was removed meanwhile
             lock = take(work / LOCK)
-            if lock is None:  # of a living process
+            if lock is None:  # its process is running
                 continue
             try:
                 if (work / MOVING).exists():
@@ -130,23 +129,23 @@ def sweep(folder: Path) -> None:
 
 @contextmanager
 def _work_folder(parent: Path) -> Iterator[Path]:
-    """A folder for what is being written, removed at the end."""
+    """Yield a locked work folder; it is removed at the end."""
     sweep(parent)
     lock = None
     while lock is None:
         work = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        with suppress(FileNotFoundError):  # swept by another process before it was locked
+        with suppress(FileNotFoundError):  # another process removed it before it was locked
             lock = take(work / LOCK)
     try:
         yield work
     finally:
         lock.release()
-        if not (work / MOVING).exists():  # else it holds what could not be put back, and the next one tries again
+        if not (work / MOVING).exists():  # else it holds files that could not be restored; the next process tries again
             shutil.rmtree(work, ignore_errors=True)
 
 
 def _move(work: Path, folder: Path, stale: Iterable[str]) -> None:
-    """Move all files of a work folder to where they belong, or none."""
+    """Move all files of a work folder to their destination, or none."""
     files, before = work / FILES, work / BEFORE
     names = sorted(file.name for file in files.iterdir())
     for name in names:
@@ -164,11 +163,11 @@ def _move(work: Path, folder: Path, stale: Iterable[str]) -> None:
     except BaseException:
         _put_back(work, folder)
         raise
-    (work / MOVING).unlink()  # from here on it is done
+    (work / MOVING).unlink()  # from here on, the move is complete
 
 
 def _keep(file: Path, copy: Path) -> None:
-    """Keep what is in a place; a second name of the same file, so that the place is never empty."""
+    """Save an existing file as a hard link, so that `file` never goes missing; without hard links, move it."""
     if not os.path.lexists(file):
         return
     try:
@@ -178,11 +177,11 @@ def _keep(file: Path, copy: Path) -> None:
 
 
 def _put_back(work: Path, folder: Path) -> None:
-    """Undo what `_move` has done so far."""
+    """Undo an unfinished `_move`."""
     files, before = work / FILES, work / BEFORE
     names = json.loads((work / MOVING).read_text(encoding="utf-8"))
     for name in names:
-        if not (files / name).exists() and not os.path.lexists(before / name):  # moved to where nothing was
+        if not (files / name).exists() and not os.path.lexists(before / name):  # moved, and there was no file before
             (folder / name).unlink(missing_ok=True)
     for kept in before.iterdir():
         os.replace(kept, folder / kept.name)

@@ -1,4 +1,4 @@
-"""JSON of unknown origin: bounded in size and depth, numbers finite, checked as a whole against a model."""
+"""Reads JSON of unknown origin: size and depth are limited, numbers must be finite; pydantic validates the content."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from napari_vqad.files.regular import check_size, read_regular
 
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
-WORDS = 100  # characters of what a file says that go into a sentence
+WORDS = 100  # most characters of a file's content quoted in a message
 
 
 def read_json(path: Path, missing: str = "does not exist") -> Any:
-    """What a JSON file says.
+    """Read a JSON file.
 
     Raises:
-        InputError: as `read_regular` and `parse_json`.
+        InputError: as in `read_regular` and `parse_json`.
     """
     return parse_json(read_regular(path, limits.JSON, missing), path)
 
 
 def parse_json(raw: bytes, path: str | Path) -> Any:
-    """What JSON in UTF-8 says; `path` names it in the sentence.
+    """Parse JSON in UTF-8; `path` is named in messages.
 
     Raises:
-        InputError: it is too large, no JSON, holds NaN or infinity, or is nested too deeply.
+        InputError: it is too large, not JSON, contains NaN or infinity, or is nested too deeply.
     """
     check_size(len(raw), limits.JSON, path)
     try:
         found = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_number)
     except RecursionError as error:
         raise _too_deep(path) from error
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are such
+    except ValueError as error:  # includes UnicodeDecodeError and JSONDecodeError
         raise InputError(f"{path} is not readable JSON.") from error
-    # Level by level, not by recursion: that is what a file made to harm is after.
+    # Level by level, since a malicious file could exhaust a recursion.
     level = [found]
     for _ in range(limits.DEPTH):
         level = [inner for outer in level for inner in _within(outer)]
@@ -50,19 +50,19 @@ def parse_json(raw: bytes, path: str | Path) -> Any:
 
 
 def validated(kind: type[Model], data: Any, path: str | Path) -> Model:
-    """Data as a model of pydantic.
+    """Validate data with a pydantic model.
 
     Raises:
-        InputError: they do not fit; the sentence says where.
+        InputError: the data do not fit; the message says where.
     """
     return validated_as(TypeAdapter(kind), data, path)
 
 
 def validated_as(adapter: TypeAdapter[T], data: Any, path: str | Path) -> T:
-    """Data as what an adapter of pydantic makes of them.
+    """Validate data with a pydantic type adapter.
 
     Raises:
-        InputError: as `validated`.
+        InputError: as in `validated`.
     """
     try:
         return adapter.validate_python(data)
@@ -73,7 +73,7 @@ def validated_as(adapter: TypeAdapter[T], data: Any, path: str | Path) -> T:
 
 
 def where_and_why(error: ValidationError) -> str:
-    """The first thing that does not fit: "at 'grid.spacing': input should be greater than 0"."""
+    """Describe the first error: "at 'grid.spacing': input should be greater than 0"."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = short(".".join(str(part) for part in first["loc"]))
     why = short(first["msg"].removeprefix("Value error, ").lower().rstrip("."))
@@ -81,7 +81,7 @@ def where_and_why(error: ValidationError) -> str:
 
 
 def short(text: object) -> str:
-    """What a file says, as one line of at most `WORDS` characters for a sentence."""
+    """Shorten a file's content to one line of at most `WORDS` characters, for messages."""
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)[: 10 * WORDS]).split())
     return line if len(line) <= WORDS else line[: WORDS - 1] + "…"
 

@@ -1,4 +1,4 @@
-"""One process at a time: locks that the operating system drops when their process ends, however it ends."""
+"""Locks between processes; the operating system releases a lock when its process ends, even after a crash."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-WAIT = 60.0  # seconds; files are moved in far less
-HELD = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK)  # by another, in the words of each system
+WAIT = 60.0  # seconds; moving files takes far less
+HELD = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK)  # lock held by another process, on any system
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Lock:
     handle: int
 
     def release(self) -> None:
-        """Give it back and remove its file."""
-        # The file goes before the lock: a process that waits sees that it has gone, and makes a new one.
-        # Windows removes no open file.
+        """Release the lock and remove its file."""
+        # The file is removed before the lock is released: a waiting process notices this and creates a new file.
+        # Windows cannot remove an open file.
         if sys.platform == "win32":
             os.close(self.handle)
         with suppress(OSError):
@@ -43,16 +43,16 @@ class Lock:
 
 
 def take(path: Path) -> Lock | None:
-    """Take the lock of a file, which is made where it is missing; None when another process or thread holds it.
+    """Lock a file, creating it if missing; None if another process or thread holds the lock.
 
     Raises:
-        OSError: the file cannot be made.
+        OSError: the file cannot be created.
     """
     while True:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except PermissionError:
-            if sys.platform == "win32":  # it is being removed
+            if sys.platform == "win32":  # the file is being removed
                 return None
             raise
         try:
@@ -65,7 +65,7 @@ def take(path: Path) -> Lock | None:
         with suppress(OSError):
             if os.path.samestat(os.stat(path), os.fstat(handle)):
                 return Lock(path, handle)
-        os.close(handle)  # the holder removed the file while it was waited for
+        os.close(handle)  # the previous holder removed the file meanwhile
 
 
 @contextmanager
@@ -73,13 +73,13 @@ def locked(path: Path, busy: str, wait: float = WAIT) -> Iterator[None]:
     """Hold the lock of a file.
 
     Args:
-        path: of the file; it is there only as long as the lock is held.
-        busy: what to say when another holds it, in a sentence.
-        wait: how long to wait for it, in seconds.
+        path: the lock file; it exists only while the lock is held.
+        busy: message if another process holds the lock.
+        wait: longest time to wait for it, in seconds.
 
     Raises:
-        InputError: another holds it still.
-        OSError: the file cannot be made.
+        InputError: another process still holds the lock.
+        OSError: the file cannot be created.
     """
     end = time.monotonic() + wait
     while (lock := take(path)) is None:
@@ -106,7 +106,7 @@ def _lock(handle: int) -> bool:
 
 
 def _take_by_name(path: Path) -> Lock | None:
-    """Where the file system knows no locks: a file that only one process can make, and that says whose it is."""
+    """Lock by name, for file systems without locks: only one process can create the file, which names its owner."""
     mine, name = f"{platform.node()} {os.getpid()}", path.with_name(f"{path.name}-held")
     with suppress(OSError):
         path.unlink()
@@ -126,8 +126,8 @@ def _take_by_name(path: Path) -> Lock | None:
 
 
 def _lives(pid: int) -> bool:
-    """Is there such a process on this machine? Where that cannot be told, as on Windows, it is taken to live."""
-    if sys.platform == "win32":  # there, signal 0 ends a process
+    """Say whether a process runs on this machine; True if this cannot be checked, as on Windows."""
+    if sys.platform == "win32":  # on Windows, os.kill with signal 0 ends the process
         return True
     try:
         os.kill(pid, 0)

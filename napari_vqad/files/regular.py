@@ -1,4 +1,4 @@
-"""Only regular files are opened: a pipe would wait for ever, and a device has no end."""
+"""Opens regular files only: reading a pipe could block forever, and a device may have no end."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISCHR, "is not a file but a device"),
     (stat.S_ISBLK, "is not a file but a device"),
 )
-# Windows knows neither O_NONBLOCK nor pipes among the files, and asks for O_BINARY.
+# Windows has no O_NONBLOCK and no pipes in the file system, and needs O_BINARY.
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 PIECE = 2**20
 
 
 def open_regular(path: str | Path, missing: str = "does not exist") -> io.BufferedReader:
-    """Open a regular file for reading, through links as well, without ever waiting for a pipe.
+    """Open a regular file for reading, following links, without ever waiting for a pipe.
 
     Args:
-        path: of the file.
-        missing: what the sentence says of a file that is not there.
+        path: the file.
+        missing: what the message says of a missing file.
 
     Raises:
-        InputError: there is no such file, it is a folder, pipe, socket or device, or it may not be read.
+        InputError: the file is missing, is a folder, pipe, socket or device, or cannot be opened.
     """
     handle = -1
     try:
-        _check(path, os.stat(path).st_mode)  # before it is opened: opening alone moves a tape
+        _check(path, os.stat(path).st_mode)  # before opening: opening a tape device already moves the tape
         handle = os.open(path, FLAGS)
-        _check(path, os.fstat(handle).st_mode)  # and after: it may have been replaced
+        _check(path, os.fstat(handle).st_mode)  # after opening: the file may have been replaced
         return os.fdopen(handle, "rb")
     except (FileNotFoundError, NotADirectoryError) as error:
         _close(handle)
@@ -54,17 +54,17 @@ def open_regular(path: str | Path, missing: str = "does not exist") -> io.Buffer
 
 
 def read_regular(path: str | Path, limit: int, missing: str = "does not exist") -> bytes:
-    """All bytes of a regular file that has at most `limit` of them.
+    """Read a regular file of at most `limit` bytes.
 
     Raises:
-        InputError: as `open_regular`; or the file is larger, or cannot be read.
+        InputError: as in `open_regular`; or the file is larger, or cannot be read.
     """
     with open_regular(path, missing) as file:
         return read_all(file, limit, path)
 
 
 def read_all(file: io.BufferedReader, limit: int, path: str | Path) -> bytes:
-    """All bytes of an open regular file that has at most `limit` of them; `path` names it in the sentence.
+    """Read an open regular file of at most `limit` bytes; `path` is named in messages.
 
     Raises:
         InputError: the file is larger, or cannot be read.
@@ -79,10 +79,10 @@ def read_all(file: io.BufferedReader, limit: int, path: str | Path) -> bytes:
 
 
 def read_text(path: str | Path, limit: int, missing: str = "does not exist") -> str:
-    """The text of a regular file, UTF-8.
+    """Read a regular file as UTF-8 text.
 
     Raises:
-        InputError: as `read_regular`; or it is not UTF-8.
+        InputError: as in `read_regular`; or the file is not UTF-8.
     """
     try:
         return read_regular(path, limit, missing).decode("utf-8-sig")
@@ -94,7 +94,7 @@ def hash_regular(path: str | Path, limit: int, digest: hashlib._Hash) -> None:
     """Add the bytes of a regular file to a digest, piece by piece.
 
     Raises:
-        InputError: as `read_regular`.
+        InputError: as in `read_regular`.
     """
     with open_regular(path) as file:
         check_size(os.fstat(file.fileno()).st_size, limit, path)
@@ -109,17 +109,17 @@ def hash_regular(path: str | Path, limit: int, digest: hashlib._Hash) -> None:
 
 
 def check_size(n_bytes: int, limit: int, path: str | Path) -> None:
-    """Refuse what is larger than a limit.
+    """Check that a size is within a limit.
 
     Raises:
-        InputError: it is.
+        InputError: it is larger.
     """
     if n_bytes > limit:
         raise InputError(f"{path} is too large: it has {gib(n_bytes)}, and at most {gib(limit)} are read.")
 
 
 def is_regular(path: str | Path) -> bool:
-    """Is there a regular file, through links as well?"""
+    """Say whether a path is a regular file, or a link to one."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except (OSError, ValueError):
@@ -127,7 +127,7 @@ def is_regular(path: str | Path) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """Why the system refused, for the end of a sentence."""
+    """Return the system's reason for an error, for the end of a sentence."""
     return (getattr(error, "strerror", None) or str(error)).lower().rstrip(".")
 
 

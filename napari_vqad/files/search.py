@@ -1,4 +1,4 @@
-"""A search of a folder and the folders within that comes to an end, whatever folder it is."""
+"""Searches a folder and its subfolders, within limits on number, depth and time."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from napari_vqad.files import limits
 
 
 def search(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
-    """The wanted files in a folder and the folders within, by name; hidden ones are left out, links not followed.
+    """Yield the wanted files in a folder and its subfolders, by name; hidden entries are skipped, links not followed.
 
     Args:
-        folder: where to begin. A folder that may not be looked into counts as empty.
-        wanted: asked of each file.
+        folder: where to begin. A folder that cannot be read counts as empty.
+        wanted: says whether a file is wanted.
 
     Raises:
-        InputError: the folder holds more than `limits.SEARCH_FILES` files and folders, folders nested deeper than
-            `limits.SEARCH_DEPTH`, or takes longer than `limits.SEARCH_SECONDS`; what the caller does with a file that
-            was found does not count.
+        InputError: the folder holds more than `limits.SEARCH_FILES` files and folders, has folders nested deeper than
+            `limits.SEARCH_DEPTH`, or takes longer than `limits.SEARCH_SECONDS`; the caller's own time does not count.
     """
     todo, seen, spent = [(folder, 0)], 0, 0.0
     while todo:
@@ -49,7 +48,7 @@ def search(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
 
 
 def listed(folder: Path) -> list[Path]:
-    """What is in a folder itself, by name, hidden entries left out; nothing where it cannot be looked into.
+    """List the entries of a folder by name, without hidden ones; empty if the folder cannot be read.
 
     Raises:
         InputError: the folder holds more than `limits.SEARCH_FILES` entries.

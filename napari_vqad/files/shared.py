@@ -1,9 +1,9 @@
-"""Files of a bundle that lie in its folder, or once beside several bundles that share them.
+"""Files of a bundle, in its own folder or in a folder that several bundles share.
 
     models/ixi-gpt2/files.json            {"tokenizer.safetensors": "28e9c0…"}
     models/shared/28e9c0….safetensors     the file, named after its SHA-256
 
-A file in the folder itself comes first, so a bundle that is trained anew never writes into what others share.
+A file in the bundle's own folder takes precedence, so training a bundle again never changes shared files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def shared_files(folder: Path) -> dict[str, str]:
-    """The files that a bundle shares: name → SHA-256; empty where it shares none.
+    """Return the shared files of a bundle, name → SHA-256; empty if it shares none.
 
     Raises:
         InputError: files.json is damaged.
@@ -37,15 +37,15 @@ def shared_files(folder: Path) -> dict[str, str]:
 
 
 def shared_path(folder: Path, sha256: str) -> Path:
-    """Where a shared file of a bundle lies."""
+    """Return the path of a bundle's shared file."""
     return folder.parent / SHARED / f"{sha256}.safetensors"
 
 
 def path_of(folder: Path, name: str) -> Path:
-    """Where a file of a bundle lies, or would lie if it were there.
+    """Return the path of a bundle's file, which may be missing.
 
     Raises:
-        InputError: as `shared_files`.
+        InputError: as in `shared_files`.
     """
     own = folder / name
     if os.path.lexists(own) or (sha256 := shared_files(folder).get(name)) is None:
@@ -54,16 +54,16 @@ def path_of(folder: Path, name: str) -> Path:
 
 
 def has_file(folder: Path, name: str) -> bool:
-    """Does a bundle have this file? A pipe counts, which `read_file` then refuses; so does a shared file that is lost.
+    """Say whether a bundle has a file. Pipes and missing shared files count; `read_file` rejects them.
 
     Raises:
-        InputError: as `shared_files`.
+        InputError: as in `shared_files`.
     """
     return (folder / name).exists() or name in shared_files(folder)
 
 
 def is_complete(folder: Path, names: tuple[str, ...]) -> bool:
-    """Does a bundle name all of these files? A damaged files.json counts: reading says what is wrong with it."""
+    """Say whether a bundle has or lists all files; True for a damaged files.json, whose error is shown on reading."""
     try:
         known = shared_files(folder)
     except InputError:
@@ -72,10 +72,10 @@ def is_complete(folder: Path, names: tuple[str, ...]) -> bool:
 
 
 def read_file(folder: Path, name: str, limit: int, missing: str = "does not exist") -> bytes:
-    """All bytes of a bundle's file, at most `limit`; of a shared file the SHA-256 is checked.
+    """Read a bundle's file of at most `limit` bytes; the SHA-256 of a shared file is checked.
 
     Raises:
-        InputError: as `read_regular` and `shared_files`; or the shared file is lost, or another one.
+        InputError: as in `read_regular` and `shared_files`; or the shared file is missing or has another SHA-256.
     """
     path = path_of(folder, name)
     if path.parent == folder:

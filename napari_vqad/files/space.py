@@ -1,4 +1,4 @@
-"""Can something be written in a place? Asked before the work, not after it."""
+"""Checks, before an analysis starts, that its results can be written."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from napari_vqad.files.atomic import atomic_folder
 
 
 def folder_of(text: str | Path) -> Path:
-    """The folder that a person named.
+    """Return the folder that the user named.
 
     Raises:
-        InputError: nothing was named, or a file, or what no file system knows.
+        InputError: the name is empty or invalid, or names a file.
     """
     if not str(text).strip():
         raise InputError("The name of the folder to write to is empty; give '.' for the one you are in.")
@@ -30,19 +30,19 @@ def folder_of(text: str | Path) -> Path:
 
 
 def check_folder(folder: Path, names: Iterable[str], size: int = 0) -> None:
-    """Try whether files could be written into a folder, which may be made for it; nothing of the trial stays.
+    """Check by a trial that files can be written to a folder; the trial leaves nothing behind.
 
     Args:
-        folder: as of `folder_of`.
-        names: of the files.
-        size: of all of them together, in bytes, about.
+        folder: the folder; it may be missing.
+        names: names of the files.
+        size: approximate size of all files, in bytes.
 
     Raises:
-        InputError: they could not.
+        InputError: they cannot be written.
     """
     names = list(names)
     try:
-        # The longest name, in a work folder as it will be: a path can be too long, a disk read-only or full.
+        # Try the longest name in a work folder: a path may be too long, a disk read-only or full.
         with atomic_folder(folder) as files:
             (files / max(names, key=len)).write_bytes(b"0")
             free = shutil.disk_usage(files).free
@@ -56,10 +56,10 @@ def check_folder(folder: Path, names: Iterable[str], size: int = 0) -> None:
 
 
 def check_file(path: Path) -> None:
-    """As `check_folder`, of one file; its folder must be there.
+    """Check one file like `check_folder`; its folder must exist.
 
     Raises:
-        InputError: it could not be written.
+        InputError: it cannot be written.
     """
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is no folder.")
@@ -67,7 +67,7 @@ def check_file(path: Path) -> None:
 
 
 class _TriedError(Exception):
-    """All that could be tried went well; keeps the trial's file from being moved."""
+    """The trial succeeded; raised to keep the trial's file from being moved."""
 
 
 def _mb(size: int) -> str:

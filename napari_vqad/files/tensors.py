@@ -1,6 +1,6 @@
-"""safetensors of unknown origin: the header is checked as a whole before a tensor is read.
+"""Reads safetensors of unknown origin; the whole header is checked before a tensor is read.
 
-The format: 8 bytes, the length n of the header; n bytes of JSON, name → dtype, shape and place; the numbers.
+Format: 8 bytes, the length n of the header; n bytes of JSON, name → dtype, shape and data offsets; the numbers.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Readable(Protocol):
     """A binary stream."""
 
     def read(self, n: int = -1, /) -> bytes:
-        """Up to n bytes."""
+        """Read up to n bytes."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the header says of a tensor: name of its dtype, shape, first byte and end among the numbers."""
+    """Header entry of a tensor: dtype name, shape, and begin and end of its bytes among the numbers."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -41,23 +41,23 @@ class Entry:
 
     @property
     def is_float(self) -> bool:
-        """Are its numbers floating point?"""
+        """True if the numbers are floating point."""
         return self.dtype in ("F16", "BF16", "F32", "F64")
 
 
 def read_tensors(
     stream: Readable, size: int, path: str | Path, fits: Callable[[Mapping[str, Entry]], None] | None = None
 ) -> dict[str, NDArray]:
-    """All tensors of a stream; bfloat16 becomes float32, everything else stays as it is.
+    """Read all tensors of a stream; bfloat16 is converted to float32, other dtypes are kept.
 
     Args:
         stream: at the beginning of the file.
-        size: of the file, bytes. The caller has checked it against a limit.
-        path: names the file in sentences.
-        fits: looks at the header and raises `InputError` for what it does not want, before any tensor is read.
+        size: size of the file in bytes, already checked against a limit.
+        path: the file, for messages.
+        fits: checks the header before any tensor is read; raises `InputError` if it does not fit.
 
     Raises:
-        InputError: it is no safetensors file, cut short, has a dtype that is not read, or floats that are not finite.
+        InputError: the file is not safetensors, is cut short, has an unsupported dtype, or floats that are not finite.
     """
     entries = read_entries(stream, size, path)
     if fits is not None:
@@ -72,7 +72,7 @@ def read_tensors(
         if entry.is_float and not np.isfinite(array).all():
             raise InputError(f"{path} has '{short(name)}' with values that are not finite numbers.")
         if entry.dtype == "BOOL":
-            array = array.view(np.uint8) != 0  # a byte other than 0 and 1 is no bool
+            array = array.view(np.uint8) != 0  # bytes other than 0 and 1 are invalid bools
         found[name] = array
     return found
 
@@ -80,15 +80,15 @@ def read_tensors(
 def parse_tensors(
     raw: bytes, path: str | Path, fits: Callable[[Mapping[str, Entry]], None] | None = None
 ) -> dict[str, NDArray]:
-    """As `read_tensors`, of bytes."""
+    """Read all tensors from bytes, like `read_tensors`."""
     return read_tensors(io.BytesIO(raw), len(raw), path, fits)
 
 
 def read_entries(stream: Readable, size: int, path: str | Path) -> dict[str, Entry]:
-    """The header of a safetensors file; the stream is left at the first number.
+    """Read the header of a safetensors file; the stream is left at the first number.
 
     Raises:
-        InputError: as `read_tensors`.
+        InputError: as in `read_tensors`.
     """
     length = int.from_bytes(stream.read(8), "little")
     if size < 8 or length > min(size - 8, limits.TENSOR_HEADER):
@@ -105,7 +105,7 @@ def read_entries(stream: Readable, size: int, path: str | Path) -> dict[str, Ent
         raise InputError(f"{path} has {len(header)} tensors; at most {limits.TENSORS} are read.")
     entries = {name: _entry(name, given, path) for name, given in header.items()}
     at = 0
-    for entry in sorted(entries.values(), key=lambda e: (e.begin, e.end)):  # one after the other, without holes
+    for entry in sorted(entries.values(), key=lambda e: (e.begin, e.end)):  # consecutive, without gaps
         if entry.begin != at:
             raise unreadable(path)
         at = entry.end
@@ -115,7 +115,7 @@ def read_entries(stream: Readable, size: int, path: str | Path) -> dict[str, Ent
 
 
 def unreadable(path: str | Path) -> InputError:
-    """What is said of a file that is none."""
+    """Return the error for a file that is not readable safetensors."""
     return InputError(f"{path} is not a readable safetensors file.")
 
 
@@ -137,7 +137,7 @@ def _entry(name: str, given: Any, path: str | Path) -> Entry:
 
 
 def fill(stream: Readable, array: NDArray) -> bool:
-    """Read the bytes of a contiguous array piece by piece; False where the stream ends before."""
+    """Fill a contiguous array from a stream, piece by piece; False if the stream ends early."""
     target, at = memoryview(array.reshape(-1).view(np.uint8).data), 0
     while at < len(target):
         piece = stream.read(min(limits.MIB, len(target) - at))

@@ -1,1 +1,1 @@
-"""Findings in a patient's terms, and what a reader says of them."""
+"""Findings in anatomical terms, and the reader's verdicts and notes on them."""

@@ -1,4 +1,4 @@
-"""Findings in a patient's terms: where, how large, how unlikely; for tables, reports and files."""
+"""Findings in anatomical terms: location, size and scores, for tables, reports and files."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ class Finding:
     """One finding of a scan.
 
     Attributes:
-        number: from 1, the weightiest (sum of its scores) first.
-        side: the patient's, by where its middle is; "both" where it reaches out on either side; "unknown" where the
-            scan does not say which side is right.
-        centre: scanner mm to the patient's Right, Anterior and Superior, of the voxel of the piece that is nearest to
-            its centroid; so it lies within, whatever the shape.
-        head: the same with R in mm from the head's midline.
-        slices: first and last slice of the model's grid, indices.
-        numbers: first and last slice, as the slider numbers them (`stack`).
+        number: from 1; the finding with the largest sum of scores is first.
+        side: the patient's side, from the mean over its voxels; "both" if it reaches far to either side of the midline;
+            "unknown" if the scan does not say which side is right.
+        centre: scanner mm to the patient's Right, Anterior and Superior, of the voxel of the finding that is nearest to
+            its centroid, so that it always lies within.
+        head: the same, but R in mm from the head's midline.
+        slices: first and last slice, indices on the model's grid.
+        numbers: lowest and highest slice number on the slider (`slice_numbers`).
         reach: scanner mm (S) of its lowest and its highest voxel.
         ml: volume.
         peak, mean: pixel score, in `unit`.
-        unit: of the pixel score: "SD", or that of the map that is pooled into it.
-        evidence: the highest value within it of each evidence map of the detector, such as NLL.
+        unit: unit of the pixel score: "SD", or the unit of the map that is pooled into it.
+        evidence: highest value within it of each evidence map of the detector, such as NLL.
         piece: its voxels on the grid.
-        final: will it stay as it is? Not where it reaches to a slice whose score is not final yet.
-        top: grid index of the voxel with the peak score. At another threshold a piece grows or shrinks about it.
+        final: False if it touches or adjoins a slice whose score is not final yet, and may change.
+        top: grid index of the voxel with the peak score. If the threshold changes, the finding grows or shrinks
+            around it.
     """
 
     number: int
@@ -68,19 +69,19 @@ class Finding:
 
     @property
     def scanner(self) -> str:
-        """The centre in words, all of it in the scanner's mm."""
+        """The centre in words, in scanner mm."""
         return in_words(self.centre, self.side != "unknown")
 
     @property
     def extent(self) -> str:
-        """How low and how high it reaches, in words: "I 4 to S 12 mm"."""
+        """The lowest and the highest point in words: "I 4 to S 12 mm"."""
         known = self.side != "unknown"
         low, high = (side_label(2, mm, known) for mm in self.reach)
         return f"{low} to {high} mm"
 
 
 def findings(explorer: Explorer) -> list[Finding]:
-    """The pieces of what is flagged in the scan that the explorer holds, the weightiest first."""
+    """List the findings in the explorer's scan, the largest sum of scores first."""
     volume, grid = explorer.scan, explorer.grid
     score = explorer.map("pixel_score")
     evidence = [(spec, explorer.map(spec.name)) for spec in evidence_maps(explorer.maps)]

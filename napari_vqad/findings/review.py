@@ -1,7 +1,7 @@
-"""A reader's verdicts on the findings of a scan: accepted, rejected, a note; all that was said can be taken back.
+"""The reader's verdicts (accepted, rejected) and notes on the findings of a scan, with undo.
 
-A word is kept by the places that it is said of, the peaks of findings: one for a finding, several for a piece that
-findings with words of their own have merged into. So each has its own word again when they part.
+Annotations are keyed by the peak voxels of the findings they describe: one peak normally, several after annotated
+findings have merged. If the findings separate again, the original annotations apply again.
 """
 
 from __future__ import annotations
@@ -24,78 +24,78 @@ CONFLICT = "Merges an accepted and a rejected finding."
 
 @dataclass(frozen=True)
 class Annotation:
-    """What was said of one finding."""
+    """Verdict and note on one finding."""
 
     verdict: Verdict = "open"
     note: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "note", printable(self.note))  # it goes into reports and tables
+        object.__setattr__(self, "note", printable(self.note))  # the note is written to reports and tables
 
 
 class Review:
-    """Verdicts by the place of a finding's peak, so that they stay when a threshold moves and pieces grow or shrink.
+    """Annotations by peak voxel, so that they persist when a threshold changes and findings grow or shrink.
 
     Attributes:
-        found: the findings, the weightiest first.
-        note: why they are not those of what is shown, in a sentence; empty when they are.
+        found: the findings, the largest sum of scores first.
+        note: one sentence on why the findings do not match the maps on screen; empty if they match.
     """
 
-    changed = Signal()  # other findings, or another word on one
+    changed = Signal()  # the findings or an annotation changed
 
     def __init__(self) -> None:
         self.found: list[Finding] = []
         self.note = "Not analysed yet."
-        self._words: dict[Peaks, Annotation] = {}  # in the order in which they were said
-        self._before: list[dict[Peaks, Annotation]] = []  # what stood there, for undo
+        self._words: dict[Peaks, Annotation] = {}  # in the order in which they were made
+        self._before: list[dict[Peaks, Annotation]] = []  # earlier states, for undo
 
     def set_findings(self, found: list[Finding]) -> None:
-        """Other findings of the same scan; what was said of those that stay, stays."""
+        """Set new findings of the same scan; annotations are kept."""
         self.found, self.note = found, ""
         self.changed.emit()
 
     def mark_stale(self, note: str) -> None:
-        """The findings are of a state before, for the reason given."""
+        """Mark the findings as out of date; `note` says why."""
         self.note = note
         self.changed.emit()
 
     def clear(self) -> None:
-        """Another scan: nothing was said of it yet."""
+        """Remove all findings and annotations, for another scan."""
         self.note = "Not analysed yet."
         self.found, self._words, self._before = [], {}, []
         self.changed.emit()
 
     @property
     def annotations(self) -> dict[Peaks, Annotation]:
-        """All that was said, by place, in the order in which it was said."""
+        """All annotations by peaks, in the order in which they were made."""
         return dict(self._words)
 
     def restore(self, words: Mapping[Peaks, Annotation]) -> None:
-        """What was said before, instead of what was said now; nothing of it can be undone."""
+        """Replace all annotations by saved ones; this cannot be undone."""
         self._words, self._before = dict(words), []
         self.changed.emit()
 
     def annotation(self, finding: Finding) -> Annotation:
-        """What was said of it; of a piece that others have merged into, what they have in common (`merged`)."""
+        """Return the annotation of a finding; if annotated findings merged into it, the combined one (`merged`)."""
         standing: dict[Peaks, Annotation] = {}
         places = self._within(finding)
         for said_of, word in self._words.items():
-            if said_of <= places:  # a later word on the whole stands for those on its parts
+            if said_of <= places:  # a later annotation of the whole replaces those of its parts
                 standing = {p: w for p, w in standing.items() if not p <= said_of} | {said_of: word}
         return merged(standing.values())
 
     def set_verdict(self, finding: Finding, verdict: Verdict) -> None:
-        """Accept or reject; the same verdict again takes it back."""
+        """Accept or reject a finding; the same verdict again resets it to open."""
         before = self.annotation(finding)
         self._say(finding, replace(before, verdict="open" if before.verdict == verdict else verdict))
 
     def set_note(self, finding: Finding, note: str) -> None:
-        """Write a note on it."""
+        """Set the note on a finding."""
         if note != self.annotation(finding).note:
             self._say(finding, replace(self.annotation(finding), note=note))
 
     def undo(self) -> bool:
-        """Take the last word back; False when there is none."""
+        """Undo the last change; False if there is none."""
         if not self._before:
             return False
         self._words = self._before.pop()
@@ -103,24 +103,22 @@ class Review:
         return True
 
     def _within(self, finding: Finding) -> Peaks:
-        """The places within it of which something was said."""
+        """Return the annotated peaks within a finding."""
         return frozenset(place for place in frozenset().union(*self._words) if finding.piece.holds(place))
 
     def _say(self, finding: Finding, word: Annotation) -> None:
         self._before.append(self.annotations)
         said_of = self._within(finding) or frozenset([finding.top])
-        self._words.pop(said_of, None)  # the newest comes last
-        if (
-            word != Annotation() or len(said_of) > 1
-        ):  # of a whole, to say nothing any more hides what is said of its parts
+        self._words.pop(said_of, None)  # so that the newest comes last
+        if word != Annotation() or len(said_of) > 1:  # an empty annotation of a merged finding hides those of its parts
             self._words[said_of] = word
         self.changed.emit()
 
 
 def merged(words: Iterable[Annotation]) -> Annotation:
-    """One word for findings that have become one piece: their notes joined, and the verdict, if they have but one.
+    """Combine the annotations of findings that have merged: notes are joined; a verdict is kept if only one was given.
 
-    Verdicts that contradict each other leave it open, and the note says so.
+    If verdicts contradict each other, the verdict is open, and the note says so.
     """
     said = list(words)
     if len(said) < 2:

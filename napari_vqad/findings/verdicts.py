@@ -1,4 +1,4 @@
-"""Verdicts by scan: they go with the scan that they are of, and come back with it; and which of them were saved."""
+"""Keeps annotations by scan, restores them when a scan is analysed again, and tracks which are saved."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Words = Mapping[Peaks, Annotation]
 
 
 class Verdicts:
-    """Keeps what was said of each scan that was analysed in this window."""
+    """The annotations of each scan that was analysed in this window."""
 
     def __init__(self, review: Review) -> None:
         self.review = review
-        self.scan: Hashable = None  # the scan that the review is of
+        self.scan: Hashable = None  # the scan under review
         self._said: dict[Hashable, Words] = {}
         self._saved: dict[Hashable, Words] = {}
 
     def begin(self, explorer: Explorer) -> None:
-        """Another analysis. What was said stays when it is of the same scan on the same grid, as after a cancel."""
+        """Start the review of an analysis; annotations are kept for the same scan on the same grid."""
         volume, grid = explorer.scan, explorer.grid
         voxels = zlib.crc32(np.ascontiguousarray(volume.voxels).data)
         now = (volume.path, volume.name, volume.voxels.shape, voxels, grid.slices.shape, grid.placement.tobytes())
@@ -34,7 +34,7 @@ class Verdicts:
                 self.review.restore(said)
 
     def leave(self) -> int:
-        """The scan is gone: nothing said of it is shown. Returns how many words are kept for when it comes again."""
+        """Clear the review when its scan is closed; return the number of annotations kept for the next time."""
         words, scan, self.scan = self.review.annotations, self.scan, None
         if scan is not None and words:
             self._said[scan] = words
@@ -42,14 +42,14 @@ class Verdicts:
         return len(words)
 
     def saved(self, scan: Hashable, words: Words) -> None:
-        """What was said of a scan is in a study, a report or a table now."""
+        """Record that the annotations of a scan were saved in a study, a report or a table."""
         self._saved[scan] = dict(words)
 
     @property
     def unsaved(self) -> int:
-        """How many findings were judged, noted or taken back since that was last saved, in all scans of this window.
+        """Number of annotations changed since they were last saved, over all scans of this window.
 
-        None once the last scan is gone: whoever took it out was told, and a script that closes its viewer is not asked.
+        0 after the current scan was closed: the user was told then, and a script that closes its viewer is not asked.
         """
         if self.scan is None:
             return 0

@@ -1,4 +1,4 @@
-"""What the user says of an array that does not say itself how the head lies in it."""
+"""Axis orders that the user can choose for an array that does not state its orientation."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from nibabel.orientations import io_orientation
 from napari_vqad.imaging.volume import SIDES, Volume
 
 WORDS = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "top", "I": "bottom"}
-# The 48 there are; first what libraries give: z, y, x from the bottom (SimpleITK) or the top; x, y, z (nibabel).
+# All 48 orders; the usual ones of libraries first: z, y, x from the bottom (SimpleITK) or the top; x, y, z (nibabel).
 USUAL = ("SPL", "IPL", "RAS", "LAS", "LPS", "PSR", "PIR", "ASR", "SAR")
 ALL = (*USUAL, *sorted({"".join(p) for order in permutations(SIDES) for p in product(*order)} - set(USUAL)))
 
 
 def in_words(codes: str) -> str:
-    """Where the axes of an array run: "SPL" is "to top, back, left"."""
+    """Describe the axis directions of an array: "SPL" is "to top, back, left"."""
     return "to " + ", ".join(WORDS[c] for c in codes)
 
 
 def with_axes(volume: Volume, codes: str) -> Volume:
-    """A scan as the user says it lies.
+    """Reorient a scan to the axis order that the user chose.
 
     Args:
-        volume: voxels, spacing, header and path are kept; the place in the scanner, which nobody knows, is given up.
-        codes: a letter for each axis of the array in its file, of the side to which it runs: one of `ALL`.
+        volume: voxels, spacing, header and path are kept; the array's middle becomes 0 mm, as its position is unknown.
+        codes: for each axis of the array in its file, the letter of the side that it points to: one of `ALL`.
     """
     array, order = volume.to_file(volume.voxels), io_orientation(volume.file_affine)[:, 0].astype(int)
     affine = np.eye(4)

@@ -1,7 +1,7 @@
-"""The brain mask of a scan that comes without one, and where it came from.
+"""Computes a brain mask for a scan that has none, and notes the method used.
 
-A whole T1 head goes through a small network trained on healthy heads. What is skull-stripped already, or what the
-network makes no sense of, is masked by Otsu's threshold and morphology.
+A small network trained on healthy heads masks a whole T1 head. In a skull-stripped scan, all voxels that differ from
+the background are masked. Otsu's threshold and morphology mask scans on which the network fails.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from napari_vqad.nets.unet3d import UNet3d
 from napari_vqad.nets.weights import load_weights
 from napari_vqad.resources import models_folder
 
-SPACING = 4.0  # mm, of the network's grid
-SIDES = (56, 64, 64)  # its size along R, A, S: 224 × 256 × 256 mm
-PLAUSIBLE = (250.0, 2300.0)  # mL, from a newborn's brain to the largest of an adult, with room on both sides
-# Of a skull-stripped brain the network, which knows whole heads, takes 0.58 to 0.81, and next to nothing is dark below
-# its surface (0 to 0.06, on 20 brains and slabs). Of a whole head the brain is 0.27 to 0.49, of the top of one up to
-# 0.63, and the skull is dark (0.1 to 0.26, on other scanners from 0.01).
+SPACING = 4.0  # mm, voxel size of the network's grid
+SIDES = (56, 64, 64)  # size of the grid along R, A, S: 224 × 256 × 256 mm
+PLAUSIBLE = (250.0, 2300.0)  # mL, from a newborn's brain to the largest adult brain, with a margin on both sides
+# The network was trained on whole heads. Of a skull-stripped brain it marks 0.58 to 0.81 as brain, and almost nothing
+# below the surface is dark (share 0 to 0.06, on 20 brains and slabs). Of a whole head it marks 0.27 to 0.49, of the
+# top of a head up to 0.63, and the skull is dark (share 0.1 to 0.26, from 0.01 on other scanners).
 STRIPPED = 0.53
 SKULL_MM = (3.0, 12.0)  # below the skin
-SURROUNDED = 0.75  # share of the picture's faces that hold background around a stripped brain, cut on one side or not
-BRIDGE = 4.0  # mm; half as wide as the thinnest part of a brain that may hold its parts together
-# The rim of a brain is 0.2 to 0.27 of it, on held-out heads, other scanners and FLAIR; noise, an inverted head, a head
-# upside down or a neck alone leave 0.3 to 0.5 undecided.
+SURROUNDED = 0.75  # least share of background on the picture's faces, also if one side cuts the stripped brain
+BRIDGE = 4.0  # mm; half the width of the thinnest part that may connect two parts of a brain
+# The undecided rim of a brain is 0.2 to 0.27 of its volume on held-out heads, other scanners and FLAIR. On noise, an
+# inverted head, a head upside down or a neck alone, 0.3 to 0.5 is undecided.
 UNSURE = 0.29
-# A face of the picture cuts the head when this share of its largest cross-section lies there; ears and noses are less.
+# A face cuts the head if this share of the head's largest cross-section lies on it; ears and noses stay below.
 CUT = 0.1
-NECK = (2, False)  # every picture of a head ends at the neck, and the network was trained on such
-MISSING_TOP = 60.0  # mm of head that a picture without the top is taken to lack; right for 15 to 75 mm
+NECK = (2, False)  # every head scan ends at the neck, also those that the network was trained on
+MISSING_TOP = 60.0  # mm of head assumed to be missing if the picture cuts the top; works for 15 to 75 mm
 
 
 class NetworkConfig(BaseModel):
-    """`config.json` of a network for brain masks; it works on the one grid that is known here."""
+    """`config.json` of a brain mask network; only the grid of this module is supported."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,7 +67,7 @@ class BrainMask(NamedTuple):
 
     Attributes:
         voxels: bool (R, A, S) on the scan's canonical voxels, True within the brain.
-        note: how the mask was made, a sentence.
+        note: one sentence on how the mask was computed.
     """
 
     voxels: np.ndarray
@@ -78,7 +78,7 @@ def make_mask(volume: Volume) -> BrainMask:
     """Mask the brain of a head scan; the mask of a clip covers all of each frame.
 
     Raises:
-        InputError: nothing stands out from the background.
+        InputError: the scan has no foreground.
     """
     if volume.kind == "clip":
         return BrainMask(np.ones(volume.voxels.shape, bool), "All of each frame is analysed.")
@@ -100,12 +100,13 @@ def make_mask(volume: Volume) -> BrainMask:
 
 
 def _has_skull(volume: Volume, piece: np.ndarray, level: float, brain: np.ndarray) -> bool:
-    """Is what stands out from the background, bool (R, A, S), a head with its skull, and not a brain alone?
+    """Say whether the foreground is a head with its skull, rather than a skull-stripped brain.
 
     Args:
-        piece: bool (R, A, S), what `beyond_background` finds.
-        level: of the background.
-        brain: bool (R, A, S), what the network takes for brain.
+        volume: the scan.
+        piece: bool (R, A, S), the foreground, from `beyond_background`.
+        level: grey value of the background.
+        brain: bool (R, A, S), the network's brain mask.
     """
     depth = ndimage.distance_transform_edt(np.pad(piece, 1, mode="edge"), sampling=volume.spacing)[1:-1, 1:-1, 1:-1]
     shell = piece & (depth > SKULL_MM[0]) & (depth < SKULL_MM[1])
@@ -115,21 +116,21 @@ def _has_skull(volume: Volume, piece: np.ndarray, level: float, brain: np.ndarra
 
 
 class Background(NamedTuple):
-    """What surrounds a head or a brain: grey values of about `level`, give or take `tolerance`."""
+    """Grey values of the background around a head or brain: `level` ± `tolerance`."""
 
     level: float
     tolerance: float
 
 
 def background_of(voxels: np.ndarray) -> Background | None:
-    """What surrounds the head or brain in the picture; None where the faces of the picture hold no such value.
+    """Estimate the background from the faces of the picture; None if too few of their voxels share one grey value.
 
-    Interpolation, lossy export and noise leave no background exactly constant, so nothing is compared for equality.
+    Interpolation, lossy export and noise make the background vary slightly, so a tolerance is needed.
     """
     faces = np.concatenate([f.ravel() for a in range(3) for f in (voxels.take(0, a), voxels.take(-1, a))])
     level = float(np.median(faces))
     far = np.abs(voxels - level)
-    # Two percent of the brain's grey values leave out the ringing of interpolation around a brain.
+    # Two percent of the brain's grey values exclude interpolation ringing around the brain.
     fine = 0.02 * float(np.percentile(far, 99.5))
     noise = 6 * 1.4826 * float(np.median(np.abs(faces - level)))
     tolerance = max(fine, min(noise, 5 * fine))
@@ -139,29 +140,29 @@ def background_of(voxels: np.ndarray) -> Background | None:
 
 
 def beyond_background(voxels: np.ndarray, background: Background) -> np.ndarray:
-    """What differs from a skull-stripped scan's background, CSF included: largest piece, holes filled."""
+    """Mask the voxels that differ from the background, CSF included: largest component, holes filled."""
     grey = np.abs(voxels - background.level)
     differs = grey > background.tolerance
     piece = _largest(ndimage.binary_opening(np.pad(differs, 3)))
     piece = ndimage.binary_fill_holes(ndimage.binary_closing(piece, iterations=2))[3:-3, 3:-3, 3:-3]
-    # Interpolation leaves a rim that is darker than CSF, which is about 0.15 in T1.
+    # Interpolation leaves a rim darker than CSF; CSF is about 0.15 in T1.
     rim = piece & ~ndimage.binary_erosion(piece, border_value=1)
     return piece & ~(rim & (grey < 0.1 * np.percentile(grey[piece], 95))) if piece.any() else piece
 
 
 def network_mask(volume: Volume, network: UNet3d | None = None) -> tuple[np.ndarray, float]:
-    """What a network, the bundled one by default, takes for brain.
+    """Mask the brain with a network, by default the bundled one.
 
     Returns:
-        bool (R, A, S), largest piece, holes filled; and how unsure the network is: the volume where it gives the brain
-        a probability between 0.1 and 0.9, as a share of the brain's.
+        bool (R, A, S), largest component, holes filled; and how unsure the network is: the volume with a brain
+        probability between 0.1 and 0.9, divided by the brain volume.
     """
     box, offset = to_network_grid(volume)
     network = network or bundled_network()
     with torch.inference_mode():
         logits = network(torch.from_numpy(box)[None, None])[0, 0].numpy()
     step = volume.spacing / SPACING
-    seen = _known(volume.voxels.shape, 1 / step, offset)  # what lies beyond the picture is of no interest
+    seen = _known(volume.voxels.shape, 1 / step, offset)  # voxels beyond the picture do not count
     undecided, inside = int((seen & (np.abs(logits) < np.log(9))).sum()), int((seen & (logits > 0)).sum())
     logits = ndimage.affine_transform(
         logits, step, offset=-offset, output_shape=volume.voxels.shape, order=1, mode="constant", cval=-20.0
@@ -171,31 +172,32 @@ def network_mask(volume: Volume, network: UNet3d | None = None) -> tuple[np.ndar
 
 
 def without_islands(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """A mask without what hangs on it by a thin bridge, such as fat and muscle below the skull.
+    """Remove parts of a mask that only a thin bridge connects, such as fat and muscle below the skull.
 
-    An opening by a ball of `BRIDGE` mm cuts bridges that are thinner than twice that; the largest piece stays, with all
-    of the mask that lies near it. Where the picture ends nothing is cut.
+    An erosion by `BRIDGE` mm cuts bridges thinner than twice that. The largest component is kept, with all mask voxels
+    near it. The faces of the picture do not erode the mask.
 
     Args:
         mask: bool (R, A, S).
-        spacing: mm of a voxel, (3,).
+        spacing: voxel size in mm, (3,).
     """
     core = _largest(ndimage.distance_transform_edt(mask, sampling=spacing) > BRIDGE)
-    if not core.any():  # nothing of it is thicker
+    if not core.any():  # the whole mask is thinner than that
         return mask
     near = ndimage.distance_transform_edt(~core, sampling=spacing) <= BRIDGE + float(np.linalg.norm(spacing))
     return mask & near
 
 
 def to_network_grid(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
-    """The scan on the network's grid, scaled to zero mean and unit SD, and where the grid begins.
+    """Resample a scan to the network's grid, scaled to zero mean and unit SD.
 
-    The grid is centred on the head across, and laid from the head's top downwards: scans differ most in how much
-    neck they hold. Beyond the picture there is air, but beyond a face that cuts the head its last voxels go on: the
-    network knows whole heads, and takes a brain that ends at once for something else.
+    The grid is centred on the head along R and A and starts at the head's top along S, since scans differ most in how
+    much neck they include. Beyond the picture the grid is filled with air. Beyond a face that cuts the head, the last
+    voxels are repeated instead: the network was trained on whole heads and does not recognise a brain that ends
+    abruptly.
 
     Returns:
-        float32 `SIDES`, and the grid's first voxel in units of its own spacing from the scan's first voxel.
+        float32 `SIDES`, and the position of the grid's first voxel relative to the scan's, in units of `SPACING`.
     """
     step = SPACING / volume.spacing
     sigma = np.sqrt(np.maximum(step**2 - 1, 0)) / 2.355
@@ -217,7 +219,7 @@ def to_network_grid(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
 def _known(
     shape: tuple[int, ...], step: np.ndarray, offset: np.ndarray, cut: Sequence[tuple[int, bool]] = ()
 ) -> np.ndarray:
-    """bool `SIDES`: voxels of the network's grid that lie in the picture, or beyond one of its `cut` faces."""
+    """Mask, bool `SIDES`, the grid voxels that lie in the picture or beyond one of its `cut` faces."""
     of_axes = []
     for axis, (n, size) in enumerate(zip(shape, SIDES, strict=True)):
         inside = np.ones(n, np.float32)
@@ -231,22 +233,22 @@ def _known(
 
 
 def normalise(box: np.ndarray) -> np.ndarray:
-    """Zero mean and unit SD after the brightest thousandth is cut off."""
+    """Clip the brightest 0.1% and scale to zero mean and unit SD."""
     box = np.minimum(box, np.percentile(box, 99.9))
     return ((box - box.mean()) / max(float(box.std()), 1e-6)).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
 def bundled_network() -> UNet3d:
-    """The network that comes along, loaded once."""
+    """Return the bundled network, loaded once."""
     return load_network(models_folder() / "brainmask-t1")
 
 
 def load_network(folder: Path) -> UNet3d:
-    """A network for brain masks: `config.json` and `mask.safetensors`.
+    """Load a brain mask network from `config.json` and `mask.safetensors`.
 
     Raises:
-        InputError: a file is missing, or does not fit.
+        InputError: a file is missing or invalid.
     """
     path = folder / "config.json"
     config = validated(NetworkConfig, read_json(path, "is missing from the brain mask network"), path)
@@ -254,7 +256,7 @@ def load_network(folder: Path) -> UNet3d:
 
 
 def _foreground(voxels: np.ndarray) -> np.ndarray:
-    """Otsu's threshold, opened, largest piece, closed and filled."""
+    """Mask the head: 0.6 × Otsu's threshold, opening, largest component, closing, holes filled."""
     low, high = np.percentile(voxels, (1, 99.5))
     if not high > low:
         return np.zeros(voxels.shape, bool)

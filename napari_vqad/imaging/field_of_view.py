@@ -1,23 +1,23 @@
-"""Where the picture ends inside the head: the faces of a scan that cut a mask."""
+"""Finds the faces of a scan that cut the head or brain."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Of the largest cross-section along the axis; less lies on the face of a picture that is cropped to the brain, or
-# holds the brain down to the brain stem.
+# Share of the largest cross-section along the axis. The share is smaller if the picture is cropped to the brain, or
+# if it includes the brain down to the brain stem.
 TOUCHES = 0.08
 
 FACES = (("left", "right"), ("back", "front"), ("bottom", "top"))
 
 
 def cut_faces(mask: NDArray[np.bool_], least: float = TOUCHES) -> list[tuple[int, bool]]:
-    """Faces of the picture that cut a mask, as (axis, whether it is the upper end of the axis).
+    """List the faces of the picture that cut a mask, as (axis, True for the upper end of the axis).
 
     Args:
         mask: bool (R, A, S).
-        least: share of the mask's largest cross-section along the axis that must lie on the face.
+        least: a face cuts the mask if more than this share of the largest cross-section along the axis lies on it.
     """
     found = []
     for axis in range(3):
@@ -27,5 +27,5 @@ def cut_faces(mask: NDArray[np.bool_], least: float = TOUCHES) -> list[tuple[int
 
 
 def in_words(faces: list[tuple[int, bool]]) -> str:
-    """Faces as a person calls them: "top" or "left and front"."""
+    """Name faces for the user: "top" or "left and front"."""
     return " and ".join(FACES[axis][int(upper)] for axis, upper in faces)

@@ -1,7 +1,7 @@
-"""Does a scan fit the model? One verdict, since a map of a scan that the model does not know looks like any other.
+"""Checks whether a scan fits the model, since maps of an unsuitable scan look like any others.
 
-What is measured was chosen on T1 heads of the training set's scanner and of others (OASIS-1, gliomas, multiple
-sclerosis), and on scans that do not fit: FLAIR, inverted, cut, upside down, of infants.
+The checks were chosen on T1 heads from the training set's scanner and from others (OASIS-1, gliomas, multiple
+sclerosis), and on unsuitable scans: FLAIR, inverted, cut, upside down, of infants.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from napari_vqad.imaging.template import Template
 from napari_vqad.imaging.volume import Volume
 
 BRAIN_ML = (850.0, 2150.0)  # of adults
-EXTENT_MM = (30.0, 1000.0)  # of a picture that can hold a head, along any axis
-SPACING_MM = 4.0  # between slices; thicker ones show little of what the model looks at
-BEYOND = 0.02  # share of the mask
+EXTENT_MM = (30.0, 1000.0)  # of a head scan, along any axis
+SPACING_MM = 4.0  # between slices; thicker slices show too little detail for the model
+BEYOND = 0.02  # share of the mask beyond the grid
 # Correlation with the template: T1 0.40 to 0.69, T1 with gadolinium 0.33 and 0.36, FLAIR 0.15.
 CONTRAST = 0.24
-CSF = 0.3  # share of the brain, the template's darkest
-NEAR = 6.0  # voxels
+CSF = 0.3  # share of the brain: the template's darkest voxels
+NEAR = 6.0  # voxels, SD of the Gaussian
 FLAGGED = 0.6  # share of the slices
 
 
@@ -33,8 +33,8 @@ class Fitness:
     """The verdict on one scan and one model.
 
     Attributes:
-        doubts: why the scan may not fit, a sentence each; none where it fits.
-        measured: the numbers behind them, by name.
+        doubts: reasons why the scan may not fit, one sentence each; empty if it fits.
+        measured: the measurements behind them, by name.
     """
 
     doubts: tuple[str, ...] = ()
@@ -42,18 +42,18 @@ class Fitness:
 
     @property
     def fits(self) -> bool:
-        """Is there no doubt?"""
+        """True if there are no doubts."""
         return not self.doubts
 
     @property
     def verdict(self) -> str:
-        """The verdict in one line, for the person."""
+        """The verdict in one line, for the user."""
         if self.fits:
             return "The scan fits the model."
         return f"The scan may not fit the model, and its maps may mislead: {' '.join(self.doubts)}"
 
     def with_flagged(self, share: float) -> Fitness:
-        """The verdict once the slices are scored; `share` of them is flagged, 0 to 1."""
+        """Return the verdict after the slices are scored; `share` is the share of flagged slices, 0 to 1."""
         measured = self.measured | {"flagged_share": round(float(share), 3)}
         if share <= FLAGGED:
             return replace(self, measured=measured)
@@ -62,7 +62,7 @@ class Fitness:
 
 
 def check_extent(volume: Volume) -> None:
-    """Can the picture hold a head?
+    """Check that the scan has the extent of a head.
 
     Raises:
         InputError: it is far too small or too large, so its voxel size must be wrong.
@@ -74,13 +74,13 @@ def check_extent(volume: Volume) -> None:
 
 
 def assess(volume: Volume, mask: np.ndarray, grid: Grid, template: Template | None = None) -> Fitness:
-    """What is known of the fit before any network has run.
+    """Judge whether a scan fits the model, before any network has run.
 
     Args:
         volume: the scan.
         mask: bool (R, A, S), its brain.
         grid: the scan on the model's grid.
-        template: the model's, if it has one.
+        template: the model's template, if it has one.
     """
     if grid.kind == "clip":
         return Fitness()
@@ -110,10 +110,10 @@ def assess(volume: Volume, mask: np.ndarray, grid: Grid, template: Template | No
 
 
 def contrast(grid: Grid, template: Template) -> float:
-    """How a scan's grey and white matter differ, against the template: a correlation, −1 to 1.
+    """Correlate the local contrast of grey and white matter in a scan with the template's; −1 to 1.
 
-    Of what stands out from its surroundings: harmonised intensities follow the template at large, whatever the scan.
-    CSF, dark in T1 and in FLAIR alike, is left out.
+    Each voxel is compared with the mean around it, since harmonised intensities of any scan follow the template on a
+    large scale. CSF is excluded, since it is dark in both T1 and FLAIR.
     """
     known, share = (np.moveaxis(a, 2, 0) for a in (template.voxels, template.mask))
     sure = grid.mask & (share > 0.9)

@@ -1,4 +1,4 @@
-"""Which grid of slices a model was trained on, as its config.json says."""
+"""The grid of slices that a model was trained on, as stored in its config.json."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class GridSpec:
 
     Attributes:
         shape: in-plane size of a slice, in the order of the two in-plane canonical axes.
-        spacing: mm, isotropic; pixels, of a clip.
-        background: value outside the mask, in SD; close to CSF, so that the brain's edge is no cliff.
-        clip: lowest and highest z-score that the model sees.
-        aligned: the grid is that of the bundle's template.
-        grey: mean and SD of the grey values of healthy frames, for a model of clips; None for one of heads, each of
-            which is z-scored for itself.
+        spacing: isotropic voxel size in mm; in pixels for clips.
+        background: value outside the mask, in SD; close to CSF, so that the edge of the brain is not a sharp step.
+        clip: lowest and highest z-score given to the model; values beyond are clipped.
+        aligned: scans are aligned to the bundle's template and use its grid.
+        grey: mean and SD of the grey values of healthy frames, if the model is for clips. None if it is for heads; each
+            head is z-scored with its own mean and SD, or harmonised.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -34,7 +34,11 @@ class GridSpec:
     grey: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse, by ValueError, what no model was trained on."""
+        """Check the values.
+
+        Raises:
+            ValueError: a value is out of range.
+        """
         if not all(1 <= n <= 2048 for n in self.shape):
             raise ValueError("the sides of a slice are 1 to 2048 pixels")
         if not 0.05 <= self.spacing <= 50:
@@ -48,5 +52,5 @@ class GridSpec:
 
     @property
     def kind(self) -> Kind:
-        """What the model knows."""
+        """The kind of scan that the model was trained on."""
         return "head" if self.grey is None else "clip"

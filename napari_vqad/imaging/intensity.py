@@ -1,7 +1,7 @@
-"""Grey values that mean the same in every scan: a smooth gain over the head, then the tissues' medians.
+"""Harmonises grey values between scans: first a smooth gain over the head, then matching of the tissues' medians.
 
-Both are robust, since a lesion must not be harmonised away: the gain is a quadratic fitted with Tukey's weights, and
-the medians are taken over all of the brain where the template is dark, middling or bright.
+Both steps are robust, so that they do not remove a lesion. The gain is a quadratic fitted with Tukey's weights. The
+medians are computed over all brain voxels where the template is dark, medium or bright.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from scipy import ndimage
 
 from napari_vqad.imaging.template import Template
 
-SMOOTH = 4.0  # voxels; what is finer than that is anatomy and no coil
-STEP = 3  # every n-th voxel is fitted
-KNOTS = [0, 2, 4]  # of the template's bands: dark, middling, bright
+SMOOTH = 4.0  # voxels; finer structure is anatomy, not coil inhomogeneity
+STEP = 3  # every n-th voxel along each axis is fitted
+KNOTS = [0, 2, 4]  # of the template's bands: dark, medium, bright
 
 
 @dataclass(frozen=True)
 class IntensityMap:
-    """How the grey values of a scan became z-scores, and back.
+    """Conversion of a scan's grey values v to z-scores, and back.
 
     Attributes:
-        low, scale: grey values are first brought to (v − low) / scale.
-        gain: then multiplied by this, float32 (R, A, S) of the grid, or a number.
-        levels, targets: and sent through this piecewise linear curve, ends prolonged, to z-scores.
+        low, scale: first, v becomes (v − low) / scale.
+        gain: second, the result is multiplied by this, float32 (R, A, S) of the grid, or a number.
+        levels, targets: third, the piecewise linear curve through these points, extrapolated at both ends, gives the
+            z-score.
     """
 
     low: float
@@ -35,21 +36,21 @@ class IntensityMap:
     targets: np.ndarray
 
     def z(self, voxels: np.ndarray) -> np.ndarray:
-        """Grey values (R, A, S) of the grid → z-scores."""
+        """Convert grey values (R, A, S) of the grid to z-scores."""
         return _curve((voxels - self.low) / self.scale * self.gain, self.levels, self.targets).astype(np.float32)
 
     def inverse(self, z: np.ndarray) -> np.ndarray:
-        """z-scores (R, A, S) of the grid → the scan's own grey values."""
+        """Convert z-scores (R, A, S) of the grid to the scan's grey values."""
         return (_curve(z, self.targets, self.levels) / self.gain * self.scale + self.low).astype(np.float32)
 
 
 def linear(mean: float, sd: float) -> IntensityMap:
-    """Plain z-scores."""
+    """Return the conversion to plain z-scores, (v − mean) / sd."""
     return IntensityMap(mean, sd, 1.0, np.array([-1.0, 1.0]), np.array([-1.0, 1.0]))
 
 
 def harmonise(voxels: np.ndarray, mask: np.ndarray, template: Template) -> IntensityMap:
-    """Find how the grey values of an aligned scan become the template's.
+    """Fit the conversion that matches an aligned scan's grey values to the template's.
 
     Args:
         voxels: float32 (R, A, S), the scan on the template's grid.
@@ -63,7 +64,7 @@ def harmonise(voxels: np.ndarray, mask: np.ndarray, template: Template) -> Inten
     targets = (template.marks - template.mean) / template.sd
     if np.isfinite(marks).all() and (np.diff(marks[KNOTS]) > 0.03).all():
         levels, targets = marks[KNOTS], targets[KNOTS]
-    else:  # another contrast altogether: no tissue is told apart, and only mean and SD are brought together
+    else:  # another contrast: the tissues cannot be told apart, so only mean and SD are matched
         inside = (positive * gain)[mask]
         spread = max(float(inside.std()), 1e-6)
         levels, targets = np.array([inside.mean() - spread, inside.mean() + spread]), np.array([-1.0, 1.0])
@@ -71,9 +72,10 @@ def harmonise(voxels: np.ndarray, mask: np.ndarray, template: Template) -> Inten
 
 
 def grey_range(inside: np.ndarray) -> tuple[float, float]:
-    """Where grey values begin, and their span: (v − low) / scale is about 0.15 … 1.15 in a brain.
+    """Return (low, scale) such that (v − low) / scale is about 0.15 … 1.15 in a brain.
 
-    Shifted so that a contrast with negative values has a gain, too; 0.15 is about what CSF has in T1.
+    The shift keeps values positive, so that the gain is defined for contrasts with negative values, too. CSF is about
+    0.15 in T1.
     """
     low, high = np.percentile(inside, [0.5, 98])
     scale = max(float(high - low), 1e-6)
@@ -81,7 +83,7 @@ def grey_range(inside: np.ndarray) -> tuple[float, float]:
 
 
 def bias_gain(voxels: np.ndarray, mask: np.ndarray, template: Template) -> np.ndarray:
-    """exp of a quadratic over the head that brings the smoothed scan to the smoothed template."""
+    """Fit the gain, the exponential of a quadratic over the grid, that matches the smoothed scan to the template."""
     both = mask & (template.mask > 0.5)
     basis = _quadratic(mask.shape)
     chosen = np.zeros_like(both)
@@ -101,12 +103,12 @@ def bias_gain(voxels: np.ndarray, mask: np.ndarray, template: Template) -> np.nd
 
 
 def medians(voxels: np.ndarray, mask: np.ndarray, template: Template) -> np.ndarray:
-    """The scan's median in each of the template's bands; NaN where the mask misses one."""
+    """Compute the scan's median in each of the template's bands; NaN for a band without mask voxels."""
     return np.array([np.median(voxels[b & mask]) if (b & mask).any() else np.nan for b in template.bands])
 
 
 def _curve(x: np.ndarray, levels: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Piecewise linear through (levels, targets); beyond the ends the last pieces go on."""
+    """Interpolate linearly through (levels, targets); extrapolate the first and last segment."""
     slope = np.diff(targets) / np.diff(levels)
     y = np.interp(x, levels, targets)
     y = np.where(x < levels[0], targets[0] + (x - levels[0]) * slope[0], y)
@@ -119,6 +121,6 @@ def _smooth(voxels: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _quadratic(shape: tuple[int, ...]) -> np.ndarray:
-    """1, x, y, z, x², y², z², xy, xz, yz over the grid, coordinates −1 to 1."""
+    """Return 1, x, y, z, x², y², z², xy, xz, yz over the grid, with coordinates from −1 to 1."""
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
     return np.stack([np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, x * z, y * z], -1)

@@ -1,11 +1,11 @@
-"""How a scan is laid on a model's grid of slices.
+"""Resamples a scan to a model's grid of slices.
 
-Three ways of laying it, by what the model was trained on:
+There are three layouts; the model's training data determine which is used:
 
-* **centred**: the grid's axes are the scan's, its middle the brain mask's; grey values are z-scored within the mask;
-* **aligned**: the grid is the template's, reached through a 12-parameter affine; grey values are harmonised to it;
-* **clip**: the frames of a fixed camera, pixel for pixel and all of each; grey values are z-scored by the model's own
-  mean and SD, and no frame has a position, since the model knows no time.
+* **centred**: the grid has the scan's axes and is centred on the brain mask; grey values are z-scored within the mask;
+* **aligned**: the grid is the template's, reached by a 12-parameter affine; grey values are harmonised to the template;
+* **clip**: whole frames of a fixed camera, not resampled; grey values are z-scored with the model's mean and SD. All
+  frames have position 0, since the model does not use time.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 def to_grid(
     volume: Volume, mask: np.ndarray, spec: GridSpec, axis: str = "axial", template: Template | None = None
 ) -> Grid:
-    """Lay a scan on the model's grid.
+    """Resample a scan to the model's grid.
 
     Args:
         volume: the scan.
-        mask: bool (R, A, S), the brain, on the scan's canonical voxels; all of a clip.
+        mask: bool (R, A, S), the brain, on the scan's canonical voxels; all True for a clip.
         spec: the model's grid.
-        axis: stacking direction, one of `AXES`; a clip has frames, whatever is asked.
-        template: of a model that knows aligned heads, which are stacked axially.
+        axis: stacking direction, one of `AXES`; ignored for a clip.
+        template: the template, if the model was trained on aligned heads; the axis must then be axial.
 
     Raises:
-        InputError: the scan is of another kind than the model knows; the mask has another shape, or no voxels, or the
-            scan is constant within it; or the axis is one that the model does not know.
+        InputError: the model was trained on another kind of scan; the mask has another shape or no voxels; the scan is
+            constant within the mask; the axis is not axial for a model with a template.
     """
     check_kind(volume, spec)
     mask = np.asarray(mask, bool)
@@ -63,10 +63,10 @@ def to_grid(
 
 
 def check_kind(volume: Volume, spec: GridSpec) -> None:
-    """Can the model look at this at all?
+    """Check that the model was trained on this kind of scan.
 
     Raises:
-        InputError: it knows heads and this is a clip, or the other way round.
+        InputError: the model is for heads and this is a clip, or the other way round.
     """
     if volume.kind != spec.kind:
         raise InputError(
@@ -105,7 +105,7 @@ def _aligned(volume: Volume, mask: np.ndarray, spec: GridSpec, template: Templat
     on_grid = share >= 0.5
     if not on_grid.any():
         raise InputError(f"The brain mask of {volume.name} is too small for the model's grid.")
-    # Within the mask alone, so that what surrounds the brain does not bleed into its rim.
+    # Resample only voxels within the mask, so that the surroundings do not bleed into the brain's rim.
     voxels = resample_affine(volume.voxels * mask, to_index, shape, order=1) / np.maximum(share, 0.5)
     intensity = harmonise(voxels, on_grid, template)
     z_scored = np.where(on_grid, np.clip(intensity.z(voxels), *spec.clip), spec.background).astype(np.float32)
@@ -129,7 +129,10 @@ def _aligned(volume: Volume, mask: np.ndarray, spec: GridSpec, template: Templat
 
 
 def _view(volume: Volume, mask: np.ndarray, spacing: float, margin: float = 6.0) -> VoxelGrid:
-    """Voxels of `spacing` along the scan's axes, about the mask; none above the scan's last, where counting begins."""
+    """Voxel grid of `spacing` mm around the mask, along the scan's axes.
+
+    No voxel lies above the scan's last one, where the slice numbers of a head begin.
+    """
     bounds = _bounds(mask)
     low = volume.origin + np.maximum(volume.spacing * bounds[:, 0] - margin, 0)
     last = volume.spacing * (np.array(mask.shape) - 1)
@@ -139,7 +142,7 @@ def _view(volume: Volume, mask: np.ndarray, spacing: float, margin: float = 6.0)
 
 
 def _bounds(mask: np.ndarray) -> np.ndarray:
-    """First and last index of the mask along each axis, (3, 2)."""
+    """Return the first and last index of the mask along each axis, (3, 2)."""
     return np.array([np.flatnonzero(mask.any(tuple(b for b in range(3) if b != a)))[[0, -1]] for a in range(3)])
 
 
@@ -147,14 +150,14 @@ def _centred(volume: Volume, mask: np.ndarray, spec: GridSpec, stack: int, inten
     plane = [a for a in range(3) if a != stack]
     bounds = _bounds(mask)
 
-    # The grid's centre sits on a voxel centre of the scan, so that equal spacings need no interpolation.
+    # The grid's centre is a voxel centre of the scan, so that equal spacings need no interpolation.
     shape, origin = np.zeros(3, int), np.zeros(3)
     for a, size in zip(plane, spec.shape, strict=True):
         shape[a] = size
         centre = volume.origin[a] + volume.spacing[a] * (bounds[a].sum() // 2)
         origin[a] = centre - spec.spacing * (size // 2)
     low, high = (volume.origin[stack] + volume.spacing[stack] * b for b in bounds[stack])
-    # To the nearest slice, halves down: the mask's last voxel lies within half a slice of the grid's.
+    # Round to the nearest slice, halves down: the mask's last voxel lies within half a slice of the grid's last.
     shape[stack] = int(np.ceil((high - low) / spec.spacing - 0.5 - 1e-6)) + 1
     origin[stack] = low
 

@@ -1,7 +1,8 @@
-"""Affine alignment of a head to the template: after it, a place means the same in every scan.
+"""Affine alignment of a head to the template, so that a voxel is at the same anatomical place in every scan.
 
-Twelve parameters, Mattes mutual information of the two brains, coarse to fine (SimpleITK). Mutual information asks for
-no common contrast, and half a million voxels outvote a lesion. One thread, so that a scan is always laid alike.
+SimpleITK fits twelve parameters by Mattes mutual information of the two brains, coarse to fine. Mutual information
+needs no common contrast, and a lesion has little weight among half a million voxels. The fit runs in one thread, so
+that the same scan always gives the same alignment.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from napari_vqad.imaging.resample import VoxelGrid, resample_affine, resample_di
 from napari_vqad.imaging.template import Template
 from napari_vqad.imaging.volume import Volume
 
-WORKING = 2.0  # mm; finer scans gain nothing here
+WORKING = 2.0  # mm; finer voxels do not improve the fit
 # Dice of brain and template was 0.93 to 0.98 on 128 healthy heads, 0.88 to 0.95 on other scanners and with lesions.
-LEAST_OVERLAP = 0.83  # a brain that lies on its face fits a head that looks ahead by 0.81
-SCALES = (0.65, 1.55)  # of the template's axes, in any direction
-LARGEST_TURN = 45.0  # degrees; a head that is turned further does not lie as its header says
-REPEATS = 10  # of the match of a brain that the picture cuts
+LEAST_OVERLAP = 0.83  # a brain turned face down still overlaps an upright one by 0.81
+SCALES = (0.65, 1.55)  # allowed scaling of the template, in any direction
+LARGEST_TURN = 45.0  # degrees; if a head is turned further, its header is wrong
+REPEATS = 10  # iterations of the match for a brain that the picture cuts
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where the template's points lie in a scan.
+    """Affine from the template to a scan.
 
     Attributes:
         affine: 4×4, template mm → mm of the scan's diagonal frame.
         overlap: Dice of the aligned brain mask and the template's.
-        failed: the fit was of no use, and `affine` only brings middle and extent of the brain together.
+        failed: the fit was rejected; `affine` only matches the middle and extent of the brain.
     """
 
     affine: np.ndarray
@@ -41,7 +42,7 @@ class Alignment:
 
     @property
     def note(self) -> str:
-        """One sentence for the person."""
+        """One sentence for the user."""
         if self.failed:
             return "Alignment failed: the brain fits the template badly, and what is normal at a place may mislead."
         return f"Aligned to the template (overlap {self.overlap:.2f})."
@@ -53,7 +54,7 @@ def align(volume: Volume, mask: np.ndarray, template: Template) -> Alignment:
     Args:
         volume: the scan.
         mask: bool (R, A, S), its brain, not empty.
-        template: what to align to.
+        template: the template.
     """
     brain, inside, frame = _working(volume, mask)
     start = moments(inside, frame, template)
@@ -74,13 +75,13 @@ def align(volume: Volume, mask: np.ndarray, template: Template) -> Alignment:
 
 
 def brain_alone(volume: Volume, mask: np.ndarray) -> np.ndarray:
-    """Grey values between about 0 and 1 within the mask, zero around it, float32 (R, A, S)."""
+    """Scale grey values to about 0 … 1 within the mask and set zero outside it; float32 (R, A, S)."""
     low, high = np.percentile(volume.voxels[mask], [1, 99])
     return (np.clip((volume.voxels - low) / max(float(high - low), 1e-6), 0, 1.2) * mask).astype(np.float32)
 
 
 def _working(volume: Volume, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, VoxelGrid]:
-    """The brain alone and its mask, on voxels of about `WORKING` mm."""
+    """Resample the brain and its mask to voxels of `WORKING` mm, or of the scan's size where that is larger."""
     brain = brain_alone(volume, mask)
     spacing = np.maximum(volume.spacing, WORKING)
     shape = tuple(int(n) for n in np.ceil(np.array(mask.shape) * volume.spacing / spacing))
@@ -91,10 +92,10 @@ def _working(volume: Volume, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 
 def moments(inside: np.ndarray, frame: VoxelGrid, template: Template) -> np.ndarray:
-    """The affine that matches middle and spread along each axis, from the masks alone.
+    """Compute the affine that matches the mean and SD of the two masks' voxel positions along each axis.
 
-    A brain that the picture cuts is matched with the part of the template that lies in the picture; since that depends
-    on the affine, the match is repeated.
+    A brain that the picture cuts is matched with the part of the template that lies in the picture. Since that part
+    depends on the affine, the match is iterated.
     """
     if not inside.any():
         return np.eye(4)
@@ -103,7 +104,7 @@ def moments(inside: np.ndarray, frame: VoxelGrid, template: Template) -> np.ndar
     affine = _matched(seen, known)
     if not cut_faces(inside):
         return affine
-    # A cut axis says nothing of the brain's size; begin with the size along the others, and with the end that is there.
+    # A cut axis does not show the brain's size: start with the scale of the uncut axes, and match the end in view.
     affine = _begun_at_the_whole_end(affine, inside, seen, known)
     low, high = frame.origin - frame.spacing / 2, frame.origin + frame.spacing * (np.array(frame.shape) - 0.5)
     for _ in range(REPEATS):
@@ -116,7 +117,7 @@ def moments(inside: np.ndarray, frame: VoxelGrid, template: Template) -> np.ndar
 
 
 def _matched(seen: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The diagonal affine that takes middle and spread of `known`, (n, 3) mm, to those of `seen`, (m, 3) mm."""
+    """Return the diagonal affine that maps mean and SD of `known`, (n, 3) mm, to those of `seen`, (m, 3) mm."""
     scale = np.clip(np.maximum(seen.std(0), 1e-3) / np.maximum(known.std(0), 1e-3), *SCALES)
     affine = np.diag([*scale, 1.0])
     affine[:3, 3] = seen.mean(0) - scale * known.mean(0)
@@ -132,7 +133,7 @@ def _begun_at_the_whole_end(affine: np.ndarray, inside: np.ndarray, seen: np.nda
         if whole:
             affine[axis, axis] = np.mean([affine[a, a] for a in whole])
         scale, ends = affine[axis, axis], {upper for a, upper in cut if a == axis}
-        if len(ends) == 1:  # the other end is there
+        if len(ends) == 1:  # the other end is in the picture
             end = np.min if True in ends else np.max
             affine[axis, 3] = end(seen[:, axis]) - scale * end(known[:, axis])
     return affine
@@ -159,7 +160,7 @@ def _register(brain: np.ndarray, frame: VoxelGrid, template: Template, start: np
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     method.SetInitialTransform(moving, True)
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # the metric asks for these, and sums in their order
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # the metric uses the global number and sums in thread order
     try:
         method.Execute(_image(template.voxels * (template.mask > 0), template.frame), _image(brain, frame))
     finally:
@@ -173,7 +174,7 @@ def _register(brain: np.ndarray, frame: VoxelGrid, template: Template, start: np
 
 
 def _overlap(inside: np.ndarray, frame: VoxelGrid, template: Template, affine: np.ndarray) -> float:
-    """Dice of the scan's mask, seen from the template, and the template's, where the picture has data."""
+    """Compute the Dice overlap of the scan's mask and the template's, on the template's grid within the picture."""
     to_index, shape = np.linalg.inv(frame.to_mm) @ affine @ template.frame.to_mm, template.mask.shape
     seen, known = resample_affine(inside.astype(np.float32), to_index, shape, order=1) >= 0.5, template.mask > 0.5
     if cut_faces(inside):
@@ -182,7 +183,7 @@ def _overlap(inside: np.ndarray, frame: VoxelGrid, template: Template, affine: n
 
 
 def _turned(affine: np.ndarray) -> float:
-    """Degrees by which an affine turns the head: the angle of the rotation that is nearest to it."""
+    """Return the angle, in degrees, of the rotation that is nearest to an affine."""
     u, _, v = np.linalg.svd(affine[:3, :3])
     return float(np.degrees(np.arccos(np.clip((np.trace(u @ v) - 1) / 2, -1, 1))))
 

@@ -1,4 +1,4 @@
-"""The template: the mean healthy brain that heads are aligned to, and whose grey values they are given."""
+"""The template: the mean healthy brain to which heads are aligned and their grey values harmonised."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from napari_vqad.files.tensors import parse_tensors
 from napari_vqad.imaging.resample import VoxelGrid
 
 FILE = "template.safetensors"
-REACHED = 0.05  # share of healthy heads
-BANDS = (0.0, 0.12, 0.35, 0.65, 0.85, 1.0)  # shares of the template's voxels, from dark to bright
+REACHED = 0.05  # share of healthy heads whose brain covers a voxel
+BANDS = (0.0, 0.12, 0.35, 0.65, 0.85, 1.0)  # quantiles of the template's intensity, from dark to bright
 
 
 @dataclass(frozen=True)
 class Template:
-    """A mean brain on the grid that aligned models know, (R, A, S).
+    """A mean brain on the grid of aligned models, (R, A, S).
 
     Attributes:
         voxels: float32, mean intensity, about 0 to 1.
-        mask: float32, share of the heads whose brain reaches the voxel.
+        mask: float32, share of the heads whose brain covers the voxel.
         spacing: mm; the middle of the grid is the origin.
-        marks: what the healthy scans' median is in each of the template's `BANDS`, after bias correction.
-        mean, sd: of the healthy scans' brains once their marks lie there; the z-scores of the grid are taken with them.
+        marks: median of the healthy scans in each of the template's `BANDS`, after bias correction.
+        mean, sd: of the healthy scans' brains after their medians were matched to `marks`; z-scores use them.
     """
 
     voxels: np.ndarray
@@ -42,25 +42,25 @@ class Template:
 
     @property
     def frame(self) -> VoxelGrid:
-        """Where its voxels lie in its own mm."""
+        """The template's voxel grid, in template mm."""
         shape = self.voxels.shape
         return VoxelGrid(-(np.array(shape) - 1) * self.spacing / 2, np.full(3, self.spacing), shape)
 
     @cached_property
     def brain(self) -> np.ndarray:
-        """bool (S, R, A), as slices of a grid: where a healthy brain may reach."""
+        """Voxels that a healthy brain may cover, bool (S, R, A), in the order of a grid's slices."""
         return np.ascontiguousarray(np.moveaxis(self.mask >= REACHED, 2, 0))
 
     @cached_property
     def bands(self) -> list[np.ndarray]:
-        """bool (R, A, S) each: the voxels of sure brain, by the template's own intensity."""
+        """One mask, bool (R, A, S), per band: certain brain voxels, divided by the template's intensity."""
         sure = self.mask > 0.9
         edges = np.quantile(self.voxels[sure], BANDS)
         edges[-1] += 1
         return [sure & (self.voxels >= a) & (self.voxels < b) for a, b in pairwise(edges)]
 
     def save(self, folder: Path) -> None:
-        """Write it into a bundle, 8 bits a voxel.
+        """Write the template into a bundle, 8 bits per voxel.
 
         Raises:
             OSError: the file cannot be written.
@@ -75,17 +75,18 @@ class Template:
         """Read a bundle's template.
 
         Raises:
-            InputError: it is missing, or as `parse`.
+            InputError: the file is missing or, as in `parse`, invalid.
         """
         path = folder / FILE
         return cls.parse(read_file(folder, FILE, limits.TABLES, "is missing from the bundle"), path)
 
     @classmethod
     def parse(cls, raw: bytes, path: Path) -> Template:
-        """What the bytes of such a file say; `path` names it in the sentence.
+        """Read a template from the bytes of its file; `path` is named in error messages.
 
         Raises:
-            InputError: it is broken: numbers are finite, spacing and SD above zero, and there is brain in each band.
+            InputError: a tensor is missing or has the wrong shape or type, a number is out of range, or a band has no
+                brain voxels.
         """
         broken = InputError(f"{path} is not a template.")
         try:

@@ -1,10 +1,10 @@
-"""A scan in canonical orientation, and exactly back to the order of its file.
+"""A scan in canonical orientation, and its exact conversion back to the axis order of its file.
 
-* the **file**: whatever axis order, sign and obliqueness the scanner wrote;
-* the **canonical** array: the same voxels, axes flipped and swapped so that indices grow to the patient's Right,
-  Anterior and Superior (nothing is interpolated; obliqueness stays in the affine).
+* the **file**: any axis order, sign and obliqueness that the scanner wrote;
+* the **canonical** array: the same voxels, with axes flipped and swapped so that indices increase to the patient's
+  Right, Anterior and Superior (nothing is interpolated; obliqueness stays in the affine).
 
-`grid` lays it on a model's slices. A clip of a camera goes the same way, its axes being column, row and time.
+`layout` resamples a volume to a model's slices. A camera clip is a volume, too; its axes are column, row and time.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from napari_vqad.imaging.resample import VoxelGrid
 from napari_vqad.text import printable
 
 Kind = Literal["head", "clip"]
-SIDES = ("RL", "AP", "SI")  # of the patient, by canonical axis: above and below zero
+SIDES = ("RL", "AP", "SI")  # letters of the patient's sides for each canonical axis: above and below zero
 APART = 0.5  # mm
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A 3D scan in canonical (R, A, S) order; of a clip, wherever that is said: (column, row, time), pixels for mm.
+    """A 3D scan in canonical order (R, A, S). For a clip, read (column, row, time) and pixels instead of mm.
 
     Attributes:
         voxels: float32 (R, A, S), finite.
         affine: 4×4, canonical voxel index → scanner mm.
-        file_affine: 4×4 of the array as it is in the file.
-        name: what to call it on screen.
-        path: where it came from, None for an array.
-        header: the file's header, kept so that maps are written back with it.
-        notes: what was done to the voxels on reading, in sentences for the person.
-        kind: what it shows.
-        side_known: False where the file does not say which side is right, or says it in two ways; "right" and "left"
-            are then those of the array alone, and may be swapped.
+        file_affine: 4×4, voxel index of the array in the file → scanner mm.
+        name: name shown on screen.
+        path: the file or folder; None for an array.
+        header: the file's header, kept for writing maps.
+        notes: changes made to the voxels on reading, in sentences for the user.
+        kind: "head" or "clip".
+        side_known: False if the file does not say which side is right, or contradicts itself; "right" and "left" may
+            then be swapped.
     """
 
     voxels: np.ndarray
@@ -61,11 +61,15 @@ class Volume:
     side_known: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", printable(self.name))  # of a file or a series, which may be called anything
+        object.__setattr__(self, "name", printable(self.name))  # names of files and series may contain any character
 
     @classmethod
     def from_array(cls, array: np.ndarray, affine: np.ndarray, **about: Any) -> Volume:
-        """Reorder an array of any axis order and sign to canonical axes; nothing is interpolated."""
+        """Reorder an array of any axis order and sign to canonical axes; nothing is interpolated.
+
+        Raises:
+            InputError: the affine leaves an axis without a direction.
+        """
         affine = np.asarray(affine, float)
         orientation = io_orientation(affine)
         if np.isnan(orientation).any():
@@ -86,12 +90,12 @@ class Volume:
 
     @property
     def frame(self) -> VoxelGrid:
-        """Where the canonical voxels lie in the scan's diagonal mm."""
+        """The canonical voxel grid, in mm along the scan's own axes (the scan's diagonal frame)."""
         return VoxelGrid(self.origin, self.spacing, self.voxels.shape)
 
     @property
     def oblique(self) -> bool:
-        """Are mm along its own axes not the scanner's?"""
+        """True if mm along the scan's axes differ from scanner mm (see `is_oblique`)."""
         return is_oblique(self.affine, self.voxels.shape)
 
     @property
@@ -100,23 +104,23 @@ class Volume:
         return aff2axcodes(self.file_affine)
 
     def to_file(self, array: np.ndarray) -> np.ndarray:
-        """A canonical array back in the axis order and signs of the file; exact."""
+        """Return a canonical array in the axis order and signs of the file; exact."""
         back = ornt_transform(io_orientation(self.affine), io_orientation(self.file_affine))
         return np.asarray(apply_orientation(array, back))
 
 
 def is_oblique(affine: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Is any canonical voxel elsewhere in the scanner than its mm along the scan's own axes say, to half a mm?"""
+    """Say whether, for any voxel, mm along the scan's own axes differ from scanner mm by more than 0.5 mm."""
     corners = np.array(list(product(*((0, n - 1) for n in shape))))
     turn = affine[:3, :3]
     return bool(np.abs(corners @ (turn - np.diag(np.sqrt((turn**2).sum(0)))).T).max() > APART)
 
 
 def side_label(axis: int, mm: float, known: bool = True) -> str:
-    """A coordinate as the side that it lies on: −12 mm along axis 2 is "I 12", or "I? 12" if not `known`."""
+    """Write a coordinate with its side's letter: −12 mm along axis 2 is "I 12", or "I? 12" if not `known`."""
     return f"{SIDES[axis][int(mm < 0)]}{'' if known else '?'} {abs(mm):.0f}"
 
 
 def along(axis: int, mm: float, oblique: bool, known: bool = True) -> str:
-    """A coordinate along a scan's own axis, mm of its diagonal frame: "I 12 mm", or "−12 mm" of an oblique scan."""
+    """Write a coordinate in mm of the scan's diagonal frame: "I 12 mm", or "−12 mm" if the scan is oblique."""
     return f"{mm:+.0f} mm".replace("-", "−") if oblique else f"{side_label(axis, mm, known)} mm"

@@ -1,1 +1,1 @@
-"""Files in and out; napari's readers and writers are a few lines over these."""
+"""Reads and writes files; napari's readers and writers call these modules."""

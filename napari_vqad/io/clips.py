@@ -1,7 +1,7 @@
-"""Clips: frames of a fixed camera, and what is abnormal in them where that is known.
+"""Clips: frames of a fixed camera, with labels of abnormal frames and pixels if known.
 
-A file is an npz with `frames`, uint8 (T, H, W). A labelled one also has `frame_label`, (T,), nonzero where a frame is
-abnormal, and `pixel_label`, uint8 (T, H, ⌈W/8⌉): bits packed along the last axis, set where a pixel is.
+A clip is an npz file with `frames`, uint8 (T, H, W). A labelled clip also has `frame_label`, (T,), nonzero for abnormal
+frames, and `pixel_label`, uint8 (T, H, ⌈W/8⌉), with bits packed along the last axis, set for abnormal pixels.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from napari_vqad.imaging.volume import Volume
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames one after the other.
+    """A clip: consecutive frames.
 
     Attributes:
-        name: what to call it on screen.
+        name: name shown on screen.
         frames: uint8 (T, H, W), grey.
-        abnormal: bool (T,), frames with something abnormal; None where nobody has said.
-        label: bool (T, H, W), the abnormal pixels; None with `abnormal`.
-        path: where it came from.
+        abnormal: bool (T,), abnormal frames; None if unlabelled.
+        label: bool (T, H, W), abnormal pixels; None if unlabelled.
+        path: the file.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Clip:
         return len(self.frames)
 
     def part(self, first: int, end: int) -> Clip:
-        """The frames `first` to `end` − 1 as a clip of their own."""
+        """Return the frames `first` to `end` − 1 as a new clip."""
         some = slice(first, end)
         return replace(
             self,
@@ -50,13 +50,13 @@ class Clip:
         )
 
     def volume(self) -> Volume:
-        """The frames as a scan of its own kind: voxels (column, row, time), a step of one along each."""
+        """Convert the frames to a volume of kind "clip": voxels (column, row, time), with unit steps."""
         voxels = self.frames.transpose(2, 1, 0).astype(np.float32)
         return Volume(voxels, np.eye(4), np.eye(4), name=self.name, path=self.path, kind="clip")
 
 
 def is_clip(path: str | Path) -> bool:
-    """Is this an npz that holds frames? Nothing of it is read but its list of contents."""
+    """Say whether this is an npz file with frames; only its list of contents is read."""
     return str(path).lower().endswith(".npz") and holds(path, "frames.npy")
 
 
@@ -64,10 +64,10 @@ def read_clip(path: str | Path) -> Clip:
     """Read a clip; nothing is unpickled.
 
     Raises:
-        InputError: the file is missing, broken, or holds no such frames or labels.
+        InputError: the file is missing or broken, or its frames or labels have the wrong type or shape.
     """
     path = Path(path)
-    # A frame's pixels become float32: four bytes of a scan for each of one here.
+    # Pixels are converted from uint8 to float32, which takes four times the memory.
     arrays = read_npz(path, ("frames", "frame_label", "pixel_label"), "clip", limits.VOXELS // 4)
     if "frames" not in arrays:
         raise InputError(f"{path} is not a clip: it holds no 'frames'.")

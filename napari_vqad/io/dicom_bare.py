@@ -1,7 +1,7 @@
-"""DICOM files without a preamble: a data set alone, with neither the 128 bytes and `DICM` nor, often, a meta header.
+"""DICOM files without a preamble: they lack the 128 bytes and `DICM`, and often the meta header.
 
-Some consoles and archives write them (MR000001, IM_0001). Nothing marks them, so they are known by how they begin:
-well-formed elements in rising order, among them the UID of a kind of image or object that DICOM defines.
+Some consoles and archives write them (MR000001, IM_0001). They are recognised by their first elements: well-formed, in
+ascending order, and including the UID of an image or object class that DICOM defines.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
 
-HEAD = 4096  # bytes in which the UID has to come
-ROOT = b"1.2.840.10008."  # of all UIDs of the standard
+HEAD = 4096  # bytes; the UID must lie within them
+ROOT = b"1.2.840.10008."  # prefix of all UIDs of the standard
 UIDS = {(0x0002, 0x0002), (0x0008, 0x0016)}  # MediaStorageSOPClassUID, SOPClassUID
-FIRST = {0x0002, 0x0008}  # groups that a data set begins with
+FIRST = {0x0002, 0x0008}  # groups that may begin a data set
 VRS = {str(vr).encode() for vr in STANDARD_VR}
 LONG = {str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32}
 
 
 def is_bare(head: bytes) -> bool:
-    """Do these first bytes of a file begin a data set in little endian?"""
+    """Say whether the first bytes of a file begin a little-endian data set."""
     if len(head) < 8 or struct.unpack("<H", head[:2])[0] not in FIRST:
         return False
     return any(
@@ -33,7 +33,7 @@ def is_bare(head: bytes) -> bool:
 
 
 def _elements(head: bytes, explicit: bool) -> Iterator[tuple[tuple[int, int], bytes]]:
-    """Tags and values, as long as they rise and are well-formed."""
+    """Yield tags and values, as long as the elements are in ascending order and well-formed."""
     at, before = 0, (0, 0)
     while at + 12 <= len(head):
         tag = struct.unpack_from("<HH", head, at)
@@ -49,7 +49,7 @@ def _elements(head: bytes, explicit: bool) -> Iterator[tuple[tuple[int, int], by
 
 
 def name_syntax(image: Dataset) -> None:
-    """Give an image without a meta header the transfer syntax that it was read in; its pixels are not compressed."""
+    """Set the transfer syntax of an image without a meta header to that used for reading; it is uncompressed."""
     if image.file_meta.get("TransferSyntaxUID"):
         return
     implicit, little = image.original_encoding

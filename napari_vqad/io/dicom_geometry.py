@@ -1,8 +1,8 @@
-"""Where the slices of a DICOM series lie: sorted along their normal, and refused where they make no regular stack.
+"""Geometry of a DICOM series: sorts slices along their normal, and rejects those that do not form a regular stack.
 
-DICOM says for each slice where the centre of its first pixel lies (ImagePositionPatient), which way its rows and
-columns run (ImageOrientationPatient), mm to the patient's Left, Posterior and Superior (PS3.3 C.7.6.2.1.1). Numbers and
-times of slices, SliceThickness and SpacingBetweenSlices say less, are often wrong, and are not looked at.
+For each slice, DICOM gives the centre of the first pixel (ImagePositionPatient) and the directions of rows and columns
+(ImageOrientationPatient), in mm to the patient's Left, Posterior and Superior (PS3.3 C.7.6.2.1.1). Slice numbers and
+times, SliceThickness and SpacingBetweenSlices are less informative and often wrong, so they are ignored.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from napari_vqad.files.limits import gib
 from napari_vqad.io.dicom_index import SeriesEntry, frames_of, is_localizer
 
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-TURNED = 2e-3  # difference of a direction cosine that is more than rounding
-UNEVEN = 0.05  # of the usual gap between slices
+TURNED = 2e-3  # largest difference of direction cosines attributed to rounding
+UNEVEN = 0.05  # tolerance, as a share of the usual gap between slices
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One image, or one frame of an enhanced one.
+    """One image, or one frame of an enhanced image.
 
     Attributes:
-        path, frame: where its pixels are; `frame` counts from 0.
+        path, frame: file and frame, from 0, of its pixels.
         size: rows, columns.
-        orientation: (2, 3), directions of growing column and row index, LPS.
+        orientation: (2, 3), directions of increasing column and row index, LPS.
         position: centre of its first pixel, mm LPS.
         spacing: mm between rows, and between columns.
         slope, intercept: stored value → grey value.
@@ -50,7 +50,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class SliceStack:
-    """Slices in the order of their normal.
+    """Slices sorted along their normal.
 
     Attributes:
         slices: at least two.
@@ -62,16 +62,16 @@ class SliceStack:
 
 
 def stack_of(series: SeriesEntry, where: str) -> tuple[SliceStack, tuple[str, ...]]:
-    """The slices of a series as a regular stack, and what was left out, in sentences.
+    """Sort the slices of a series into a regular stack; also return notes for the user on omitted images.
 
     Args:
-        series: its images; localizers among them are left out.
-        where: names it in the messages.
+        series: its images; localizers are omitted, unless all images are localizers.
+        where: name of the series in messages.
 
     Raises:
-        InputError: a slice does not say where it lies; or the slices differ in size, spacing or orientation, are
-            fewer than two, more than is read, lie at the same place, leave gaps, or are stacked askew, as with a tilted
-            gantry.
+        InputError: a slice has no position, orientation or pixel spacing; or the slices differ in size, spacing or
+            orientation, are fewer than two, exceed the size limit, share a position, leave gaps, or are sheared, as
+            with a tilted gantry.
     """
     images = [(p, h) for p, h in series.images if series.is_localizer or not is_localizer(h)]
     if len(images) > 1 and any(frames_of(header) > 1 for _, header in images):
@@ -92,7 +92,7 @@ def stack_of(series: SeriesEntry, where: str) -> tuple[SliceStack, tuple[str, ..
 
 
 def _slices(path: Path, header: Dataset) -> Iterator[Slice]:
-    """One of a plain image, each frame of an enhanced one."""
+    """Yield one slice for a single-frame image, or one for each frame of an enhanced image."""
     if header.get("SamplesPerPixel", 1) != 1 or not str(header.get("PhotometricInterpretation")).startswith("MONO"):
         raise InputError(f"{path} is a colour image; a scan has one grey value a voxel.")
     if "ModalityLUTSequence" in header:
@@ -144,7 +144,7 @@ def _slice(
 
 
 def _numbers(data: Dataset, keyword: str, n: int) -> NDArray | None:
-    """The n finite numbers of an attribute, None where they are not that."""
+    """Return the values of an attribute, or None if they are not n finite numbers."""
     try:
         found = np.atleast_1d(np.array(data.get(keyword), float))
     except (TypeError, ValueError):
@@ -166,7 +166,7 @@ def _check_alike(slices: list[Slice], where: str) -> None:
 
 
 def _stacked(slices: list[Slice], where: str) -> SliceStack:
-    """Sorted, and with an affine."""
+    """Sort slices along their normal and compute the affine."""
     row, column = slices[0].orientation
     normal = np.cross(row, column)
     slices = sorted(slices, key=lambda s: float(s.position @ normal))
@@ -194,7 +194,7 @@ def _stacked(slices: list[Slice], where: str) -> SliceStack:
 
 
 def _check_gaps(slices: list[Slice], gaps: NDArray, usual: float, normal: NDArray, where: str) -> None:
-    """Is every gap the usual one?"""
+    """Raise InputError if a gap differs from the usual one."""
     wide = np.flatnonzero(np.abs(gaps - usual) > UNEVEN * usual)
     if not len(wide):
         return
@@ -213,7 +213,7 @@ def _check_gaps(slices: list[Slice], gaps: NDArray, usual: float, normal: NDArra
 
 
 def _place(one: Slice, normal: NDArray) -> str:
-    """Where a slice lies along the patient's axis that is nearest to its normal: "S 12.0 mm (IM0007)"."""
+    """Describe a slice's position along the patient axis nearest to its normal: "S 12.0 mm (IM0007)"."""
     axis = int(np.abs(normal).argmax())
     mm = float((TO_RAS[:3, :3] @ one.position)[axis])
     name = one.path.name + (f", frame {one.frame + 1}" if one.frame else "")

@@ -1,7 +1,7 @@
-"""Which DICOM images lie in a folder, series by series; nothing of their pixels is read here.
+"""Lists the DICOM images in a folder by series, without reading pixels.
 
-A DICOM file is known by its mark, `DICM` after 128 bytes, or by how its data set begins where it has none, not by its
-name. What is no image (DICOMDIR, reports, segmentations, maps of ours) is passed over.
+A DICOM file is recognised by `DICM` after 128 bytes, or else by its first elements, not by its name. Files that are not
+images (DICOMDIR, reports, segmentations, maps written by napari-vqad) are skipped.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from napari_vqad.files.search import listed, search
 from napari_vqad.io.dicom_bare import HEAD, is_bare
 from napari_vqad.io.dicom_open import BROKEN, open_dicom
 
-LOOK = 100  # files of a folder that are looked at to tell whether it is one of DICOM; folders near a file's own
-ENDS = 3  # first and last files of a folder that are asked for their series
+LOOK = 100  # files checked to tell whether a folder holds DICOM; also the most nearby folders searched
+ENDS = 3  # number of first, and of last, files of a folder whose series is read
 TAGS = [
     "SOPClassUID",
     "SOPInstanceUID",
@@ -54,10 +54,10 @@ class SeriesEntry:
 
     Attributes:
         uid: SeriesInstanceUID.
-        number: SeriesNumber, None where it is not given.
-        description: SeriesDescription; the only words of the patient's that are taken from the files.
-        images: path and header of each, in the order of the paths.
-        copies: further files of the series, each of which is one of these images once more.
+        number: SeriesNumber; None if missing.
+        description: SeriesDescription, at most 64 characters; the only text about the patient that is kept.
+        images: path and header of each, in the order in which the files were found.
+        copies: number of further files that are copies of these images.
     """
 
     uid: str
@@ -68,33 +68,33 @@ class SeriesEntry:
 
     @property
     def n_slices(self) -> int:
-        """Images, and frames of those that have many."""
+        """Number of slices: images, or frames of multi-frame images."""
         return sum(frames_of(header) for _, header in self.images)
 
     @property
     def is_localizer(self) -> bool:
-        """Does every image say that it is one?"""
+        """True if all images are marked as localizers."""
         return all(is_localizer(header) for _, header in self.images)
 
     @property
     def name(self) -> str:
-        """The description, or the number where there is none."""
+        """The description, or the number if there is none."""
         return self.description or (f"Series {self.number}" if self.number is not None else "DICOM series")
 
     @property
     def words(self) -> str:
-        """A line of a list: "3: t1_mprage, 176 slices"."""
+        """One line for a list: "3: t1_mprage, 176 slices"."""
         number = "?" if self.number is None else self.number
         plural = "" if self.n_slices == 1 else "s"
         return f"{number}: {self.description or 'without a description'}, {self.n_slices} slice{plural}"
 
 
 class SeveralSeriesError(InputError):
-    """Which series of a folder is meant has not been said.
+    """The folder holds several series, and none was chosen.
 
     Attributes:
-        folder: where they are.
-        series: those that can be scans.
+        folder: the folder.
+        series: the series that can be scans.
     """
 
     def __init__(self, folder: Path, series: list[SeriesEntry]) -> None:
@@ -103,10 +103,10 @@ class SeveralSeriesError(InputError):
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Does a file bear the mark of DICOM, or begin as a data set without that? Only a regular file is looked into."""
+    """Say whether a regular file has `DICM` after 128 bytes, or begins with a data set; False for other files."""
     try:
         with open_regular(path) as file:
-            # Without a size there is nothing to read; the kernel's own files have none, and may wait when read.
+            # Kernel files (/proc) have size zero, and reading them may block.
             head = file.read(HEAD) if os.fstat(file.fileno()).st_size else b""
         return head[128:132] == b"DICM" or is_bare(head)
     except (InputError, OSError):
@@ -114,7 +114,7 @@ def is_dicom(path: str | Path) -> bool:
 
 
 def series_uid(path: str | Path) -> str | None:
-    """SeriesInstanceUID of one DICOM file; None where there is none to be read."""
+    """Return the SeriesInstanceUID of a DICOM file; None if it cannot be read."""
     if not is_dicom(path):
         return None
     try:
@@ -125,31 +125,30 @@ def series_uid(path: str | Path) -> str | None:
 
 
 def holds_dicom(folder: str | Path) -> bool:
-    """Is there DICOM among the first files of a folder? Quick; a folder that does not say so soon is none."""
+    """Say whether one of the first 100 files in a folder is DICOM; later files are not checked, to be quick."""
     try:
         return any(is_dicom(path) for path in islice(search(Path(folder), is_regular), LOOK))
-    except InputError:  # more than is searched
+    except InputError:  # too many files to search
         return False
 
 
 def series_in(folder: Path) -> list[SeriesEntry]:
-    """The series of images in a folder and the folders within, by number.
+    """List the series of images in a folder and its subfolders, sorted by number.
 
     Raises:
-        InputError: it holds no DICOM image, or one that does not say which series it belongs to; or more than is
-            searched.
+        InputError: the folder has no DICOM image, a damaged one or one without SeriesInstanceUID, or too many files.
     """
     return _listed(folder, search(folder, _is_candidate))
 
 
 def series_of(path: Path) -> SeriesEntry:
-    """The series that an image file belongs to: what has its SeriesInstanceUID in its folder, and near that.
+    """Return the series of an image file: the images with its SeriesInstanceUID in its folder and nearby folders.
 
-    Exports on CD split a series over folders. One beside the file's own, or within it, is read where one of its first
-    or last files is of the series; images that lie where those of the own folder do are taken for copies.
+    Exports on CD split a series over folders. A sibling folder or subfolder is read if one of its first or last files
+    belongs to the series. Images at a position already read count as copies.
 
     Raises:
-        InputError: the file is no DICOM image, or is damaged.
+        InputError: the file is not a DICOM image, or is damaged.
     """
     (own,) = _listed(path, [path])
 
@@ -157,7 +156,7 @@ def series_of(path: Path) -> SeriesEntry:
         return next(s for s in _listed(folder, filter(_is_candidate, _flat(folder))) if s.uid == own.uid)
 
     whole = within(path.parent)
-    if any(frames_of(header) > 1 for _, header in whole.images):  # which is all of it
+    if any(frames_of(header) > 1 for _, header in whole.images):  # a multi-frame file is a whole series
         return whole
     for folder in _near(path.parent):
         if any(series_uid(file) == own.uid for file in _ends(folder)):
@@ -172,18 +171,18 @@ def series_of(path: Path) -> SeriesEntry:
 def pick(
     folder: Path, listed: list[SeriesEntry], series: str | int | None = None
 ) -> tuple[SeriesEntry, tuple[str, ...]]:
-    """The series that is meant, and what was passed over for it, in sentences.
+    """Choose a series; also return notes for the user on the series that were skipped.
 
-    Without a choice it is the only one that can be a scan: localizers and single images are not asked about.
+    If `series` is None, the only one that can be a scan is chosen; localizers and single images are skipped.
 
     Args:
-        folder: where they are, for the messages.
-        listed: what it holds.
+        folder: the folder, for messages.
+        listed: the series in the folder.
         series: SeriesNumber or SeriesInstanceUID.
 
     Raises:
-        SeveralSeriesError: there is a choice and none was made.
-        InputError: there is no such series, or more than one of that number.
+        SeveralSeriesError: several series can be scans, and `series` is None.
+        InputError: no series, or more than one, matches `series`.
     """
     if series is not None:
         wanted = str(series).strip()
@@ -203,7 +202,7 @@ def pick(
 
 
 def frames_of(header: Dataset) -> int:
-    """Frames of an image, one where it does not say."""
+    """Return the number of frames of an image; 1 if it is not given."""
     try:
         return int(header.get("NumberOfFrames") or 1)
     except (ValueError, TypeError):
@@ -211,13 +210,13 @@ def frames_of(header: Dataset) -> int:
 
 
 def is_localizer(header: Dataset) -> bool:
-    """Does an image say that it is a localizer, or scout?"""
+    """Say whether an image is marked as a localizer (scout)."""
     kinds = header.get("ImageType") or ()
     return "LOCALIZER" in [str(kind).upper() for kind in ([kinds] if isinstance(kinds, str) else kinds)]
 
 
 def _flat(folder: Path) -> list[Path]:
-    """The files in a folder, by name; none where it cannot be looked into."""
+    """List the regular files in a folder, sorted by name; empty if the folder cannot be read."""
     return [path for path in listed(folder) if is_regular(path)]
 
 
@@ -231,17 +230,17 @@ def _ends(folder: Path) -> list[Path]:
 
 
 def _near(folder: Path) -> list[Path]:
-    """The folders within a folder and those beside it, of very many those that are next to it by name."""
+    """List the subfolders and siblings of a folder; of too many siblings, those next to it by name."""
     folder = Path(os.path.abspath(folder))
 
     def within(place: Path) -> list[Path]:
         try:
             return [p for p in listed(place) if p.is_dir()]
-        except (InputError, OSError):  # an InputError: more than is searched, and so no export on CD
+        except (InputError, OSError):  # InputError: too many files to search, so this is not an export on CD
             return []
 
     above = folder.parent
-    beside = within(above) if above != above.parent else []  # what lies at the root is none of a scan's
+    beside = within(above) if above != above.parent else []  # folders at the root do not belong to a scan
     at = beside.index(folder) if folder in beside else 0
     return within(folder)[:LOOK] + [p for p in beside[max(at - LOOK // 2, 0) : at + LOOK // 2] if p != folder]
 
@@ -257,7 +256,7 @@ def _listed(where: Path, files: Iterable[Path]) -> list[SeriesEntry]:
             others += 1
             continue
         uid, instance = str(header.SeriesInstanceUID), str(header.get("SOPInstanceUID") or "")
-        # With the place: some anonymisers give all images the same name.
+        # Includes the position, since some anonymisers give all images the same SOPInstanceUID.
         image = uid, instance, _place(header)
         if instance and image in known:
             copies[uid] += 1
@@ -281,24 +280,24 @@ def _place(header: Dataset) -> str:
 
 
 def _header(path: Path) -> Dataset | None:
-    """What is asked of an image, without its pixels; None for what is no image.
+    """Read the `TAGS` of an image, without its pixels; None if the file is not an image.
 
     Raises:
-        InputError: it is an image, and damaged.
+        InputError: the file is damaged, or is named .dcm but is not DICOM.
     """
     damaged = InputError(f"{path} is cut short or damaged: its DICOM header cannot be read.")
-    if not is_dicom(path):  # and named so: passed over, it might be the last slice of a scan
+    if not is_dicom(path):  # named .dcm: skipping it might lose the last slice of a scan
         raise damaged
     try:
         header = open_dicom(path, stop_before_pixels=True, specific_tags=list(TAGS))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is odd and harmless is none of the person's business
+            warnings.simplefilter("ignore")  # harmless oddities need not be shown to the user
             kind = UID(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
             if "Image Storage" not in kind.name:
-                if header.preamble and not header.file_meta.get("TransferSyntaxUID"):  # after the kind: cut before it
+                if header.preamble and not header.file_meta.get("TransferSyntaxUID"):  # cut short before the class
                     raise damaged
                 return None
-            for _ in header.iterall():  # values are decoded when they are looked at: all of them here
+            for _ in header.iterall():  # pydicom decodes a value on access; access all of them here
                 pass
             sides = header.get("Rows"), header.get("Columns")
             if not header.get("SeriesInstanceUID") or not all(isinstance(n, int) and n > 0 for n in sides):
@@ -318,12 +317,12 @@ def _number(header: Dataset) -> int | None:
 
 
 def _text(value: object) -> str:
-    """One line of at most 64 characters, as the standard has it."""
+    """Convert to one line of at most 64 characters, the standard's limit."""
     return " ".join("".join(c if c.isprintable() else " " for c in str(value or "")).split())[:64]
 
 
 def _list(series: list[SeriesEntry]) -> str:
-    """In words; with the UID where the number does not tell them apart."""
+    """List series in words; with the UID where the number is missing or not unique."""
     numbers = [s.number for s in series]
     alone = [s.number is not None and numbers.count(s.number) == 1 for s in series]
     return "; ".join(s.words if known else f"{s.words} ({s.uid})" for s, known in zip(series, alone, strict=True))

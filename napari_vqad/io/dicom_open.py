@@ -1,4 +1,4 @@
-"""One DICOM file, read with limits: nothing but a regular file, and no more bytes than it can have."""
+"""Opens a DICOM file safely: regular files only, and never more bytes than the file has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_vqad.files import limits
 from napari_vqad.files.limits import gib
 from napari_vqad.files.regular import check_size, open_regular
 
-# What pydicom raises on files that are cut short or hold nonsense.
+# Exceptions that pydicom raises on truncated or corrupt files.
 BROKEN = (
     InvalidDicomError,
     BytesLengthException,
@@ -38,12 +38,11 @@ BROKEN = (
 
 
 def open_dicom(path: str | Path, **options: Any) -> Dataset:
-    """A file by pydicom's `dcmread`, which gets these options; it may lack a preamble; what is harmless is not told.
+    """Open a file with pydicom's `dcmread`, passing `options`. The preamble may be missing; warnings are suppressed.
 
     Raises:
-        InputError: as `open_regular`; or the file, or what a deflated one unpacks to, is larger than
-            `limits.VOXELS`.
-        one of BROKEN: it is damaged.
+        InputError: as `open_regular`; or the file, deflated or inflated, is larger than `limits.VOXELS`.
+        one of BROKEN: the file is damaged.
     """
     with open_regular(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -52,7 +51,7 @@ def open_dicom(path: str | Path, **options: Any) -> Dataset:
 
 
 class _Limited:
-    """A file of which nobody reads more than it has: lengths of four bytes in a damaged header ask for 4 GiB."""
+    """Wraps a file so that reads stop at its end; a damaged header with 4-byte lengths could ask for 4 GiB."""
 
     def __init__(self, file: io.BufferedReader, path: str | Path) -> None:
         self.file, self.name, self.size = file, str(path), os.fstat(file.fileno()).st_size
@@ -60,7 +59,7 @@ class _Limited:
     def read(self, n: int | None = None) -> bytes:
         left = max(self.size - self.file.tell(), 0)
         if n is None or n < 0:
-            # pydicom asks for all the rest of one kind of file alone, a deflated one, to unpack it at one go.
+            # pydicom reads the whole rest only of a deflated file, to inflate it in one step.
             return self._inflatable(self.file.read(left))
         return self.file.read(min(n, left))
 

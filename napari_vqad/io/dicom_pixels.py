@@ -1,4 +1,4 @@
-"""Do the pixels of a DICOM file agree with its header? Asked before anything is unpacked for them."""
+"""Checks that the pixel data of a DICOM file match its header, before memory is allocated to decode them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from napari_vqad.files import limits
 from napari_vqad.files.limits import gib
 from napari_vqad.io.dicom_index import frames_of
 
-SIZES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # the markers of JPEG and JPEG-LS that a picture's size follows
-BARE = {0x01, *range(0xD0, 0xD8)}  # those that nothing follows
+SIZES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # JPEG and JPEG-LS markers followed by the image size
+BARE = {0x01, *range(0xD0, 0xD8)}  # markers without a segment
 
 
 def check_pixels(image: Dataset, size: tuple[int, int], path: Path) -> None:
-    """Refuse a file whose pixel data are not what its header says, or beyond the limit.
+    """Check that a file's pixel data match its header and are within the size limit.
 
     Args:
-        image: the whole file, nothing decoded.
-        size: rows and columns that it is to have.
-        path: names it in the sentence.
+        image: the whole file, not decoded.
+        size: expected rows and columns.
+        path: the file, for messages.
 
     Raises:
-        InputError: as above.
+        InputError: they do not match, or exceed the limit.
         one of BROKEN: the header is damaged.
     """
     damaged = InputError(f"{path} is cut short or damaged: it has not the pixels that its header promises.")
@@ -48,7 +48,7 @@ def check_pixels(image: Dataset, size: tuple[int, int], path: Path) -> None:
         return
     plain = rows * columns * bits // 8
     for coded in _frames(image, frames):
-        # Run lengths make nothing twice as long, but up to 64 times as short: a longer one unpacks to something else.
+        # RLE at most doubles the size but may shrink it up to 64 times, so longer data belong to another image.
         if syntax == RLELossless and len(coded) > 2 * plain + 1024:
             raise damaged
         if coded_size(coded) not in (None, size):
@@ -56,7 +56,7 @@ def check_pixels(image: Dataset, size: tuple[int, int], path: Path) -> None:
 
 
 def coded_size(coded: bytes) -> tuple[int, int] | None:
-    """Rows and columns as a picture in JPEG, JPEG-LS or JPEG 2000 says them; None where it says nothing of the kind."""
+    """Read rows and columns from JPEG, JPEG-LS or JPEG 2000 data; None if they are not found."""
     at = coded.find(b"\xff\x4f\xff\x51")
     if at >= 0:  # JPEG 2000
         if len(coded) < at + 24:
@@ -70,7 +70,7 @@ def coded_size(coded: bytes) -> tuple[int, int] | None:
         marker = coded[at + 1]
         if marker in SIZES:
             return struct.unpack(">HH", coded[at + 5 : at + 9])
-        if marker == 0xFF:  # filling
+        if marker == 0xFF:  # fill byte
             at += 1
         else:
             at += 2 if marker in BARE else 2 + int.from_bytes(coded[at + 2 : at + 4], "big")

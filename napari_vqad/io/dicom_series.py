@@ -1,4 +1,4 @@
-"""A DICOM series as a scan: one image a slice, or one enhanced image of many frames."""
+"""Reads a DICOM series as a scan: one image per slice, or one enhanced image with many frames."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from napari_vqad.io.padding import fill_padding
 
 @dataclass(frozen=True)
 class Series:
-    """Where a scan came from; `Volume.header` of one that was read from DICOM. Nothing of the patient is in it.
+    """Source of a scan read from DICOM; its `Volume.header`. It contains no patient data.
 
     Attributes:
         uid: SeriesInstanceUID.
-        number: SeriesNumber, None where it is not given.
-        files: of each slice of the file's array, in its order; a file of many frames stands there once for each.
-        frames: number of the frame in its file, from 0, of each slice.
+        number: SeriesNumber; None if missing.
+        files: file of each slice, in array order; a multi-frame file appears once per frame.
+        frames: frame number of each slice in its file, from 0.
         instances: SOPInstanceUID of each slice's file.
-        opened: folder or file that was opened: `read_series(opened, uid)` reads the same again.
+        opened: folder or file that the user opened; `read_series(opened, uid)` reads the same scan again.
     """
 
     uid: str
@@ -45,21 +45,21 @@ class Series:
 def read_series(path: str | Path, series: str | int | None = None) -> Volume:
     """Read one series.
 
-    The file's array is (column, row, slice), slices sorted along their normal; spacing comes from their positions.
-    `Volume.header` is a `Series`, which says how the same is read again, and `Volume.path` its first file. Of the
-    patient the volume knows no more than the series' description, which is its name.
+    The file's array is (column, row, slice), with slices sorted along their normal; slice spacing is computed from
+    their positions. `Volume.header` is a `Series`, `Volume.path` its first file. The series' description, which becomes
+    the volume's name, is the only patient data in the volume.
+
+    Padding, declared or not, is set to the lowest other value and noted in `Volume.notes`; see `padding.fill_padding`.
 
     Args:
-        path: a folder, searched with those within, or one file of a series whose others are in the same folder or in
-            those near it: see `dicom_files.series_of`.
-        series: SeriesNumber or SeriesInstanceUID, for a folder that holds several; of a file, what it has to be of.
-
-    Padding, declared or not, gets the lowest value of the rest; see `padding.fill_padding`. `Volume.notes` say so.
+        path: a folder, searched with its subfolders, or one file of a series; the other files are looked for in its
+            folder and nearby folders: see `dicom_index.series_of`.
+        series: SeriesNumber or SeriesInstanceUID, for a folder with several series; a file must belong to it.
 
     Raises:
-        SeveralSeriesError: the folder holds several series and `series` does not say which.
-        InputError: there is no such series, or it cannot be a scan: see `dicom_slices.stack_of`; or its pixels are in
-            colour, damaged, of one single value, or compressed in a way that nothing here can undo.
+        SeveralSeriesError: the folder holds several series and `series` is None.
+        InputError: there is no such series, or it is not a scan: see `dicom_geometry.stack_of`; or its pixels are in
+            colour, damaged, all equal, or in a compression for which no decoder is installed.
     """
     path = Path(path)
     if not path.exists():
@@ -101,9 +101,9 @@ def _about(chosen: SeriesEntry, stack: SliceStack, opened: Path) -> Series:
 
 
 def _grey(stack: SliceStack) -> tuple[NDArray[np.float32], NDArray[np.bool_], bool]:
-    """The grey values of a stack, where the files say that there is padding, and whether bright was stored as dark.
+    """Read a stack's grey values, its declared padding, and whether bright was stored as dark (MONOCHROME1).
 
-    Grey values are float32 (column, row, slice), rescaled, and bright where it is bright.
+    Grey values are float32 (column, row, slice), rescaled; MONOCHROME1 is inverted.
     """
     rows, columns = stack.slices[0].size
     array = np.empty((columns, rows, len(stack.slices)), np.float32)
@@ -111,7 +111,7 @@ def _grey(stack: SliceStack) -> tuple[NDArray[np.float32], NDArray[np.bool_], bo
     inverted: set[bool] = set()
     known: tuple[Path | None, NDArray, NDArray] = (None, np.empty(0), np.empty(0))
     for k, one in enumerate(stack.slices):
-        if one.path != known[0]:  # a file of many frames is read once
+        if one.path != known[0]:  # a multi-frame file is read once
             image = _image(one.path)
             pixels = _pixels(one, image)
             known = one.path, pixels, _padding(image, pixels)
@@ -140,7 +140,7 @@ def _image(path: Path) -> Dataset:
 
 
 def _pixels(one: Slice, image: Dataset) -> NDArray:
-    """The stored values of a file, (frame, row, column)."""
+    """Read the stored values of a file, (frame, row, column)."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -154,7 +154,7 @@ def _pixels(one: Slice, image: Dataset) -> NDArray:
             pixels = image.pixel_array
     except InputError:
         raise
-    except Exception as error:  # a decoder is whatever is installed, and raises what it likes
+    except Exception as error:  # any decoder may be installed and may raise anything
         raise InputError(f"{one.path} is cut short or damaged: its pixels cannot be read.") from error
     pixels = pixels.reshape(-1, *pixels.shape[-2:])
     if pixels.shape[1:] != one.size or len(pixels) <= one.frame:
@@ -163,9 +163,9 @@ def _pixels(one: Slice, image: Dataset) -> NDArray:
 
 
 def _padding(image: Dataset, pixels: NDArray) -> NDArray[np.bool_]:
-    """Where stored values are padding: PixelPaddingValue, or from it to PixelPaddingRangeLimit (PS3.3 C.7.5.1.1.2).
+    """Mask padding: PixelPaddingValue, or the range from it to PixelPaddingRangeLimit (PS3.3 C.7.5.1.1.2).
 
-    Both are of the pixels' own bits; a value that was written with the other sign means the same bits.
+    Both attributes have the pixels' bit depth; a value written with the wrong signedness is reinterpreted bit by bit.
     """
     bounds = []
     for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):

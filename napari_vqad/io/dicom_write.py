@@ -1,8 +1,8 @@
-"""DICOM out, for a scan that came from DICOM: a binary segmentation and a parametric map that refer to its series.
+"""Writes a binary segmentation and a parametric map of a scan that was read from DICOM; both refer to its series.
 
-highdicom (the extra `dicom`) writes them. Their frames take plane position and orientation from the source's own, so
-that they lie where it lies to the bit. Of the patient and the study they carry what the standard demands, `CARRIED`,
-and nothing else: only that, and what is needed to refer to the images, is read of the source.
+highdicom (the extra `dicom`) writes the files. Their frames copy plane position and orientation from the source, so
+that both match exactly. They contain only the patient and study attributes that the standard requires, `CARRIED`. Only
+these, and the attributes needed to refer to the images, are read from the source.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from napari_vqad.io.dicom_series import Series
 
 NAME = "napari-vqad"
 LIMITS = "research use only"
-# What the modules Patient and General Study demand (PS3.3 C.7.1.1 and C.7.2.1, types 1 and 2): it must be there, and
-# all but StudyInstanceUID may be empty, as it is where the source, after some anonymisation, has none.
+# Attributes that the modules Patient and General Study require (PS3.3 C.7.1.1 and C.7.2.1, types 1 and 2). All but
+# StudyInstanceUID may be empty, and are if anonymisation removed them from the source.
 CARRIED = (
     "PatientName",
     "PatientID",
@@ -43,7 +43,7 @@ CARRIED = (
     "StudyID",
     "AccessionNumber",
 )
-# What the new files need to refer to the source's images and to lie where these lie.
+# Attributes needed to refer to the source's images and to copy their geometry.
 REFERRED = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -68,11 +68,11 @@ REFERRED = (
 
 @dataclass(frozen=True)
 class Maker:
-    """What made the files.
+    """The model and settings that produced the files.
 
     Attributes:
         model: name of the bundle.
-        serial: its hash.
+        serial: hash of the bundle.
         parameters: the settings, as text.
     """
 
@@ -83,7 +83,7 @@ class Maker:
 
 @dataclass(frozen=True)
 class Segment:
-    """What a segment is called.
+    """Label and description of a segment.
 
     Attributes:
         label: up to 64 characters.
@@ -95,11 +95,11 @@ class Segment:
 
 
 def check_source(volume: Volume) -> None:
-    """Can what is found in a scan be written out as DICOM? A segment of one voxel is made, and not written.
+    """Check that results of a scan can be written as DICOM, by making a one-voxel segment without writing it.
 
     Raises:
-        InputError: the scan did not come from DICOM; highdicom is not installed; the source's files have gone or
-            changed, or lack what is needed to refer to them.
+        InputError: the scan was not read from DICOM; highdicom is not installed; the source's files are missing or
+            changed, or lack attributes needed to refer to them.
     """
     labels = np.zeros(volume.voxels.shape, np.uint8)
     labels[0, 0, 0] = 1
@@ -107,12 +107,12 @@ def check_source(volume: Volume) -> None:
 
 
 def write_segments(path: Path, volume: Volume, labels: NDArray, segments: Sequence[Segment], maker: Maker) -> None:
-    """A binary DICOM SEG.
+    """Write a binary DICOM SEG.
 
     Args:
-        path: the file; what is there is written over.
+        path: the file; an existing file is overwritten.
         volume: the scan, read from DICOM.
-        labels: integers (R, A, S), up to 65535; i + 1 where segments[i] is, each of which has a voxel, 0 elsewhere.
+        labels: integers (R, A, S), up to 65535: i + 1 for segments[i], 0 elsewhere; each segment needs a voxel.
         segments: one or more.
         maker: model and settings.
 
@@ -135,7 +135,7 @@ def _segmentation(volume: Volume, labels: NDArray, segments: Sequence[Segment], 
         about = hd.seg.SegmentDescription(
             segment_number=number,
             segment_label=segment.label[:64],
-            # Where something is, and not what: that it is a lesion is for the reader to say.
+            # The code states where the region is, not what it is: the reader decides whether it is a lesion.
             segmented_property_category=codes.SCT.SpatialAndRelationalConcept,
             segmented_property_type=hd.sr.CodedConcept("flagged-region", "99VQAD", "Flagged region"),
             algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
@@ -161,13 +161,13 @@ def _segmentation(volume: Volume, labels: NDArray, segments: Sequence[Segment], 
 
 
 def write_score(path: Path, volume: Volume, score: NDArray, meaning: str, maker: Maker) -> None:
-    """A DICOM Parametric Map in 32-bit floats, a number without a unit a voxel.
+    """Write a DICOM Parametric Map, one unitless 32-bit float per voxel.
 
     Args:
-        path: the file; what is there is written over.
+        path: the file; an existing file is overwritten.
         volume: the scan, read from DICOM.
         score: (R, A, S).
-        meaning: what the numbers are, up to 64 characters.
+        meaning: meaning of the values, up to 64 characters.
         maker: model and settings.
 
     Raises:
@@ -212,7 +212,7 @@ def _highdicom() -> Any:
 
 
 def _source(volume: Volume) -> list[Dataset]:
-    """The source's images without their pixels: one a slice, in the array's order, or the one that has all frames."""
+    """Read the source's images without their pixels: one per slice, in array order, or one with all frames."""
     if not isinstance(volume.header, Series):
         raise InputError(f"{volume.name} was not read from DICOM; only what was can be written out as DICOM.")
     series = volume.header
@@ -227,10 +227,10 @@ def _source(volume: Volume) -> list[Dataset]:
         if not same:
             raise InputError(f"{file} is no longer the image that the scan was read from.")
         _in_order(image)
-        # Wanted by highdicom, missing in some series, and of no consequence: `_measures` gives what is written.
+        # highdicom requires it and some series lack it; the value written comes from `_measures`.
         image.SliceThickness = float(np.linalg.norm(volume.file_affine[:3, 2]))
         if images and "ImageOrientationPatient" in image:
-            # Rounding may tell slices apart, which `dicom_slices` allows and highdicom does not.
+            # Orientations may differ by rounding, which `dicom_geometry` allows and highdicom does not.
             image.ImageOrientationPatient = images[0].ImageOrientationPatient
         images.append(image)
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
@@ -243,7 +243,7 @@ def _source(volume: Volume) -> list[Dataset]:
 
 
 def _in_order(image: Dataset) -> None:
-    """All that is carried is there, in UTF-8; empty where the source has none, or none of a form that DICOM allows."""
+    """Set all `CARRIED` attributes, in UTF-8; empty if the source lacks them or their form is invalid in DICOM."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for keyword in set(CARRIED) - {"StudyInstanceUID"}:
@@ -266,10 +266,10 @@ def _is_allowed(keyword: str, value: str) -> bool:
 
 
 def _in_source_order(array: NDArray, volume: Volume) -> NDArray:
-    """A canonical array as (slice, row, column); slices in the order of the source's images or frames."""
+    """Convert a canonical array to (slice, row, column), with slices in the order of the source's images or frames."""
     stack = np.ascontiguousarray(volume.to_file(array).transpose(2, 1, 0))
     series: Series = volume.header
-    if len(set(series.files)) > 1:  # a file a slice
+    if len(set(series.files)) > 1:  # one file per slice
         return stack
     ordered = np.empty_like(stack)
     ordered[list(series.frames)] = stack
@@ -277,7 +277,7 @@ def _in_source_order(array: NDArray, volume: Volume) -> NDArray:
 
 
 def _measures(volume: Volume) -> Any:
-    """Spacing, that of slices from their positions."""
+    """Return the pixel measures; slice spacing comes from the slice positions."""
     column, row, slices = np.linalg.norm(volume.file_affine[:3, :3], axis=0)
     return _highdicom().PixelMeasuresSequence(
         pixel_spacing=(float(row), float(column)), slice_thickness=float(slices), spacing_between_slices=float(slices)
@@ -291,7 +291,7 @@ def _common(image: Dataset, maker: Maker, which: int) -> dict[str, Any]:
         number = 0
     return {
         "series_instance_uid": generate_uid(),
-        "series_number": 100 * max(number, 0) + which,  # as scanners number what they derive
+        "series_number": 100 * max(number, 0) + which,  # scanners number derived series in this way
         "sop_instance_uid": generate_uid(),
         "instance_number": 1,
         "manufacturer": NAME,
@@ -304,14 +304,14 @@ def _common(image: Dataset, maker: Maker, which: int) -> dict[str, Any]:
 def _made(make: Callable[[], Dataset], volume: Volume) -> Dataset:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd words in the source's header
+            warnings.simplefilter("ignore")  # warnings about unusual values in the source's header
             return make()
     except (AttributeError, ValueError, TypeError) as error:
         raise InputError(f"{volume.name} cannot be referred to in DICOM: {error}") from error
 
 
 def _write(path: Path, made: Dataset) -> None:
-    """Whole or not at all: the last step is one rename in the same folder."""
+    """Write atomically: the last step is a rename in the same folder."""
     with atomic_write(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made.save_as(file)

@@ -1,4 +1,4 @@
-"""Is a volume a scan, or does it hold labels: a mask, a segmentation, an atlas?"""
+"""Tells scans from label volumes: masks, segmentations and atlases."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ NAMES = re.compile(
     r"aparc|aseg|atlas|tissue)s?([^a-z]|$)"
 )
 FEW = 32  # distinct values; a scan has more, even in 8 bits
-SEVERAL = 4096  # of an atlas
-ALIKE = 0.5  # of neighbours within what is labelled; noise leaves fewer in a scan
-SURELY = 0.9  # a segmentation, whatever it is called and however many values it has
+SEVERAL = 4096  # most distinct values of an atlas
+ALIKE = 0.5  # least share of equal neighbours among labelled voxels; in a scan, noise makes it smaller
+SURELY = 0.9  # above this share it is a segmentation, whatever its name and number of values
 
 
 def holds_labels(volume: Volume) -> bool:
-    """Does it hold labels, by its header, its name and its values?
+    """Say whether a volume holds labels, judged by its header, name and values.
 
-    Labels are whole numbers from zero up, in areas: next to a labelled voxel lies, as a rule, one with the same label.
-    What has two values alone is a mask, whatever these are.
+    Labels are whole numbers from zero up that form regions: most neighbours of a labelled voxel have the same label.
+    A volume with at most two distinct values counts as a mask.
     """
     values = np.unique(volume.voxels)
     if len(values) <= 2:
@@ -38,7 +38,7 @@ def holds_labels(volume: Volume) -> bool:
 
 
 def _alike(voxels: np.ndarray) -> float:
-    """The share of neighbours with equal values, among pairs of which neither is zero."""
+    """Compute the share of neighbour pairs with equal values, among pairs of nonzero voxels."""
     same = pairs = 0
     for axis in range(3):
         a, b = np.moveaxis(voxels, axis, 0)[:-1], np.moveaxis(voxels, axis, 0)[1:]
@@ -49,4 +49,4 @@ def _alike(voxels: np.ndarray) -> float:
 
 
 def _has_intent(header: object) -> bool:
-    return hasattr(header, "keys") and "intent_code" in header.keys()  # noqa: SIM118  # a NIfTI header is no dict
+    return hasattr(header, "keys") and "intent_code" in header.keys()  # noqa: SIM118  # a NIfTI header is not a dict

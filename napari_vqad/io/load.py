@@ -1,4 +1,4 @@
-"""A scan of whatever kind: a NIfTI file, a folder of DICOM, or one of its files."""
+"""Reads a scan from a NIfTI file, a DICOM folder or one DICOM file."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from napari_vqad.io.nifti import is_nifti, is_pair, read_scan
 
 
 def load_scan(path: str | Path, series: str | int | None = None) -> Volume:
-    """Read a scan, whatever it is.
+    """Read a scan from NIfTI or DICOM.
 
     Args:
         path: a NIfTI file, either file of a NIfTI pair (.hdr and .img), a folder with DICOM, or one DICOM file of a
             series.
-        series: number or UID, for a folder with several series; as of `read_series`.
+        series: number or UID, for a folder with several series; as in `read_series`.
 
     Raises:
-        InputError: as `read_scan` and `read_series`; or a series is asked of a NIfTI file.
+        InputError: as in `read_scan` and `read_series`; or `series` is given for a file that is not DICOM.
     """
     path = Path(path)
     if path.is_dir() or is_dicom(path):
@@ -33,9 +33,9 @@ def load_scan(path: str | Path, series: str | int | None = None) -> Volume:
 
 
 def source_of(volume: Volume) -> tuple[Path | None, str | None]:
-    """The arguments with which `load_scan` reads the same scan again: path, and of DICOM the series' UID.
+    """Return the arguments with which `load_scan` reads the same scan again: path, and the series' UID for DICOM.
 
-    The path is what was opened, which of DICOM may be a folder; None for what is of an array.
+    The path is the file or folder that was opened; None for a scan made from an array.
     """
     if isinstance(volume.header, Series):
         return volume.header.opened, volume.header.uid

@@ -1,6 +1,6 @@
-"""NIfTI in any axis order, sign, spacing and dtype in; maps in the scan's own space out.
+"""Reads NIfTI in any axis order, sign, spacing and dtype, and writes maps in the scan's own space.
 
-Where the voxels lie is decided in `nifti_geometry`.
+`nifti_geometry` determines the position of the voxels.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from napari_vqad.io.unpack import read_promised
 
 ENDINGS = (".nii", ".nii.gz")
 LONGEST_HEADER = 540  # bytes, of NIfTI-2
-LARGEST_LABEL = 2**24  # beyond it float32 does not tell whole numbers apart
-PAIR = {".hdr": ".img", ".hdr.gz": ".img.gz"}  # header and voxels in a file each; any of them may be opened
+LARGEST_LABEL = 2**24  # float32 cannot represent all larger whole numbers
+PAIR = {".hdr": ".img", ".hdr.gz": ".img.gz"}  # header and voxels in separate files; either may be opened
 BROKEN = (
     ImageFileError,
     WrapStructError,
@@ -52,15 +52,15 @@ BROKEN = (
 def read_scan(path: str | Path) -> Volume:
     """Read one 3D scan.
 
-    Trailing axes of length one or zero are dropped. Voxels that are not finite become the lowest finite value, and
-    padding the lowest of the rest. The volume's notes say so, and what was guessed of the geometry by
-    `nifti_geometry.geometry_of`.
+    Trailing axes of length one or zero are dropped. Voxels that are not finite are set to the lowest finite value, and
+    padding to the lowest other value. The volume's notes report this, and any guesses that
+    `nifti_geometry.geometry_of` made about the geometry.
 
     Args:
-        path: a .nii, its .nii.gz, or either file of a pair .hdr and .img.
+        path: a .nii or .nii.gz file, or either file of a pair .hdr and .img.
 
     Raises:
-        InputError: the file is missing, broken, no 3D greyscale image, without content, or without usable geometry.
+        InputError: the file is missing, broken, constant, not a 3D greyscale image, or without usable geometry.
     """
     path = Path(path)
     header, array, unpacking = _read(path)
@@ -91,10 +91,10 @@ def read_scan(path: str | Path) -> Volume:
 
 
 def read_mask(path: str | Path, volume: Volume) -> np.ndarray:
-    """Read a mask of a scan: bool (R, A, S) on its voxels, true where the file is above zero.
+    """Read a mask of a scan: bool (R, A, S) on its voxels, True where the file is above zero.
 
     Raises:
-        InputError: as `read_scan`; or it has another shape or place than the scan, or no voxels.
+        InputError: the file cannot be read, its shape or position differs from the scan's, or it has no voxels.
     """
     mask = _read_beside(path, volume, "mask") > 0
     if not mask.any():
@@ -103,10 +103,10 @@ def read_mask(path: str | Path, volume: Volume) -> np.ndarray:
 
 
 def read_labels(path: str | Path, volume: Volume) -> np.ndarray:
-    """Read labels of a scan: int32 (R, A, S) on its voxels; none at all is an answer, too.
+    """Read labels of a scan: int32 (R, A, S) on its voxels; all may be zero.
 
     Raises:
-        InputError: as `read_scan`; or they have another shape or place than the scan.
+        InputError: the file cannot be read, its shape or position differs from the scan's, or a label exceeds 2**24.
     """
     found = np.rint(_read_beside(path, volume, "label file"))
     if np.abs(found).max() > LARGEST_LABEL:
@@ -117,16 +117,17 @@ def read_labels(path: str | Path, volume: Volume) -> np.ndarray:
 
 
 def write_map(path: str | Path, array: np.ndarray, like: Volume, description: str = "") -> None:
-    """Write a canonical (R, A, S) array in the file's own axis order, with its geometry, whole or not at all.
+    """Write a canonical (R, A, S) array atomically, in the axis order and geometry of the scan's file.
 
     Args:
         path: ending in .nii or .nii.gz.
-        array: floats are written as float32; booleans and integers as the integers that hold them.
-        like: the scan it belongs to. Its qform, sform, their codes and its units are kept to the bit.
+        array: floats are written as float32, booleans as uint8, integers as integers of at most 32 bits.
+        like: the scan of the array. Its qform, sform, their codes and its units are copied exactly.
         description: up to 79 characters for the header.
 
     Raises:
-        InputError: the file cannot be written there.
+        InputError: the file cannot be written.
+        ValueError: the array does not have the scan's shape.
     """
     path = Path(path)
     if array.shape != like.voxels.shape:
@@ -139,12 +140,12 @@ def write_map(path: str | Path, array: np.ndarray, like: Volume, description: st
 
 
 def is_nifti(path: str | Path) -> bool:
-    """Does the name say so?"""
+    """Say whether the file name ends in .nii or .nii.gz."""
     return str(path).lower().endswith(ENDINGS)
 
 
 def is_pair(path: str | Path) -> bool:
-    """Is it one file of a pair .hdr and .img, with the header of a NIfTI image? Other formats have such names, too."""
+    """Say whether this is one file of a NIfTI pair .hdr and .img, by its header; other formats use these names, too."""
     try:
         header = _files_of(Path(path))[0]
         return bool(_kinds(read_promised(header, LONGEST_HEADER, len)[0]))
@@ -153,7 +154,7 @@ def is_pair(path: str | Path) -> bool:
 
 
 def _read(path: Path) -> tuple[nib.Nifti1Header, np.ndarray, tuple[str, ...]]:
-    """A header as in the file; the voxels, float32, scaled, trailing axes of length one or zero dropped; and notes."""
+    """Read the header as it is in the file, the voxels, float32 and scaled, without trailing axes, and notes."""
     if not path.exists():
         raise InputError(f"{path} does not exist.")
     if not path.is_file():
@@ -168,7 +169,7 @@ def _read(path: Path) -> tuple[nib.Nifti1Header, np.ndarray, tuple[str, ...]]:
         with _quiet():
             header = kinds[0](raw[: kinds[0].sizeof_hdr], check=False)
             mended = header.copy()
-            mended.check_fix()  # raises on what cannot be read; what it mends, such as a pixdim of 0, is not believed
+            mended.check_fix()  # raises on unreadable headers; its repairs, such as of a pixdim of 0, are not used
             shape, dtype = tuple(map(int, mended.get_data_shape())), mended.get_data_dtype()
             slope, intercept = mended.get_slope_inter()
             begin = mended.get_data_offset()
@@ -190,7 +191,7 @@ def _read(path: Path) -> tuple[nib.Nifti1Header, np.ndarray, tuple[str, ...]]:
         raise InputError(f"{path} has the shape {_size(shape)}; a scan has three dimensions of at least two voxels.")
     try:
         stored = np.frombuffer(raw, dtype, math.prod(shape), begin).reshape(shape, order="F")
-        # Scale factors are applied here, in float32: enough for any scanner's 16 bits. What overflows it is infinite.
+        # Scaled values are converted to float32, enough for 16-bit scanner data; overflow becomes infinite.
         with np.errstate(over="ignore", invalid="ignore"):
             array = np.asarray(apply_read_scaling(stored, slope, intercept)).astype(np.float32)
     except (*BROKEN, MemoryError) as error:
@@ -199,12 +200,12 @@ def _read(path: Path) -> tuple[nib.Nifti1Header, np.ndarray, tuple[str, ...]]:
 
 
 def _kinds(raw: bytes) -> list[type[nib.Nifti1Header]]:
-    """The kinds of NIfTI header that bytes may begin with."""
+    """Return the NIfTI header classes that may match the first bytes of a file."""
     return [k for k in (nib.Nifti1Header, nib.Nifti2Header) if k.may_contain_header(raw)]
 
 
 def _files_of(path: Path) -> tuple[Path, Path]:
-    """The file of the header and that of the voxels, the same but for a pair."""
+    """Return the header file and the voxel file; they are the same unless the scan is a pair."""
     name = path.name.lower()
     if name.endswith(ENDINGS):
         return path, path
@@ -212,7 +213,7 @@ def _files_of(path: Path) -> tuple[Path, Path]:
         ending = next((e for e in pair if name.endswith(e)), None)
         if ending is None:
             continue
-        # The other's ending is written as this one's, in capitals or not.
+        # The other file's ending has the same case as this one's.
         letters = path.name[-len(ending) :]
         header, voxels = (e.upper() if letters.isupper() else e for e in pair)
         files = [path.with_name(path.name[: -len(ending)] + e) for e in (header, voxels)]
@@ -225,7 +226,7 @@ def _files_of(path: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep nibabel from printing a line of its own on a broken header; its own suppressor forgets to undo itself."""
+    """Keep nibabel from logging broken headers; nibabel's own suppressor does not restore the level."""
     level = nibabel_logger.level
     nibabel_logger.setLevel(logging.CRITICAL + 1)
     try:
@@ -235,10 +236,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _promised(path: Path, head: bytes) -> int:
-    """How many bytes a file that begins so has, as its header says; those of the header alone where that is broken.
+    """Compute the size of a file in bytes from its header; if the header is broken, only the header's size.
 
     Raises:
-        InputError: the file is no NIfTI, or its voxels or its header are beyond the limit.
+        InputError: the file is not NIfTI, or its voxels or header exceed the limit.
     """
     if not (kinds := _kinds(head)):
         raise InputError(f"{path} is not a NIfTI file: it does not begin with such a header.")
@@ -247,7 +248,7 @@ def _promised(path: Path, head: bytes) -> int:
             header = kinds[0](head[: kinds[0].sizeof_hdr], check=False)
             shape, dtype = header.get_data_shape(), header.get_data_dtype()
             offset = int(header["vox_offset"])
-    except (*BROKEN, KeyError):  # KeyError: a data type that nobody knows
+    except (*BROKEN, KeyError):  # KeyError: unknown data type
         return len(head)
     count = math.prod(max(int(n), 1) for n in shape)
     if 4 * count > limits.VOXELS:
@@ -264,16 +265,16 @@ def _promised(path: Path, head: bytes) -> int:
 
 
 def _header_alone(path: Path, head: bytes) -> int:
-    """As `_promised`, of the header of a pair, which holds no voxels."""
+    """Check the header file of a pair like `_promised`; return its own size, since it holds no voxels."""
     _promised(path, head)
     return len(head)
 
 
 def _read_beside(path: str | Path, volume: Volume, what: str) -> np.ndarray:
-    """A mask or labels on the canonical voxels of a scan; what is no number counts as zero.
+    """Read a mask or labels on the canonical voxels of a scan; NaN becomes zero.
 
-    Where a header says two things, whoever wrote the mask may have taken the other one: it fits where any affine that
-    its header states is one that the scan's header states.
+    A header may state several affines, and the program that wrote the mask may have used another one than we do.
+    Therefore the file fits if any of its affines matches any of the scan's.
     """
     path = Path(path)
     header, array, _ = _read(path)
@@ -301,38 +302,38 @@ def _read_beside(path: str | Path, volume: Volume, what: str) -> np.ndarray:
 
 
 def _stated(volume: Volume, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """The affines, voxel of a scan's file → mm, that its header states; of a scan without one, its own."""
+    """Return the affines, file voxel → mm, stated in a scan's NIfTI header; without a header, the scan's own."""
     if isinstance(volume.header, nib.Nifti1Header):
         return geometry_of(volume.header, shape, volume.path or Path(volume.name)).stated
     return (volume.affine @ np.linalg.inv(inv_ornt_aff(io_orientation(volume.file_affine), shape)),)
 
 
 def _apart(one: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
-    """The greatest distance in mm between two affines, at the corners, where a turn or another spacing shows most."""
+    """Compute the largest distance in mm between two affines; it is reached at a corner of the array."""
     corners = np.array([[*corner, 1] for corner in product(*((0, n - 1) for n in shape))], float).T
     return float(np.linalg.norm(((one - other) @ corners)[:3], axis=0).max())
 
 
 def _image(data: np.ndarray, like: Volume) -> nib.Nifti1Image:
-    """An image with the geometry of a scan; its header is copied, since a qform set anew is rounded."""
+    """Make an image with a scan's geometry; the header is copied, since setting the qform again would round it."""
     if not isinstance(like.header, nib.Nifti1Header):
         image = nib.Nifti1Image(data, like.file_affine)
         image.header.set_xyzt_units("mm")
         return image
     header = like.header.copy()
-    header.extensions.clear()  # a scanner's private notes are not about the map
+    header.extensions.clear()  # the scanner's private data do not describe the map
     header.set_data_dtype(data.dtype)
     header.set_slope_inter(1, 0)
     header.set_intent("none")
     header["cal_min"] = header["cal_max"] = 0
-    header["vox_offset"] = 0  # as near as can be
+    header["vox_offset"] = 0  # 0: nibabel chooses the smallest offset
     header["aux_file"] = b""
     kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     return kind(data, None, header)
 
 
 def _stored(dtype: np.dtype) -> np.dtype:
-    """What a viewer can read: no 64 bits, no half floats."""
+    """Return the dtype to store; viewers cannot read 64-bit or half-precision types."""
     if dtype.kind == "b":
         return np.dtype(np.uint8)
     return np.dtype(np.float32 if dtype.kind == "f" else np.int32) if dtype.itemsize > 4 or dtype.kind == "f" else dtype

@@ -1,8 +1,8 @@
-"""Where the voxels of a NIfTI file lie: what its header says about it, compared, and the usable part taken.
+"""Determines voxel positions from a NIfTI header, which may contradict itself.
 
-A header speaks of geometry in four places: sform (an affine), qform (a rotation, with the voxel size in pixdim), pixdim
-and the unit of length. They may contradict each other. What is taken instead of the first of them is told in a note.
-The rules are those that ITK, FSL and nibabel agree on; where they differ, a wrong side and a wrong size are avoided.
+A header states geometry in four fields: sform (an affine), qform (a rotation, with the voxel size in pixdim), pixdim
+and the unit of length. If another than the first is used, a note tells the user. The rules are those that ITK, FSL and
+nibabel share; where these differ, we choose the rule that avoids a wrong side or a wrong size.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from numpy.typing import NDArray
 from napari_vqad.errors import InputError
 
 UNITS = {1: (1000.0, "metres"), 2: (1.0, "millimetres"), 3: (0.001, "micrometres")}  # by NIfTI's code
-HEAD = (50.0, 1500.0)  # mm: the longest side of a picture of a head, from a small field of view to a whole body
-ALIKE = 0.03  # voxel sizes that differ by no more than this agree
-LONGEST = 1.05  # of a quaternion that is longer than 1 by rounding
-TEMPLATE = 3  # from this sform code on, the affine leads to the space of a template, not of the scanner
+HEAD = (50.0, 1500.0)  # mm, plausible longest side of the picture, from a small field of view to a whole body
+ALIKE = 0.03  # voxel sizes agree if they differ by less than this share
+LONGEST = 1.05  # longest quaternion that may exceed 1 by rounding
+TEMPLATE = 3  # from this sform code on, the affine maps to template space, not to the scanner
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the voxels lie.
+    """Geometry of a NIfTI file.
 
     Attributes:
-        file_affine: 4×4, voxel index of the file → the header's unit of length, by the form that was taken.
-        mm: millimetres in one such unit.
-        side_known: False where the header does not say which side is right, or says it in two ways.
-        notes: what was guessed, in sentences for the user.
-        stated: every affine, 4×4 to mm, that another program may have taken from the same header; ours is the first.
+        file_affine: 4×4, voxel index of the file → the unit of length, from the chosen form.
+        mm: millimetres per unit of length.
+        side_known: False if the header does not say which side is right, or contradicts itself.
+        notes: guesses that were made, in sentences for the user.
+        stated: every affine, 4×4 to mm, that a program may read from this header; ours is the first.
     """
 
     file_affine: NDArray
@@ -46,7 +46,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class _Form:
-    """An affine and the words for it."""
+    """An affine and its name."""
 
     words: str
     affine: NDArray
@@ -62,20 +62,20 @@ class _Form:
 
 
 def geometry_of(header: nib.Nifti1Header, shape: Sequence[int], path: Path) -> Geometry:
-    """Compare what a header says of its geometry, and take what is usable.
+    """Choose the usable geometry of a header.
 
-    * The sform is taken, as in FSL and nibabel; the qform where the sform is unusable (zeros, NaN), or where its voxel
-      size differs from pixdim, as after a registration to a template.
-    * Where neither is set, the voxel size is pixdim's, and the side is unknown.
-    * A unit that makes no head, such as micrometres that are millimetres, gives way to one that does.
+    * The sform is used, as in FSL and nibabel. The qform is used if the sform is unusable (zeros, NaN), or if its voxel
+      size differs from pixdim, as after registration to a template.
+    * If neither is set, the voxel size is pixdim's, and the side is unknown.
+    * If the size is implausible for a head in the header's unit, a unit that makes it plausible is used.
 
     Args:
-        header: as it is in the file, nothing mended.
-        shape: three numbers of voxels.
-        path: the file, for the messages.
+        header: as it is in the file, not repaired.
+        shape: number of voxels along the three axes.
+        path: the file, for messages.
 
     Raises:
-        InputError: sform and qform contradict each other about left and right; or nothing of the header is usable.
+        InputError: sform and qform contradict each other about left and right, or the header has no usable geometry.
     """
     sform, qform = _sform(header), _qform(header)
     notes: list[str] = []
@@ -90,7 +90,7 @@ def geometry_of(header: nib.Nifti1Header, shape: Sequence[int], path: Path) -> G
     else:
         forms = _by_preference(sform, qform, header)
     form, mm = _plausible(forms, shape, header)
-    if form is qform and header["pixdim"][1:4].min() < 0:  # which readers take for a flip, or do not
+    if form is qform and header["pixdim"][1:4].min() < 0:  # some readers take this for a flip
         side_known = False
         notes.append("The header gives a negative voxel size; its sign was dropped, and left and right may be swapped.")
     if form is qform and not sform and header["sform_code"] > 0:
@@ -110,17 +110,17 @@ def geometry_of(header: nib.Nifti1Header, shape: Sequence[int], path: Path) -> G
 
 
 def _sform(header: nib.Nifti1Header) -> _Form | None:
-    """The sform, None where it is not set or gives an axis no length or direction of its own."""
+    """Return the sform; None if it is not set or not usable."""
     affine = np.eye(4)
     affine[:3] = [header["srow_x"], header["srow_y"], header["srow_z"]]
     return _Form("sform", affine) if header["sform_code"] > 0 and _usable(affine) else None
 
 
 def _qform(header: nib.Nifti1Header) -> _Form | None:
-    """The qform, None where it is not set or unusable.
+    """Return the qform; None if it is not set or not usable.
 
-    A quaternion that is longer than 1 by rounding is a turn by 180°, and is scaled to 1, as in ITK. Of a negative
-    pixdim the sign is dropped; of pixdim[0] only the sign counts.
+    A quaternion that is longer than 1 by rounding is scaled to 1, a rotation by 180°, as in ITK. The sign of a negative
+    pixdim is dropped; only the sign of pixdim[0] is used.
     """
     bcd = np.array([header["quatern_b"], header["quatern_c"], header["quatern_d"]], float)
     square = float(bcd @ bcd)
@@ -136,16 +136,16 @@ def _qform(header: nib.Nifti1Header) -> _Form | None:
 
 
 def _pixdim(header: nib.Nifti1Header) -> NDArray | None:
-    """Three voxel sizes, None where one of them is zero or no number."""
+    """Return the three voxel sizes; None if one of them is zero or not finite."""
     size = np.abs(np.array(header["pixdim"][1:4], float))
     return size if np.isfinite(size).all() and size.min() > 0 else None
 
 
 def _pixdim_form(header: nib.Nifti1Header, shape: Sequence[int], path: Path) -> _Form:
-    """An affine of the voxel size alone, as nibabel reads it: the first axis runs to the left, the centre is 0 mm.
+    """Make an affine from the voxel size alone, as nibabel does: the first axis runs to the left, the centre is 0 mm.
 
     Raises:
-        InputError: there is no voxel size, or a form that should say more is damaged.
+        InputError: there is no voxel size, or sform or qform is set but unusable.
     """
     if header["sform_code"] > 0 or header["qform_code"] > 0:
         raise InputError(f"{path} has an affine that does not say where its voxels are.")
@@ -161,10 +161,10 @@ def _pixdim_form(header: nib.Nifti1Header, shape: Sequence[int], path: Path) -> 
 
 
 def _compare_directions(sform: NDArray, qform: NDArray, path: Path) -> tuple[bool, list[str]]:
-    """Is the side known, and what is to be told of two forms that turn the head differently?
+    """Compare the orientation of sform and qform; return whether the side is known, and notes for the user.
 
     Raises:
-        InputError: one of them is the mirror image of the other, or has left where the other has right.
+        InputError: one is the mirror image of the other, or they disagree about left and right.
     """
     turn = _directions(sform) @ _directions(qform).T
     if np.linalg.det(turn) < 0 or turn[0, 0] < -0.5:
@@ -184,14 +184,14 @@ def _compare_directions(sform: NDArray, qform: NDArray, path: Path) -> tuple[boo
 
 
 def _directions(affine: NDArray) -> NDArray:
-    """The rotation or reflection that is nearest to an affine, without its voxel size."""
+    """Return the rotation or reflection nearest to an affine, without its voxel size."""
     left, _, right = np.linalg.svd(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
     return left @ right
 
 
 def _by_preference(sform: _Form | None, qform: _Form | None, header: nib.Nifti1Header) -> list[_Form]:
-    """The usable forms, first the one that is taken where all make a head."""
-    if sform and qform:  # whose voxel size is pixdim
+    """List the usable forms, the preferred one first."""
+    if sform and qform:  # the qform's voxel size is pixdim
         return [sform, qform] if _agree(sform.size, qform.size) else [qform, sform]
     if not sform:
         return [qform] if qform else []
@@ -200,17 +200,18 @@ def _by_preference(sform: _Form | None, qform: _Form | None, header: nib.Nifti1H
         return [sform]
     resized = sform.affine.copy()
     resized[:3, :3] *= size / sform.size
-    pixdim = _Form("pixdim", resized)  # which is what ITK takes
-    # A template's affine stretches the head to the template's size. A pixdim of 1×1×1 is what a program that knows
-    # only of affines leaves there.
+    pixdim = _Form("pixdim", resized)  # as ITK reads it
+    # A template's affine scales the head to the template's size. Programs that use only affines leave a pixdim of
+    # 1×1×1.
     stretched = header["sform_code"] >= TEMPLATE and not (size == 1).all()
     return [pixdim, sform] if stretched else [sform, pixdim]
 
 
 def _plausible(forms: list[_Form], shape: Sequence[int], header: nib.Nifti1Header) -> tuple[_Form, float]:
-    """The first form and unit, the header's own before others, that make a head; where none does, the first of all.
+    """Return the first form and unit with a plausible size for a head; the header's unit is tried first.
 
-    Units are a thousandfold apart, so that no more than one of them fits a form.
+    If none is plausible, the first form and the header's unit are returned. Units differ by a factor of 1000, so at
+    most one of them fits a form.
     """
     own = _unit(header)[0]
     for mm in (own, *(mm for mm, _ in UNITS.values() if mm != own)):
@@ -221,8 +222,8 @@ def _plausible(forms: list[_Form], shape: Sequence[int], header: nib.Nifti1Heade
 
 
 def _unit(header: nib.Nifti1Header) -> tuple[float, str]:
-    """Millimetres in the header's unit of length, and its name; millimetres where it gives none."""
-    return UNITS.get(int(header["xyzt_units"]) & 7, UNITS[2])  # the upper bits are the unit of time
+    """Return millimetres per unit of length in the header, and the unit's name; millimetres if no unit is given."""
+    return UNITS.get(int(header["xyzt_units"]) & 7, UNITS[2])  # the upper bits hold the unit of time
 
 
 def _unit_note(form: _Form, mm: float, shape: Sequence[int], header: nib.Nifti1Header) -> list[str]:
@@ -241,7 +242,7 @@ def _agree(one: NDArray, other: NDArray) -> bool:
 
 
 def _usable(affine: NDArray) -> bool:
-    """Does an affine give each axis a length and a direction of its own?"""
+    """Say whether an affine is finite and gives each axis a length and an independent direction."""
     if not np.isfinite(affine).all():
         return False
     length = np.linalg.norm(affine[:3, :3], axis=0)

@@ -1,7 +1,7 @@
-"""Padding: voxels that were never measured, and hold a value of no meaning such as −1024, −2000 or 4095.
+"""Padding: voxels that were never measured and hold a meaningless value such as −1024, −2000 or 4095.
 
-Left as they are, they would widen the window, move every threshold and count as air. They get the lowest value of the
-rest, as voxels that are no number do. DICOM may declare padding; elsewhere it is known by how it lies.
+Unchanged, they would widen the display window, shift every threshold and count as air. They are set to the lowest other
+value, like voxels that are not finite. DICOM may declare padding; otherwise it is recognised by its position and value.
 """
 
 from __future__ import annotations
@@ -12,27 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-TRIES = 4  # values of padding in one scan
-SAMPLE = 200_000  # voxels that stand for all where all are not needed
-SAME = 0.01  # of the range: values that differ by no more are one value, which rounding or compression has spread
-MIXED = 0.05  # of the rest: voxels at the edge of padding that were interpolated between it and the picture
-BEYOND = 0.05  # of the way from the rest to the padding: a voxel at the edge that is farther out was interpolated
-APART = 0.2  # of the range of the rest: padding is at least so far from it
-FAR = 5.0  # of the whole range of the rest: if it is so far, it is padding whatever lies beside it
-AIR = 0.15  # of the range of the rest: what is darker is taken for air
-EDGE = 2  # voxels beside padding that interpolation may have spoilt
+# "The rest" are the voxels that are not padding.
+TRIES = 4  # most padding values in one scan
+SAMPLE = 200_000  # voxels sampled for percentiles
+SAME = 0.01  # of the range: closer values count as one, since rounding or compression may spread it
+MIXED = 0.05  # of the rest: most voxels that may be interpolated between padding and the picture
+BEYOND = 0.05  # of the distance from the rest to padding: edge voxels closer to padding than this were interpolated
+APART = 0.2  # of the range of the rest: least distance of padding from the rest
+FAR = 5.0  # of the full range of the rest: at this distance it is padding, even if not next to air
+AIR = 0.15  # of the range of the rest: darker voxels count as air
+EDGE = 2  # voxels next to padding that interpolation may have changed
 
 
 def fill_padding(array: NDArray[np.float32], declared: NDArray[np.bool_] | None = None) -> tuple[NDArray, str]:
-    """The array with padding at the lowest value of the rest, and a sentence about it, empty where there is none.
+    """Set padding to the lowest value of the rest; also return a sentence on it, empty if there is no padding.
 
-    What is not declared is padding if it is one value, far below or above all others, that fills a region at the faces
-    of the array, and the air around the head lies between it and the head. The background of a skull-stripped scan is
-    left alone: it lies directly on the brain, and the rest has no air.
+    Undeclared padding is one value, far below or above all others, that fills a region at the faces of the array, with
+    air between it and the head. The background of a skull-stripped scan is not padding: it touches the brain, and the
+    rest has no air.
 
     Args:
         array: finite, three axes; not changed.
-        declared: where the file itself says that there is padding.
+        declared: padding declared in the file.
     """
     mask = np.zeros(array.shape, bool) if declared is None else declared.copy()
     values = {float(v) for v in np.unique(array[mask])} if mask.any() else set()
@@ -54,8 +55,8 @@ def fill_padding(array: NDArray[np.float32], declared: NDArray[np.bool_] | None 
 
 
 def _rim(array: NDArray, side: int) -> tuple[NDArray[np.bool_], float] | None:
-    """Padding at one end of the values, the lowest (−1) or the highest (+1), and its value."""
-    signed = -array if side > 0 else array  # padding is the lowest, whichever end
+    """Find padding at the lowest (−1) or highest (+1) value; return its mask and value, or None."""
+    signed = -array if side > 0 else array  # so that padding is the lowest value in both cases
     sample = _sample(signed)
     value = float(signed.min())
     span = float(np.percentile(sample, 99.5)) - value
@@ -72,7 +73,7 @@ def _rim(array: NDArray, side: int) -> tuple[NDArray[np.bool_], float] | None:
     edge = ndimage.binary_dilation(near, iterations=EDGE)
     rest = signed[~edge]
     if len(rest) < 0.02 * array.size or len(np.unique(_sample(rest))) < 32:
-        return None  # nothing beside it, or labels
+        return None  # nothing but padding, or labels
     low, high = float(rest.min()), float(np.percentile(_sample(rest), 99.5))
     if low - value < APART * (high - low):
         return None
@@ -83,12 +84,12 @@ def _rim(array: NDArray, side: int) -> tuple[NDArray[np.bool_], float] | None:
 
 
 def _sample(array: NDArray) -> NDArray[np.float64]:
-    """Every so many-th voxel, which is quick; in double precision, which no value of a scan overflows."""
+    """Sample about `SAMPLE` voxels, for speed; as float64, so that differences do not overflow."""
     return array.ravel()[:: max(1, array.size // SAMPLE)].astype(np.float64)
 
 
 def _touching(near: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-    """The regions that touch a face of the array; None where they are not most of it, or next to nothing."""
+    """Mask the regions that touch a face of the array; None if they are under 90% of `near`, or too small."""
     faces = [tuple(at if i == axis else slice(None) for i in range(3)) for axis, at in product(range(3), (0, -1))]
     if sum(np.count_nonzero(near[f]) for f in faces) < 0.005 * sum(near[f].size for f in faces):
         return None
@@ -100,7 +101,7 @@ def _touching(near: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
 
 
 def _is_beside_air(array: NDArray, edge: NDArray[np.bool_]) -> bool:
-    """Is a good part of the rest air, and most of what borders on the padding?"""
+    """Say whether over 20% of the rest, and most of the voxels next to the padding, are air."""
     rest = array[~edge]
     low, high = float(rest.min()), float(np.percentile(_sample(rest), 99.5))
     dark = low + AIR * (high - low)

@@ -1,4 +1,4 @@
-"""The bytes of a file, out of gzip where they are in it, and no more of them than its own header promises."""
+"""Reads the bytes of a file, gzipped or not, and no more than its header announces."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ PIECE = 2**20
 
 
 def read_promised(path: Path, first: int, promised: Callable[[bytes], int]) -> tuple[bytes, tuple[str, ...]]:
-    """The first bytes of a file, as many as they themselves promise.
+    """Read as many bytes of a file as its header announces.
 
     Args:
-        path: of a file that may be in gzip, of one member or several.
-        first: how many bytes are read before `promised` is asked.
-        promised: these bytes, or fewer where the file is shorter → how many there are in all. What it raises goes on
-            to the caller.
+        path: the file; it may be gzipped, with one member or several.
+        first: number of bytes to read before calling `promised`.
+        promised: takes these bytes, or fewer if the file is shorter; returns the total number of bytes. It may raise
+            InputError.
 
     Returns:
-        The bytes, fewer where the file ends before; and notes for the user.
+        The bytes, fewer if the file ends earlier; and notes for the user.
 
     Raises:
-        InputError: as `open_regular`; or gzip is cut short, fails its checksum, or unpacks to `limits.BEYOND` more
-            than was promised.
+        InputError: as in `open_regular`; or the gzip data are truncated, fail the checksum, or unpack to over
+            `limits.BEYOND` more bytes than announced.
     """
     with open_regular(path) as file:
         try:
@@ -42,7 +42,7 @@ def read_promised(path: Path, first: int, promised: Callable[[bytes], int]) -> t
             raw = head + stream.take(max(promised(head) - len(head), 0))
             if isinstance(stream, _Plain):
                 return raw, ()
-            # On to the end: gzip's checksum stands behind the last byte.
+            # Read to the end, since gzip's checksum follows the last byte.
             beyond = 0
             while piece := stream.take(PIECE):
                 beyond += len(piece)
@@ -58,24 +58,24 @@ def read_promised(path: Path, first: int, promised: Callable[[bytes], int]) -> t
 
 
 class _Plain:
-    """Bytes as they are in the file."""
+    """Reads the bytes of a file that is not gzipped."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self.file = file
         self.left = os.fstat(file.fileno()).st_size
 
     def take(self, n: int) -> bytes:
-        """Up to n bytes. Never asks for more than the file has: Python would make room for all of it."""
+        """Read up to n bytes, never more than the file has, since Python would allocate memory for all of them."""
         found = self.file.read(min(n, self.left))
         self.left -= len(found)
         return found
 
 
 class _Gzip:
-    """Bytes out of gzip: members one after the other; zeros or anything else behind them is left, as gzip(1) does.
+    """Reads the bytes of gzip members in turn; like gzip(1), ignores zeros or other bytes after the last member.
 
     Attributes:
-        trailing: is there something behind the last member that is neither gzip nor zeros?
+        trailing: True if the last member is followed by bytes that are neither gzip nor zeros.
     """
 
     def __init__(self, file: io.BufferedReader) -> None:
@@ -85,11 +85,11 @@ class _Gzip:
         self.inflate = _inflate()
 
     def take(self, n: int) -> bytes:
-        """Up to n bytes; fewer at the end of the last member, whose checksum was right.
+        """Read up to n bytes; fewer at the end of the last member, after its checksum was verified.
 
         Raises:
             EOFError: the file ends within a member.
-            zlib.error: it is damaged.
+            zlib.error: the data are damaged.
         """
         found = bytearray()
         while len(found) < n and not self.ended:
@@ -97,7 +97,7 @@ class _Gzip:
                 self._next()
                 continue
             piece = self.rest or self.file.read(PIECE)
-            # Without input zlib may still have output of the piece before.
+            # Without new input, zlib may still have output of the previous piece.
             given = self.inflate.decompress(piece, n - len(found))
             if not piece and not given and not self.inflate.eof:
                 raise EOFError("the file ends within a member")
@@ -106,9 +106,9 @@ class _Gzip:
         return bytes(found)
 
     def _next(self) -> None:
-        """Go on with the next member, if there is one."""
+        """Start the next member, if there is one."""
         rest, zeros = self.inflate.unused_data.lstrip(b"\0"), 0
-        # Zeros that take no room on the disk may go on for ever.
+        # A sparse file may have a huge number of zeros that take no disk space.
         while len(rest) < len(GZIP) and zeros <= limits.BEYOND and (piece := self.file.read(PIECE)):
             rest, zeros = (rest + piece).lstrip(b"\0"), zeros + len(piece)
         if rest.startswith(GZIP):

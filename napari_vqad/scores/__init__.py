@@ -1,1 +1,1 @@
-"""Pure tensor functions, an equation each: codes and slices in, scores out."""
+"""Pure functions that compute scores from tensors and arrays, one equation each."""

@@ -1,6 +1,6 @@
-"""Findings: connected pieces of what exceeds a threshold, the weightiest first, after an optional clean-up.
+"""Findings: connected components above a threshold, the largest sum of scores first, after an optional clean-up.
 
-The clean-up chain is that of Baur et al. 2018: a 5×5×5 median of the score, an eroded brain mask, a smallest size.
+The clean-up is that of Baur et al. 2018: a 5×5×5 median of the score, an eroded brain mask, and a smallest size.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-LEAST = 10  # voxels of the grid; smaller pieces are not counted
+LEAST = 10  # voxels of the grid; smaller components are not counted
 MEDIAN = 5  # voxels, side of the median's cube
 NEIGHBOURS = np.ones((3, 3, 3))  # 26
 
@@ -20,13 +20,13 @@ Box = tuple[slice, slice, slice]
 
 
 class Component(NamedTuple):
-    """A piece of the grid.
+    """A connected component on the grid.
 
     Attributes:
-        voxels: how many.
+        voxels: number of voxels.
         peak, mass: its highest score, and the sum of its scores.
-        box: the smallest box of the grid (n, H, W) that holds it.
-        inside: bool, of the shape of the box: its voxels.
+        box: its bounding box on the grid (n, H, W).
+        inside: bool, its voxels within the box.
     """
 
     voxels: int
@@ -41,29 +41,31 @@ class Component(NamedTuple):
         return self.mass / self.voxels
 
     def holds(self, place: tuple[int, int, int]) -> bool:
-        """Is a voxel of the grid one of its?"""
+        """Say whether it contains a voxel of the grid."""
         within = tuple(p - side.start for p, side in zip(place, self.box, strict=True))
         fits = all(0 <= w < size for w, size in zip(within, self.inside.shape, strict=True))
         return fits and bool(self.inside[within])
 
     @property
     def indices(self) -> NDArray[np.intp]:
-        """(voxels, 3), where on the grid."""
+        """Grid indices of its voxels, (voxels, 3)."""
         return np.argwhere(self.inside) + [side.start for side in self.box]
 
     @property
     def medoid(self) -> NDArray[np.intp]:
-        """Where on the grid that of its voxels is that lies nearest to its centroid."""
+        """Grid index of its voxel nearest to its centroid, (3,)."""
         indices = self.indices
         return indices[((indices - indices.mean(0)) ** 2).sum(1).argmin()]
 
 
 def clean(score: NDArray, mask: NDArray, median: bool = False, erode: float = 0.0) -> NDArray:
-    """The score (n, H, W) without what is thin, or lies at the rim of bool mask (n, H, W), where it becomes zero.
+    """Clean up a score (n, H, W): an optional median filter, and zero at the rim of the mask.
 
     Args:
+        score: (n, H, W).
+        mask: bool (n, H, W).
         median: replace each voxel by the median of the cube around it.
-        erode: how deep the mask's rim is taken off, in voxels; where the grid ends, and not the mask, there is no rim.
+        erode: depth of the mask's rim, in voxels; the edge of the grid is not a rim.
     """
     smooth = ndimage.median_filter(score, MEDIAN, mode="nearest") if median else score
     if not erode:
@@ -73,13 +75,13 @@ def clean(score: NDArray, mask: NDArray, median: bool = False, erode: float = 0.
 
 
 def count(flagged: NDArray, least: int = LEAST) -> int:
-    """Connected pieces (26 neighbours) of at least `least` voxels."""
+    """Count the connected components (26 neighbours) of at least `least` voxels."""
     pieces, _ = ndimage.label(flagged, NEIGHBOURS)
     return int((np.bincount(pieces.ravel())[1:] >= least).sum())
 
 
 def large(flagged: NDArray, least: int = LEAST) -> NDArray[np.bool_]:
-    """bool (n, H, W): what is flagged, without pieces of fewer than `least` voxels."""
+    """Remove components of fewer than `least` voxels; bool (n, H, W)."""
     pieces, _ = ndimage.label(flagged, NEIGHBOURS)
     keep = np.bincount(pieces.ravel()) >= least
     keep[0] = False
@@ -87,7 +89,7 @@ def large(flagged: NDArray, least: int = LEAST) -> NDArray[np.bool_]:
 
 
 def within(flagged: NDArray, brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """bool (n, H, W): what is flagged, without pieces that lie mostly outside of a brain, bool (n, H, W)."""
+    """Remove components that lie mostly outside a brain, bool (n, H, W); returns bool (n, H, W)."""
     pieces, n = ndimage.label(flagged, NEIGHBOURS)
     share = ndimage.mean(brain, pieces, np.arange(n + 1))
     keep = np.asarray(share) >= 0.5
@@ -96,17 +98,17 @@ def within(flagged: NDArray, brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def find(score: NDArray, threshold: float, least: int = LEAST) -> list[Component]:
-    """The pieces above a threshold, those with the most score first: (n, H, W) → pieces."""
+    """Find the components of a score (n, H, W) above a threshold, the largest sum of scores first."""
     return components_of(score > threshold, score, least)
 
 
 def components_of(flagged: NDArray, score: NDArray, least: int = LEAST) -> list[Component]:
-    """The pieces of bool (n, H, W), those with the most score first."""
+    """Find the components of a mask, bool (n, H, W), the largest sum of scores first."""
     return sorted(_pieces(flagged, score, least), key=lambda piece: -piece.mass)
 
 
 def _pieces(flagged: NDArray, score: NDArray, least: int) -> Iterator[Component]:
-    # Each in its own box: with thousands of pieces a pass over the whole grid for each would take minutes.
+    # Work within bounding boxes: with thousands of components, a pass over the whole grid for each would take minutes.
     numbers, _ = ndimage.label(flagged, NEIGHBOURS)
     for number, box in enumerate(ndimage.find_objects(numbers), start=1):
         inside = numbers[box] == number

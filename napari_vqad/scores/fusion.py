@@ -1,11 +1,11 @@
-"""What a residual cannot see: the other evidence of a fused score.
+"""The fused score: residual plus evidence that a residual misses.
 
-    fused = level(z(residual) + w_linear · z(linear) + w_nll · z(NLL))
+    fused = centre(z(residual) + w_linear · z(linear) + w_nll · z(NLL))
 
-each z in healthy SDs at its place. The *linear* model, 60 principal components of healthy slices, knows the coarse
-shape of a brain and nothing else: it objects to deformed or foreign tissue that a tokenizer, being local, copies. The
-NLL objects to healthy tissue in the wrong arrangement. Weights were chosen on validation subjects with simulated
-anomalies.
+Each z is in healthy SDs at the same voxel; centre is `centre_on_healthy`. The *linear* model, 60 principal components
+of healthy slices, represents only the coarse shape of a brain. It detects deformed or foreign tissue that a tokenizer,
+being local, reproduces. The NLL detects healthy tissue in the wrong arrangement. Weights were chosen on validation
+subjects with simulated anomalies.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ WEIGHTS = {LINEAR: 0.5, NLL: 1.0}
 
 
 def smoothed(evidence: NDArray, mask: NDArray) -> NDArray[np.float32]:
-    """Evidence that codes give, (n, H, W), averaged within the mask and the slices that have any."""
+    """Smooth evidence from codes, (n, H, W), within the mask and over the slices that have evidence."""
     present = torch.from_numpy(evidence.any((1, 2)))
     return pool(torch.tensor(evidence), torch.from_numpy(mask), "smooth", present=present).numpy()
 
 
 def standardise(maps: Mapping[str, NDArray], places: NormativeMaps, mask: NDArray) -> dict[str, NDArray]:
-    """The maps in healthy SDs at their places; those that the model does not know are left out."""
+    """Convert maps to healthy SDs at each voxel; maps without normative maps are omitted."""
     return {name: places.zscore(name, m, mask) for name, m in maps.items() if name in places}
 
 
 def middle(score: NDArray, within: NDArray) -> tuple[float, float]:
-    """Median and 84th percentile of a score within bool (n, H, W)."""
+    """Compute median and 84th percentile of a score within bool (n, H, W)."""
     median, high = np.percentile(score[within], [50, 84])
     return float(median), float(high)
 
@@ -43,11 +43,17 @@ def middle(score: NDArray, within: NDArray) -> tuple[float, float]:
 def centre_on_healthy(
     score: NDArray, within: NDArray, healthy: tuple[float, float], own: tuple[float, float] | None = None
 ) -> NDArray[np.float32]:
-    """Take off what all of a scan has, (n, H, W) within bool (n, H, W): another scanner is no lesion.
+    """Remove the offset and scale that a scan's scores have as a whole, such as from another scanner.
 
-    `healthy` are the median and the 84th percentile of healthy scores. The scan's median comes down to the first, and
-    the distance between both to the healthy one; never up, so that a quiet scan does not glow. Half the brain would
-    have to be diseased to move the median. `own` are those of the scan (`middle`), where they are known already.
+    If the scan's median is above the healthy one, it is shifted down to it. If the distance from median to 84th
+    percentile is above the healthy one, scores are divided by the ratio. Lower scores are not raised to the healthy
+    level, so that a normal scan gains no findings. Only disease of half the brain could move the median.
+
+    Args:
+        score: (n, H, W).
+        within: bool (n, H, W), voxels to use; others become zero.
+        healthy: median and 84th percentile of healthy scores.
+        own: the scan's median and 84th percentile (`middle`), if already known.
     """
     if not within.any():
         return score
@@ -57,11 +63,11 @@ def centre_on_healthy(
 
 
 def centre_slices(score: NDArray, within: NDArray, healthy: tuple[float, float]) -> NDArray[np.float32]:
-    """`centre_on_healthy` of the scan, then of each slice, which removes what a bias field adds to a whole slice."""
+    """Apply `centre_on_healthy` to the scan, then to each slice, which removes what a bias field adds to a slice."""
     pairs = zip(centre_on_healthy(score, within, healthy), within, strict=True)
     return np.stack([centre_on_healthy(of_slice[None], inside[None], healthy)[0] for of_slice, inside in pairs])
 
 
 def fuse(residual: NDArray, others: Mapping[str, NDArray]) -> NDArray[np.float32]:
-    """The weighted sum of z maps, (n, H, W)."""
+    """Compute the weighted sum of z maps, (n, H, W)."""
     return sum((WEIGHTS[name] * z for name, z in others.items()), residual).astype(np.float32)

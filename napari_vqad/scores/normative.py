@@ -1,7 +1,7 @@
-"""What is normal *here*: healthy mean and spread of a score at each place of the template's grid.
+"""Normative maps: healthy mean and SD of a score at each voxel of the template's grid.
 
-A residual of one SD is much at the middle of the white matter and nothing at a sulcus. On aligned scans
-z = (score − mean here) / SD here speaks one language everywhere .
+A residual of one SD is large in the middle of the white matter and normal at a sulcus. In aligned scans,
+z = (score − mean) / SD, with mean and SD at the same voxel, is comparable everywhere.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from napari_vqad.files.shared import has_file, read_file
 from napari_vqad.files.tensors import parse_tensors
 
 FILE = "places.safetensors"
-STEP = 2  # kept at every second voxel: the maps are smooth
-SMOOTH = 2.0  # voxels
-PRIOR = 1.0  # scans' worth of the mean over all places, where few brains reach
-FLOOR = 0.3  # of the SD over all places
+STEP = 2  # maps are smooth, so they are stored at half resolution
+SMOOTH = 2.0  # voxels, SD of the Gaussian
+PRIOR = 1.0  # weight, in scans, of the mean over all voxels; it matters where few brains reach
+FLOOR = 0.3  # smallest SD, as a share of the SD over all voxels
 
 
 @dataclass(frozen=True)
 class NormativeMaps:
-    """Healthy mean and SD by place, name → float32 (2, n', H', W'), every second voxel of the grid."""
+    """Healthy mean and SD at each voxel, name → float32 (2, n', H', W'), at half the grid's resolution."""
 
     maps: dict[str, NDArray]
     shape: tuple[int, int, int]
@@ -39,14 +39,14 @@ class NormativeMaps:
 
     @classmethod
     def none(cls) -> NormativeMaps:
-        """Of a model that knows no places."""
+        """Return empty maps, for a model without normative maps."""
         return cls({}, (0, 0, 0))
 
     def __contains__(self, name: object) -> bool:
         return name in self.maps
 
     def at(self, name: str) -> tuple[NDArray, NDArray]:
-        """Mean and SD of a score at each voxel of the grid, (n, H, W) each."""
+        """Return mean and SD of a score at each voxel of the grid, (n, H, W) each."""
         if name not in self._full:
             coarse = torch.from_numpy(self.maps[name])[None]
             fine = F.interpolate(coarse, self.shape, mode="trilinear", align_corners=False)[0].numpy()
@@ -54,12 +54,12 @@ class NormativeMaps:
         return self._full[name]
 
     def zscore(self, name: str, score: NDArray, mask: NDArray) -> NDArray[np.float32]:
-        """(score − mean) / SD within the mask, zero outside, (n, H, W)."""
+        """Compute (score − mean) / SD within the mask, zero outside, (n, H, W)."""
         mean, sd = self.at(name)
         return np.where(mask, (score - mean) / sd, 0).astype(np.float32)
 
     def save(self, folder: Path) -> None:
-        """Write into a bundle, half precision.
+        """Write the maps into a bundle, in half precision.
 
         Raises:
             OSError: the file cannot be written.
@@ -70,20 +70,20 @@ class NormativeMaps:
 
     @classmethod
     def load(cls, folder: Path) -> NormativeMaps:
-        """Read a bundle's places; none where there is no such file.
+        """Read a bundle's normative maps; empty if it has no such file.
 
         Raises:
-            InputError: as `parse`.
+            InputError: as in `parse`.
         """
         path = folder / FILE
         return cls.parse(read_file(folder, FILE, limits.TABLES), path) if has_file(folder, FILE) else cls.none()
 
     @classmethod
     def parse(cls, raw: bytes, path: Path) -> NormativeMaps:
-        """What the bytes of such a file say; `path` names it in the sentence.
+        """Read normative maps from the bytes of their file; `path` is named in messages.
 
         Raises:
-            InputError: the file is broken: means are finite, SDs above zero, and all maps of one grid.
+            InputError: the file is broken, a value is not finite, an SD is not above zero, or the maps' shapes differ.
         """
         broken = InputError(f"{path} does not hold healthy means by place.")
         try:
@@ -103,10 +103,10 @@ class NormativeMaps:
 
 
 def fit(scores: Iterable[tuple[NDArray, NDArray]]) -> NDArray[np.float32]:
-    """Mean and SD by place from healthy (score, mask) pairs, (n, H, W) each; both sides of the head count as one.
+    """Compute mean and SD at each voxel from healthy (score, mask) pairs, (n, H, W) each; left and right are pooled.
 
     Returns:
-        (2, n', H', W') as `NormativeMaps` keeps it.
+        (2, n', H', W') as in `NormativeMaps.maps`.
     """
     total = square = count = np.zeros(())
     for score, mask in scores:

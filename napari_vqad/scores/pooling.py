@@ -1,9 +1,9 @@
-"""Pooling of the pixel score: what is thin goes, what belongs together is joined.
+"""Pooling of the pixel score: removes thin structures and joins neighbouring voxels.
 
 "2d" and "3d": a minimum, then an average (Marimont & Tarroni 2020, §2.4, with the sizes of the authors' code).
-"smooth": a Gaussian average within the brain. The minimum over 27 voxels of a residual that changes sign from voxel to
-voxel is next to nothing, so it loses disturbed texture; what healthy edges leave is for calibration by place to take
-off.
+"smooth": a Gaussian average within the brain. Where a difference changes sign from voxel to voxel, the minimum of its
+magnitude over 27 voxels is almost zero, so the minimum misses disturbed texture. "smooth" keeps it; normative maps
+correct for residuals at healthy edges.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from torch.nn import functional as F
 
 SIZES = {"2d": ((1, 3, 3), (1, 7, 7)), "3d": ((3, 3, 3), (3, 7, 7))}
 SIGMA, RADIUS = 1.5, 5  # voxels, of "smooth"
-REACH = {"none": 0, "2d": 0, "3d": 2, "smooth": RADIUS}  # slices up and down that a slice's pooled score depends on
+REACH = {"none": 0, "2d": 0, "3d": 2, "smooth": RADIUS}  # slices on each side that a slice's pooled score depends on
 
 
 def pool(
     score: Tensor, mask: Tensor, mode: str = "2d", paper_faithful: bool = False, present: Tensor | None = None
 ) -> Tensor:
-    """AS_pixel = average(minimum(score)).
+    """Compute AS_pixel = average(minimum(score)).
 
     Args:
         score: (n, H, W), consecutive slices.
-        mask: bool (n, H, W). The score is zero outside it, so the minimum takes off the rim of the brain, where
-            healthy residuals are highest: on the validation subjects that finds more than leaving voxels outside the
-            mask out of the count (voxel AP 0.39 against 0.36).
+        mask: bool (n, H, W). The score is set to zero outside it, so the minimum removes the rim of the brain, where
+            healthy residuals are highest. On the validation subjects this was better than excluding voxels outside the
+            mask (voxel AP 0.39 against 0.36).
         mode: "none", "2d" (3×3, 7×7), "3d" (3×3×3, 3×7×7; slices first) or "smooth" (SD 1.5 voxels).
-        paper_faithful: count what lies beyond the picture as zero, which dims the border.
-        present: bool (n,), slices that have a score; all when not given. The others are as if beyond the picture.
+        paper_faithful: count voxels beyond the picture as zero, which lowers scores at the border.
+        present: bool (n,), slices that have a score; by default all. Others are treated as beyond the picture.
 
     Returns:
         (n, H, W), zero outside the mask and in slices that are not present.
@@ -46,13 +46,13 @@ def pool(
     if mode == "smooth":
         return (_gaussian(score) / _gaussian(within.to(score.dtype)).clamp_min(1e-3)).mul_(within)
     least, mean = SIZES[mode]
-    # What lies beyond the picture is absent and dims nothing; in the reference code it counts as zero.
+    # Voxels beyond the picture are ignored; the reference code counts them as zero.
     beyond = 0.0 if paper_faithful else torch.inf
     lowest = _slide(score if whole else torch.where(there[:, None, None], score, beyond), least, torch.minimum, beyond)
     total = _slide(lowest if whole else torch.where(there[:, None, None], lowest, 0.0), mean, torch.add, 0.0)
     if paper_faithful:
         return total.div_(math.prod(mean)).mul_(within)
-    # How many places each mean is over, axis by axis.
+    # Divide by the number of voxels in each mean, axis by axis.
     for axis, size in enumerate(mean):
         places = there.float() if axis == 0 else score.new_ones(score.shape[axis])
         total /= _counted(places, size).clamp_min(1.0).view([-1 if a == axis else 1 for a in range(3)])
@@ -60,7 +60,7 @@ def pool(
 
 
 def _gaussian(x: Tensor) -> Tensor:
-    """A Gaussian filter, one axis after the other; zero beyond."""
+    """Apply a Gaussian filter, axis by axis, with zeros beyond the array."""
     taps = [math.exp(-0.5 * (i / SIGMA) ** 2) for i in range(RADIUS + 1)]
     total = taps[0] + 2 * sum(taps[1:])
     for axis in range(3):
@@ -74,18 +74,18 @@ def _gaussian(x: Tensor) -> Tensor:
 
 
 def _counted(there: Tensor, size: int) -> Tensor:
-    """How many of the `size` places around each one are there, along one axis: (n,) → (n,)."""
+    """Count the valid elements among the `size` around each one, along one axis: (n,) → (n,)."""
     return F.avg_pool1d(there[None], size, 1, size // 2)[0] * size
 
 
 def _slide(x: Tensor, sizes: tuple[int, int, int], join: Callable[..., Tensor], beyond: float) -> Tensor:
-    """A box filter, one axis after the other (minimum and sum are separable); `beyond` stands outside the picture."""
+    """Apply a box filter, axis by axis (minimum and sum are separable); `beyond` is the value outside the picture."""
     for axis, size in enumerate(sizes):
         if size > 1:
             margin = [0, 0, 0, 0, 0, 0]
             margin[2 * (2 - axis)] = margin[2 * (2 - axis) + 1] = size // 2
             padded, n = F.pad(x, margin, value=beyond), x.shape[axis]
-            # The picture joined with itself, shifted: several times as quick as torch's pooling on a CPU.
+            # Combining shifted copies of the array is several times as fast as torch's pooling on a CPU.
             x = join(padded.narrow(axis, 0, n), padded.narrow(axis, 1, n))
             for shift in range(2, size):
                 join(x, padded.narrow(axis, shift, n), out=x)

@@ -1,12 +1,12 @@
-"""One number a slice, to flag and to rank it by what its voxels say.
+"""One score per slice, computed from its voxels, for flagging and ranking slices.
 
-    slice = ½ · top(level(pixel score)) + top(level(z(NLL)))
+    slice = ½ · top(centre(pixel score)) + top(centre(z(NLL)))
 
-top is the mean of the highest values within 4 cm² of brain, level takes off what all of the scan has, and all of the
-slice (`evidence.level_slices`), and z is in healthy SDs at the place. Chosen on validation heads with simulated
-anomalies: AUROC of their slices 0.94, against 0.93 without levelling slices, 0.92 by the pixel score alone, 0.91 by its
-single highest voxel and 0.80 by the papers' AS_sample. Levelling slices alone does as well there; with the scan before,
-fewer slices of heads of another scanner are flagged.
+top is the mean of the highest values, over 4 cm² of brain. centre removes the offset and scale of the whole scan, then
+of each slice (`fusion.centre_slices`). z is in healthy SDs at the same voxel. Chosen on validation heads with simulated
+anomalies: the slices' AUROC is 0.94, against 0.93 without centring slices, 0.92 with the pixel score alone, 0.91 with
+its single highest voxel and 0.80 with the papers' AS_sample. Centring only slices gives the same AUROC there; centring
+the scan first flags fewer slices of heads from another scanner.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 AREA = 400.0  # mm² of a slice
-WEIGHT = 0.5  # of the pixel score, which holds the NLL already
+WEIGHT = 0.5  # of the pixel score, which already includes the NLL
 
 
 def top(score: NDArray, mask: NDArray, spacing: float) -> NDArray[np.float64]:
-    """Mean of the highest values in `AREA` of each slice, or in all of its brain where it has less.
+    """Average the highest values of each slice, over `AREA`, or over all of its brain if that is smaller.
 
     Args:
         score: (n, H, W).
@@ -27,7 +27,7 @@ def top(score: NDArray, mask: NDArray, spacing: float) -> NDArray[np.float64]:
         spacing: mm between the grid's voxels.
 
     Returns:
-        (n,); NaN where there is no brain.
+        (n,); NaN for slices without brain.
     """
     voxels = max(1, round(AREA / spacing**2))
     inside = [np.sort(of_slice[within]) for of_slice, within in zip(score, mask, strict=True)]
@@ -35,12 +35,12 @@ def top(score: NDArray, mask: NDArray, spacing: float) -> NDArray[np.float64]:
 
 
 def slice_score(pixel: NDArray, nll: NDArray | None, mask: NDArray, spacing: float) -> NDArray[np.float64]:
-    """Score of each slice, (n,), in the unit of the pixel score; NaN where there is no brain.
+    """Compute the score of each slice, (n,), in the unit of the pixel score; NaN for slices without brain.
 
     Args:
-        pixel: pixel score, levelled, (n, H, W).
-        nll: NLL in healthy SDs at its place, levelled, (n, H, W); None where the model does not know places, and the
-            pixel score stands alone.
+        pixel: pixel score, centred, (n, H, W).
+        nll: NLL in healthy SDs at each voxel, centred, (n, H, W); None if the model has no normative maps: the pixel
+            score is then used alone.
         mask: bool (n, H, W).
         spacing: mm between the grid's voxels.
     """

@@ -1,4 +1,4 @@
-"""From S restorations of a slice to one residual (Marimont & Tarroni 2020, §2.4)."""
+"""Combines S restorations of a slice into one residual (Marimont & Tarroni 2020, §2.4)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch import Tensor
 
 
 def residual(difference: Tensor) -> Tensor:
-    """R_j = |Y − X_j|, SD of healthy intensity, float32, from the signed difference."""
+    """Compute R_j = |Y − X_j| from the signed difference, in SD of healthy intensity, float32."""
     return difference.float().abs_()
 
 
 def distance(residuals: Tensor, mask: Tensor, kind: str = "mean", paper_faithful: bool = False) -> Tensor:
-    """d_j, how far each restoration is from its slice: (B, S, H, W) and bool (B, H, W) → (B, S).
+    """Compute d_j, the distance of each restoration from its slice: (B, S, H, W) and bool (B, H, W) → (B, S).
 
-    "mean" over the slice as in the authors' code, or "sum" as printed. Both are taken within the mask: a mean over
-    the whole picture is small at the top of the brain only because most of it is background, and would sharpen the
-    weights there. `paper_faithful` brings the whole picture back.
+    `kind` is "mean" over the slice, as in the authors' code, or "sum", as in the paper. Both are computed within the
+    mask: at the top of the brain, a mean over the whole picture is small only because most of it is background, and
+    would sharpen the weights. `paper_faithful` uses the whole picture.
     """
     area = torch.ones_like(mask, dtype=torch.float32) if paper_faithful else mask.float()
     total = torch.bmm(residuals.flatten(2), area.flatten(1)[:, :, None])[:, :, 0]
@@ -24,23 +24,23 @@ def distance(residuals: Tensor, mask: Tensor, kind: str = "mean", paper_faithful
 
 
 def weights(distances: Tensor, k: float, paper_faithful: bool = False) -> Tensor:
-    """w_j = softmax_j(k / d_j): (B, S) → (B, S).
+    """Compute w_j = softmax_j(k / d_j): (B, S) → (B, S).
 
-    Where a restoration equals its slice, d_j = 0 and the reference code's weights are NaN; here such restorations
-    share the whole weight, which is the limit of d_j → 0.
+    If a restoration equals its slice, d_j = 0 and the reference code's weights are NaN; here such restorations share
+    the whole weight, which is the limit of d_j → 0.
     """
     return torch.softmax(k / (distances if paper_faithful else distances.clamp_min(1e-6)), dim=1)
 
 
 def consolidate(weights: Tensor, maps: Tensor) -> Tensor:
-    """Σ_j w_j M_j: (B, S) and (B, S, H, W) → (B, H, W), float32; M_j is a residual, or a restoration."""
+    """Compute Σ_j w_j M_j: (B, S) and (B, S, H, W) → (B, H, W), float32; M_j is a residual or a restoration."""
     return torch.bmm(weights[:, None].float(), maps.float().flatten(2)).view(maps.shape[0], *maps.shape[2:])
 
 
 def disagreement(maps: Tensor) -> Tensor:
-    """√(Σ_j (M_j − M̄)² / S), M̄ = Σ_j M_j / S: (B, S, H, W) → (B, H, W), in the unit of the maps.
+    """Compute √(Σ_j (M_j − M̄)² / S), M̄ = Σ_j M_j / S: (B, S, H, W) → (B, H, W), in the unit of the maps.
 
-    The same of restorations and of their differences to the scan, which is one number in all of them. Not weighted: a
-    large k gives one restoration all the weight, and what the others say would be lost.
+    Restorations and their differences from the scan give the same result, since the scan is constant over j. It is not
+    weighted: a large k would give one restoration all the weight and hide the others.
     """
     return maps.float().std(1, correction=0)
