@@ -75,7 +75,7 @@ def save_study(
         InputError: there is no scan, or it is a clip; or the file cannot be written.
     """
     path, grid, volume, bundle = Path(path), explorer.grid, explorer.scan, explorer.bundle
-    if volume is None or grid.kind != "head":
+    if grid.kind != "head":
         raise InputError("A study is of a head; clips are not saved.")
     (scan, series), stages = source_of(volume), explorer.stages()
     header = Header(

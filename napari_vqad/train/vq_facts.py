@@ -85,6 +85,7 @@ def _tokenizer(bundle: Bundle) -> str:
 def _kind(bundle: Bundle) -> str:
     return {
         "pixelsnail": "PixelSNAIL",
+        "pixelsnail-paper": "PixelSNAIL in its own wiring",
         "two-level": "a PixelSNAIL for each level",
         "gpt2": "GPT-2",
         "masked": "masked transformer",

@@ -12,6 +12,7 @@ from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.masked_transformer import MaskedConfig, MaskedTransformer
 from napari_vqad.nets.vq.monai import MonaiPrior, MonaiPriorConfig, MonaiTokenizer, MonaiTokenizerConfig
 from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
+from napari_vqad.nets.vq.pixelsnail_paper import PaperSNAIL, PaperSnailConfig
 from napari_vqad.nets.vq.two_level import TwoLevelConfig, TwoLevelPrior, levels_of
 from napari_vqad.nets.vq.vqvae import VQVAE
 from napari_vqad.nets.vq.vqvae import TokenizerConfig as VQVAEConfig
@@ -40,6 +41,7 @@ TokenizerConfig = Annotated[
 ]
 PriorConfig = Annotated[
     Annotated[PixelSnailConfig, Tag("pixelsnail")]
+    | Annotated[PaperSnailConfig, Tag("pixelsnail-paper")]
     | Annotated[GPT2Config, Tag("gpt2")]
     | Annotated[MaskedConfig, Tag("masked")]
     | Annotated[TwoLevelConfig, Tag("two-level")]
@@ -58,8 +60,13 @@ def make_tokenizer(config: TokenizerConfig) -> OwnTokenizer | MonaiTokenizer:
     return MonaiTokenizer(config) if isinstance(config, MonaiTokenizerConfig) else make_own(config)
 
 
-def make_prior(config: PriorConfig, n_codes: int) -> PixelSNAIL | GPT2 | MaskedTransformer | TwoLevelPrior | MonaiPrior:
+OwnPrior = PixelSNAIL | PaperSNAIL | GPT2 | MaskedTransformer | TwoLevelPrior
+
+
+def make_prior(config: PriorConfig, n_codes: int) -> OwnPrior | MonaiPrior:
     """The network that a config describes, its weights at their start."""
+    if isinstance(config, PaperSnailConfig):
+        return PaperSNAIL(config, n_codes)
     if isinstance(config, GPT2Config):
         return GPT2(config, n_codes)
     if isinstance(config, MaskedConfig):
@@ -80,6 +87,8 @@ def fits_grid(config: PriorConfig, levels: CodeLevels) -> bool:
     if len(levels.shapes) > 1:
         return False
     h, w = levels.shape
+    if isinstance(config, PaperSnailConfig):
+        return True
     if isinstance(config, MonaiPriorConfig):
         return h * w == config.max_seq_len
     if isinstance(config, GPT2Config):

@@ -17,6 +17,7 @@ from napari_vqad.evaluate.reference_loop import restore_by_loop
 from napari_vqad.nets.vq.gpt2 import GPT2, GPT2Config
 from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
+from napari_vqad.nets.vq.pixelsnail_paper import PaperSNAIL, PaperSnailConfig
 from napari_vqad.nets.vq.two_level import TwoLevelConfig, TwoLevelPrior
 
 K, SHAPE = 8, (4, 5)
@@ -69,7 +70,19 @@ def sharp_gpt2():
     return model.eval().requires_grad_(False)
 
 
-@pytest.fixture(scope="module", params=[Sharp, sharp_gpt2, Counter], ids=["PixelSNAIL", "GPT-2", "another prior"])
+def sharp_paper():
+    """PixelSNAIL in its own wiring, which cannot resume."""
+    torch.manual_seed(2)
+    model = PaperSNAIL(PaperSnailConfig(channels=16, blocks=1, res_blocks=1, key_channels=8, condition=8), K)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval().requires_grad_(False)
+
+
+PRIORS = {"PixelSNAIL": Sharp, "own wiring": sharp_paper, "GPT-2": sharp_gpt2, "another prior": Counter}
+
+
+@pytest.fixture(scope="module", params=PRIORS.values(), ids=PRIORS)
 def prior(request):
     return request.param()
 

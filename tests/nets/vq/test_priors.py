@@ -11,6 +11,7 @@ from napari_vqad.nets.vq.gpt2 import GPT2, GPT2Config
 from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.masked_transformer import MaskedConfig, MaskedTransformer
 from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
+from napari_vqad.nets.vq.pixelsnail_paper import PaperSNAIL, PaperSnailConfig
 from napari_vqad.nets.vq.protocols import MaskedPrior, ResumingPrior
 from napari_vqad.nets.vq.registry import PriorConfig, make_prior
 from napari_vqad.nets.vq.two_level import TwoLevelConfig, TwoLevelPrior
@@ -21,10 +22,11 @@ K = 7
 SMALL = {
     "pixelsnail": PixelSnailConfig(channels=16, blocks=1, res_blocks=1, heads=2, dropout=0.0, condition=8),
     "pixelsnail, kernel 5": PixelSnailConfig(channels=16, blocks=2, res_blocks=2, heads=2, dropout=0.0, kernel=5),
+    "pixelsnail-paper": PaperSnailConfig(channels=16, blocks=2, res_blocks=1, key_channels=8, dropout=0.0, condition=8),
     "gpt2": GPT2Config(width=16, layers=2, heads=2, dropout=0.0, condition=8, places=64),
     "masked": MaskedConfig(width=16, layers=2, heads=2, dropout=0.0, condition=8, max_side=8),
 }
-CAUSAL = ("pixelsnail", "pixelsnail, kernel 5", "gpt2")
+CAUSAL = ("pixelsnail", "pixelsnail, kernel 5", "pixelsnail-paper", "gpt2")
 
 
 def make(kind, opinions=True):
@@ -134,10 +136,32 @@ def test_the_config_says_which():
 
 
 def test_protocols():
-    assert all(isinstance(make(kind), ResumingPrior) for kind in CAUSAL)
+    resuming = {kind: isinstance(make(kind), ResumingPrior) for kind in CAUSAL}
+    assert resuming == {kind: kind != "pixelsnail-paper" for kind in CAUSAL}
     assert isinstance(make("masked"), MaskedPrior)
     assert not isinstance(make("masked"), ResumingPrior)
     assert not isinstance(make("gpt2"), MaskedPrior)
+
+
+def test_the_two_pixelsnails_are_told_apart(tmp_path):
+    """By the kind in config.json; neither takes the weights of the other."""
+    paper = make("pixelsnail-paper")
+    assert isinstance(paper, PaperSNAIL)
+    assert isinstance(make_prior(TypeAdapter(PriorConfig).validate_python({"kind": "pixelsnail"}), K), PixelSNAIL)
+    save_weights(paper, tmp_path / "prior.safetensors")
+    with pytest.raises(InputError):
+        load_weights(make("pixelsnail"), tmp_path / "prior.safetensors")
+
+
+def test_attention_excludes_its_own_place_and_is_zero_at_the_first():
+    attention = make("pixelsnail-paper").blocks[0].attention
+    e, x, where = torch.randn(1, 16, 2, 3), torch.randn(1, 16, 2, 3), torch.randn(1, 2, 2, 3)
+    before = attention(e, x, where)
+    assert not before[0, :, 0, 0].any()
+    e[0, :, 1, 1] += 5.0  # the fifth of six places
+    after = attention(e, x, where)
+    moved = (before != after).any(1)[0].flatten()
+    assert moved.tolist() == [False] * 5 + [True]
 
 
 def test_paper_sizes_build():

@@ -1,0 +1,164 @@
+"""PixelSNAIL in its own wiring: p(code | codes before it in raster order, slice position).
+
+Chen et al. 2018, as Marimont & Tarroni 2020 and Ishii 2023 use it. A vertical stack sees the rows above, a horizontal
+stack its own row to the left and, at each block, the vertical stack. Then a single attention head looks at all earlier
+places, its own place excluded. `nets.vq.pixelsnail` is a simplified network: one stack, transformer attention.
+
+Differences from the papers: convolutions are not weight-normalised, and attention has the resolution of the codes, also
+for 20×20 codes. The network cannot resume, so a restoration evaluates the whole grid at each pass.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_vqad.nets.blocks import PositionFeatures
+
+COORDINATES = 2  # channels: row and column, each −0.5 to 0.5
+
+
+class PaperSnailConfig(BaseModel):
+    """Sizes. The papers': channels 128, blocks 4, res_blocks 4, key_channels 16, dropout 0.1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["pixelsnail-paper"] = "pixelsnail-paper"
+    channels: int = Field(128, ge=8, le=4096, description="width of both stacks")
+    blocks: int = Field(4, ge=1, le=32, description="PixelSNAIL blocks, each ending with attention")
+    res_blocks: int = Field(4, ge=1, le=32, description="gated residual blocks of each stack in a block")
+    key_channels: int = Field(16, ge=1, le=4096, description="length of queries and keys")
+    dropout: float = Field(0.1, ge=0.0, lt=1.0)
+    condition: int = Field(64, ge=1, le=4096, description="features of the slice position")
+
+
+class PaperSNAIL(nn.Module):
+    """Causal prior over code grids."""
+
+    def __init__(self, config: PaperSnailConfig, n_codes: int) -> None:
+        super().__init__()
+        self.config, self.n_codes = config, n_codes
+        c = config.channels
+        self.embed = nn.Embedding(n_codes, c)
+        self.position = PositionFeatures(config.condition)
+        self.above = ShiftedConv(c, c, rows=2, left=1, right=1)
+        self.left = ShiftedConv(c, c, rows=1, left=1, right=0)
+        self.blocks = nn.ModuleList(PaperBlock(config) for _ in range(config.blocks))
+        self.head = nn.Conv2d(c, n_codes, 1)
+
+    def logits(self, codes: Tensor, position: Tensor) -> Tensor:
+        """Codes (B, h, w), position (B,) → logits (B, K, h, w); those at i depend on codes before i alone."""
+        condition = self.position(position)
+        e = self.embed(codes).permute(0, 3, 1, 2)
+        above = F.pad(self.above(e), (0, 0, 1, 0))[:, :, :-1]  # a row down: rows above, without its own
+        beside = above + F.pad(self.left(e), (1, 0))[..., :-1]  # a column to the right: its own row, without itself
+        where = coordinates(e)
+        for block in self.blocks:
+            above, beside = block(above, beside, e, where, condition)
+        return self.head(F.elu(beside))
+
+    def forward(self, codes: Tensor, position: Tensor) -> Tensor:
+        """As `logits`."""
+        return self.logits(codes, position)
+
+
+class PaperBlock(nn.Module):
+    """Gated residual blocks in both stacks, then attention, merged into the horizontal stack."""
+
+    def __init__(self, config: PaperSnailConfig) -> None:
+        super().__init__()
+        c = config.channels
+        self.vertical = nn.ModuleList(GatedResidual(config, 2, 1, 1) for _ in range(config.res_blocks))
+        self.horizontal = nn.ModuleList(GatedResidual(config, 2, 1, 0, aux=c) for _ in range(config.res_blocks))
+        self.attention = StrictAttention(config)
+        self.merge = GatedResidual(config, 1, 0, 0, aux=c // 2)
+
+    def forward(
+        self, above: Tensor, beside: Tensor, e: Tensor, where: Tensor, condition: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Both stacks (B, C, h, w), embedded codes e, coordinates (B, 2, h, w), (B, condition) → both stacks."""
+        for down, across in zip(self.vertical, self.horizontal, strict=True):
+            above = down(above, condition)
+            beside = across(beside, condition, above)
+        return above, self.merge(beside, condition, self.attention(e, beside, where))
+
+
+class ShiftedConv(nn.Conv2d):
+    """A convolution over its own row and the rows above, `left` columns to the left and `right` to the right."""
+
+    def __init__(self, c_in: int, c_out: int, rows: int, left: int, right: int) -> None:
+        super().__init__(c_in, c_out, (rows, left + right + 1))
+        self.around = (left, right, rows - 1, 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, h, w) → (B, C_out, h, w)."""
+        return super().forward(F.pad(x, self.around))
+
+
+class GatedResidual(nn.Module):
+    """x + a·σ(b) with (a, b) = conv(dropout(elu(conv(elu(x)) + aux))) + position."""
+
+    def __init__(self, config: PaperSnailConfig, rows: int, left: int, right: int, aux: int = 0) -> None:
+        super().__init__()
+        c = config.channels
+        self.conv1 = ShiftedConv(c, c, rows, left, right)
+        self.aux = nn.Conv2d(aux, c, 1) if aux else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.conv2 = ShiftedConv(c, 2 * c, rows, left, right)
+        self.condition = nn.Linear(config.condition, 2 * c)
+
+    def forward(self, x: Tensor, condition: Tensor, aux: Tensor | None = None) -> Tensor:
+        """(B, C, h, w), (B, condition) and, where it was declared, aux (B, aux, h, w) → (B, C, h, w)."""
+        y = self.conv1(F.elu(x))
+        if self.aux is not None and aux is not None:
+            y = y + self.aux(F.elu(aux))
+        y = self.conv2(self.dropout(F.elu(y))) + self.condition(condition)[:, :, None, None]
+        return x + F.glu(y, dim=1)
+
+
+class StrictAttention(nn.Module):
+    """softmax(q kᵀ/√d) v over the places before each place, in raster order; zero at the first.
+
+    A key may hold the code of its own place, since no place looks at itself.
+    """
+
+    def __init__(self, config: PaperSnailConfig) -> None:
+        super().__init__()
+        c, self.d = config.channels, config.key_channels
+        self.keys = Mixed(2 * c + COORDINATES, self.d + c // 2)
+        self.queries = Mixed(c + COORDINATES, self.d)
+
+    def forward(self, e: Tensor, x: Tensor, where: Tensor) -> Tensor:
+        """Embedded codes and horizontal stack (B, C, h, w), coordinates (B, 2, h, w) → (B, C/2, h, w)."""
+        keys = self.keys(torch.cat([e, x, where], 1)).flatten(2).mT
+        k, v = keys[..., : self.d], keys[..., self.d :]
+        q = self.queries(torch.cat([x, where], 1)).flatten(2).mT
+        n = q.shape[1]
+        before = torch.ones(n, n, dtype=torch.bool, device=q.device).tril(-1)
+        weights = (q @ k.mT * self.d**-0.5).masked_fill(~before, torch.finfo(q.dtype).min).softmax(-1) * before
+        return (weights @ v).mT.unflatten(2, x.shape[2:])
+
+
+class Mixed(nn.Module):
+    """A gated residual 1×1 block, then a 1×1 convolution to the channels that are asked for."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_in, 1)
+        self.conv2 = nn.Conv2d(c_in, 2 * c_in, 1)
+        self.out = nn.Conv2d(c_in, c_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, h, w) → (B, C_out, h, w)."""
+        return self.out(x + F.glu(self.conv2(F.elu(self.conv1(F.elu(x)))), dim=1))
+
+
+def coordinates(x: Tensor) -> Tensor:
+    """Row and column of each place, (B, 2, h, w), −0.5 to 0.5."""
+    h, w = x.shape[2:]
+    rows, columns = (torch.linspace(-0.5, 0.5, n, device=x.device, dtype=x.dtype) for n in (h, w))
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(len(x), -1, -1, -1)
