@@ -1,4 +1,4 @@
-"""What the sliders of the thresholds say: each value in its unit, and how rare it is among the healthy."""
+"""Texts below the threshold sliders: each value in its unit, and its percentile among healthy scans."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from napari_vqad.engine.explorer import Explorer
 
 
 class Explained(NamedTuple):
-    """By the name of a threshold: what to say of it, and how far its slider goes where that depends on others."""
+    """Name of a threshold → its text, and the upper end of its slider."""
 
     words: dict[str, str]
     highest: dict[str, float]
 
 
 def explain(explorer: Explorer, settings: Settings, limits: Mapping[str, float]) -> Explained:
-    """The thresholds `limits` of these settings, against the calibration of the bundle."""
+    """Explain the thresholds `limits` of these settings, using the calibration of the bundle."""
     bundle, calibration = explorer.bundle, explorer.bundle.calibration
     kind, words, highest = bundle.pixel_kind(settings), {}, {}
     for spec in explorer.detector.thresholds:
@@ -38,7 +38,7 @@ def explain(explorer: Explorer, settings: Settings, limits: Mapping[str, float])
 
 
 def before(name: str, value: float | str) -> str:
-    """What a threshold means before a model has said which number it is; empty where it is a number already."""
+    """The text of a threshold before a model is loaded, which determines its number; empty if it is a number."""
     later = "its number comes with an analysis."
     if not isinstance(value, str):
         return ""
@@ -57,7 +57,7 @@ def rate_in_words(value: str) -> str:
 
 
 def in_units(explorer: Explorer) -> dict[str, tuple[float, str, float]]:
-    """Each threshold in force by the name of its setting: the number, its unit, and the healthy percentile."""
+    """Setting → number, unit and healthy percentile, for each threshold in use."""
     bundle, settings, limits = explorer.bundle, explorer.settings, explorer.thresholds()
     percentile = bundle.calibration.percentile
     found = {
@@ -72,7 +72,7 @@ def in_units(explorer: Explorer) -> dict[str, tuple[float, str, float]]:
 
 
 def _of_voxels(explorer: Explorer, settings: Settings, limit: float, kind: str) -> str:
-    """Its share of healthy voxels, and the rate of false findings."""
+    """The text of the voxel threshold: its healthy percentile, and the rate of false findings."""
     calibration = explorer.bundle.calibration
     share = calibration.percentile("pixel_score", limit, kind=kind)
     false = calibration.findings_per_scan(limit, kind=kind)

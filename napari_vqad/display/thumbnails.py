@@ -1,4 +1,4 @@
-"""The restorations of the slice in view as small pictures: their mean, where they disagree, each with its weight."""
+"""Thumbnails for the slice in view: the mean of the restorations, their SD, and each one with its weight."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from napari_vqad.engine.maps import SliceRestorations
 
 
 class GalleryStyle(NamedTuple):
-    """As the canvas shows it: window in SD, and is the patient's right on the right?"""
+    """The look of the canvas: window in SD, and whether the patient's right is on the right."""
 
     window: tuple[float, float] = WINDOW
     neurological: bool = False
 
 
 class Thumbnail(NamedTuple):
-    """A picture (H, W, 3), 0 to 1, what is under it, which restoration it is, and the side of its left edge."""
+    """A picture `rgb` (H, W, 3), 0 to 1, the text below it, its restoration, and the side at its left edge."""
 
     which: int
     words: str
@@ -31,7 +31,7 @@ class Thumbnail(NamedTuple):
 
 
 def thumbnails_of(explorer: Explorer, found: SliceRestorations, look: GalleryStyle) -> list[Thumbnail]:
-    """The restorations of the slice in focus: their mean, their SD over the scan where there are more, each of them."""
+    """Thumbnails for the slice in focus: the mean, the SD over the scan if there are several, and each restoration."""
     grid, i = explorer.grid, explorer.focus
     inside = np.flatnonzero(grid.mask.any((0, 2))), np.flatnonzero(grid.mask.any((0, 1)))
     box = tuple(slice(max(int(at[0]) - 2, 0), int(at[-1]) + 3) for at in inside)
@@ -45,7 +45,7 @@ def thumbnails_of(explorer: Explorer, found: SliceRestorations, look: GallerySty
         return radiological[:, ::-1] if mirrored else radiological
 
     def grey(picture: np.ndarray) -> np.ndarray:
-        """In the window of the canvas, dark beyond the mask."""
+        """Apply the window of the canvas; outside the mask the picture is black."""
         low, high = look.window
         shown = np.clip((picture - low) / (high - low), 0, 1) * grid.mask[i]
         return np.repeat(turned(shown)[..., None], 3, 2)
@@ -62,7 +62,7 @@ def thumbnails_of(explorer: Explorer, found: SliceRestorations, look: GallerySty
 
 
 def alike(some: list[Thumbnail], others: list[Thumbnail]) -> bool:
-    """Do they show the same?"""
+    """Do two lists of thumbnails show the same?"""
     return len(some) == len(others) and all(
         (a.words, a.side) == (b.words, b.side) and np.array_equal(a.rgb, b.rgb)
         for a, b in zip(some, others, strict=True)

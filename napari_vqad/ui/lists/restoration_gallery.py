@@ -1,4 +1,4 @@
-"""The restorations of the slice in view as thumbnails: their mean, where they disagree, and each with its weight."""
+"""Thumbnails for the slice in view: the mean of the restorations, their SD, and each one with its weight."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.ui.lists.key_filter import KeyFilter
 
-LOW, TALL, WORDS = 40, 180, 34  # pixels: a thumbnail's height at least and at most, and the line under it
+LOW, TALL, WORDS = 40, 180, 34  # pixels: the least and greatest height of a thumbnail, and that of the line below
 
 WAITING = "The restorations of the slice in view appear here when they are drawn."
 
 
 class RestorationGallery(QWidget):
-    """Thumbnails of the restorations; the chosen one is what the Restoration view shows."""
+    """Thumbnails of the restorations; the selected one is shown by the Restoration view."""
 
     chosen = Signal(int)  # MEAN, SPREAD, or the number of a restoration, from 1
 
@@ -43,12 +43,12 @@ class RestorationGallery(QWidget):
         self._of = (0, -1)  # explorer and slice
         self._thumbnails: list[Thumbnail] = []
         self.pictures.currentItemChanged.connect(lambda item, _before: self._choose(item))
-        self.pictures.itemClicked.connect(self._choose)  # the current one, too: another view may be shown
+        self.pictures.itemClicked.connect(self._choose)  # also for the current item, since another view may be shown
 
     def show_slice(self, explorer: Explorer | None, which: int, look: GalleryStyle = GalleryStyle()) -> None:  # noqa: B008  # frozen
-        """Show the restorations of the slice in focus; `which` of them is marked as the one in the canvas.
+        """Show the restorations of the slice in focus, and select the one that the canvas shows, `which`.
 
-        While they are drawn anew those before stay, as they do in the canvas; those of another slice do not.
+        While they are being computed again, the earlier ones of the same slice stay, as on the canvas.
         """
         if explorer is None:
             self._of, self._thumbnails = (0, -1), []
@@ -77,7 +77,7 @@ class RestorationGallery(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802, D102
         super().resizeEvent(event)
         which = self._which(self.pictures.currentItem())
-        self._fill()  # as tall as there is room
+        self._fill()  # their height follows the height of the list
         self._mark(which)
 
     def _fill(self) -> None:
@@ -92,7 +92,7 @@ class RestorationGallery(QWidget):
             self.pictures.setIconSize(picture.size())
             self.pictures.setGridSize(QSize(max(picture.width(), wide) + 14, tall + WORDS - 6))
             icon = QIcon(picture)
-            icon.addPixmap(picture, QIcon.Mode.Selected)  # not tinted: its frame says that it is chosen
+            icon.addPixmap(picture, QIcon.Mode.Selected)  # not tinted, since a frame marks the selection
             item = QListWidgetItem(icon, words)
             item.setData(Qt.ItemDataRole.UserRole, which)
             self.pictures.addItem(item)
@@ -100,7 +100,7 @@ class RestorationGallery(QWidget):
         self.pictures.horizontalScrollBar().setValue(scrolled)
 
     def _mark(self, which: int | None) -> None:
-        """Choose a thumbnail without telling anybody."""
+        """Select a thumbnail without emitting a signal."""
         self.pictures.blockSignals(True)
         for row in range(self.pictures.count()):
             if self._which(self.pictures.item(row)) == which:
@@ -124,7 +124,7 @@ def _pixmap(rgb: np.ndarray) -> QPixmap:
 
 
 def _write(picture: QPixmap, side: str) -> None:
-    """The letter of the side at the left edge."""
+    """Write the letter of the patient's side at the left edge of a picture."""
     painter = QPainter(picture)
     font = painter.font()
     font.setPixelSize(10)
