@@ -159,7 +159,7 @@ def _judge(sentence: str, error: BaseException) -> Outcome:
 
 
 def _child(target: Target, good: Path, numbers: range, seed: int) -> Iterator[tuple[int, Outcome]]:
-    """Run cases in one child process. If it dies, the case that killed it is a failure and the rest are not run."""
+    """Run cases in one child process. If a case kills it, this case is a failure and the last one yielded."""
     folder = Path(tempfile.mkdtemp(prefix="vqad-case-"))
     out, into = os.pipe()
     sys.stdout.flush()
