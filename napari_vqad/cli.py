@@ -18,11 +18,11 @@ SHORT = {"n_restorations": "-S", "k": "-k"}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; what a person gave wrong is one sentence on stderr and exit code 2."""
+    """Run a command and return its exit code. An invalid input is one sentence on stderr and exit code 2."""
     words = sys.argv[1:] if argv is None else argv
 
     def command() -> int:
-        # Training and evaluation bring torch and more: parsers of the other commands must not wait for them.
+        # Training and evaluation import torch and more; the parsers of other commands must not wait for that.
         args = build_parser(set(words)).parse_args(words)
         return args.func(args)
 
@@ -30,16 +30,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's own keeps it to itself when its help cannot be written."""
+    """A parser that raises an error if its help cannot be written; argparse itself ignores the error."""
 
     def print_help(self, file: typing.Any = None) -> None:
-        """Write the help to a file, or to stdout, if there is one."""
+        """Write the help to a file, or to stdout if there is one."""
         if (stream := file or sys.stdout) is not None:
             stream.write(self.format_help())
 
 
 def build_parser(words: set[str]) -> argparse.ArgumentParser:
-    """All commands; the options of `train`, `calibrate` and `evaluate` only when one of the words names them."""
+    """Make the parser of all commands; `train`, `calibrate` and `evaluate` get options only if `words` names them."""
     parser = Parser(prog="napari-vqad", description=__doc__)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -91,13 +91,13 @@ def build_parser(words: set[str]) -> argparse.ArgumentParser:
     else:
         commands.add_parser("evaluate", help="measure a bundle on labelled scans")
     for command in commands.choices.values():
-        # After the command as well; the default of a subparser would undo the flag before it.
+        # --debug is allowed after the command, too. A default of the subparser would overwrite one given before it.
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
     return parser
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """The sample in the viewer, or its maps in a folder."""
+    """Show the sample in the viewer, or write its maps into a folder."""
     from napari_vqad.resources import DEFAULT_BUNDLE
     from napari_vqad.scoring import has_screen, sample_scan, score
 
@@ -118,7 +118,7 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def run_score(args: argparse.Namespace) -> int:
-    """One scan's maps in a folder."""
+    """Score one scan and write its maps into a folder."""
     from napari_vqad.resources import DEFAULT_BUNDLE
     from napari_vqad.scoring import score
 
@@ -142,7 +142,7 @@ def run_score(args: argparse.Namespace) -> int:
 
 
 def run_models(args: argparse.Namespace) -> int:
-    """The models that are here, with size and place, and the others that the package knows."""
+    """Print the installed models with size and folder, and the other models that the package knows."""
     from napari_vqad.detectors.known_models import described, known_models
     from napari_vqad.detectors.library import list_bundles
 
@@ -156,7 +156,7 @@ def run_models(args: argparse.Namespace) -> int:
 
 
 def run_get(args: argparse.Namespace) -> int:
-    """Fetch one model."""
+    """Fetch a model."""
     from napari_vqad.detectors.fetch import fetch
 
     print(f"Wrote {fetch(args.name, args.source, report=_show)}")
@@ -164,7 +164,7 @@ def run_get(args: argparse.Namespace) -> int:
 
 
 def run_bench(args: argparse.Namespace) -> int:
-    """A table of what was measured."""
+    """Measure speed and print a table of the results."""
     from napari_vqad.detectors.bundle import Bundle
     from napari_vqad.evaluate import speed_report
     from napari_vqad.files.space import check_file
@@ -172,7 +172,7 @@ def run_bench(args: argparse.Namespace) -> int:
     from napari_vqad.scoring import has_screen
 
     if args.json:
-        check_file(args.json)  # told before the work
+        check_file(args.json)  # fail before the work
     bundle = Bundle.load(args.bundle or DEFAULT_BUNDLE, args.device)
     viewer = None
     if has_screen():
@@ -198,7 +198,7 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings_options(parser: argparse.ArgumentParser) -> None:
-    """One flag a field of `Settings`; pydantic checks the values."""
+    """Add one flag for each field of `Settings`; pydantic checks the values."""
     group = parser.add_argument_group("settings", "thresholds in the score's unit, or healthy percentiles such as p90")
     group.add_argument(
         "--settings", type=Path, metavar="FILE", help="JSON with settings, such as a result.json; flags win"
@@ -219,8 +219,8 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(line: str) -> None:
-    """Progress in one line that is written over; where nobody watches, one line a stage."""
-    with suppress(OSError, ValueError):  # nobody reads it any more: no reason to stop the work
+    """Show progress on one line that is overwritten; without a terminal, print one line for each stage."""
+    with suppress(OSError, ValueError):  # the work goes on even if nobody reads stderr
         if sys.stderr is None:
             return
         if sys.stderr.isatty():

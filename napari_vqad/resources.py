@@ -1,4 +1,4 @@
-"""Where models and sample data lie: inside an installed wheel, or at the root of a checkout."""
+"""The folders of models and sample data: inside an installed wheel, or at the root of a checkout."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ DEFAULT_BUNDLE = "ixi-aligned"
 
 
 def models_folder() -> Path:
-    """The bundles that come with the package."""
+    """The folder of the bundles that come with the package."""
     return _first(PACKAGE / "_models", PACKAGE.parent / "models")
 
 
 def samples_folder() -> Path:
-    """The sample scans that come with the package."""
+    """The folder of the sample scans that come with the package."""
     return _first(PACKAGE / "_sample_data", PACKAGE.parent / "sample_data")
 
 

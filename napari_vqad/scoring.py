@@ -1,4 +1,4 @@
-"""Score one scan, whole: for the command line and for a notebook, without a viewer."""
+"""Score a whole scan without a viewer, for the command line and for notebooks."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ from napari_vqad.io.dicom_write import check_source
 from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import read_mask, write_map
 from napari_vqad.resources import DEFAULT_BUNDLE, samples_folder
-from napari_vqad.terminal.screen import has_screen as has_screen  # it is told from here, too
+from napari_vqad.terminal.screen import has_screen as has_screen  # re-exported
 from napari_vqad.text import printable
 
 
 @dataclass(frozen=True)
 class Result:
-    """What an analysis found.
+    """The results of an analysis.
 
     Attributes:
-        explorer: holds every map on the model's grid, and still answers to other settings.
+        explorer: holds every map on the model's grid; its settings can still be changed.
         volume, mask: the scan and its brain mask, canonical (R, A, S).
         mask_note: where the mask came from.
-        review: what a reader said of the findings.
-        reopened: the saved study that it comes of, if it does.
-        files: what was read beside the scan, such as a mask; `save` does not overwrite it.
+        review: the reader's verdicts and notes on the findings.
+        reopened: date and version of the saved study that the results come from; None if there is none.
+        files: other files that were read, such as a mask; `save` does not overwrite them.
     """
 
     explorer: Explorer
@@ -75,9 +75,9 @@ class Result:
     files: tuple[Path, ...] = ()
 
     def map(self, name: str) -> np.ndarray:
-        """A map on the scan's canonical voxels, (R, A, S); names as in `Explorer.maps`.
+        """A map on the scan's canonical voxels, (R, A, S). For the names see `Explorer.maps`.
 
-        A restoration is in the scan's own intensities.
+        Restorations are in the intensities of the scan.
 
         Raises:
             InputError: the detector has no map of this name.
@@ -94,10 +94,10 @@ class Result:
         return np.where(self.mask & (grid.to_scan(ready.astype(np.float32)) > 0.5), restored, 0.0).astype(np.float32)
 
     def as_dict(self) -> ResultDict:
-        """Scores, findings and everything that is needed to compute them again, as plain data.
+        """Scores, findings and everything needed to reproduce them, as plain data.
 
-        `save` writes the same to result.json. `ResultDict` in `napari_vqad.export.result_schema` documents every key
-        with its unit and shape.
+        `save` writes the same data to result.json. `ResultDict` in `napari_vqad.export.result_schema` documents every
+        key with its unit and shape.
         """
         return result_dict(
             self.explorer, self.volume, self.mask_note, self.findings(), review=self.review, saved=self.reopened
@@ -109,11 +109,11 @@ class Result:
         return self.as_dict()
 
     def findings(self) -> list[Finding]:
-        """Connected pieces of what is flagged, the weightiest first; none of a clip."""
+        """Connected components of the flagged voxels, the highest score sum first; empty for a clip."""
         return findings(self.explorer) if self.explorer.grid.kind == "head" else []
 
     def summary(self) -> str:
-        """A few sentences for the person."""
+        """A summary in a few sentences."""
         explorer, grid = self.explorer, self.explorer.grid
         flagged, found = explorer.flagged_slices(), self.findings()
         partial = f"{words}\n" if (words := incomplete(explorer)) else ""
@@ -136,24 +136,25 @@ class Result:
         overwrite: bool = False,
         maps: Collection[str] | None = None,
     ) -> tuple[str, ...]:
-        """Write maps, contact sheet, numbers and report into a folder: all of them, or none.
+        """Write maps, contact sheet, numbers and report into a folder. If one fails, no file is written.
 
         Files of an earlier analysis of the same scan are replaced.
 
         Args:
-            out: the folder; made, with its parents, where it is missing.
-            dicom: write findings that are not rejected and pixel score as DICOM, too: see `export_dicom`; or the names
-                of the files to write, of "findings.dcm" and "score.dcm". Those of an earlier analysis are removed.
-            overwrite: replace the files of another scan's analysis, too.
-            maps: names of the maps to write, as in `Explorer.maps`; those of the others from an earlier analysis are
-                removed. All maps that can be saved when not given.
+            out: the folder; it and its parents are created if missing.
+            dicom: True: also write the pixel score and the findings that are not rejected as DICOM, see
+                `export_dicom`. Or the names of the files to write, out of "findings.dcm" and "score.dcm". DICOM files
+                of an earlier analysis are removed.
+            overwrite: also replace the files of another scan's analysis.
+            maps: names of the maps to write, as in `Explorer.maps`; by default all maps that can be saved. Other maps
+                of an earlier analysis are removed.
 
         Returns:
-            What is missing, in sentences: slices of an analysis that is not complete, and what the DICOM files lack.
+            What is missing, in sentences: slices of an incomplete analysis, and what the DICOM files lack.
 
         Raises:
-            InputError: a map or DICOM file is not known; the folder cannot be written to, or holds another scan's
-                files; a file would take the place of one that was read; or the scan cannot be written out as DICOM.
+            InputError: the name of a map or DICOM file is unknown; the folder cannot be written to, or holds another
+                scan's files; a file would replace one that was read; or the scan cannot be written as DICOM.
         """
         folder = folder_of(out)
         names = _chosen(maps, saved_maps(self.explorer.detector), "map")
@@ -162,14 +163,14 @@ class Result:
         def check() -> None:
             check_place(folder, self.volume, self.files, overwrite)
 
-        check()  # once more when the files are moved: another process may have written there meanwhile
+        check()  # and again when the files are moved, as another process may have written there meanwhile
         with atomic_folder(folder, stale=(*map_files(), SEGMENTS, SCORE), check=check) as work:
             for name in names:
                 write_map(work / file_of(name), self.map(name), self.volume, described(self.explorer, name))
             evidence = evidence_maps(self.explorer.maps)
             (work / TABLE).write_text(as_csv(self.findings(), self.review, evidence), encoding="utf-8")
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of a script that no font here has: a box
+                warnings.filterwarnings("ignore", "Glyph", UserWarning)  # characters that no font has become boxes
                 self.sheet().savefig(work / SHEET, dpi=110)
             content = self.as_dict()
             (work / NUMBERS).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -181,10 +182,10 @@ class Result:
 
 
 def _chosen(names: Collection[str] | None, known: Sequence[str], what: str) -> list[str]:
-    """Those of the known names that were chosen, in their own order; all of them for None.
+    """The chosen names in the order of `known`; all of them for None.
 
     Raises:
-        InputError: one of the names is not known.
+        InputError: a name is unknown.
     """
     if unknown := sorted(set(names or ()).difference(known)):
         raise InputError(f"There is no {what} '{unknown[0]}' to write; choose among {', '.join(known)}.")
@@ -208,21 +209,21 @@ def score(
     """Analyse one scan.
 
     Args:
-        scan: a NIfTI file, a folder with DICOM or one of its files, or a `Volume`.
-        out: folder for maps, contact sheet and numbers, made with its parents where it is missing; nothing is written
-            without it.
-        mask: a NIfTI file, or bool (R, A, S); made when not given.
-        bundle: name, folder, or a loaded `Bundle`.
-        device: "auto", "cuda", "mps", "cpu"; for a bundle that is not loaded yet.
+        scan: a NIfTI file, a folder with DICOM files or one of these files, or a `Volume`.
+        out: folder for maps, contact sheet and numbers; it and its parents are created if missing. Without it nothing
+            is written.
+        mask: a NIfTI file, or bool (R, A, S); computed if not given.
+        bundle: name or folder of a model, or a loaded `Bundle`.
+        device: "auto", "cuda", "mps" or "cpu"; ignored for a loaded bundle.
         settings: thresholds, method and so on.
         series: number or UID, for a folder with several DICOM series.
-        dicom: write findings and pixel score as DICOM, too, which takes a scan that came from DICOM.
+        dicom: also write findings and pixel score as DICOM; the scan must come from DICOM.
         overwrite: replace the files of another scan's analysis in `out`; those of the same scan are replaced anyway.
-        progress: called with one line of text for each step; it runs in the thread that called `score`.
+        progress: called with one line of text for each step, in the thread that called `score`.
         report: the old name of `progress`.
 
     Raises:
-        InputError: something given cannot be used, or `out` cannot be written to, which is found out before the work.
+        InputError: an argument cannot be used, or `out` cannot be written to, which is checked before the work.
     """
     if report is not None:
         warnings.warn("score(report=...) is now called score(progress=...).", DeprecationWarning, stacklevel=2)
@@ -235,7 +236,7 @@ def score(
     if folder is not None:
         check_place(folder, volume, files, overwrite)
     if dicom:
-        check_source(volume)  # what cannot be written is told before the work
+        check_source(volume)  # fail before the work if the scan cannot be written as DICOM
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle, device)
     if folder is not None:
         check_room(folder, volume, loaded.detector)
@@ -263,5 +264,5 @@ def score(
 
 
 def sample_scan(name: str = "lesions") -> Path:
-    """The file of a sample head, "lesions" or "healthy"."""
+    """The path of a sample head, "lesions" or "healthy"."""
     return samples_folder() / f"{name}_t1.nii.gz"

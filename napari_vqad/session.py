@@ -1,7 +1,7 @@
-"""An interactive analysis without a screen: settings that change while work goes on, findings, and a reader's review.
+"""An interactive analysis without a GUI: settings that change during the work, findings, and a reader's review.
 
-The desktop and a notebook build on it. It knows neither Qt nor napari: a runner, which the front-end brings, runs
-generators beside the main thread and calls back in it.
+The napari plugin and notebooks build on it. It uses neither Qt nor napari: the front-end provides a runner, which runs
+generators in the background and calls back in the main thread.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from napari_vqad.findings.review import Annotation, Peaks, Review
 from napari_vqad.findings.verdicts import Verdicts
 from napari_vqad.imaging import slice_numbers
 
-REDRAW = 0.5  # s between redraws while work goes on elsewhere than in view
+REDRAW = 0.5  # s between redraws while the worker is busy with slices that are not in view
 OnStep = Callable[[Any], None]
 OnEnd = Callable[[bool, bool], None]
 
 
 class Runner(Protocol):
-    """Runs one generator at a time beside the main thread."""
+    """Runs one generator at a time in the background."""
 
-    muted: bool  # nothing is called back: the front-end is closed
+    muted: bool  # True while the front-end is closed: no callback is called
 
     @property
     def running(self) -> bool:
-        """Is a generator under way?"""
+        """Is a generator running?"""
 
     def start(self, steps: Iterator, on_step: OnStep, on_end: OnEnd) -> None:
-        """Run `steps` instead of what was under way.
+        """Run `steps` and stop the generator that was running.
 
         `on_step` is called with each step, `on_end` with whether it was aborted and whether it failed; both in the
         main thread.
@@ -47,30 +47,30 @@ class Runner(Protocol):
         """Stop at the next step."""
 
     def detach(self) -> None:
-        """Stop at the next step, and call nothing back any more."""
+        """Stop at the next step, without any further callback."""
 
 
 class ExplorerSession:
-    """One scan under one explorer at a time, and what a reader does with it.
+    """The explorer of one scan, the settings that the user chose, and the reader's review of the findings.
 
     A front-end overrides `draw` and `shown_map`, calls `open` with an explorer that holds a scan, and connects to the
-    signals. All methods are called in the main thread.
+    signals. Call all methods in the main thread.
 
     Attributes:
-        settings: what the user chose; the explorer may get a part of it a moment later.
-        explorer: None while nothing is explored.
-        note: what was noticed about the scan, sentences.
+        settings: the user's settings; the explorer may get some of them later.
+        explorer: None while no scan is open.
+        note: remarks on the scan, sentences.
         review: verdicts and notes on the findings.
-        reviewing, boxed: is the list of findings seen, are their boxes? Only then are findings listed.
+        reviewing, boxed: is the list of findings open; are their boxes shown? Findings are computed only if one is.
     """
 
-    opened = Signal()  # another scan or bundle is being explored
-    emptied = Signal()  # nothing is explored any more
+    opened = Signal()  # another scan or bundle was opened
+    emptied = Signal()  # the scan was closed
     settled = Signal()  # settings changed
     advanced = Signal(str)  # how far the work is, in words
-    progressed = Signal(int, int)  # slices done, and of how many
+    progressed = Signal(int, int)  # slices done, and slices in total
     busy = Signal(bool)
-    drawn = Signal()  # the picture was brought up to date
+    drawn = Signal()  # the picture was updated
 
     def __init__(self, settings: Settings, cache_bytes: int, runner: Runner) -> None:
         self.settings = settings
@@ -80,39 +80,40 @@ class ExplorerSession:
         self.review = Review()
         self.verdicts = Verdicts(self.review)
         self.reviewing = self.boxed = False
-        self._listed: list[np.ndarray] = []  # the maps that the list of findings was made of
+        self._listed: list[np.ndarray] = []  # the maps that the list of findings was made from
         self._runner = runner
         self._changed: set[str] = set()  # maps with new content since they were last drawn
-        self._changing = threading.Lock()  # the worker adds to `_changed`, too
+        self._changing = threading.Lock()  # the worker also adds to `_changed`
         self._main = threading.get_ident()
-        self._holding = False  # are settings being handed on, to be drawn once when that is done?
+        self._holding = False  # True while settings go to the explorer; drawing waits until that is done
         self._drawn = 0.0
         self._closed = False
         self._in_view = False  # was the map of the slice in view final at the last step?
 
-    # ---- what a front-end brings ------------------------------------------------------------------------------------
+    # ---- methods that a front-end overrides -------------------------------------------------------------------------
 
     def draw(self) -> None:
-        """Bring the picture up to date."""
+        """Update the picture."""
 
     @property
     def shown_map(self) -> str | None:
-        """The map that is shown; None for the scan alone."""
+        """The name of the map that is shown; None for the scan alone."""
         return None
 
-    # ---- what the user does -----------------------------------------------------------------------------------------
+    # ---- actions of the user ----------------------------------------------------------------------------------------
 
     @property
     def running(self) -> bool:
-        """Does work go on?"""
+        """Is the worker running?"""
         return self._runner.running
 
     def open(self, explorer: Explorer, settings: Settings | None = None) -> None:
-        """Explore a scan that an explorer holds.
+        """Use another explorer.
 
         Args:
             explorer: holds a scan.
-            settings: those of a saved study; without them, those of the session as far as the bundle allows them.
+            settings: the settings of a saved study. Without them, the session's settings are used, changed where the
+                bundle does not allow them.
         """
         if self.explorer is not None:
             self.explorer.changed.disconnect(self._on_changed)
@@ -123,15 +124,15 @@ class ExplorerSession:
         self.verdicts.begin(explorer)
 
     def restore(self, words: dict[Peaks, Annotation]) -> None:
-        """Take over the verdicts and notes of a saved study."""
+        """Load the verdicts and notes of a saved study into the review."""
         self.review.restore(words)
         self.verdicts.saved(self.verdicts.scan, words)
 
     def change(self, **updates: Any) -> None:
-        """Take new settings; what is cheap shows at once, the rest is worked on.
+        """Change settings. Cheap changes are drawn at once, the others start the worker.
 
         Raises:
-            pydantic.ValidationError: a value does not fit.
+            pydantic.ValidationError: a value is invalid.
         """
         settings = Settings.model_validate(self.settings.model_dump() | updates)
         if settings == self.settings:
@@ -149,22 +150,22 @@ class ExplorerSession:
         self.settled.emit()
 
     def cancel(self) -> None:
-        """Stop the work within a batch; what is done stays."""
+        """Stop the work before the current batch ends; finished slices are kept."""
         if self.explorer is not None:
             self.explorer.cancel()
         self._runner.quit()
 
     def close(self, closed: bool = True) -> None:
-        """Stop, and draw nothing any more; with False go on, as when a window is shown again."""
+        """Stop the work and drawing; with False allow them again, as when a window is shown again."""
         self._closed = closed
         self._runner.muted = closed
         if closed:
             self.cancel()
 
     def clear(self) -> int:
-        """Forget what is explored, with all that was found in it.
+        """Forget the scan and its results.
 
-        Returns how many verdicts and notes come back when the same scan is analysed again.
+        Returns the number of verdicts and notes that are restored if the same scan is analysed again.
         """
         if self.explorer is not None:
             self.explorer.cancel()
@@ -174,7 +175,7 @@ class ExplorerSession:
         return self.verdicts.leave()
 
     def unsaved_words(self) -> list[str]:
-        """What would be lost if the session were closed now, besides work, a sentence each."""
+        """The verdicts and notes that would be lost if the session closed now, as sentences."""
         if not (n := self.verdicts.unsaved):
             return []
         what = "1 verdict or note is" if n == 1 else f"{n} verdicts and notes are"
@@ -187,7 +188,7 @@ class ExplorerSession:
         return self.explorer.focus if self.explorer else 0
 
     def flagged_after(self, step: int) -> int | None:
-        """The next (1) or previous (−1) flagged slice, in the order of the slider, round the end; None without one."""
+        """The next (1) or previous (−1) flagged slice in slider order, wrapping around; None if none is flagged."""
         if self.explorer is None:
             return None
         flagged = np.flatnonzero(self.explorer.flagged_slices())
@@ -197,7 +198,7 @@ class ExplorerSession:
         return slice_numbers.following(self.explorer.grid, self.current(), flagged, step)
 
     def list_findings(self) -> None:
-        """Bring the list of findings up to date, if it is wanted; while maps are not complete, it says so instead."""
+        """Update the findings if their list or boxes are shown; mark them stale until the maps are complete."""
         explorer = self.explorer
         if not (self.reviewing or self.boxed) or explorer is None or explorer.grid.kind != "head":
             return
@@ -214,19 +215,19 @@ class ExplorerSession:
     # ---- work -------------------------------------------------------------------------------------------------------
 
     def work(self) -> None:
-        """Work on what is missing, unless that goes on already: the explorer looks at the newest settings by itself."""
+        """Start computing what is missing. A running worker need not be restarted: it uses the newest settings."""
         if not self._runner.running and self.explorer is not None:
             self.run(self.explorer.work(), self._on_progress)
 
     def run(self, steps: Iterator, on_step: OnStep) -> None:
-        """Run a generator; afterwards, what is missing is worked on."""
+        """Run a generator, then compute what is missing."""
 
         def ended(aborted: bool, failed: bool) -> None:
             self.on_end()
             self.redraw()
             self.busy.emit(False)
             of_work = on_step == self._on_progress
-            if failed:  # what failed once would fail again
+            if failed:  # it would fail again
                 return
             if self.explorer is not None and not of_work and not aborted:
                 self.work()
@@ -243,10 +244,10 @@ class ExplorerSession:
         self.busy.emit(True)
 
     def on_end(self) -> None:
-        """Called when a generator of `run` has ended, however it ended."""
+        """Called when a generator of `run` has finished, failed or was aborted."""
 
     def redraw(self) -> None:
-        """Draw what has changed; while the slice in view is worked on, what it showed stays."""
+        """Draw what has changed. While the slice in view is being computed, its old picture stays for a while."""
         explorer = self.explorer
         if explorer is None or self._closed or self._holding:
             return
@@ -263,16 +264,16 @@ class ExplorerSession:
         self.advanced.emit(str(progress))
         self.progressed.emit(progress.done, progress.total)
         explorer, was = self.explorer, self._in_view
-        assert explorer is not None  # what goes on after it is gone is not heard
-        # A score in view may come with the last of its neighbours.
+        assert explorer is not None  # after `clear` no steps are received
+        # The score of the slice in view may become final with the last of its neighbours.
         self._in_view = self._is_final_in_view(explorer)
         soon = explorer.focus in progress.slices or (self._in_view and not was)
         if self._changed and (soon or time.monotonic() - self._drawn > REDRAW):
             self.redraw()
-        self._give_settings()  # those that waited
+        self._give_settings()  # settings that were held back
 
     def _on_changed(self, maps: set[str]) -> None:
-        """Maps have new content. The worker's are drawn with its next step; those of whoever else, at once."""
+        """Note maps with new content. Draw at once, unless the worker changed them: it is drawn with its next step."""
         with self._changing:
             self._changed |= maps
         if threading.get_ident() == self._main:
@@ -282,10 +283,11 @@ class ExplorerSession:
         return bool(explorer.ready(self.shown_map or next(iter(explorer.maps)))[explorer.focus])
 
     def _give_settings(self) -> bool:
-        """Hand the settings to the explorer; True when there is work.
+        """Give the settings to the explorer. Returns whether there is something to compute.
 
-        Another axis waits for the next analysis. What needs the networks waits for the slice in view if that is being
-        restored: a drag then shows one picture after the other, where dropping each for the next would show none.
+        Another axis waits for the next analysis. Settings that need the networks wait while the slice in view is being
+        restored. So a drag of a slider shows a series of pictures; if each setting interrupted the last, it would show
+        none.
         """
         explorer = self.explorer
         if explorer is None:

@@ -1,6 +1,6 @@
-"""The settings that every detector shares, each defined once: sliders, command-line flags and JSON are made from here.
+"""The settings that all detectors share. Sliders, command-line flags and JSON are made from these definitions.
 
-The settings of a detector stand beside it (`detectors/*`); `detectors.settings.Settings` holds all of them.
+Each detector defines its own settings in `detectors/*`; `detectors.settings.Settings` combines all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Pooling = Literal["none", "2d", "3d", "smooth"]
 Scale = Literal["intensity", "normative", "fused"]
 SliceScore = Literal["pixel", "sample"]
 
-# Words of earlier versions, still read in saved studies, result.json, command lines and scripts.
+# Names and values of earlier versions, still accepted in saved studies, result.json, command lines and scripts.
 OLD_NAMES = {"least_ml": "min_volume_ml", "erode": "erode_mm"}
 OLD_VALUES = {"score": {"plain": "intensity", "place": "normative"}}
 RATE = r"1/[1-9]\d{0,3}"  # one false finding per n healthy scans
@@ -26,7 +26,7 @@ TUNED = "tuned"  # a threshold that the bundle holds, tuned on labelled data (`d
 
 
 def _threshold(value: Any) -> float | str:
-    """Accept 5.0 or "5.0" (in the score's own unit), "p90" (a percentile of healthy values) or "1/3" (`RATE`)."""
+    """Accept 5.0 or "5.0" (in the unit of the score), "p90" (a percentile of healthy values) or "1/3" (`RATE`)."""
     text = str(value).strip().lower()
     if re.fullmatch(RATE, text):
         return text
@@ -47,7 +47,7 @@ def code_threshold(value: Any) -> float | str:
 
 
 def no_rate(value: float | str) -> float | str:
-    """Refuse "1/n" for a threshold of something else than voxels: findings are made of voxels."""
+    """Refuse "1/n" for a threshold that is not of voxels, because findings are made of voxels."""
     if isinstance(value, str) and "/" in value:
         raise ValueError("findings are of voxels; give a number ≥ 0, or a healthy percentile such as p90")
     return value
@@ -58,11 +58,11 @@ CodeThreshold = Annotated[float | str, BeforeValidator(code_threshold)]
 
 
 class SharedSettings(BaseModel):
-    """What the user chose, as far as it concerns every detector.
+    """The user's settings that all detectors share.
 
     Thresholds are numbers in the unit of their score, or healthy percentiles ("p90") that the bundle's calibration
-    turns into numbers. `Field(title=…)` is the label on screen, `description` the tooltip and the flag's help, and
-    `section` the part of the panel that shows it.
+    converts to numbers. `Field(title=…)` is the label in the dock, `description` the tooltip and the flag's help, and
+    `section` the section of the settings panel.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -164,17 +164,17 @@ class SharedSettings(BaseModel):
 
 
 def section_of(name: str, fields: Any) -> str:
-    """The part of the settings panel that shows a field."""
+    """The section of the settings panel that shows a field."""
     return str((fields[name].json_schema_extra or {}).get("section", "More"))
 
 
 def first_error(error: ValidationError) -> InputError:
-    """The first fault of some settings as a sentence that names the flag."""
+    """Convert a validation error to an `InputError` whose sentence gives the first error and names the flag."""
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else "settings"
     return InputError(f"{flag(name)} does not fit: {first['msg'].removeprefix('Value error, ')}.")
 
 
 def flag(name: str) -> str:
-    """A field's name on the command line."""
+    """The command-line flag of a field."""
     return "-k" if name == "k" else "--" + name.replace("_", "-")

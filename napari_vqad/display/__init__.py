@@ -1,1 +1,1 @@
-"""What is shown, without a toolkit: views, scales, colours, words, read-out."""
+"""What is displayed, independent of any GUI toolkit: views, scales, colours, texts, read-out."""

@@ -1,4 +1,4 @@
-"""The colours that viewer, pictures and reports share."""
+"""The colours that the viewer, still pictures and reports share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ INK, FAINT, PAPER, ALERT = "#e8e8ea", "#8a8a92", "#101014", "#ff9f1c"
 
 
 def heat() -> LinearSegmentedColormap:
-    """Transparent at zero, then dark red over orange to pale yellow: readable in grey and for the colour-blind."""
+    """The colour map: transparent at zero, then dark red to orange to pale yellow.
+
+    It is readable in grey and by the colour-blind.
+    """
     stops = [
         (0.0, (0.25, 0.0, 0.1, 0.0)),
         (0.25, (0.55, 0.05, 0.2, 0.55)),

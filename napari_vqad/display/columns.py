@@ -1,4 +1,4 @@
-"""The columns of still pictures: the scan, then one for each map that is seen beside it."""
+"""The columns of still pictures: the scan, then one column for each map."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Column(NamedTuple):
 
     @property
     def coloured(self) -> bool:
-        """Is the map drawn in colours, over the scan?"""
+        """Is the map drawn in colour over the scan?"""
         return self.role in ENDS
 
 
 def columns_of(maps: Mapping[str, Spec], roles: tuple[str, ...] = ORDER) -> list[Column]:
-    """The scan, then the maps of some roles, in the order of the roles; indexed maps are left out."""
+    """A column for the scan, then one for each map with one of the roles, in their order, without indexed maps."""
     found = [spec for role in roles for spec in maps.values() if spec.role == role and not spec.indexed]
     return [Column(SCAN, None, ""), *(Column(_heading(spec), spec.name, spec.role) for spec in found)]
 
 
 def _heading(spec: Spec) -> str:
-    """The title without what stands in brackets, which a narrow column has no room for."""
+    """The title without its part in brackets, for which a narrow column has no room."""
     return spec.title.partition(" (")[0]

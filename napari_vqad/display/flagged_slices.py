@@ -20,11 +20,11 @@ COLUMNS = {
     "Peak (SD)": "Highest pixel score in the slice, in the SD that the view Score names.",
     "Findings": "Numbers of the findings that it cuts.",
 }
-Row = tuple[int, int, int, int, float, float, float | str, str]  # slice of the grid, and a cell a column
+Row = tuple[int, int, int, int, float, float, float | str, str]  # slice of the grid, and one cell per column
 
 
 def place_head(grid: Grid) -> tuple[str, str]:
-    """Title and tip of the places of a grid's slices."""
+    """Title and tooltip of the column with the positions of a grid's slices."""
     if grid.kind == "clip":
         return "Frame", COLUMNS["Place"]
     if grid.oblique:
@@ -34,12 +34,12 @@ def place_head(grid: Grid) -> tuple[str, str]:
 
 
 def rows_of(explorer: Explorer, found: list[Finding]) -> list[Row]:
-    """The flagged slices, the highest score first; without a peak where the pixel score is not there yet."""
+    """The flagged slices, the highest score first. The peak is empty until the analysis is complete."""
     scores, grid = np.nan_to_num(explorer.slice_scores()), explorer.grid
     digits = None if slice_scores.unit(explorer) == "nats" else 1
     flagged = np.flatnonzero(explorer.flagged_slices())
     ranked = [int(i) for i in flagged[np.argsort(-scores[flagged], kind="stable")]]
-    # The score of a whole scan takes long to make anew: not while slices are being done, one after the other.
+    # Computing the score of a whole scan is slow, so it is not repeated after each slice.
     pixels = explorer.map("pixel_score") if explorer.complete else None
     number_of = numbers(grid)
     rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""What there is at a point of a scan, in words: how unlikely, how far from healthy, and where."""
+"""The read-out at a point of a scan, as text: evidence values, pixel score and position."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_vqad.imaging.volume import Volume
 
 
 def place(volume: Volume, mm: np.ndarray) -> str:
-    """A point in mm (R, A, S) of the scan's diagonal frame as scanner mm in words; of a clip, as frame and pixel."""
+    """The text for a point in mm (R, A, S) of the scan's diagonal frame: scanner mm, or frame and pixel of a clip."""
     if volume.kind == "clip":
         column, row, time = (round(float(v)) for v in mm)
         return f"frame {time}, row {row}, column {column}"
@@ -20,13 +20,15 @@ def place(volume: Volume, mm: np.ndarray) -> str:
 
 
 def read_out(explorer: Explorer, mm: np.ndarray) -> str:
-    """ "NLL 7.2 nats, 98.6th healthy percentile; score 0.41; R 32 A 10 S 55 mm"; what is not there yet is left out.
+    """The values and the position of a point, such as
+    "NLL 7.2 nats, 98.6th healthy percentile; score 0.41; R 32 A 10 S 55 mm".
 
-    R and L count from the head's midline, as in the list of findings.
+    Values that are not computed yet are left out. R and L are measured from the head's midline, as in the list of
+    findings.
 
     Args:
         explorer: holds a scan.
-        mm: the point, (R, A, S) of the scan's diagonal frame. Outside brain and grid only the place is said.
+        mm: the point, (R, A, S) in the scan's diagonal frame. Outside brain or grid the text has only the position.
     """
     volume, grid = explorer.scan, explorer.grid
     parts, at = [], grid.index_at(mm)
@@ -35,7 +37,7 @@ def read_out(explorer: Explorer, mm: np.ndarray) -> str:
             if explorer.ready(spec.name)[at[0]]:
                 value = float(explorer.map(spec.name)[at])
                 parts.append(f"{spec.title} {value:.1f} {spec.unit}{_percentile(explorer, spec.name, value)}")
-        if explorer.complete:  # while work goes on, each look would cost a score of the whole scan
+        if explorer.complete:  # before that, each read-out would compute the score of the whole scan
             parts.append(f"score {float(explorer.map('pixel_score')[at]):.2f}")
     if volume.kind == "clip":
         return "; ".join([*parts, place(volume, mm)])

@@ -1,17 +1,17 @@
-"""One scale and one unit for each map, the same for all scans, from what is healthy.
+"""The colour scale and the unit of each map, the same for all scans, derived from healthy scans.
 
-A scale of its own for each scan would make healthy brains glow.
+With a separate scale for each scan, healthy brains would show bright colours, too.
 """
 
 from __future__ import annotations
 
 from napari_vqad.engine.explorer import Explorer
 
-WINDOW = (-2.5, 2.5)  # SD, of scan and restorations
-UNITS = {"SD": "SD of healthy intensity"}  # units of maps, at length
+WINDOW = (-2.5, 2.5)  # SD, for scan and restorations
+UNITS = {"SD": "SD of healthy intensity"}  # the long forms of units
 SCORE_UNITS = {"normative": "healthy SDs here", "fused": "healthy SDs here, summed"}
-# By the role of a map: the healthy percentiles, and factors of them, that are its darkest and its brightest colour.
-# What three of four healthy codes have says nothing.
+# Role of a map → its darkest and its brightest colour, each as a healthy percentile and a factor on it.
+# Evidence starts at p75, because values that three of four healthy codes have are not informative.
 ENDS = {
     "evidence": (("p75", 1.0), ("p99.9", 1.1)),
     "residual": (None, ("p99.9", 1.5)),
@@ -21,7 +21,7 @@ ENDS = {
 
 
 def limits(explorer: Explorer) -> dict[str, tuple[float, float]]:
-    """The ends of the colours of each map that has some, by its name."""
+    """Name → lower and upper limit of the colours, for each map that is shown in colour."""
     calibration, scales = explorer.bundle.calibration, {}
     for name, spec in explorer.maps.items():
         if spec.role not in ENDS:
@@ -38,7 +38,7 @@ def limits(explorer: Explorer) -> dict[str, tuple[float, float]]:
 
 
 def score_unit(explorer: Explorer) -> str:
-    """The unit of the pixel score, for people."""
+    """The unit of the pixel score, as shown to the user."""
     scale = explorer.bundle.shown_scale(explorer.settings)
     if scale in SCORE_UNITS:
         return SCORE_UNITS[scale]
@@ -46,7 +46,7 @@ def score_unit(explorer: Explorer) -> str:
 
 
 def unit_and_healthy(explorer: Explorer, name: str) -> tuple[str, float | None]:
-    """The unit of a map, and its healthy 99th percentile where calibration has measured it."""
+    """The unit of a map, and its healthy 99th percentile, or None if the calibration does not have it."""
     calibration, role = explorer.bundle.calibration, explorer.maps[name].role
     unit = score_unit(explorer) if role == "score" else map_unit(explorer, name)
     table, kind = _healthy(explorer, name)
@@ -54,7 +54,7 @@ def unit_and_healthy(explorer: Explorer, name: str) -> tuple[str, float | None]:
 
 
 def described(explorer: Explorer, name: str) -> str:
-    """What a map is, with its unit, for the header of its file."""
+    """A description of a map with its unit, for the header of its file."""
     spec = explorer.maps[name]
     if spec.role in ("flagged", "restoration"):
         return {"flagged": "pixel score above its threshold"}.get(spec.role, spec.title)
@@ -62,13 +62,13 @@ def described(explorer: Explorer, name: str) -> str:
 
 
 def map_unit(explorer: Explorer, name: str) -> str:
-    """The unit of a map of the detector, for people."""
+    """The unit of a map of the detector, as shown to the user."""
     unit = explorer.maps[name].unit
     return UNITS.get(unit, unit)
 
 
 def _healthy(explorer: Explorer, name: str) -> tuple[str | None, str]:
-    """The table and kind of the calibration that hold healthy values of a map."""
+    """The table and the kind of the calibration with the healthy values of a map; (None, "") if there are none."""
     if explorer.maps[name].role == "score":
         return "pixel_score", explorer.bundle.pixel_kind(explorer.settings)
     return explorer.detector.healthy(name, explorer.settings) or (None, "")

@@ -1,4 +1,4 @@
-"""The slice score in words, once for dock, lists, profile, report and contact sheet."""
+"""Texts about the slice score, shared by dock, lists, profile, report and contact sheet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from napari_vqad.engine.explorer import Explorer
 
 
 def title(explorer: Explorer) -> str:
-    """What the slice score is called, with its unit, as on an axis."""
+    """The name of the slice score with its unit, as for the label of an axis."""
     if _is_own(explorer):
         return f"{explorer.detector.slice_title}, {explorer.detector.slice_unit}"
     return f"Slice score, {unit(explorer)}"
@@ -22,13 +22,13 @@ def value(explorer: Explorer, score: float) -> str:
 
 
 def percentile(explorer: Explorer, score: float) -> float:
-    """Share of healthy slices at or below a slice score, 0 to 100."""
+    """The percentage of healthy slices at or below a slice score, 0 to 100."""
     bundle = explorer.bundle
     return bundle.slice_percentile(bundle.resolve_own(explorer.settings), score)
 
 
 def explained(explorer: Explorer) -> str:
-    """What it is, in a sentence."""
+    """A sentence that explains the slice score."""
     if _is_own(explorer):
         return explorer.detector.slice_words(explorer.bundle.resolve_own(explorer.settings))
     fused = explorer.bundle.shown_scale(explorer.settings) != "intensity"
@@ -38,19 +38,19 @@ def explained(explorer: Explorer) -> str:
 
 
 def unit(explorer: Explorer) -> str:
-    """Unit of the slice scores: that of the detector's own score, such as "nats", else that of the pixel score."""
+    """The unit of the slice score: that of the detector's own score, such as "nats", or that of the pixel score."""
     if _is_own(explorer):
         return str(explorer.detector.slice_unit)
     return explorer.bundle.unit(explorer.bundle.shown_scale(explorer.settings))
 
 
 def volume_score(explorer: Explorer) -> str:
-    """The end of a sentence: "; the volume score is 812 nats"; empty of a detector without a slice score of its own."""
+    """The end of a sentence, "; the volume score is 812 nats"; empty if the detector has no slice score of its own."""
     if explorer.detector.slice_title is None:
         return ""
     return f"; the volume score is {explorer.volume_score():.0f} {explorer.detector.slice_unit}"
 
 
 def _is_own(explorer: Explorer) -> bool:
-    """Is it the score of the networks alone, such as AS_sample?"""
+    """Is the slice score the detector's own score, such as AS_sample?"""
     return explorer.detector.slice_title is not None and explorer.bundle.slice_kind(explorer.settings) is None

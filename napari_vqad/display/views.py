@@ -1,6 +1,6 @@
-"""The views of an analysis: one question at a time, each answered by the maps of one role.
+"""The views of an analysis. Each view shows a map of one role.
 
-Which maps there are is declared by the detector; a view without a map is not offered.
+The detector declares its maps; a view without a map is not offered.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from napari_vqad.detectors.protocol import MapSpec
 from napari_vqad.engine.dependencies import TailSpec
 
 SCAN = "Scan"
-MEAN, SPREAD = 0, -1  # which restoration: their mean, or how they differ; one of them has a number from 1
-# In the order of the buttons. A view of evidence is named after its map.
+MEAN, SPREAD = 0, -1  # instead of a restoration's number, which starts at 1: the mean or the SD of all
+# In the order of the buttons. A view of evidence has the name of its map.
 BY_ROLE = {"evidence": "", "restoration": "Restoration", "residual": "Residual", "score": "Score", "flagged": "Flagged"}
 TIPS = {
     "evidence": "how unlikely each place of the scan is",
@@ -27,7 +27,7 @@ Spec = MapSpec | TailSpec
 
 
 class View(NamedTuple):
-    """One question: the text of its button, its tooltip, the map that it shows (None for the scan alone)."""
+    """A view: the text of its button, its tooltip, its map (None for the scan alone) and the map's role."""
 
     name: str
     tip: str
@@ -36,7 +36,7 @@ class View(NamedTuple):
 
 
 def views_of(maps: Mapping[str, Spec]) -> list[View]:
-    """The views of some maps, the scan first."""
+    """The views for some maps, the scan first."""
     views = [View(SCAN, "Show the scan alone.", None, "")]
     for role, name in BY_ROLE.items():
         for spec in maps.values():
@@ -46,7 +46,10 @@ def views_of(maps: Mapping[str, Spec]) -> list[View]:
 
 
 def map_of(maps: Mapping[str, Spec], view: str, which: int = MEAN) -> str | None:
-    """The map that a view shows, of the restorations also one by its number or how they differ; None for the scan."""
+    """The name of the map that a view shows; None for the scan alone.
+
+    For the view of restorations, `which` is `MEAN`, `SPREAD`, or any other number for the single restorations.
+    """
     shown = next((v for v in views_of(maps) if v.name == view), None)
     if shown is None or shown.role != "restoration" or which == MEAN:
         return shown.map if shown else None
@@ -55,7 +58,7 @@ def map_of(maps: Mapping[str, Spec], view: str, which: int = MEAN) -> str | None
 
 
 def layer_name(spec: Spec, j: int = 0) -> str:
-    """The name of a map's layer, with its unit; of an indexed one, with its number from 1."""
+    """The name of a map's layer, with its unit, or with the number from 1 for a single restoration."""
     if _is_sample(spec):
         return f"{spec.title} {j + 1}"
     return f"{spec.title} ({spec.unit})" if spec.role in ("evidence", "spread", "residual") else spec.title

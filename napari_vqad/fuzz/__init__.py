@@ -1,1 +1,1 @@
-"""Spoils files of every kind that is read, to show that each is refused with one sentence."""
+"""Damage files of every format that the package reads, to test that each is refused with one sentence."""

@@ -1,4 +1,4 @@
-"""`python -m napari_vqad.fuzz`."""
+"""Run the fuzzer with `python -m napari_vqad.fuzz`."""
 
 from napari_vqad.fuzz.run import main
 

@@ -1,4 +1,4 @@
-"""A small DICOM series, and ways of spoiling one of its files."""
+"""A small DICOM series, and ways to damage one of its files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VALUES = (0, 1, 7, 8, 16, 32, 255, 1000, 65535)
 
 
 def write_series(folder: Path) -> None:
-    """Four slices of 8×6."""
+    """Write a series of four slices of 8×6 pixels."""
     for k in range(4):
         image = Dataset()
         image.file_meta = FileMetaDataset()
@@ -42,7 +42,7 @@ def write_series(folder: Path) -> None:
 
 
 def dicom_bytes(raw: bytes, rng: Rng) -> bytes:
-    """An element, or how the file is packed, becomes something else."""
+    """Change an element of the file or its transfer syntax."""
     image = dcmread(io.BytesIO(raw))
     way = int(rng.integers(7))
     syntax: UID = ExplicitVRLittleEndian
@@ -53,7 +53,7 @@ def dicom_bytes(raw: bytes, rng: Rng) -> bytes:
     elif way == 4:
         name = str(rng.choice(("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")))
         setattr(image, name, [float(rng.choice((0, -1, 1e9, 1e-9))) for _ in getattr(image, name)])
-    elif way == 5:  # what claims to be packed is not, or unpacks to very much
+    elif way == 5:  # compressed data that are invalid, or that expand to a large size
         image.PixelData = encapsulate([_run_lengths(rng) if rng.random() < 0.5 else _jpeg(rng)])
         image["PixelData"].VR, image["PixelData"].is_undefined_length = "OB", True
         syntax = RLELossless if rng.random() < 0.5 else JPEGBaseline8Bit
@@ -67,12 +67,12 @@ def dicom_bytes(raw: bytes, rng: Rng) -> bytes:
 
 
 def _run_lengths(rng: Rng) -> bytes:
-    """Two segments of zeros, as long as it comes."""
+    """RLE data: two segments of zeros with a random length."""
     n = int(rng.choice((1, 20, 10_000, 200_000)))
     return struct.pack("<16L", 2, 64, 64 + 2 * n, *[0] * 13) + b"\x81\0" * (2 * n)
 
 
 def _jpeg(rng: Rng) -> bytes:
-    """The beginning of a picture of some size."""
+    """The beginning of a JPEG image with a random size."""
     rows, columns = (int(n) for n in rng.choice((0, 6, 8, 65535), 2))
     return b"\xff\xd8\xff\xc0" + struct.pack(">HBHHB", 11, 8, rows, columns, 1) + b"\x01\x11\0\xff\xd9"

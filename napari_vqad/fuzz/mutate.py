@@ -1,4 +1,4 @@
-"""Ways of spoiling a file: any bytes, and the fields that its format has."""
+"""Ways to damage a file: change arbitrary bytes, or fields of its format."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ Spoil = Callable[[bytes, Rng], bytes]
 NUMBERS: tuple[int, ...] = (0, 1, 2, 3, 7, 8, 64, 127, 128, 255, 256, 1000, 2**15 - 1, 2**15, 2**16 - 1, 2**16, 2**24)
 NUMBERS += (2**31 - 1, 2**31, 2**32 - 1)
 ODD = (0.0, -0.0, -1.0, -4.0, 1e-30, 1e-6, 1e6, 1e30, 1e38, 3.4e38, float("inf"), float("-inf"), float("nan"))
-# Places of a NIfTI-1 header, by the kind of number that stands there.
+# Byte offsets in a NIfTI-1 header, by the type of number.
 SHORTS = (0, 40, 42, 44, 46, 48, 50, 52, 54, 68, 70, 72, 74, 120, 252, 254, 344)
 FLOATS = (76, 80, 84, 88, 92, 108, 112, 116, 124, 128, *range(256, 328, 4))
 DEEP = 100_000
-# What stands in the header of an npy.
+# Values for the header of an npy file.
 SHAPES = ("()", "(0,)", "(-1,)", "(2, -3, -4)", "(99999999999, 9)", "(1.5,)", "None", "(" * 500 + ")" * 500)
 DTYPES = ("|O", "<f8", "<f4", "<i8", "|V0", "<U9", "|S3", "M8[s]", "<c16", "|b1", "nonsense", "<f2")
-# Values of a recipe.
+# Values for a recipe.
 TOML = (b"nan", b"-1", b"0", b"inf", b'""', b"[]", b"true", b"9" * 5000, b"[" * 3000 + b"]" * 3000, b"1e400", b"{}")
 
 
 def any_bytes(raw: bytes, rng: Rng) -> bytes:
-    """One to four changes to bytes, wherever they are."""
+    """Make one to four changes at random positions."""
     for _ in range(int(rng.integers(1, 5))):
         raw = _BYTES[int(rng.integers(len(_BYTES)))](raw, rng)
     return raw
 
 
 def in_gzip(spoil: Spoil) -> Spoil:
-    """What is packed is spoilt, and packed again; or the packing is."""
+    """Damage the content of a gzip file and compress it again, or damage the compressed bytes."""
 
     def spoilt(raw: bytes, rng: Rng) -> bytes:
         way = int(rng.integers(8))
@@ -48,14 +48,14 @@ def in_gzip(spoil: Spoil) -> Spoil:
         if way == 1:
             return raw + bytes(rng.integers(0, 256, int(rng.integers(1, 2000)), dtype=np.uint8))
         if way == 2:
-            return raw + gzip.compress(bytes(int(rng.integers(1, 2**26))), 1)  # a further member
+            return raw + gzip.compress(bytes(int(rng.integers(1, 2**26))), 1)  # a second gzip member
         return gzip.compress(spoil(gzip.decompress(raw), rng), 1)
 
     return spoilt
 
 
 def nifti_header(raw: bytes, rng: Rng) -> bytes:
-    """Fields of the header become odd numbers."""
+    """Set fields of a NIfTI header to unusual numbers."""
     spoilt = bytearray(raw)
     for _ in range(int(rng.integers(1, 4))):
         if rng.random() < 0.5:
@@ -67,7 +67,7 @@ def nifti_header(raw: bytes, rng: Rng) -> bytes:
 
 
 def json_text(raw: bytes, rng: Rng) -> bytes:
-    """One to three values of JSON become something else; or the text is spoilt."""
+    """Change one to three values of a JSON text, or its bytes."""
     if rng.random() < 0.15:
         return any_bytes(raw, rng)
     if rng.random() < 0.05:
@@ -85,7 +85,7 @@ def json_text(raw: bytes, rng: Rng) -> bytes:
 
 
 def safetensors(raw: bytes, rng: Rng) -> bytes:
-    """Header, numbers or all bytes."""
+    """Change the header, the numbers or arbitrary bytes of a safetensors file."""
     n = int.from_bytes(raw[:8], "little")
     header, numbers = raw[8 : 8 + n], bytearray(raw[8 + n :])
     way = int(rng.integers(6))
@@ -97,7 +97,7 @@ def safetensors(raw: bytes, rng: Rng) -> bytes:
         for _ in range(int(rng.integers(1, 4))):
             at = int(rng.integers(0, max(len(numbers) - 8, 1)))
             numbers[at : at + 4] = rng.choice((b"\0\x7e\0\x7e", b"\xff\xff\xff\xff", b"\0\0\x80\x7f", b"\0\xfc\0\xfc"))
-    elif way == 3:  # another kind of number of the same size
+    elif way == 3:  # another number type, of the same size except F8
         old, new = ((b'"F16"', b'"BF16"'), (b'"F16"', b'"I16"'), (b'"F32"', b'"I32"'), (b'"F16"', b'"F8_E4M3"'))[
             int(rng.integers(4))
         ]
@@ -108,7 +108,7 @@ def safetensors(raw: bytes, rng: Rng) -> bytes:
 
 
 def in_zip(spoil: Mapping[str, Spoil]) -> Spoil:
-    """A file within a zip is spoilt, left out, or becomes very large; or the zip is."""
+    """Damage, remove or enlarge a file in a zip archive, or damage the archive."""
 
     def spoilt(raw: bytes, rng: Rng) -> bytes:
         if rng.random() < 0.2:
@@ -133,7 +133,7 @@ def in_zip(spoil: Mapping[str, Spoil]) -> Spoil:
 
 
 def npy(raw: bytes, rng: Rng) -> bytes:
-    """Shape, dtype or order in the header of an array; or its numbers."""
+    """Change shape, dtype or order in the header of an npy file, or its numbers, or arbitrary bytes."""
     n = int.from_bytes(raw[8:10], "little")
     header, numbers = raw[10 : 10 + n].decode("latin1"), raw[10 + n :]
     way = int(rng.integers(5))
@@ -156,7 +156,7 @@ def npy(raw: bytes, rng: Rng) -> bytes:
 
 
 def text(raw: bytes, rng: Rng) -> bytes:
-    """A line of text becomes another, or is there many times."""
+    """Change or repeat a line of a text file, or change arbitrary bytes."""
     if rng.random() < 0.3:
         return any_bytes(raw, rng)
     lines = raw.split(b"\n")
@@ -177,10 +177,10 @@ def text(raw: bytes, rng: Rng) -> bytes:
 
 
 def instead(path: Path, rng: Rng) -> None:
-    """Something else takes the place of a file: a pipe, a device, a folder, a loop, nothing, a very large one."""
+    """Replace a file by a pipe, a device, a folder, a link to itself, zeros, nothing, or a very large file."""
     size = path.stat().st_size
     way = int(rng.integers(7))
-    if way == 6:  # 6 GB that take no room; what is in it stays
+    if way == 6:  # 6 GiB without disk space used; the old content stays at the start
         os.truncate(path, 6 * 2**30)
         return
     path.unlink()
@@ -197,7 +197,7 @@ def instead(path: Path, rng: Rng) -> None:
 
 
 def _changed(tree: Any, rng: Rng) -> Any:
-    """One value, at a random place, changed."""
+    """Change one value at a random position."""
     if isinstance(tree, dict | list) and tree and rng.random() < 0.9:
         keys = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
         key = keys[int(rng.integers(len(keys)))]

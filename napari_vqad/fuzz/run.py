@@ -31,10 +31,10 @@ from napari_vqad.files import limits
 from napari_vqad.fuzz import mutate as ways
 from napari_vqad.fuzz.targets import Target, targets
 
-BATCH = 50  # cases a child
+BATCH = 50  # cases per child process
 SECONDS = 10  # for one case
-MEMORY = 2**30  # bytes beyond what the child begins with
-INSTEAD = 0.04  # share of cases where something else takes the place of a file
+MEMORY = 2**30  # bytes, in addition to what the child uses at its start
+INSTEAD = 0.04  # fraction of cases in which a file is replaced by something else
 LOADED, REFUSED, FAILED = "loaded", "refused", "failed"
 WRITES = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink", "os.chmod"}
 RUNS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect"}
@@ -42,14 +42,14 @@ RUNS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.co
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case: LOADED, REFUSED or FAILED, and why."""
+    """The outcome of a case: LOADED, REFUSED or FAILED, and why."""
 
     what: str
     why: str = ""
 
 
 def spoil(target: Target, good: Path, folder: Path, seed: int, number: int) -> None:
-    """Copy good files to a new `folder` and spoil one of them."""
+    """Copy good files to a new `folder` and damage one of them."""
     rng = np.random.default_rng([seed, *target.name.encode(), number])
     shutil.copytree(good, folder)
     files = sorted({file for pattern in target.spoil for file in folder.glob(pattern)})
@@ -62,12 +62,12 @@ def spoil(target: Target, good: Path, folder: Path, seed: int, number: int) -> N
 
 
 def load(target: Target, folder: Path) -> Outcome:
-    """Read a folder and say what became of it."""
+    """Read the files of a folder and return the outcome."""
     try:
         target.load(folder)
     except InputError as error:
         return _judge(str(error), error)
-    except Exception as error:  # which is what is looked for
+    except Exception as error:  # the failures that fuzzing looks for
         where = traceback.extract_tb(error.__traceback__)[-1]
         return Outcome(FAILED, f"{type(error).__name__}: {str(error)[:200]} ({where.filename}:{where.lineno})")
     return Outcome(LOADED)
@@ -75,7 +75,7 @@ def load(target: Target, folder: Path) -> Outcome:
 
 @contextmanager
 def lowered() -> Iterator[None]:
-    """With low limits what is just allowed is quick to read, too."""
+    """Lower the limits, so that files just below them are fast to read."""
     low = {"VOXELS": 2**26, "STUDY": 2**25, "WEIGHTS": 2**26, "TABLES": 2**26, "SEARCH_SECONDS": 5.0}
     before = {name: getattr(limits, name) for name in low}
     try:
@@ -88,10 +88,10 @@ def lowered() -> Iterator[None]:
 
 
 def run(every: list[Target], seeds: Path, n: int, seed: int, tell: Callable[[str], None]) -> dict[str, Counter[str]]:
-    """n cases, shared out among the targets, in forked children; failures are told as they come.
+    """Run n cases, divided among the targets, in forked children. `tell` is called with each failure.
 
     Returns:
-        Of each target, how many loaded, were refused, and failed.
+        For each target, the number of cases that were loaded, refused and failed.
     """
     counts: dict[str, Counter[str]] = {}
     for which, target in enumerate(every):
@@ -109,7 +109,7 @@ def run(every: list[Target], seeds: Path, n: int, seed: int, tell: Callable[[str
 
 
 def make_seeds(every: list[Target], seeds: Path) -> None:
-    """Write the good files of each target, and see that they load."""
+    """Write the good files of each target and check that they load."""
     for target in every:
         folder = seeds / target.name
         folder.mkdir()
@@ -118,7 +118,7 @@ def make_seeds(every: list[Target], seeds: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run it and print the counts; 1 where there is a failure."""
+    """Run the fuzzer and print the counts. Returns 1 if a case failed, 2 without `fork`, else 0."""
     parser = argparse.ArgumentParser(prog="python -m napari_vqad.fuzz", description=__doc__)
     parser.add_argument("-n", type=int, default=10_000, help="cases in all")
     parser.add_argument("--seed", type=int, default=0)
@@ -147,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _judge(sentence: str, error: BaseException) -> Outcome:
-    """Is this a refusal as it should be?"""
+    """Check that an `InputError` is one sentence and was not caused by lack of memory."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MemoryError):
@@ -159,7 +159,7 @@ def _judge(sentence: str, error: BaseException) -> Outcome:
 
 
 def _child(target: Target, good: Path, numbers: range, seed: int) -> Iterator[tuple[int, Outcome]]:
-    """Cases in a child of their own, as far as it lives; the one that it dies of is a failure."""
+    """Run cases in one child process. If a case kills it, this case is a failure and the last one yielded."""
     folder = Path(tempfile.mkdtemp(prefix="vqad-case-"))
     out, into = os.pipe()
     sys.stdout.flush()
@@ -182,7 +182,7 @@ def _child(target: Target, good: Path, numbers: range, seed: int) -> Iterator[tu
 
 
 def _work(target: Target, good: Path, folder: Path, numbers: range, seed: int, into: int) -> NoReturn:
-    """The child: limits, the watch, then case by case."""
+    """The child process: set the limits and the watch, then run the cases one by one."""
     import resource
 
     try:
@@ -213,7 +213,7 @@ def _work(target: Target, good: Path, folder: Path, numbers: range, seed: int, i
 
 
 class _Watch:
-    """Within a `with` hears of all that Python opens; remembers what is written outside of a folder, or run."""
+    """An audit hook. Within `with` it records writes outside of a folder, and processes or connections started."""
 
     def __init__(self, folder: Path) -> None:
         self.inside, self.seen, self.on = os.path.realpath(folder), "", False
@@ -246,6 +246,6 @@ class _Watch:
 
 
 def _state(place: Path) -> list[tuple[str, int, int]]:
-    """Every file in a folder, its size and when it was changed."""
+    """Every file in a folder with its size and modification time."""
     found = ((str(p), p.lstat()) for p in sorted(place.rglob("*")))
     return [(name, info.st_size, info.st_mtime_ns) for name, info in found]

@@ -1,4 +1,4 @@
-"""What is fuzzed: small files of every kind that is read, and what reads them."""
+"""The targets of fuzzing: small files of every format that the package reads, and the functions that read them."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ SLICES = 6
 
 @dataclass(frozen=True)
 class Target:
-    """A kind of file.
+    """A file format to test.
 
     Attributes:
-        name: of the kind.
+        name: the name of the format.
         make: writes good files into an empty folder.
-        load: reads the folder's files; raises `InputError` or nothing.
-        spoil: pattern of a file's name → the ways of spoiling it.
+        load: reads the folder's files; may raise only `InputError`.
+        spoil: pattern of file names → the function that damages such a file.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Target:
 
 
 def targets(seeds: Path) -> list[Target]:
-    """All kinds; what loading needs beside the files themselves is made in `seeds`."""
+    """All targets. Files that loading needs in addition are written into `seeds`."""
     seeds.mkdir(parents=True, exist_ok=True)
     tiny = seeds / "beside" / "tiny"
     make_bundle(tiny)
@@ -92,14 +92,14 @@ def targets(seeds: Path) -> list[Target]:
 
 
 def head() -> Volume:
-    """A ball of a brain, 8 mm a voxel."""
+    """A scan with an ellipsoid as the brain, voxels of 8 mm."""
     r, a, s = np.meshgrid(*(np.linspace(-1, 1, n) for n in (16, 24, 10)), indexing="ij")
     voxels = np.where(r**2 + a**2 + s**2 < 0.8, 100 + 30 * np.sin(4 * r) + 10 * np.cos(9 * a), 0.0)
     return Volume.from_array(voxels.astype(np.float32), np.diag([8.0, 8, 8, 1]), name="head")
 
 
 def make_bundle(folder: Path) -> None:
-    """A bundle with every part that there is: tiny random networks on a 16×24 grid."""
+    """Write a bundle with every optional part and tiny random networks on a 16×24 grid."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     config = VQConfig(
@@ -136,7 +136,7 @@ def make_bundle(folder: Path) -> None:
 
 
 def _either(spoil: ways.Spoil) -> ways.Spoil:
-    """As the format has it, or any bytes."""
+    """Damage fields of the format, or arbitrary bytes."""
     return lambda raw, rng: (spoil if rng.random() < 0.6 else ways.any_bytes)(raw, rng)
 
 
@@ -192,9 +192,9 @@ def _load_bundle(folder: Path) -> None:
     list_bundles(folder.parent)
     bundle = Bundle.load(find(folder), "cpu")
     bundle.thresholds(bundle.coerce(Settings()))
-    # What loads computes, too.
+    # A bundle that loads must also compute.
     detector, slices = vq_of(bundle), np.zeros((1, *bundle.config.grid.shape), np.float32)
-    if slices.size > 2**16:  # of a model of other slices, whose weights happen to fit
+    if slices.size > 2**16:  # the damaged grid is too large to compute quickly
         return
     position = np.zeros(1, np.float32)
     detector.nll(detector.encode(slices, position), position)

@@ -1,1 +1,1 @@
-"""Simulated heads and anomalies."""
+"""Simulate heads and anomalies."""

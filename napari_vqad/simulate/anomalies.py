@@ -1,7 +1,7 @@
 """Simulated anomalies for choosing settings on the validation subjects.
 
-They are not those of the test set: other shapes (superellipsoids and thresholded smooth noise against balls), other
-seeds, other levels. Nothing here may be tuned until it resembles the test set.
+They differ from those of the test set in shape (superellipsoids and thresholded smooth noise instead of balls), seeds
+and levels. They must not be tuned to resemble the test set.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from napari_vqad.imaging.grid import Grid
 
 
 def add_anomaly(grid: Grid, kind: str, rng: np.random.Generator) -> tuple[Grid, np.ndarray]:
-    """Put one anomaly into a healthy scan on the grid.
+    """Add one anomaly to a healthy scan on the grid.
 
     Args:
         grid: healthy, z-scored.
         kind: one of `KINDS`.
-        rng: place, shape and strength are drawn from it.
+        rng: position, shape and strength are drawn from it.
 
     Returns:
-        the changed grid, and its label, bool (n, H, W).
+        the changed grid, and the label of the anomaly, bool (n, H, W).
     """
     weight = ellipsoid(grid.mask, rng) if rng.random() < 0.5 else cloud(grid.mask, rng)
     weight = ndimage.gaussian_filter(weight.astype(np.float32), 0.6) * grid.mask
@@ -34,7 +34,7 @@ def add_anomaly(grid: Grid, kind: str, rng: np.random.Generator) -> tuple[Grid, 
 
 
 def ellipsoid(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A turned superellipsoid of 4 to 9 grid voxels' half-axes about a place inside the mask."""
+    """A rotated superellipsoid with half-axes of 3.5 to 8 grid voxels, centred inside the mask."""
     centre = _inside(mask, rng)
     axes, power = rng.uniform(3.5, 8.0, 3), rng.uniform(1.5, 4.0)
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
@@ -43,7 +43,10 @@ def ellipsoid(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def cloud(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The largest piece of thresholded smooth noise within 8 voxels of a place inside the mask."""
+    """The largest component of thresholded smooth noise near a position inside the mask.
+
+    The threshold rises with the square of the distance from this position.
+    """
     centre, sigma = _inside(mask, rng), rng.uniform(2.0, 3.5)
     offset = np.stack(np.meshgrid(*(np.arange(n) for n in mask.shape), indexing="ij"), -1) - centre
     noise = ndimage.gaussian_filter(rng.normal(size=mask.shape), sigma)
@@ -62,41 +65,41 @@ def _blend(slices: np.ndarray, weight: np.ndarray, other: np.ndarray | float) ->
 
 
 def level(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One level, darker or brighter than tissue, with a little grain."""
+    """Replace tissue by one level, darker or brighter than tissue, with a little noise."""
     value = rng.choice([-1, 1]) * rng.uniform(1.2, 2.4)
     return _blend(slices, weight, value + 0.15 * rng.normal(size=slices.shape))
 
 
 def offset(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Darker or brighter by an amount that leaves the anatomy visible."""
+    """Make tissue darker or brighter by an amount that leaves the anatomy visible."""
     return slices + weight * rng.choice([-1, 1]) * rng.uniform(0.8, 1.8)
 
 
 def ring(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A bright rim about a dark core."""
+    """Replace tissue by a bright rim around a dark core."""
     depth = ndimage.distance_transform_edt(weight > 0.5)
     return _blend(slices, weight, np.where(depth <= rng.uniform(1.5, 2.5), 1.2, -1.6))
 
 
 def texture(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise of another grain than tissue's, about the local mean."""
+    """Replace tissue by smooth noise of another grain size around the local mean."""
     grain = ndimage.gaussian_filter(rng.normal(size=slices.shape), rng.uniform(0.7, 1.5))
     mean = ndimage.gaussian_filter(slices, 3)
     return _blend(slices, weight, mean + rng.uniform(0.7, 1.3) * grain / grain.std())
 
 
 def washed(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Anatomy blurred away."""
+    """Blur the anatomy."""
     return _blend(slices, weight, ndimage.gaussian_filter(slices, rng.uniform(2.0, 3.0)))
 
 
 def mirrored(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Tissue from elsewhere in the same head: the patch of the slices turned end to end."""
+    """Replace tissue by tissue of the same head from the mirrored slices, shifted by up to four slices."""
     return _blend(slices, weight, np.roll(slices[:, :, ::-1], int(rng.integers(-4, 5)), axis=0))
 
 
 def swirled(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Tissue turned about the middle of the patch, most at its centre."""
+    """Rotate tissue around the middle of the anomaly, most at its centre."""
     places = np.argwhere(weight > 0.5)
     centre = places.mean(0) if len(places) else np.array(slices.shape) / 2
     angle = rng.choice([-1, 1]) * rng.uniform(1.0, 2.0) * ndimage.gaussian_filter(weight, 2)

@@ -1,9 +1,9 @@
-"""Simulate T1 heads from the ICBM152 tissue maps: the sample data that may be given away.
+"""Simulate T1 heads from the ICBM152 tissue maps, as sample data that may be distributed.
 
     python -m napari_vqad.simulate.head sample_data
 
-needs nilearn, which carries the maps (extra `simulate`). A head is a smooth random deformation of the average brain
-with its own cortical folds, in a skull, scalp, face and neck of simple shapes, under a bias field and Rician noise.
+needs nilearn, which contains the maps (extra `simulate`). A head is a smooth random deformation of the average brain
+with its own cortical folds, in a skull, scalp, face and neck of simple shapes, with a bias field and Rician noise.
 Intensities follow 3T MPRAGE heads: white matter 1, cortex 0.67, CSF 0.25.
 """
 
@@ -25,13 +25,13 @@ SPACING = 1.5  # mm
 ORIGIN = np.array([-93.0, -129.0, -124.5])  # mm (R, A, S), MNI
 SHAPE = (125, 163, 150)
 WHITE, CORTEX, CSF = 1.0, 0.67, 0.25
-NOISE = 0.018  # of white matter
+NOISE = 0.018  # SD, as a fraction of the signal of white matter
 GREY_LEVEL = 140  # uint8 value of white matter
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """A lesion in MNI mm: its ellipsoid's half-axes, intensity at rim and core, and how far it pushes, in mm."""
+    """A lesion, in MNI mm: centre and half-axes of its ellipsoid, intensity at rim and core, displacement `push`."""
 
     centre: tuple[float, float, float]
     axes: tuple[float, float, float]
@@ -52,7 +52,7 @@ LESIONS = (
 
 @dataclass(frozen=True)
 class Head:
-    """uint8 voxels (R, A, S), the brain's mask, and labels: 0, or the number of the lesion in `LESIONS` + 1."""
+    """A simulated head: uint8 voxels (R, A, S), the brain mask, and labels: 0, or the lesion's index + 1."""
 
     voxels: np.ndarray
     brain: np.ndarray
@@ -63,7 +63,7 @@ class Head:
 
 
 def simulate(seed: int, lesions: tuple[Lesion, ...] = ()) -> Head:
-    """One head; the same seed gives the same head."""
+    """Simulate one head. The same seed gives the same head."""
     rng = np.random.default_rng(seed)
     where = np.stack(np.meshgrid(*(ORIGIN[a] + SPACING * np.arange(SHAPE[a]) for a in range(3)), indexing="ij"))
     where = where.astype(np.float32)
@@ -72,7 +72,7 @@ def simulate(seed: int, lesions: tuple[Lesion, ...] = ()) -> Head:
     inside = brain > 0.5
     csf = np.clip(1 - grey - white, 0, 1)
     signal = WHITE * white + (CORTEX + deep) * grey + CSF * csf
-    signal += 0.02 * _smooth_noise(rng, 3.0) * inside  # tissue is not one level
+    signal += 0.02 * _smooth_noise(rng, 3.0) * inside  # tissue is not uniform
     head = fill_head(there, inside, SPACING, lambda mm: _smooth_noise(rng, mm))
     signal = brain * signal + (1 - brain) * head
     signal, label = _add_lesions(signal, where, inside, lesions, rng)
@@ -84,9 +84,9 @@ def simulate(seed: int, lesions: tuple[Lesion, ...] = ()) -> Head:
 
 
 def _new_person(where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Where in the average head each voxel comes from: other size and turn, and a smooth deformation of ~3 mm."""
+    """The point in the average head that each voxel comes from: scaling, rotation, smooth deformation of ~3 mm."""
     centre = np.array([0.0, -18.0, 0.0]).reshape(3, 1, 1, 1)
-    scale = 1 / rng.uniform(0.90, 0.96, 3)  # the average was made larger than most heads are
+    scale = 1 / rng.uniform(0.90, 0.96, 3)  # the average head is larger than most heads
     turn = np.radians(rng.uniform(-4, 4, 3))
     (ca, cb, cc), (sa, sb, sc) = np.cos(turn), np.sin(turn)
     rotation = (
@@ -101,7 +101,7 @@ def _new_person(where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _make_room(where: np.ndarray, lesions: tuple[Lesion, ...]) -> np.ndarray:
-    """Mass effect: tissue comes from nearer a lesion's centre, by `push` mm at its rim and less further out."""
+    """Mass effect: lesions push tissue away from their centre, by `push` mm at the rim and less further out."""
     for lesion in lesions:
         offset = where - np.reshape(lesion.centre, (3, 1, 1, 1))
         r = np.sqrt((offset**2).sum(0)) + 1e-3
@@ -112,9 +112,10 @@ def _make_room(where: np.ndarray, lesions: tuple[Lesion, ...]) -> np.ndarray:
 
 
 def _tissues(there: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Grey and white matter and the brain, 0 to 1, and how much brighter than cortex the grey matter is.
+    """Grey matter, white matter and brain, 0 to 1, and the extra intensity of grey matter over cortex.
 
-    The average of 152 brains is blurred; p^3 over its sum, with smooth noise in the exponent, is crisp and folds anew.
+    The average of 152 brains is blurred. Powers of the maps, multiplied by exponentials of smooth noise and divided by
+    their sum, have sharp borders and new folds.
     """
     grey, white, csf, brain, deep = (_sample(m, there) for m in _average_head())
     white *= np.exp(0.45 * _smooth_noise(rng, 2.2))
@@ -125,14 +126,14 @@ def _tissues(there: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, .
 
 @lru_cache(maxsize=1)
 def _average_head() -> tuple[np.ndarray, ...]:
-    """Powers of the grey, white and CSF maps, the brain, and the deep grey matter's surplus; 1 mm."""
+    """Powers of the grey, white and CSF maps, the brain, and the extra intensity of deep grey matter; 1 mm."""
     grey, white, t1 = (_icbm152(name) for name in ("gm", "wm", "t1"))
     brain = ndimage.binary_fill_holes(t1 > 0).astype(np.float32)
     csf = np.clip(brain - grey - white, 0, 1)
-    # Deep grey matter is brighter than cortex; the T1 average knows by how much.
+    # Deep grey matter is brighter than cortex; the T1 average gives the difference.
     weight = ndimage.gaussian_filter((grey > 0.6).astype(np.float32), 2) + 1e-3
     level = ndimage.gaussian_filter(np.where(grey > 0.6, t1 / 222.0, 0), 2) / weight
-    # Averaging closes thin sulci most and thin white matter next: both get their share back.
+    # Averaging closes thin sulci most, then thin white matter; the factors compensate for this.
     return grey**3, (1.1 * white) ** 3, (1.7 * csf) ** 2.2, brain, np.clip(level - 0.76, 0, 0.25)
 
 
@@ -153,13 +154,13 @@ def _add_lesions(
 
 
 def _coil(where: np.ndarray) -> np.ndarray:
-    """The head is brighter in its middle, and the neck leaves the coil."""
+    """The bias field: brighter in the middle of the head, and fading at the neck, which lies outside the coil."""
     r2 = ((where / np.array([120, 140, 120]).reshape(3, 1, 1, 1)) ** 2).sum(0)
     return (1.1 * np.exp(-0.3 * r2)) / (1 + np.exp(-(where[2] + 118) / 12))
 
 
 def _smooth_noise(rng: np.random.Generator, mm: float) -> np.ndarray:
-    """Gaussian noise of unit SD, smoothed by sigma in mm; made on a coarser grid where it is smooth anyway."""
+    """Gaussian noise of unit SD, smoothed with a sigma in mm. A large sigma is computed on a coarser grid."""
     step = max(1, int(mm / SPACING / 2))
     coarse = rng.normal(size=[n // step + 3 for n in SHAPE]).astype(np.float32)
     coarse = ndimage.gaussian_filter(coarse, mm / SPACING / step, mode="wrap")
@@ -169,7 +170,7 @@ def _smooth_noise(rng: np.random.Generator, mm: float) -> np.ndarray:
 
 
 def _icbm152(tissue: str) -> np.ndarray:
-    """One of the maps that nilearn carries, 1 mm, 0 to 1 (t1: 0 to 255)."""
+    """Read one of nilearn's maps, 1 mm, 0 to 1 (t1: 0 to 255)."""
     try:
         import nilearn.datasets
     except ImportError as error:
@@ -183,7 +184,7 @@ def _icbm152(tissue: str) -> np.ndarray:
 
 
 def _sample(template: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """The 1 mm template at coordinates in mm."""
+    """Sample a 1 mm template at coordinates in mm."""
     index = there + np.array([98, 134, 72], np.float32).reshape(3, 1, 1, 1)
     return ndimage.map_coordinates(template.astype(np.float32), index, order=1)
 

@@ -1,7 +1,7 @@
-"""What a simulated brain sits in: skull, scalp, eyes, face and neck of simple shapes.
+"""The simulated head outside the brain: skull, scalp, eyes, face and neck of simple shapes.
 
-They are there so that finding the brain in the head is a real task; nobody should read anatomy off them.
-All places are MNI mm (R, A, S), intensities relative to white matter.
+They make finding the brain in the head a realistic task; they are not anatomically accurate.
+Positions are MNI mm (R, A, S); intensities are relative to white matter.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ AIR, BONE, MARROW, MUSCLE, FAT, SKIN, FLUID, CORD = 0.0, 0.05, 0.5, 0.42, 0.95, 
 
 
 def fill_head(where: np.ndarray, brain: np.ndarray, spacing: float, noise: Callable[[float], np.ndarray]) -> np.ndarray:
-    """Everything but the brain.
+    """Simulate everything but the brain.
 
     Args:
-        where: (3, R, A, S) MNI mm of each voxel.
+        where: MNI mm of each voxel, (3, R, A, S).
         brain: bool (R, A, S).
-        spacing: mm.
+        spacing: voxel size, mm.
         noise: sigma in mm → smooth noise of unit SD, (R, A, S).
 
     Returns:
@@ -43,7 +43,7 @@ def fill_head(where: np.ndarray, brain: np.ndarray, spacing: float, noise: Calla
     grain = noise(2.5)
     below = surface < 0
 
-    # Muscle with fat between its strands fills the face and the neck; skin and fat cover all.
+    # Muscle with fat between its fibres fills face and neck; skin and fat cover everything.
     flesh = MUSCLE + 0.05 * grain + (FAT - MUSCLE) * _step(noise(3.5) - 1.0, 0.25)
     signal[below] = flesh[below]
     signal = np.where(below & (surface > -5.5), FAT * (0.9 + 0.12 * grain), signal)
@@ -64,10 +64,10 @@ def fill_head(where: np.ndarray, brain: np.ndarray, spacing: float, noise: Calla
 
 
 def _neck(signal: np.ndarray, where: np.ndarray, below: np.ndarray, grain: np.ndarray) -> np.ndarray:
-    """Spinal canal and cord, vertebrae and their discs, airway; vessels."""
+    """Add spinal canal and cord, vertebrae and discs, airway and vessels."""
     x, y, z = where
     down = z < -60
-    middle = -44 + 0.10 * (z + 72)  # A of the cord, which leans forward a little on its way down
+    middle = -44 + 0.10 * (z + 72)  # A coordinate of the cord, which changes slightly with height
     from_cord = np.hypot(x, y - middle)
     spine = np.hypot(x / 13, (y - middle - 20) / 10)
     disc = np.abs((z + 4) % 17 - 8.5) > 6.5
@@ -86,7 +86,7 @@ def _neck(signal: np.ndarray, where: np.ndarray, below: np.ndarray, grain: np.nd
 
 
 def _face(signal: np.ndarray, where: np.ndarray, below: np.ndarray, grain: np.ndarray) -> np.ndarray:
-    """Nose, sinuses, tongue, jaw, ears' bone, and eyes in their fat."""
+    """Add tongue, nasal cavity, sinuses, petrous bones, orbits and eyes."""
     deep = below
     shapes: list[tuple[tuple[float, ...], tuple[float, ...], Any]] = [
         ((0, 44, -104), (23, 30, 20), MUSCLE + 0.1 + 0.03 * grain),  # tongue
@@ -109,7 +109,7 @@ def _face(signal: np.ndarray, where: np.ndarray, below: np.ndarray, grain: np.nd
 
 
 def _distance_outside(brain: np.ndarray, spacing: float) -> np.ndarray:
-    """mm from a brain whose fissures are closed; smooth, negative inside."""
+    """Distance in mm from the brain after closing its fissures; smooth, negative inside."""
     room = ndimage.distance_transform_edt(~brain) * spacing
     closed = ndimage.distance_transform_edt(room < 9) * spacing > 8
     signed = (ndimage.distance_transform_edt(~closed) - ndimage.distance_transform_edt(closed)) * spacing
@@ -117,15 +117,15 @@ def _distance_outside(brain: np.ndarray, spacing: float) -> np.ndarray:
 
 
 def _ellipsoid(where: np.ndarray, centre: tuple[float, ...], axes: tuple[float, ...]) -> np.ndarray:
-    """Below 0 inside, −1 in the centre."""
+    """An implicit ellipsoid: below 0 inside, −1 at the centre."""
     return np.sqrt(sum(((w - c) / a) ** 2 for w, c, a in zip(where, centre, axes, strict=True))) - 1
 
 
 def _smooth_min(*distances: np.ndarray, width: float = 6.0) -> np.ndarray:
-    """A minimum with rounded corners, mm."""
+    """A smooth minimum of distances, mm; `width` sets the smoothness."""
     return -width * np.log(sum(np.exp(-np.clip(d, -60, 60) / width) for d in distances))
 
 
 def _step(values: np.ndarray, width: float) -> np.ndarray:
-    """0 below zero and 1 above, over `width`."""
+    """A smooth step from 0 below zero to 1 above; `width` is the scale of the transition."""
     return 1 / (1 + np.exp(-np.clip(values / width, -30, 30)))

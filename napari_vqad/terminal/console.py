@@ -1,4 +1,4 @@
-"""What a command owes the terminal: one sentence for an error, a proper exit code, and no litter when it is stopped."""
+"""Run a command of the command line: print errors as one sentence, return the exit code, clean up when stopped."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from napari_vqad.errors import InputError
 from napari_vqad.text import printable
 
 NAME = "napari-vqad"
-ENDING = ("SIGTERM", "SIGHUP")  # a terminal that is closed sends the second; Windows has no such signal
-BAD_INPUT, FAILED, STOPPED, BROKEN_PIPE = 2, 1, 130, 141  # 128 and the number of the signal, as shells count
+ENDING = ("SIGTERM", "SIGHUP")  # a terminal sends SIGHUP when it is closed; Windows has no SIGHUP
+BAD_INPUT, FAILED, STOPPED, BROKEN_PIPE = 2, 1, 130, 141  # the last two: 128 + the signal's number, as in shells
 
 
 class Ended(BaseException):
-    """The process was told to end; what it holds is cleaned up on the way, as after Ctrl+C."""
+    """A signal told the process to end. As an exception it lets open resources be cleaned up, as after Ctrl+C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -30,9 +30,9 @@ class Ended(BaseException):
 def run(command: Callable[[], int], debug: bool = False) -> int:
     """Run a command of the command line and return its exit code.
 
-    What a person gave wrong and what the system refuses is one sentence on stderr; with `debug` a traceback instead.
-    An output that nobody reads any more, as after `| head -1`, ends the command quietly. Characters that a terminal
-    cannot show are replaced.
+    An invalid input or a system error is printed as one sentence on stderr; with `debug` its traceback is shown
+    instead. If nobody reads the output any more, as after `| head -1`, the command ends without a message. Characters
+    that the terminal cannot show are replaced.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -40,7 +40,7 @@ def run(command: Callable[[], int], debug: bool = False) -> int:
                 stream.reconfigure(errors="replace")
     try:
         code = _attempt(command, debug)
-    except SystemExit:  # of the parser, for --help and what it cannot read
+    except SystemExit:  # raised by the parser for --help and for invalid arguments
         if failed := _flush():
             return failed
         raise
@@ -70,7 +70,7 @@ def _attempt(command: Callable[[], int], debug: bool) -> int:
 
 
 def _flush() -> int:
-    """Write what is in the buffer of stdout; the exit code of a failure, which Python would tell by a traceback."""
+    """Flush stdout. Returns 0, or the exit code if it fails; Python itself would print a traceback then."""
     try:
         if sys.stdout is not None and not sys.stdout.closed:
             sys.stdout.flush()
@@ -85,7 +85,7 @@ def _flush() -> int:
 
 @contextmanager
 def until_it_ends() -> Iterator[None]:
-    """Signals end the process at once in here, as without `run`: the event loop of a window hears no exception."""
+    """Within this context signals end the process at once: a window's event loop does not pass on `Ended`."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in _signals()}
     try:
         yield
@@ -100,7 +100,7 @@ def _ended_by_signals() -> Iterator[None]:
     numbers = _signals()
 
     def end(number: int, _frame: FrameType | None) -> None:
-        for each in numbers:  # a second one must not cut the cleaning short
+        for each in numbers:  # a second signal must not interrupt the cleanup
             signal.signal(each, signal.SIG_IGN)
         raise Ended(number)
 
@@ -113,7 +113,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 def _signals() -> list[int]:
-    """Those to listen to: none where another thread runs the command, and none that are ignored, as under nohup."""
+    """The signals to handle: none outside the main thread, and none that the process ignores, as under nohup."""
     if threading.current_thread() is not threading.main_thread():
         return []
     known = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
@@ -128,8 +128,8 @@ def _tell(sentence: str, code: int, start: str = "") -> int:
 
 
 def _silence(stream: TextIO | None) -> None:
-    """Let what is still in a stream's buffer go nowhere, or Python would complain of it at its exit."""
+    """Discard what is left in a stream's buffer, or Python would report it at exit."""
     with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]  # where there is none, this says so
+        os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]  # None raises AttributeError
         os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Is there a screen that a window can be opened on?"""
+"""Check whether a window can be opened."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-SECONDS = 5.0  # for a server to answer; one far away takes a fraction of that
-# What Qt does first, and dies of where it fails; so it is tried by a process that may hang or die.
+SECONDS = 5.0  # time for a display server to answer; even a remote one takes a fraction of it
+# Qt connects first and aborts if that fails, so another process, which may hang or crash, tries it.
 CONNECT = """
 from ctypes import CDLL, c_void_p
 xcb = CDLL("libxcb.so.1")
@@ -19,14 +19,14 @@ raise SystemExit(1 if xcb.xcb_connection_has_error(c_void_p(xcb.xcb_connect(None
 
 
 def has_screen() -> bool:
-    """Can a window be opened? On Linux that takes a display that answers; elsewhere there is one."""
+    """Can a window be opened? On Linux a display server must answer; other systems are assumed to have a screen."""
     if not sys.platform.startswith("linux"):
         return True
     return _wayland(os.environ.get("WAYLAND_DISPLAY", "")) or _x11(os.environ.get("DISPLAY", ""))
 
 
 def _x11(display: str) -> bool:
-    """Does an X server let us in? That takes its address and its leave (`xauth`)."""
+    """Does an X server accept a connection? It must be reachable and authorise us (`xauth`)."""
     if not display:
         return False
     try:
@@ -38,10 +38,10 @@ def _x11(display: str) -> bool:
 
 
 def _wayland(display: str) -> bool:
-    """Does anybody listen at a Wayland socket?"""
+    """Does a server listen at a Wayland socket?"""
     if not display:
         return False
-    path = Path(os.environ.get("XDG_RUNTIME_DIR", "")) / display  # as it is, where it is absolute
+    path = Path(os.environ.get("XDG_RUNTIME_DIR", "")) / display  # an absolute path stays as it is
     with socket.socket(socket.AF_UNIX) as end:
         end.settimeout(SECONDS)
         try:

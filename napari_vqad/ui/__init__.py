@@ -1,1 +1,1 @@
-"""The napari front: the only place where Qt and napari are imported."""
+"""The napari plugin. Only this folder imports Qt and napari."""

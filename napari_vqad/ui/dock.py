@@ -1,4 +1,4 @@
-"""The dock: widgets laid out, and wired to the session. What happens is decided there."""
+"""The dock: lays out the widgets and connects them to the session, which does the work."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ExplorerDock(QScrollArea):
         self.inputs = Inputs(preferences.bundles, preferences.device)
         column.addWidget(self.inputs)
         self.subject = Subject(self.session, self.inputs)
-        self.subject.setParent(self)  # above the part that scrolls
+        self.subject.setParent(self)  # stays above the part that scrolls
         self.unfinished = Unfinished(self.session)
         self._make_run(column)
         self._make_views(column)
@@ -143,7 +143,7 @@ class ExplorerDock(QScrollArea):
         column.addLayout(row)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """As wide as what is in it needs, which style and font have decided by now: nothing is cut."""
+        """Set the width that the content needs. Style and font are only known once the dock is shown."""
         super().showEvent(event)
         stack_panels(self.viewer, self)
         body = self.widget()
@@ -154,17 +154,17 @@ class ExplorerDock(QScrollArea):
         self.setMaximumWidth(needed + 24)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """The subject keeps its place above what scrolls."""
+        """Keep the subject line above the part that scrolls."""
         self._place_subject()
         super().resizeEvent(event)
 
     def _place_subject(self) -> None:
-        subject = self.subject  # without a sentence that wraps its height depends on no width
+        subject = self.subject  # its height depends on the width only if text wraps
         height = subject.heightForWidth(self.width()) if subject.hasHeightForWidth() else subject.sizeHint().height()
         self.subject.setGeometry(0, 0, self.width(), height)
         self.setViewportMargins(0, height, 0, 0)
 
-    # ---- wires ----------------------------------------------------------------------------------------------------
+    # ---- connections ----------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
         session, layers = self.session, self.viewer.layers
@@ -210,7 +210,7 @@ class ExplorerDock(QScrollArea):
         yield
         self._hold(False)
 
-    # ---- what the person does -------------------------------------------------------------------------------------
+    # ---- actions of the user --------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Analyse the chosen scan."""
@@ -219,12 +219,12 @@ class ExplorerDock(QScrollArea):
             missing = "scan: open one with File → Open or File → Open Sample" if scan is None else "model"
             self.status.setText(f"There is no {missing}.")
             return
-        # Only while nothing can be counted: the bar's animation draws the window anew all the time, and takes a core.
+        # Only until slices can be counted: the bar's animation redraws the window all the time and keeps a core busy.
         self.progress.setRange(0, 0)
         self.session.analyse(AnalysisRequest(scan, mask, bundle, device))
 
     def _open_sample(self) -> None:
-        """The sample head, analysed: everything in place."""
+        """Open the sample head and analyse it."""
         self.viewer.open_sample(*SAMPLE)
         self.start()
 
@@ -233,22 +233,22 @@ class ExplorerDock(QScrollArea):
             self.session.change(**{name: value})
         except ValidationError as error:
             self.status.setText(error.errors()[0]["msg"])
-        if self.session.map_layers.update_limits():  # another healthy range
+        if self.session.map_layers.update_limits():  # the healthy range has changed
             self._show_view()
 
     def view_name(self) -> str:
-        """The question that is shown."""
+        """The name of the view that is shown."""
         return self.bar.current()
 
     def show_view(self, name: str) -> None:
-        """Show one question: its name (`display.views`)."""
+        """Show a view, given its name (see `display.views`)."""
         self.bar.press(name)
         self._show_view()
 
     def show_restoration(self, which: int) -> None:
-        """Show one restoration by its number, or all of them: `MEAN` or `SPREAD`."""
+        """Show one restoration, given its number, or a map of all of them: `MEAN` or `SPREAD`."""
         self.which.setValue(which)
-        self.show_view("Restoration")  # also when it was chosen before, and another view is shown
+        self.show_view("Restoration")  # needed if `which` has not changed and another view is shown
 
     def _show_view(self) -> None:
         map_layers, explorer = self.session.map_layers, self.session.explorer
@@ -263,13 +263,13 @@ class ExplorerDock(QScrollArea):
         if comparison_is_open(self.viewer):
             return
         self.viewer.canvas.grid.enabled = on
-        self.viewer.fit_to_view()  # a cell is narrower than the canvas: the head must not be cut
+        self.viewer.fit_to_view()  # a cell is narrower than the canvas; without this the head would be cut off
 
     def _hold(self, on: bool) -> None:
         self.display.flickering.stop()
         self.session.map_layers.hide_overlays(on)
 
-    # ---- what the session tells -----------------------------------------------------------------------------------
+    # ---- signals of the session -----------------------------------------------------------------------------------
 
     def _list_layers(self) -> None:
         self.inputs.list_layers(self.viewer.layers, self.session.map_layers.layers.values())
@@ -288,7 +288,7 @@ class ExplorerDock(QScrollArea):
         self.session.advanced.emit(f"The layer '{name}' was removed; {view} brings it back.")
 
     def _on_emptied(self) -> None:
-        """The scan is gone: so is every number of it, and what needs it is greyed."""
+        """The scan was closed: clear its numbers and disable the widgets that need a scan."""
         self._list_layers()
         self.profile.clear()
         self.count.setText("")
@@ -301,7 +301,7 @@ class ExplorerDock(QScrollArea):
         self._enable()
 
     def _enable(self) -> None:
-        """Grey what needs an analysed scan."""
+        """Disable the widgets that need an analysed scan while there is none."""
         there = self.session.explorer is not None
         for widget in (self.views_row, self.original, self.which, self.previous, self.next, self.findings):
             widget.setEnabled(there)
@@ -320,7 +320,7 @@ class ExplorerDock(QScrollArea):
         head = explorer.grid.kind == "head"
         of_heads, own = {"axis", *self.sections.names("Findings")}, set(explorer.detector.Settings.model_fields)
         for name, knob in self.widgets.items():
-            knob.setVisible(name in own and (head or name not in of_heads))  # a clip has no other axis, nor a brain
+            knob.setVisible(name in own and (head or name not in of_heads))  # a clip has one axis and no brain
         self.findings.setVisible(head)
         if not head:
             self.findings.setChecked(False)
@@ -331,7 +331,7 @@ class ExplorerDock(QScrollArea):
         self._show_settings()
 
     def detector(self) -> Any:
-        """That of the bundle that is explored; before that, the class of the one that most bundles have."""
+        """The detector of the explored bundle; while nothing is explored, the class of the default detector."""
         return explorer.detector if (explorer := self.session.explorer) else detector_class(DEFAULT)
 
     def _on_advanced(self, text: str) -> None:
@@ -366,7 +366,7 @@ class ExplorerDock(QScrollArea):
                 self.widgets[name].setEnabled(not words)
                 self.widgets[name].explain(words)
             return
-        limits = explorer.bundle.thresholds(settings)  # of the dock: the explorer may get these settings a moment later
+        limits = explorer.bundle.thresholds(settings)  # the explorer may get these settings later
         explained = explain(explorer, settings, limits)
         for name in (n for n in thresholds if n in limits):
             if name in explained.highest:

@@ -1,7 +1,7 @@
-"""How quickly the sliders answer, measured where a person moves them: in a real viewer with the real dock.
+"""Measure how quickly the sliders respond, in a real viewer with the real dock.
 
-A latency is the time from moving a slider until the event loop has nothing left to do, drawing included; of λ_p, until
-the slice in view shows all its new restorations, while the rest of the volume is worked on behind.
+A latency is the time from moving a slider until the event loop is idle, including drawing. For λ_p it ends when the
+slice in view shows all its new restorations; the rest of the volume is then still being restored.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from napari_vqad.ui.launch import open_sample
 from napari_vqad.ui.panels.setting_widgets import PAUSE, SettingSlider
 
 SIZE = (1366, 768)
-LIMIT = 300.0  # s; longer, and something hangs
+LIMIT = 300.0  # s; a longer wait means that something hangs
 RESTORED = "restoration"  # the map that shows a move of λ_p
-# Where each slider is moved to, in turn: numbers, or percentiles of healthy NLL.
+# The values that each slider is moved to, in this order: numbers, or percentiles of healthy NLL.
 MOVES: dict[str, tuple] = {
     "lambda_s": ("p99", "p97", "p95", "p90", "p96", "p98", "p99.5", "p94"),
     "k": (1.0, 5.0, 2.0, 8.0, 0.0, 4.0, 6.5, 3.0),
@@ -35,7 +35,7 @@ MOVES: dict[str, tuple] = {
 
 
 def run(bundle: str, device: str, rounds: int, report: Callable[[str], None]) -> dict:
-    """Open a viewer, measure, close it; what comes back is as in `measure`."""
+    """Open a viewer, measure and close it. Returns the same as `measure`."""
     viewer = Viewer(title="napari-vqad bench")
     try:
         return measure(viewer, bundle, device, rounds, report)
@@ -44,12 +44,12 @@ def run(bundle: str, device: str, rounds: int, report: Callable[[str], None]) ->
 
 
 def measure(viewer: Viewer, bundle: str, device: str, rounds: int, report: Callable[[str], None]) -> dict:
-    """Analyse the sample head in a viewer, then move each slider `rounds` times through its places.
+    """Analyse the sample head in a viewer, then move each slider `rounds` times through its values.
 
     Returns:
-        `volume_seconds` and `slices`, with scrolling all the while if there is more than one round;
-        `gui_longest_frame_ms` of our code in the GUI thread;
-        `latency_ms`: slider → median, p95, n; `drag`: a quick drag of λ_p over twenty places.
+        `volume_seconds` and `slices`, scrolling throughout if there is more than one round;
+        `gui_longest_frame_ms`: the longest time that this package held the GUI thread;
+        `latency_ms`: slider → median, p95, n; `drag`: a quick drag of λ_p over twenty values.
     """
     hands = Driver(viewer, bundle, device)
     report("a whole volume in the viewer …")
@@ -63,7 +63,7 @@ def measure(viewer: Viewer, bundle: str, device: str, rounds: int, report: Calla
 
 
 class Driver:
-    """The dock on the sample head, and hands that move its sliders."""
+    """Opens the dock on the sample head and moves its sliders as a user would."""
 
     def __init__(self, viewer: Viewer, bundle: str, device: str) -> None:
         viewer.window.resize(*SIZE)
@@ -71,18 +71,18 @@ class Driver:
         self.session = self.dock.session
         self.shown: object = None  # λ_p of the restorations that the slice in view shows
         self.pictures = 0
-        self._beat = QTimer()  # something happens at least so often
+        self._beat = QTimer()  # `_events` wakes up at least this often
         self._beat.start(10)
         self._until(lambda: self.session.explorer is not None)
 
     @property
     def explorer(self) -> Explorer:
-        """What is explored."""
+        """The explorer of the session."""
         assert self.session.explorer is not None
         return self.session.explorer
 
     def analyse(self, scroll: bool) -> dict:
-        """Wait for the whole volume, scrolling through all of it again and again, or only through some slices."""
+        """Wait for the whole volume. Scroll until it is done if `scroll`, else for the first two seconds."""
         started, scrolled, n = time.perf_counter(), 0.0, len(self.explorer.grid)
         with LongestFrame() as frame:
             while not self._idle():
@@ -100,8 +100,9 @@ class Driver:
     def slide(self, name: str, rounds: int) -> dict:
         """Median and 95th percentile of a slider's latency, ms, over n moves.
 
-        Of λ_p only those moves count (`new`) that had the slice in view restored; where a λ_p passes no code of it, the
-        slice is taken over from another λ_p, and that would flatter the median. Each round is on another slice.
+        For λ_p only the moves (`new`) count for which the slice in view was restored. If no code of the slice lies
+        between two λ_p, its restorations are reused, which would make the median too good. Each round of λ_p uses
+        another slice.
         """
         knob, taken, restored, home = self._knob(name), [], [], self.session.current()
         self._look(name)
@@ -112,7 +113,7 @@ class Driver:
                 self._rest()
             for place in MOVES[name]:
                 seen: list[bool] = []
-                # A λ_p where it was before would be remembered, and one close by is alike in many slices.
+                # The restorations of an earlier λ_p are cached, and those of a close one equal it in many slices.
                 aside = 0.15 * turn if name == "lambda_p" else 0.0
                 started = time.perf_counter()
                 knob.slide(self._value(place) + aside)
@@ -131,16 +132,16 @@ class Driver:
         return found | ({"new": len(restored)} if name == "lambda_p" else {})
 
     def _look(self, name: str) -> None:
-        """Show what a slider moves: λ_p the restorations; a score waits for the neighbours that it is pooled from."""
+        """Show the view that a slider changes. For λ_p not the score, which waits for neighbouring slices."""
         self.dock.show_view("Restoration" if name == "lambda_p" else "Score")
 
     def _is_shown(self, in_hand: list[bool]) -> bool:
-        """Does the slice in view show the λ_p of the slider? `in_hand` is told whether it is being restored."""
+        """Does the slice in view show the λ_p of the slider? Appends to `in_hand` whether it is being restored."""
         in_hand.append(self.explorer.focus in self.explorer.restoring)
         return self.shown == self._knob("lambda_p").slider.value()
 
     def drag(self, places: int = 20, pause: float = 0.05) -> dict:
-        """Pictures that came during a drag without a rest, and ms from letting go to the last one."""
+        """Pictures drawn during a drag without a rest, and ms from the end of the drag to the last picture."""
         self._look("lambda_p")
         slider, before = self._knob("lambda_p").slider, self.pictures
         for value in np.linspace(self._value("p98"), self._value("p85"), places):
@@ -160,7 +161,7 @@ class Driver:
         self.pictures += 1
 
     def _on_drawn(self) -> None:
-        """The layers show what there is; where λ_p passed no code, that is the same picture as before."""
+        """Note the λ_p that is shown. The picture need not have changed: λ_p may have passed no code."""
         explorer = self.explorer
         if explorer.ready(RESTORED)[explorer.focus]:
             self.shown = explorer.settings.lambda_p
@@ -177,7 +178,7 @@ class Driver:
         return self.dock.analyse.isEnabled() and self.explorer.complete
 
     def _rest(self, seconds: float = 2.5 * PAUSE / 1000) -> None:
-        """Long enough that the next move is a first one, and is not held back."""
+        """Wait until the slider's throttle is over, so that it does not delay the next move."""
         until = time.perf_counter() + seconds
         while time.perf_counter() < until:
             self._events()
@@ -191,15 +192,15 @@ class Driver:
 
     @staticmethod
     def _events() -> None:
-        """Sleep until something happens, as the event loop does; to look again and again takes the worker's time."""
+        """Sleep until there is an event, as the event loop does. Polling would slow the worker down."""
         QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
 
 
 class LongestFrame:
-    """The longest time that our code held the GUI thread, by looking at that thread's stack every two milliseconds.
+    """The longest time that this package held the GUI thread, found by sampling its stack every two milliseconds.
 
-    One stay is as long as the same outermost call of this package is on the stack; the time until it is next seen to
-    be gone counts, too.
+    A stay lasts while the same outermost call of this package is on the stack. The time until the sample that no longer
+    finds the call is included.
     """
 
     def __init__(self) -> None:
@@ -227,11 +228,11 @@ class LongestFrame:
                 stay, since = seen, now
 
     def _outermost(self) -> int | None:
-        """The outermost frame of this package on the stack, inside of this module that moves the sliders."""
+        """The identity of the outermost frame of this package that this module has called."""
         frame, found = sys._current_frames().get(self._main), None
         while frame is not None and frame.f_code.co_filename != __file__:
             if frame.f_code.co_filename.startswith(self._ours):
-                # Its identity alone: a frame that is held keeps its painter alive after painting, and Qt dies of it.
+                # Only its identity: a reference to a frame keeps its painter alive after painting, which crashes Qt.
                 found = id(frame)
             frame = frame.f_back
         return found

@@ -1,4 +1,4 @@
-"""The demo: the viewer on a sample head, the dock beside it, the analysis under way."""
+"""The demo: open a sample head in the viewer, add the dock and start the analysis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from napari_vqad.ui.dock import ExplorerDock
 from napari_vqad.ui.files.readers import healthy_sample, lesions_sample
 from napari_vqad.ui.plumbing.connections import docked
 
-# As napari's Plugins menu names the dock: that hides and shows this one then, and makes no second one in its place.
+# The dock's name in napari's Plugins menu. With this name the menu hides and shows this dock and adds no second one.
 NAME = menu_item_template.format("VQ Anomaly Explorer", "VQ Anomaly Explorer")
 SAMPLES = {"healthy": healthy_sample, "lesions": lesions_sample}
 
@@ -20,7 +20,7 @@ SAMPLES = {"healthy": healthy_sample, "lesions": lesions_sample}
 def open_sample(
     viewer: Viewer, sample: str = "lesions", bundle: str | None = None, device: str | None = None
 ) -> ExplorerDock:
-    """Put a sample head and the dock, if it is not there, into a viewer, and start the analysis."""
+    """Add a sample head, and the dock if the viewer has none, to a viewer and start the analysis."""
     for data, attributes, kind in SAMPLES[sample]():
         getattr(viewer, f"add_{kind}")(data, **attributes)
     there = docked(viewer, ExplorerDock)
@@ -28,10 +28,10 @@ def open_sample(
     if not there:
         viewer.window.add_dock_widget(dock, name=NAME, area="right")
     elif (frame := dock.parentWidget()) is not None:
-        frame.show()  # it may be hidden
+        frame.show()  # the user may have hidden it
     if bundle is not None:
         folder = find(bundle)
-        if all(value != folder for _, value in dock.inputs.bundle.items()):  # one that does not come along
+        if all(value != folder for _, value in dock.inputs.bundle.items()):  # not listed yet
             dock.inputs.bundle.box.addItem(read_config(folder).title, folder)
         dock.inputs.bundle.pick(folder)
     if device is not None:
@@ -41,14 +41,14 @@ def open_sample(
 
 
 def open_here() -> None:
-    """The menu entry: the sample in the viewer that is open."""
+    """Open the sample in the current viewer. A menu entry calls this."""
     viewer = current_viewer()
     if viewer is not None:
         open_sample(viewer)
 
 
 def run(sample: str = "lesions", bundle: str | None = None, device: str | None = None) -> None:
-    """Open a viewer and stay until it is closed."""
+    """Open a viewer with the sample and return when the user closes it."""
     viewer = Viewer(title="napari-vqad")
     open_sample(viewer, sample, bundle, device)
     napari.run()

@@ -1,4 +1,4 @@
-"""What is to be analysed, and what comes of that before the work begins."""
+"""A request to analyse a scan, and the scan prepared for analysis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_vqad.ui.layers.mask_input import StudyMask
 
 @dataclass(frozen=True)
 class AnalysisRequest:
-    """What the person asks to be analysed. `mask` is a layer, a file, that of a study, or None to have one made."""
+    """What the user wants to analyse. `mask` is a layer, a file, the mask of a study, or None to compute one."""
 
     scan: Image
     mask: Labels | Path | StudyMask | None
@@ -25,9 +25,9 @@ class AnalysisRequest:
 
 @dataclass(frozen=True)
 class PreparedScan:
-    """A scan that is ready to be worked on; `scan` is its layer, `study` the saved one that it comes of, if any.
+    """A scan that is ready for analysis.
 
-    `files` were read beside the scan.
+    `scan` is its layer, `study` the saved study that it comes from, `files` the other files that were read.
     """
 
     explorer: Explorer

@@ -1,6 +1,6 @@
-"""The session in napari: the layers of what is explored, the slice in view, and how scans and studies come in.
+"""The session in napari: prepares scans and studies, and keeps the layers and the slice in view.
 
-Views listen to its signals and call its methods; it alone owns the explorer, the layers and the worker.
+Widgets connect to its signals and call its methods. Only the session owns the explorer, the layers and the worker.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from napari_vqad.ui.request import AnalysisRequest, PreparedScan
 
 
 class Session(ExplorerSession):
-    """State of the dock. While there is an explorer, the layer of its scan is in the viewer."""
+    """The state of the dock. While there is an explorer, the viewer contains the layer of its scan."""
 
     moved = Signal()  # the slice in view changed
-    reopened = Signal(Study)  # after `opened`, when it comes of a saved study
+    reopened = Signal(Study)  # after `opened`, if the scan comes from a saved study
 
     def __init__(self, connections: ViewerConnections, settings: Settings, cache_bytes: int) -> None:
         super().__init__(settings, cache_bytes, WorkerSlot(self.advanced.emit))
@@ -46,8 +46,8 @@ class Session(ExplorerSession):
         self.fit = Fit(connections)
         self._bundle: Bundle | None = None
         self._device = ""
-        self._preparing = False  # is a scan on its way that is to be explored?
-        self._offered: list[tuple[Image, Volume]] = []  # what `scans` has found
+        self._preparing = False  # is a scan being prepared?
+        self._offered: list[tuple[Image, Volume]] = []  # the layers and scans that `scans` found
         self._shown, self._asked = LayerWatch(connections, self._lose), LayerWatch(connections, self._lose_asked)
         connections.on_close(self.map_layers.clear)
         connections.on_close(self.close)
@@ -64,16 +64,16 @@ class Session(ExplorerSession):
         """The map of the view."""
         return self.map_layers.shown
 
-    # ---- what the person does -------------------------------------------------------------------------------------
+    # ---- actions of the user --------------------------------------------------------------------------------------
 
     def analyse(self, order: AnalysisRequest) -> None:
-        """Load what is needed off the main thread, then work. What was explored before stays until that is ready."""
+        """Load scan and model in the worker, then analyse. The previous analysis stays until they are loaded."""
         self.cancel()
         self._asked.on(order.scan)
         self._start(self._prepare(order))
 
     def reopen(self, path: Path, scan: Volume | Path | None, bundles: list[Path], device: str) -> None:
-        """Open a saved study; what was explored before stays until that is ready. Arguments as of `open_study`."""
+        """Open a saved study; for the arguments see `open_study`. The previous analysis stays until it is open."""
 
         def steps() -> Iterator[str | PreparedScan]:
             yield "Opening the study …"
@@ -87,7 +87,7 @@ class Session(ExplorerSession):
         self._start(steps())
 
     def losses(self) -> list[str]:
-        """What would be lost if the window were closed now, a sentence each."""
+        """What would be lost if the window closed now, one sentence for each loss."""
         found = []
         if self.running:
             scan = self._asked.layer or self._shown.layer
@@ -97,7 +97,7 @@ class Session(ExplorerSession):
 
     @property
     def scan(self) -> Image | None:
-        """The layer of the scan that is explored."""
+        """The layer of the explored scan; None while there is no explorer."""
         return self._shown.layer if self.explorer is not None else None
 
     def scans(self) -> list[Volume]:
@@ -106,12 +106,12 @@ class Session(ExplorerSession):
         self._offered = [(m, placement.volume_of(m)) for m in images if "napari_vqad_grid" not in m.metadata]
         return [volume for _, volume in self._offered]
 
-    # ---- the scan is gone -------------------------------------------------------------------------------------------
+    # ---- removal of the scan ----------------------------------------------------------------------------------------
 
     def clear(self) -> int:
-        """Forget what is explored, with all that was found in it, and stop the work on it.
+        """Stop the analysis and forget its scan and results.
 
-        Returns how many verdicts and notes come back when the same scan is analysed again.
+        Returns the number of verdicts and notes that are restored if the same scan is analysed again.
         """
         if not self._preparing:
             self._stop()
@@ -122,19 +122,19 @@ class Session(ExplorerSession):
         return kept
 
     def _lose(self, why: str) -> None:
-        """The scan that is explored is not there any more."""
+        """The layer of the explored scan was removed or has other data."""
         kept = self.clear()
         if not self._preparing:
             back = " Its verdicts come back if it is analysed again in this window." if kept else ""
             self.advanced.emit(f"{why} What was found in it is cleared.{back}")
 
     def _lose_asked(self, why: str) -> None:
-        """The scan that is being prepared is not there any more; what was explored before stays."""
+        """The layer of the scan being prepared was removed or has other data. The previous analysis stays."""
         self._stop()
         self.advanced.emit(f"{why} Its analysis has ended.")
 
     def _stop(self) -> None:
-        """End what is under way, and hear no more of it."""
+        """Stop the worker and ignore what it still sends."""
         self._preparing = False
         self._runner.detach()
         self.busy.emit(False)
@@ -143,22 +143,22 @@ class Session(ExplorerSession):
 
     def go_to(self, index: int) -> None:
         """Bring a slice into view."""
-        if self.explorer is not None and self.viewer.dims.ndim >= 3:  # else its layers are gone
+        if self.explorer is not None and self.viewer.dims.ndim >= 3:  # with fewer axes, its layers have been removed
             grid = self.explorer.grid
             self.viewer.dims.set_point(placement.canvas_axis(grid), placement.point_of(grid, index))
 
     def go_to_flagged(self, step: int) -> None:
-        """Bring the next (1) or previous (−1) flagged slice into view, as the slider runs, round the end."""
+        """Bring the next (1) or previous (−1) flagged slice in slider order into view; wrap around at the ends."""
         following = self.flagged_after(step)
         if following is not None:
             self.go_to(following)
 
     def show_finding(self, finding: Finding) -> None:
-        """Bring its centre into view; where the user has zoomed, into the middle of the canvas."""
+        """Bring the centre of a finding into view; if the user has zoomed, move it to the middle of the canvas."""
         if self.explorer is None:
             return
         dims, world = self.viewer.dims, placement.world_of(self.explorer.scan, finding.centre)
-        if dims.ndim < 3:  # its layers are gone
+        if dims.ndim < 3:  # its layers have been removed
             return
         first = dims.ndim - 3
         dims.set_point(range(first, dims.ndim), world)
@@ -177,7 +177,7 @@ class Session(ExplorerSession):
         if self._bundle is None or (self._bundle.folder, self._device) != (order.bundle, order.device):
             yield "Loading the model …"
             self._bundle, self._device = Bundle.load(order.bundle, order.device), order.device
-        check_kind(volume, self._bundle.config.grid)  # before the mask is made, which takes a while
+        check_kind(volume, self._bundle.config.grid)  # before the mask is computed, which takes a while
         if order.mask is None:
             if volume.kind == "head":
                 yield "Making the brain mask …"
@@ -216,7 +216,7 @@ class Session(ExplorerSession):
             self.reopened.emit(study)
 
     def _layer_of(self, news: PreparedScan) -> Image | None:
-        """The layer of a prepared scan, opened where that of a study is not; None where it can no more be had."""
+        """The layer of a prepared scan. A study's scan is opened if needed; None if it has no file."""
         if news.scan is not None or news.study is None:
             return news.scan
         volume = news.study.volume
@@ -227,11 +227,11 @@ class Session(ExplorerSession):
         return self.viewer.add_image(data, **attributes)
 
     def _start(self, steps: Iterator[str | PreparedScan]) -> None:
-        """Prepare a scan; its analysis follows."""
+        """Prepare a scan; the analysis starts afterwards."""
         self._preparing = True
         self.run(steps, self._on_prepared)
 
     def on_end(self) -> None:
-        """No scan is being prepared any more."""
+        """Note that no scan is being prepared any more."""
         self._preparing = False
         self._asked.on(None)

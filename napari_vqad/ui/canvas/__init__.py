@@ -1,1 +1,1 @@
-"""What is drawn over the canvas, and how it is looked at."""
+"""Overlays on the canvas, and the ways to display it."""

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from napari_vqad.ui.plumbing.connections import ViewerConnections
 
-PLAIN = ("down", "right")  # where the world's axes grow to in a radiological picture
-RIGHT = -1  # the world axis along which the patient's right lies, the last one
+PLAIN = ("down", "right")  # the directions of the world's axes in a radiological picture
+RIGHT = -1  # the world axis between the patient's right and left, the last one
 
 
 class Convention:
-    """Turns the camera, never the data: maps and files stay as they are."""
+    """Applies the convention by flipping the camera, never the data, so maps and files do not change."""
 
     def __init__(self, connections: ViewerConnections, is_head: Callable[[], bool]) -> None:
         self.viewer, self.is_head = connections.viewer, is_head
@@ -27,7 +27,7 @@ class Convention:
         self.apply()
 
     def orientation(self, displayed: tuple[int, ...], ndim: int) -> tuple[str, str]:
-        """Where the axes displayed (down, across) grow to: the one of right and left is turned round, and no other."""
+        """The directions of the displayed axes (down, across). Neurological flips only the right–left axis."""
         down, across = PLAIN
         if self.neurological and displayed[-2] == ndim + RIGHT:
             down = "up"
@@ -36,7 +36,7 @@ class Convention:
         return down, across
 
     def apply(self) -> None:
-        """Bring the camera in line; in 3D, and where there is no head, it is left as napari has it."""
+        """Set the orientation of the camera; in 3D, and without a head, restore napari's default."""
         dims = self.viewer.dims
         if self.is_head() and dims.ndisplay == 2 and dims.ndim >= 3:
             wanted = self.orientation(dims.displayed, dims.ndim)

@@ -1,4 +1,4 @@
-"""The whole head stays in view when the canvas changes, until the user zooms or pans; then the view is the user's."""
+"""Keep the whole head in view when the canvas changes, unless the user has zoomed or panned."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from napari_vqad.ui.compare.canvas_state import comparison_is_open
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.plumbing.connections import ViewerConnections
 
-ALIKE = 1e-3  # of the zoom, and of the canvas; less is rounding
+ALIKE = 1e-3  # relative to zoom and canvas size; smaller differences are rounding errors
 
 
 class Fit:
-    """Fits the view anew when the canvas has another size, and between 2D and 3D; another plane napari fits itself.
+    """Fits the view again when the size of the canvas changes, and between 2D and 3D. For a new plane napari does so.
 
-    A view that napari or this class has fitted is known by its zoom and its centre; any other is the user's own.
+    If zoom and centre differ from those of the last fit, the user has changed the view, and it is left alone.
     """
 
     def __init__(self, connections: ViewerConnections) -> None:
         self.viewer = connections.viewer
         self._fitted: tuple[float, ...] | None = None  # zoom and centre of the last fit
-        self._point: tuple[float, ...] = ()  # of the slices, in 3D
+        self._point: tuple[float, ...] = ()  # `dims.point` while in 3D
         dims = self.viewer.dims.events
         connections.connect(self.viewer.events.reset_view, self._remember)
         connections.connect(self.viewer.canvas.events.size, self.refit)
@@ -33,7 +33,7 @@ class Fit:
 
     @property
     def whole(self) -> bool:
-        """Is the view as it was fitted, with all of the head in it?"""
+        """Is the view as it was fitted, so that it shows the whole head?"""
         if self._fitted is None:
             return False
         across = min(self.viewer.canvas.size) / self._fitted[0]  # world units that the canvas showed
@@ -42,17 +42,17 @@ class Fit:
         return bool(abs(zoom / self._fitted[0] - 1) <= ALIKE and near[-2:].all())
 
     def refit(self) -> None:
-        """Fit anew, unless the view is the user's own, or no scan is there."""
+        """Fit the view again, unless the user has changed it, no scan is open, or a comparison is shown."""
         if self._has_scan() and not comparison_is_open(self.viewer) and self.whole:
             self.viewer.fit_to_view()
 
     def show(self, point: Sequence[float]) -> None:
-        """Bring a point of the plane shown into view: into the middle, where the user has zoomed; else it is there."""
+        """Centre the canvas on a point of the plane shown, unless the whole head is in view."""
         if not self.whole:
             self.viewer.scene.camera.center = (*([0.0] * (3 - len(point))), *point)
 
     def _begin(self) -> None:
-        """Fit the view that is found here, unless the user has moved it: a zoom by the wheel moves the centre, too."""
+        """Fit the initial view, unless the user has moved its centre, which zooming by the wheel does, too."""
         if not self._has_scan():
             return
         camera = self.viewer.scene.camera
@@ -66,7 +66,7 @@ class Fit:
             self._point = self.viewer.dims.point
 
     def _on_ndisplay(self) -> None:
-        """Fit; and back in 2D the slice that was in view, where napari takes that of the camera's centre."""
+        """Fit the view. Back in 2D show the previous slice; napari would show that of the camera's centre."""
         dims = self.viewer.dims
         if dims.ndisplay == 3:
             self._point = dims.point

@@ -1,4 +1,4 @@
-"""Flicker: scan and restoration in turn, so that what differs jumps to the eye."""
+"""Flicker: show scan and restoration in turn, so that differences are easy to see."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_vqad.ui.layers.map_layers import MapLayers
 
-HALF = 250  # ms of each picture: twice a second there and back, below the three that can do harm
+HALF = 250  # ms for each picture: two flashes per second, fewer than the three that can do harm
 
 
 class Flicker(QObject):
-    """Hides what lies over the scan and shows it again, until told to stop or until another view is shown."""
+    """Hides the layers over the scan and shows them again, until it is stopped or the view changes."""
 
     stopped = Signal()
 
@@ -24,17 +24,17 @@ class Flicker(QObject):
 
     @property
     def running(self) -> bool:
-        """Does it go on?"""
+        """Is the flicker on?"""
         return self._timer.isActive()
 
     def start(self) -> None:
-        """Begin with the scan alone."""
+        """Start the flicker, with the scan alone first."""
         self._view, self._hidden = self.map_layers.view, False
         self._timer.start()
         self._tick()
 
     def stop(self) -> None:
-        """Show again what lies over the scan."""
+        """Stop the flicker and show the layers over the scan."""
         if self.running:
             self._timer.stop()
             self.map_layers.hide_overlays(False)

@@ -1,4 +1,4 @@
-"""What is not final is marked on the canvas: the old picture dimmed, and a sentence that says what it waits for."""
+"""Mark results that are not final: dim the old picture, and write on the canvas what it waits for."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from napari_vqad.ui.layers import placement
 from napari_vqad.ui.session import Session
 
 NAME, AMBER, GROUND = "vqad_unfinished", "#ffb454", "#1b1206"
-WIDE = 26  # characters a line: beside the letter at the top of a small canvas
+WIDE = 26  # characters per line, to fit beside the letter at the top of a small canvas
 
 
 class Unfinished:
-    """Keeps the mark right while work goes on, is stopped, or another slice or view is looked at."""
+    """Updates the mark during an analysis, when it stops, and when the slice or the view changes."""
 
     def __init__(self, session: Session) -> None:
         self.session, self.viewer = session, session.viewer
         connections, shown = session.connections, self.viewer.canvas.overlays
-        # On a ground of its own: the canvas is white in the bright theme.
+        # With its own background, because the canvas is white in the bright theme.
         shown[NAME] = TextOverlay(text="", position="top_right", font_size=9, color=AMBER, box_color=GROUND)
         connections.on_close(lambda: shown.pop(NAME))
         connections.connect(self.viewer.dims.events.order, self.refresh)
@@ -33,11 +33,11 @@ class Unfinished:
 
     @property
     def text(self) -> str:
-        """What the canvas says now, in one line."""
+        """The text on the canvas, in one line."""
         return self.viewer.canvas.overlays[NAME].text.replace("\n", " ")
 
     def refresh(self) -> None:
-        """Dim or not, and write the sentence anew."""
+        """Update the dimming and the sentence."""
         map_layers, words = self.session.map_layers, ""
         if not comparison_is_open(self.viewer):
             waits, words = self._state()
@@ -50,7 +50,7 @@ class Unfinished:
         map_layers.mark()
 
     def _state(self) -> tuple[bool, str]:
-        """Does the picture in view wait for its slices; and what is to be said of it."""
+        """Is the picture in view out of date, so that it is dimmed? And the sentence to show."""
         explorer, map_layers = self.session.explorer, self.session.map_layers
         name = map_layers.shown
         if explorer is None or name is None:
@@ -65,7 +65,7 @@ class Unfinished:
             rest += ": the run was stopped"
         plane = placement.plane_of(self.viewer.dims)
         along = plane is not None and 3 - sum(plane) == 2 - explorer.grid.axis
-        if not along:  # the picture cuts through all of them
+        if not along:  # the picture cuts through all slices
             return True, f"{rest}."
         if ready[focus] or not chosen[focus]:
             return False, f"{rest}."

@@ -1,4 +1,4 @@
-"""The letters R, L, A, P, S and I at the edges of the canvas, and the slice and the convention in words."""
+"""The letters R, L, A, P, S and I at the edges of the canvas, and a text with the slice and the convention."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from napari_vqad.imaging.volume import Volume, along
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.plumbing.connections import ViewerConnections
 
-PLANES = ("axial", "coronal", "sagittal")  # by the world axis that they are stacked along
+PLANES = ("axial", "coronal", "sagittal")  # in the order of the world axes that they are stacked along
 PLACES = {"left": "middle_left", "right": "middle_right", "top": "top_center", "bottom": "bottom_center"}
 WORDS = "top_left"
 IN_3D = "3D, what is flagged"
 
 
 class Letters:
-    """Keeps the letters on the canvas right as planes, camera and scan change; none without a head."""
+    """Updates the letters on the canvas when plane, camera or scan change; there are none without a head."""
 
     def __init__(
         self,
@@ -28,9 +28,9 @@ class Letters:
         head: Callable[[], Volume | None],
         ruler_of: Callable[[Volume, int], Ruler] | None = None,
     ) -> None:
-        """`ruler_of` numbers the slices of a scan along a canonical axis; its own slices are numbered otherwise."""
+        """`ruler_of` gives the slice numbers of a scan along a canonical axis; by default those of its own slices."""
         self.viewer, self.head, self.ruler_of = connections.viewer, head, ruler_of or _own_ruler
-        self.note = ""  # said instead of the convention, while there is something to say
+        self.note = ""  # shown instead of slice and convention unless empty
         viewer, shown = self.viewer, self.viewer.canvas.overlays
         for name, place in {**PLACES, "words": WORDS}.items():
             big = name != "words"
@@ -46,7 +46,7 @@ class Letters:
         self.refresh()
 
     def at(self) -> Edges | None:
-        """The letters of the picture in view; None where there are none to show."""
+        """The letters of the picture in view; None if there are none to show."""
         volume, plane, camera = self.head(), placement.plane_of(self.viewer.dims), self.viewer.scene.camera
         if volume is not None and placement.in_3d(self.viewer.dims):
             return edges_3d(volume, camera.view_direction, camera.up_direction)
@@ -56,20 +56,20 @@ class Letters:
         return edges(volume, *plane, (down, across))
 
     def slice_in_words(self) -> str:
-        """The slice in view: "Axial 34, S 27 mm"."""
+        """The slice in view in words, such as "Axial 34, S 27 mm"."""
         volume, plane = self.head(), placement.plane_of(self.viewer.dims)
         if volume is not None and placement.in_3d(self.viewer.dims):
             return IN_3D
         if volume is None or plane is None:
             return ""
-        stacked = 3 - sum(plane)  # a world axis; the canonical axes are in the opposite order
+        stacked = 3 - sum(plane)  # a world axis; canonical axes are in reverse order
         axis = 2 - stacked
         mm = float(placement.frame_mm(volume.kind, self.viewer.dims.point)[axis])
         number = self.ruler_of(volume, axis).number(mm)
         return f"{PLANES[stacked].capitalize()} {number}, {along(axis, mm, volume.oblique, volume.side_known)}"
 
     def say(self, note: str) -> None:
-        """Show a note where the convention stands; an empty one shows the convention again."""
+        """Show a note in place of slice and convention; an empty note shows these again."""
         self.note = note
         self.refresh()
 
@@ -78,7 +78,7 @@ class Letters:
             self.refresh()
 
     def refresh(self) -> None:
-        """Write them anew."""
+        """Update letters and text."""
         at = self.at()
         if at is None:
             shown = dict.fromkeys((*PLACES, "words"), "")

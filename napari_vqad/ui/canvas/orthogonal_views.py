@@ -1,4 +1,4 @@
-"""The other two planes through the present point, with a common cross-hair; a click or drag goes there."""
+"""The other two planes through the viewer's point, with a common cross-hair. A click or drag moves the point."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from napari_vqad.ui.layers import placement
 from napari_vqad.ui.plumbing.connections import ViewerConnections
 
 CROSS = QColor(89, 191, 255, 200)
-WIDEST = 640  # pixels, so that the list of findings has its place beside them
-CHANGES = ("visible", "set_data", "refresh", "contrast_limits", "colormap", "opacity")  # of a layer, to be drawn
+WIDEST = 640  # pixels, so that the list of findings fits beside them
+CHANGES = ("visible", "set_data", "refresh", "contrast_limits", "colormap", "opacity")  # events that need a redraw
 
 
 class Plane(QWidget):
-    """One picture: the visible layers cut across a world axis at a point, letters at its edges, a cross-hair."""
+    """One picture: the layers cut perpendicular to a world axis, with letters at the edges and a cross-hair."""
 
-    pointed = Signal(tuple)  # world coordinates down and across, where the person pressed or dragged
+    pointed = Signal(tuple)  # world coordinates, down and across, where the user pressed or dragged
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,26 +47,26 @@ class Plane(QWidget):
         orientation: tuple[str, str],
         volume: Volume | None,
     ) -> None:
-        """Cuts across a world axis from the lowest up; the cross in world coordinates, down and across."""
+        """Show cuts perpendicular to a world axis, the lowest first. `cross`: world coordinates, down and across."""
         self.axis, self.cuts, self.cross, self.orientation, self.volume = axis, cuts, cross, orientation, volume
         self.setToolTip(f"The {PLANES[axis]} plane; click or drag to go there.")
         self.update()
 
     def to_screen(self) -> tuple[float, QPointF, QPointF]:
-        """Pixels a mm; the world's point in the middle of the picture; signs of the axes (across, down)."""
+        """Pixels per mm, the world point in the middle of the picture, and the signs of the axes (across, down)."""
         world = self.cuts[0].world
         scale = min(self.width() / world.width(), self.height() / world.height())
         signs = QPointF(1 if self.orientation[1] == "right" else -1, 1 if self.orientation[0] == "down" else -1)
         return scale, world.center(), signs
 
     def place(self, down: float, across: float) -> QPointF:
-        """Where a world point is drawn."""
+        """The position in pixels of a world point."""
         scale, middle, signs = self.to_screen()
         x = self.width() / 2 + scale * signs.x() * (across - middle.x())
         return QPointF(x, self.height() / 2 + scale * signs.y() * (down - middle.y()))
 
     def world_at(self, at: QPointF) -> tuple[float, float]:
-        """The world's coordinates, down and across, of a pixel."""
+        """The world coordinates, down and across, of a position in pixels."""
         scale, middle, signs = self.to_screen()
         across = middle.x() + signs.x() * (at.x() - self.width() / 2) / scale
         return middle.y() + signs.y() * (at.y() - self.height() / 2) / scale, across
@@ -82,7 +82,7 @@ class Plane(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802, D102
         painter = QPainter(self)
         self._draw(painter)
-        painter.end()  # not left to Python, which may keep it longer than Qt can bear
+        painter.end()  # Qt crashes if Python keeps an active painter after the event
 
     def _draw(self, painter: QPainter) -> None:
         painter.fillRect(self.rect(), Qt.GlobalColor.black)
@@ -114,7 +114,7 @@ class Plane(QWidget):
 
 
 class Planes(QWidget):
-    """The two planes that the canvas does not show, kept at the viewer's point."""
+    """The two planes that the canvas does not show, through the viewer's point."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class Planes(QWidget):
         for picture in self.pictures:
             row.addWidget(picture, 1)
             picture.pointed.connect(lambda place, picture=picture: self._go(picture.axis, place))
-        # Once for all that a tick of a slider changes: the point, and each layer's slice.
+        # Draw once for all events of a slider step: the point changes, and the slice of each layer.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
@@ -145,7 +145,7 @@ class Planes(QWidget):
         connections.connect(self.viewer.layers.events, self._on_layers)
 
     def refresh(self) -> None:
-        """Draw them anew; nothing while they are put away."""
+        """Draw both planes, if they are visible."""
         volume, dims = self.head(), self.viewer.dims
         if not self.isVisible() or dims.ndim < 3:
             return

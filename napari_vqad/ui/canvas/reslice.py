@@ -1,4 +1,4 @@
-"""A slice of a layer as a picture, and where in the world it lies; any plane, true in mm."""
+"""Cut a layer in any plane: a picture of the slice and its position in the world, in mm."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from qtpy.QtGui import QImage
 
 
 class Section(NamedTuple):
-    """A picture whose pixels grow with the world's axes, and its world rectangle: across and down, mm."""
+    """A picture whose rows and columns follow the world's axes, and its rectangle in the world: across and down, mm."""
 
     image: QImage
     world: QRectF
 
 
 def reslice(layer: Image | Labels, axis: int, at: float) -> Section | None:
-    """The slice of a 3D layer with a diagonal affine across a world axis, as the canvas colours it.
+    """The slice of a 3D layer, perpendicular to a world axis, in the colours of the canvas.
 
-    None where the layer does not reach. Labels are drawn as outlines, as those of an analysis are on the canvas.
+    The layer must have a diagonal affine. None if the layer is not 3D or does not extend to this position. Labels are
+    drawn as outlines, as on the canvas.
     """
     scale, first, data = np.asarray(layer.scale)[-3:], np.asarray(layer.translate)[-3:], np.asarray(layer.data)
     index = round(float((at - first[axis]) / scale[axis]))
     if data.ndim != 3 or not 0 <= index < data.shape[axis]:
         return None
     rows, columns = (a for a in range(3) if a != axis)
-    plane = data[tuple(index if a == axis else slice(None) for a in range(3))]  # a view: `take` would copy all of it
+    plane = data[tuple(index if a == axis else slice(None) for a in range(3))]  # a view; `take` would copy
     low = [first[a] + min(0.0, scale[a] * (data.shape[a] - 1)) - abs(scale[a]) / 2 for a in (rows, columns)]
     size = [abs(scale[a]) * data.shape[a] for a in (rows, columns)]
     plane = plane[:: 1 if scale[rows] > 0 else -1, :: 1 if scale[columns] > 0 else -1]

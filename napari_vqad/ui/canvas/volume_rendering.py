@@ -1,4 +1,4 @@
-"""3D: what is flagged as solid pieces within a translucent head; back in 2D all is as it was."""
+"""The 3D view: flagged voxels as solid pieces in a translucent head. Back in 2D the layers look as before."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from napari_vqad.ui.layers import placement
 from napari_vqad.ui.layers.map_layers import MapLayers
 from napari_vqad.ui.plumbing.connections import ViewerConnections
 
-# The mean along the line of sight leaves the head clear and its outline dark; added to the picture it hides no piece.
+# With the mean along the line of sight the head is translucent; with additive blending it hides no piece.
 HEAD = {"rendering": "average", "blending": "additive", "opacity": 1.0}
 PIECES = {"opacity": 1.0}
-AWAY, UP = (0.45, 0.85, 0.4), (-1.0, 0.0, 0.0)  # seen from the front, a little from the right and from above
+AWAY, UP = (0.45, 0.85, 0.4), (-1.0, 0.0, 0.0)  # the view from the front, slightly from the right and above
 
 
 class Solid:
-    """Turns the layers of an analysis into a 3D picture, whichever map is asked for, and back."""
+    """Changes the look of the layers of an analysis for 3D, the same for every view, and restores it in 2D."""
 
     def __init__(self, connections: ViewerConnections, map_layers: MapLayers) -> None:
         self.viewer, self.map_layers = connections.viewer, map_layers
-        self._before: list[tuple[Any, dict[str, Any]]] = []  # how scan, pieces and canvas looked in 2D
+        self._before: list[tuple[Any, dict[str, Any]]] = []  # the look of scan, pieces and canvas in 2D
         self._mask_seen = False
-        self._angles = self.viewer.scene.camera.angles  # napari's own, as long as nobody has turned the head
-        # napari slices the layers for 3D before anybody hears of it, and would tell the user of outlines that are taken
-        # off a moment later.
+        self._angles = self.viewer.scene.camera.angles  # napari's default, until the user rotates the head
+        # napari slices the layers for 3D before its event is sent, and would warn about outlines that `_enter` removes
+        # a moment later.
         warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")
         connections.connect(self.viewer.dims.events.ndisplay, self._enter)
         connections.connect(self.viewer.dims.events.ndisplay, self._leave)
@@ -35,21 +35,21 @@ class Solid:
         connections.on_close(self._restore)
 
     def _enter(self) -> None:
-        """Make the picture; again, when another map or another analysis is to be shown."""
+        """Set up the 3D view; again when the view or the analysis changes."""
         camera, map_layers = self.viewer.scene.camera, self.map_layers
         scan, flagged, mask = map_layers.scan, map_layers.layers.get("flagged"), map_layers.layers.get("mask")
         if not placement.in_3d(self.viewer.dims) or comparison_is_open(self.viewer):
             return
         if not isinstance(scan, Image) or not isinstance(flagged, Labels):
             return
-        if not any(layer is flagged for layer, _ in self._before):  # else another map was asked for, in 3D
+        if not any(layer is flagged for layer, _ in self._before):  # else only the view changed
             self._restore()
             if camera.angles == self._angles:
                 camera.set_view_direction(AWAY, UP)
             self._mask_seen = mask is not None and mask.visible
             self._put(scan, HEAD)
             self._put(flagged, PIECES)
-            self._put(self.viewer.canvas, {"background_color_override": "black"})  # what is added to white stays white
+            self._put(self.viewer.canvas, {"background_color_override": "black"})  # white hides additive layers
         map_layers.outline(False)
         for layer in map_layers.layers.values():
             layer.visible = layer is flagged
@@ -71,7 +71,7 @@ class Solid:
     def _restore(self) -> None:
         before, self._before = self._before, []
         for layer, was in before:
-            if isinstance(layer, Layer) and layer not in self.viewer.layers:  # of the analysis before
+            if isinstance(layer, Layer) and layer not in self.viewer.layers:  # of an earlier analysis
                 continue
             for name, value in was.items():
                 setattr(layer, name, value)

@@ -1,4 +1,4 @@
-"""Window and level: presets on keys, and dragging with Shift. In SD of the brain's intensity, since MR has no units."""
+"""Window and level by preset keys and by dragging with Shift, in SD of the brain's intensity: MR has no units."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from napari_vqad.ui.layers.map_layers import MapLayers
 from napari_vqad.ui.plumbing.connections import ViewerConnections
 from napari_vqad.ui.plumbing.shortcuts import BRAIN, NARROW, WIDE
 
-KEYS = {"Narrow": NARROW, "Brain": BRAIN, "Wide": WIDE}  # of the presets
+KEYS = {"Narrow": NARROW, "Brain": BRAIN, "Wide": WIDE}  # preset → key
 
 
 class WindowLevel:
-    """Sets the window of a board. `say` is told what it is while it changes, and "" when that is over."""
+    """Sets the window of the layers. `say` is called with the window during a drag, and with "" at its end."""
 
     def __init__(self, connections: ViewerConnections, map_layers: MapLayers, say: Callable[[str], None]) -> None:
         self.map_layers, self.say = map_layers, say
         connections.add_mouse_drag(self._drag)
 
     def preset(self, name: str) -> None:
-        """Take one of `PRESETS`."""
+        """Set the window to one of `PRESETS`."""
         self.map_layers.set_window(PRESETS[name].window)
 
     def _drag(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
-        """Shift and the left button: with Shift napari neither pans nor zooms. A layer being painted on keeps it."""
+        """Change the window on Shift + left drag, unless the active layer is in another mode, such as painting.
+
+        With Shift napari itself neither pans nor zooms.
+        """
         active = viewer.layers.selection.active
         free = active is None or active.mode == "pan_zoom"
         if self.map_layers.scan is None or not free or event.button != 1 or set(event.modifiers) != {"Shift"}:

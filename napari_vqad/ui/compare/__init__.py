@@ -1,1 +1,1 @@
-"""Compare models: several models on one scan, side by side."""
+"""Compare several models on one scan, side by side."""

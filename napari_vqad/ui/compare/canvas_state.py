@@ -1,20 +1,20 @@
-"""The canvas lent to a comparison: what was seen is put aside, and brought back as it was."""
+"""Save the state of the canvas before a comparison, and restore it afterwards."""
 
 from __future__ import annotations
 
 from napari.viewer import Viewer
 
-PARTIAL = "napari_vqad_partial"  # in the metadata of a map's layer: why its data are not the map as it is now
+PARTIAL = "napari_vqad_partial"  # in the metadata of a map's layer: why its data are not up to date
 CELL = "napari_vqad_cell"  # in the metadata of the layers of a comparison
 
 
 def comparison_is_open(viewer: Viewer) -> bool:
-    """Is there a comparison on the canvas?"""
+    """Does the canvas show a comparison?"""
     return any(CELL in layer.metadata for layer in viewer.layers)
 
 
 class SavedCanvas:
-    """Hides all layers, and remembers which were seen, in which grid, and how the camera stood."""
+    """Hides all layers, and stores which were visible, the layer grid, the active layer and the camera."""
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
@@ -28,7 +28,7 @@ class SavedCanvas:
             layer.visible = False
 
     def give_back(self) -> None:
-        """Show again what is still there of it."""
+        """Restore the stored state, for layers that still exist."""
         layers, dims, camera = self.viewer.layers, self.viewer.dims, self.viewer.scene.camera
         for layer in self._seen:
             if layer in layers:

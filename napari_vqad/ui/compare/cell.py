@@ -17,9 +17,10 @@ from napari_vqad.ui.layers.map_layers import heat_colours
 
 @dataclass
 class Panel:
-    """One model's cell of the grid: its explorer, a copy of the scan, and its map above.
+    """One model's cell of the grid: its explorer, a layer with the scan, and a layer with the map above it.
 
-    `drawn` is the map that is shown, `final` its slices that were final then, and `stack` what is seen of it.
+    `drawn` is the map last drawn and `name` its name; `final` marks the slices that were final then; `stack` is what
+    the layer shows: the newest final picture of each slice.
     """
 
     explorer: Explorer
@@ -31,14 +32,14 @@ class Panel:
     name: str = ""
 
     def refresh(self, name: str | None, view: str, level: str) -> str:
-        """Bring a map up to date, and say what its colours stand for and how far it is.
+        """Update the map. Returns a line with the range of its colours and the number of unfinished slices.
 
-        A slice that waits for others shows what was final before, as in the explorer.
+        A slice that is not final shows its last final picture, as in the explorer.
 
         Args:
-            name: the map; None where the model has none for the view.
-            view: what the user wants to see, such as "NLL".
-            level: the healthy percentile that is the darkest colour of evidence, such as "p90".
+            name: the map; None if the model has no map for the view.
+            view: the view that the user chose, such as "NLL".
+            level: the healthy percentile of the darkest colour of evidence, such as "p90".
         """
         explorer = self.explorer
         self.map.visible = name is not None
@@ -66,7 +67,7 @@ class Panel:
 
 
 def make_panel(explorer: Explorer, scan_layer: Image, volume: Volume, number: int) -> Panel:
-    """The layers of a cell; `number` tells it from others."""
+    """Make the layers of a cell; `number` identifies it."""
     title, grid = explorer.bundle.title, explorer.grid
     known = {"napari_vqad": volume, "napari_vqad_grid": grid, CELL: number}
     scan = Image(
@@ -85,8 +86,8 @@ def make_panel(explorer: Explorer, scan_layer: Image, volume: Volume, number: in
         metadata=known,
         **placement.placed_on(grid),
     )
-    # Below the picture's lower letter: at napari's place for names, the upper left, stand plane and convention.
+    # At the bottom, because the upper left, where napari shows names, has the plane and the convention.
     shown.name_overlay.position = "bottom_center"
-    shown.name_overlay.font_size = 8  # a cell is narrow
+    shown.name_overlay.font_size = 8  # cells are narrow
     shown.name_overlay.visible = True
     return Panel(explorer, scan, shown)

@@ -1,4 +1,4 @@
-"""Compare models: the same slice as two or more of them see it, side by side, at the same healthy percentile."""
+"""Compare two or more models: show the same slice side by side, at the same healthy percentile."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ BEGIN = "Tick two or more models, then press Compare."
 
 
 class CompareDock(QWidget):
-    """Tick two or more models, and see a map of each beside those of the others."""
+    """A list of models to tick, and buttons that show a map of each ticked model side by side."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class CompareDock(QWidget):
         connections.adopt(self)
         self.settings = preferences.settings
         self.panels: list[Panel] = []
-        self._lent: SavedCanvas | None = None  # what was shown before the comparison
+        self._lent: SavedCanvas | None = None  # the canvas before the comparison
         self._note = ""
         self._runner = WorkerSlot(self._say)
         self.setProperty(PANEL, True)
@@ -138,7 +138,7 @@ class CompareDock(QWidget):
         stack_panels(self.viewer, self)
 
     def offer(self, folder: Path) -> None:
-        """Add a model to the list; one that does not fit cannot be ticked, and says why."""
+        """Add a model to the list. One that cannot be read is disabled, and its tooltip says why."""
         try:
             config = read_config(folder)
             item = QListWidgetItem(config.title)
@@ -156,7 +156,7 @@ class CompareDock(QWidget):
         self._list_models()
 
     def _offer_maps(self, detector: type[Detector]) -> None:
-        """Add the maps of a detector that are not offered yet, in the order of `SHOWN`."""
+        """Add the maps of a detector that are not yet in the list, in the order of `SHOWN`."""
         views = [view for view in views_of(Dependencies(detector).maps) if view.role in SHOWN]
         for view in views:
             if self.what.findText(view.name) < 0:
@@ -165,18 +165,18 @@ class CompareDock(QWidget):
                 self.what.insertItem(at, view.name, rank)
 
     def tick(self, *folders: Path) -> None:
-        """Choose these models, and no others."""
+        """Tick these models and no others."""
         for item in self._items():
             chosen = item.data(Qt.ItemDataRole.UserRole) in folders
             item.setCheckState(Qt.CheckState.Checked if chosen else Qt.CheckState.Unchecked)
 
     def ticked(self) -> list[Path]:
-        """The models that are chosen."""
+        """The folders of the ticked models."""
         ticked = [i for i in self._items() if i.checkState() == Qt.CheckState.Checked and not i.isHidden()]
         return [i.data(Qt.ItemDataRole.UserRole) for i in ticked]
 
     def _list_models(self) -> None:
-        """Offer the models of the scan's kind alone."""
+        """Offer only models for the scan's kind."""
         for item in self._items():
             folder = item.data(Qt.ItemDataRole.UserRole)
             item.setHidden(folder is not None and not fits_kind(folder, self.inputs.kind()))
@@ -184,7 +184,7 @@ class CompareDock(QWidget):
     def _items(self) -> list[QListWidgetItem]:
         return [item for i in range(self.models.count()) if (item := self.models.item(i)) is not None]
 
-    # ---- what the person does -------------------------------------------------------------------------------------
+    # ---- actions of the user --------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Run the ticked models on the chosen scan."""
@@ -205,7 +205,7 @@ class CompareDock(QWidget):
         self._runner.quit()
 
     def chosen(self, explorer: Explorer) -> Settings:
-        """The user's settings with the model's own thresholds at the percentile of the slider."""
+        """The user's settings, with the thresholds of the model's detector at the percentile of the slider."""
         own = {spec.setting: self._level for spec in explorer.detector.thresholds}
         return explorer.bundle.coerce(self.settings.model_copy(update=own))
 
@@ -214,7 +214,7 @@ class CompareDock(QWidget):
         return f"p{self.percentile.value():.1f}"
 
     def end(self) -> None:
-        """Take the comparison out of the viewer, and show again what was there before."""
+        """End the comparison and show the previous layers again."""
         self.cancel()
         self._runner.detach()
         self._busy(False)
@@ -223,7 +223,7 @@ class CompareDock(QWidget):
         self._say(BEGIN)
 
     def _on_lost(self, why: str) -> None:
-        """The scan that is compared on is gone: nothing of it is to be seen. Its cells are taken out a moment later."""
+        """End the comparison, because its scan was closed. Hide the cells now and remove them a moment later."""
         self.cancel()
         self._runner.detach()
         self._busy(False)
@@ -249,7 +249,7 @@ class CompareDock(QWidget):
         self.refresh()
 
     def _on_point(self) -> None:
-        for panel in self.panels if self.viewer.dims.ndim >= 3 else ():  # else their layers are gone
+        for panel in self.panels if self.viewer.dims.ndim >= 3 else ():  # else the layers are gone
             panel.explorer.focus = placement.slice_at(panel.explorer.grid, self.viewer.dims.point)
 
     # ---- work -----------------------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ class CompareDock(QWidget):
             explorers.append(Explorer(bundle, cache_bytes=128 * 2**20))
             grid = explorers[-1].load_scan(volume, brain)
             remarks.setdefault(" ".join(grid.remarks), []).append(bundle.title)
-        # Said once, where all models say the same.
+        # Remarks that are the same for all models are shown once, without names.
         who = {said: "" if len(remarks) == 1 else f"{', '.join(titles)}: " for said, titles in remarks.items() if said}
         yield scan, volume, explorers, "\n".join([note, *(titles + said for said, titles in who.items())])
 
@@ -299,7 +299,7 @@ class CompareDock(QWidget):
             self.refresh()
 
     def _map(self, panel: Panel) -> str | None:
-        """The map that is to be seen of a model; None where it has no such map."""
+        """The map of a model for the chosen view; None if it has no such map."""
         return map_of(panel.explorer.maps, self.what.currentText())
 
     def _stages(self, panel: Panel) -> tuple[str, ...]:
@@ -315,7 +315,7 @@ class CompareDock(QWidget):
         self._runner.start(self._in_turns(), self._on_step, self._on_end)
 
     def _in_turns(self) -> Iterator[Progress]:
-        """A batch of each model after the other, so that the slice in view is soon there for all."""
+        """Run one batch of each model in turn, so that all models soon show the slice in view."""
         runs = [panel.explorer.work(stages) for panel in self.panels if (stages := self._stages(panel))]
         while runs:
             for run in list(runs):
@@ -324,18 +324,18 @@ class CompareDock(QWidget):
                 except StopIteration:
                     runs.remove(run)
 
-    # ---- what is seen ---------------------------------------------------------------------------------------------
+    # ---- display --------------------------------------------------------------------------------------------------
 
     def _open(self, scan_layer: Image, volume: Volume, explorers: list[Explorer]) -> None:
-        """A cell for each model: the scan, and its map above."""
+        """Add a cell for each model: the scan, and the model's map above it."""
         self.clear()
-        if scan_layer not in self.viewer.layers:  # it went just now
+        if scan_layer not in self.viewer.layers:  # it was just removed
             return
         self._lent = SavedCanvas(self.viewer)
         placement.with_units(scan_layer)
         for number, explorer in enumerate(explorers):
             panel = make_panel(explorer, scan_layer, volume, number)
-            for layer in (panel.scan, panel.map):  # from the lowest up: what lies above is not counted before them
+            for layer in (panel.scan, panel.map):  # after the cells so far, below all other layers
                 self.viewer.layers.insert(sum(CELL in m.metadata for m in self.viewer.layers), layer)
             self.panels.append(panel)
         grid = self.viewer.canvas.grid
@@ -343,7 +343,7 @@ class CompareDock(QWidget):
         self.viewer.fit_to_view()
 
     def refresh(self) -> None:
-        """Bring every map up to date. Each has its model's own scale: evidence from the percentile, others from 0."""
+        """Update every map. Each has its model's own scale: evidence starts at the percentile, other maps at 0."""
         lines: list[str] = []
         for panel in self.panels:
             if panel.map not in self.viewer.layers:
@@ -353,7 +353,7 @@ class CompareDock(QWidget):
         self.scales.setText("\n".join(["Colours, clear to bright", *lines] if lines else []))
 
     def clear(self) -> None:
-        """Take the cells out of the viewer, after what was there is back: their going is heard."""
+        """Restore the canvas, then remove the cells: their removal makes listeners show deferred views."""
         self._soon.stop()
         if self._lent is not None:
             self._lent.give_back()

@@ -1,4 +1,4 @@
-"""napari's readers, writers and sample data: a few lines over `napari_vqad.io`."""
+"""napari's readers, writers and sample data, built on `napari_vqad.io`."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ LayerData = tuple[Any, dict, str]
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
-    """The reader for NIfTI, DICOM (folders, too) and clips; a list of them opens one after the other."""
+    """The reader for NIfTI, DICOM (files or folders) and clips, or None. It reads a list of paths one by one."""
     paths = [path] if isinstance(path, str) else path
     return read if all(map(_is_ours, paths)) else None
 
 
 def read(path: str | list[str]) -> list[LayerData]:
-    """Scans and clips as layers; one that cannot be used is named in a notification and leaves no layer.
+    """Read scans and clips as layers; a notification reports a file that cannot be used.
 
-    Files of a series that is open are passed over; a folder is always read.
+    Files of a series that is open already are skipped; a folder is always read.
     """
     found: list[LayerData] = []
     _lately.begin()
     for one in [path] if isinstance(path, str) else path:
         found += _layers(one, found)
     _lately.end()
-    return found or [(None,)]  # type: ignore[list-item]  # napari's word for "read, and nothing to show"
+    return found or [(None,)]  # type: ignore[list-item]  # tells napari: read, but nothing to show
 
 
 _lately = RecentlyRead()
 
 
 def _layers(path: str, before: list[LayerData]) -> list[LayerData]:
-    """The layers of one file or folder, where `before` are read and not yet in the viewer."""
+    """The layers of one file or folder; `before` are layers read in the same call and not yet in the viewer."""
     series = key_of(path)
     if series is not None and _is_known(path, series, before):
         return []
@@ -76,30 +76,30 @@ def _layers(path: str, before: list[LayerData]) -> list[LayerData]:
 
 
 def _is_known(path: str, series: SeriesKey, before: list[LayerData]) -> bool:
-    """Is a file of a series that is open, or was refused a moment ago?"""
+    """Does a file belong to a series that is open, or that was refused a moment ago?"""
     if ("refused", series) in _lately:
         return True
     viewer = current_viewer()
     images = [layer for layer in (viewer.layers if viewer else ()) if isinstance(layer, Image)]
-    metadata = [m.metadata for m in images if "napari_vqad_grid" not in m.metadata]  # maps outlive their scan
+    metadata = [m.metadata for m in images if "napari_vqad_grid" not in m.metadata]  # maps may outlive it
     metadata += [attributes["metadata"] for _, attributes, _ in before]
     volumes = (known.get("napari_vqad") for known in metadata)
     if series not in keys_in(v for v in volumes if isinstance(v, Volume)):
         return False
-    if _lately.add(("read", series)):  # by a person who may wonder why nothing happens
+    if _lately.add(("read", series)):  # the user opened it again and must be told why nothing happens
         show_info(f"The series of {Path(path).name} is open already; open its folder to have it twice.")
     return True
 
 
 def _is_ours(path: str) -> bool:
-    """Can it be read here? Of a folder a few files are looked at."""
+    """Can this reader read a path? For a folder only a few files are checked."""
     if Path(path).is_dir():
         return holds_dicom(path)
     return is_nifti(path) or is_clip(path) or is_pair(path) or is_dicom(path)
 
 
 def _scan(path: str) -> Volume | None:
-    """A scan; the person is asked for the series where a folder holds several, and may want none."""
+    """Read a scan. If a folder holds several series, ask for one; None if the user wants none."""
     try:
         return load_scan(path)
     except SeveralSeriesError as several:
@@ -108,7 +108,10 @@ def _scan(path: str) -> Volume | None:
 
 
 def scan_layer(volume: Volume, name: str | None = None) -> LayerData:
-    """A scan as an image layer, its window from the 1st to the 99.5th percentile of what is not background."""
+    """A scan as an image layer.
+
+    The window is from the 1st percentile of all voxels to the 99.5th percentile of those above the median.
+    """
     bright = volume.voxels[volume.voxels > np.percentile(volume.voxels, 50)]
     high = float(np.percentile(bright, 99.5)) if len(bright) else float(volume.voxels.max())
     low = float(np.percentile(volume.voxels, 1))
@@ -124,7 +127,7 @@ def scan_layer(volume: Volume, name: str | None = None) -> LayerData:
 
 
 def clip_layers(clip: Clip) -> list[LayerData]:
-    """The frames of a clip as a stack (time, row, column), and the abnormal pixels, hidden, where they are known."""
+    """The frames of a clip as an image layer (time, row, column), and its abnormal pixels, if known, hidden."""
     volume = clip.volume()
     common = {"metadata": {"napari_vqad": volume}, **placement.placed_as(volume)}
     frames = {"name": clip.name, "contrast_limits": (0, 255), "colormap": "gray", "interpolation2d": "linear"}
@@ -136,21 +139,21 @@ def clip_layers(clip: Clip) -> list[LayerData]:
 
 
 def label_layer(volume: Volume, name: str) -> LayerData:
-    """Labels on a scan's voxels."""
+    """Labels as a layer on the voxels of their scan."""
     attributes = {"name": name, "metadata": {"napari_vqad": volume}, "opacity": 0.6, **placement.placed_as(volume)}
     values = np.abs(np.unique(volume.voxels))
     whole = np.array_equal(values, np.rint(values)) and volume.voxels.min() >= 0
-    labels = volume.voxels if whole else volume.voxels > volume.voxels.min()  # a mask of whatever two values
+    labels = volume.voxels if whole else volume.voxels > volume.voxels.min()  # else a two-valued mask
     return placement.to_canvas(labels).astype(np.uint8 if values.max() < 256 else np.int32), attributes, "labels"
 
 
 def write_image(path: str, data: Any, attributes: dict) -> list[str]:
-    """An image layer as NIfTI, in the space of the scan it belongs to."""
+    """Write an image layer as NIfTI, in the space of the scan it belongs to."""
     return _write(path, np.asarray(data, np.float32), attributes)
 
 
 def write_labels(path: str, data: Any, attributes: dict) -> list[str]:
-    """A labels layer as NIfTI, in the space of the scan it belongs to."""
+    """Write a labels layer as NIfTI, in the space of the scan it belongs to."""
     return _write(path, np.asarray(data).astype(np.int16), attributes)
 
 
@@ -190,7 +193,7 @@ def healthy_sample() -> list[LayerData]:
 
 
 def lesions_sample() -> list[LayerData]:
-    """The simulated head with lesions, and where they are, hidden at first."""
+    """The simulated head with lesions, and the labels of the lesions, hidden at first."""
     scan = read_scan(samples_folder() / "lesions_t1.nii.gz")
     labels = label_layer(read_scan(samples_folder() / "lesions_label.nii.gz"), "Simulated lesions (answer)")
     labels[1]["visible"] = False

@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QDialog, QListWidget, QListWidgetItem
 from napari_vqad.io.dicom_index import SeveralSeriesError
 from napari_vqad.ui.plumbing.forms import ask
 
-WIDEST = 700  # pixels; a longer description is scrolled
-# napari's own grey of a chosen row is hardly seen on a bright theme.
+WIDEST = 700  # pixels; longer descriptions scroll
+# napari's own grey for a chosen row is hard to see on a bright theme.
 ROWS = "QListWidget::item { padding: 3px; } QListWidget::item:selected { background: #2f6f9f; color: white; }"
 
 

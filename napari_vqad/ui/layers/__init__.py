@@ -1,1 +1,1 @@
-"""The layers of an analysis in napari's viewer, and where their voxels lie."""
+"""The layers of an analysis in napari's viewer, and the positions of their voxels."""

@@ -1,4 +1,4 @@
-"""Boxes about the findings, as a layer of outlines: right in every plane, and as quick with thousands as with ten."""
+"""Boxes around the findings, as a labels layer: correct in every plane, and fast with thousands of findings."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from napari_vqad.ui.layers.map_layers import DIM
 from napari_vqad.ui.session import Session
 
 NAME = "Finding boxes"
-COLOUR = (0.35, 0.75, 1.0, 1.0)  # not that of what is flagged, and told from it by the colour-blind
-MARGIN = 1  # voxels, so that a box does not hide the rim of what it holds
+COLOUR = (0.35, 0.75, 1.0, 1.0)  # the colour-blind can tell it from that of flagged voxels
+MARGIN = 1  # voxels, so that a box does not hide the edge of its finding
 NUMBERS = 65_535
 OPAQUE = 0.7
 
 
 def box_stack(found: list[Finding], grid: Grid) -> np.ndarray:
-    """uint16 (R, A, S) on the view's voxels: in each finding's box its number, the weightiest on top.
+    """The boxes, uint16 (R, A, S) on the view's voxels: each holds its finding's number, the first finding on top.
 
-    The view's axes are the scan's, so that the boxes of an aligned grid, which may be turned, are upright, too.
+    The view has the axes of the scan, so boxes are parallel to them even if the grid is rotated.
     """
     stack = np.zeros(grid.view.shape, np.uint16)
     if not found:
@@ -40,7 +40,7 @@ def box_stack(found: list[Finding], grid: Grid) -> np.ndarray:
 
 
 class Boxes:
-    """Keeps the layer in line with the findings while it is wanted; not in a grid, where it would take a cell."""
+    """Updates the layer of boxes. It is hidden while napari shows layers in a grid, where it would take a cell."""
 
     def __init__(self, session: Session) -> None:
         self.viewer, self.session = session.viewer, session
@@ -59,21 +59,21 @@ class Boxes:
 
     @property
     def layer(self) -> Labels | None:
-        """The boxes, while they are wanted: the other planes show them beside a grid, too."""
+        """The layer of the boxes while they are switched on; the other planes show it even if a grid hides it."""
         there = self._layer is not None and self._layer in self.viewer.layers
         return self._layer if there and self.on else None
 
     def show(self, on: bool) -> None:
-        """Show or hide the boxes; they need the findings, whether or not these are listed."""
+        """Show or hide the boxes. Findings are computed for them even if the list is closed."""
         self.on = self.session.boxed = on
         if on:
             self.session.list_findings()
         self.refresh()
 
     def refresh(self) -> None:
-        """Bring the layer up to date."""
+        """Update the layer."""
         explorer, found = self.session.explorer, self.session.review.found
-        if explorer is None or explorer is not self._drawn[0]:  # of another scan
+        if explorer is None or explorer is not self._drawn[0]:  # the layer belongs to another scan
             self._remove()
         layer = self._layer if self._layer is not None and self._layer in self.viewer.layers else None
         if explorer is None or explorer.grid.kind != "head" or not (self.on or layer is not None):
@@ -84,11 +84,11 @@ class Boxes:
             np.copyto(layer.data, placement.to_canvas(box_stack(found, explorer.grid)))
             layer.refresh(extent=False)
             self._drawn = explorer, found
-        layer.opacity = DIM * OPAQUE if self.session.review.note else OPAQUE  # boxes of the settings before
+        layer.opacity = DIM * OPAQUE if self.session.review.note else OPAQUE  # dimmed if out of date
         layer.visible = self.on and not self.viewer.canvas.grid.enabled
 
     def _leave(self) -> None:
-        """The scan is gone: hidden at once, and taken out when napari has changed its list of layers."""
+        """Hide the layer at once, and remove it later: napari may be changing its list of layers now."""
         if self._layer is not None:
             self._layer.visible = False
             self._soon.start()
@@ -110,5 +110,5 @@ class Boxes:
             **placement.placed_on(grid),
         )
         layer.contour = 1
-        self.viewer.layers.selection.active = chosen  # keys and window go to the scan, as before
+        self.viewer.layers.selection.active = chosen  # keys and window must still act on that layer
         return layer

@@ -1,4 +1,4 @@
-"""The layers: made once for a scan, named in field terms, brought up to date when they are seen."""
+"""The layers of the maps: made once for each scan, and updated while they are visible."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from napari_vqad.ui.compare.canvas_state import PARTIAL, comparison_is_open
 from napari_vqad.ui.layers import placement
 
 MASK_NAME = "Brain mask"
-IN_WINDOW = "restoration"  # the role of the layers that are seen in the scan's window
-DIM = 0.4  # of a layer's opacity, while its picture is of the settings before
+IN_WINDOW = "restoration"  # the role of the layers that share the scan's window
+DIM = 0.4  # factor on a layer's opacity while its picture is from earlier settings
 FLAG = (1.0, 0.62, 0.11, 1.0)
 MASK = (0.35, 0.75, 1.0, 1.0)
 
 
 def heat_colours() -> Colormap:
-    """The colours of a map, clear at its low end."""
+    """The colour map of the maps, transparent at its low end."""
     return Colormap(heat()(np.linspace(0, 1, 256)), name="vqad heat")
 
 
 def remove_layers(viewer: Viewer, layers: Iterable[Layer]) -> None:
-    """Take those out that are still there, at once: else napari collects garbage and draws anew after each."""
+    """Remove layers, if still there, in one batch: else napari redraws and collects garbage after each of them."""
     there = [layer for layer in layers if layer in viewer.layers]
     if there:
         with viewer.layers.batched_update():
@@ -43,11 +43,11 @@ def remove_layers(viewer: Viewer, layers: Iterable[Layer]) -> None:
 
 
 class MapLayers:
-    """Owns the layers that an analysis adds to the viewer."""
+    """The layers that an analysis adds to the viewer."""
 
-    windowed = Signal()  # another window
-    lost = Signal(str)  # the person took out the layer of the view that is shown: its name
-    viewed = Signal()  # another view
+    windowed = Signal()  # the window changed
+    lost = Signal(str)  # the name of the layer of the current view, which the user has removed
+    viewed = Signal()  # the view changed
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
@@ -62,20 +62,20 @@ class MapLayers:
         self._explorer: Explorer | None = None
         self._scan: Layer | None = None
         self._held: list[Layer] = []
-        self._late = False  # was something asked for while the canvas was lent?
-        self._scales: dict[str, tuple[float, float]] = {}  # the ends of each map's colours
+        self._late = False  # was `show` called while a comparison used the canvas?
+        self._scales: dict[str, tuple[float, float]] = {}  # the limits of each map's colours
         self._drawn: dict[str, tuple] = {}  # what each layer shows: map, final slices, which, settings
         self._stack: dict[str, np.ndarray] = {}  # of each layer, (n, H, W): the newest final picture of each slice
-        self._filled: dict[str, np.ndarray] = {}  # bool (n,), slices that have one
-        self._dimmed: dict[str, tuple[float, float]] = {}  # the opacity of a layer before it was dimmed, and since
+        self._filled: dict[str, np.ndarray] = {}  # bool (n,), slices that have a final picture
+        self._dimmed: dict[str, tuple[float, float]] = {}  # the opacity of a layer before and after it was dimmed
 
     @property
     def scan(self) -> Layer | None:
-        """The scan's layer, while it is there."""
+        """The layer of the scan; None if it is not in the viewer."""
         return self._scan if self._scan is not None and self._scan in self.viewer.layers else None
 
     def open(self, explorer: Explorer, mask: np.ndarray, scan: Image) -> None:
-        """Replace the layers of the scan before by those of this one, whose layer is `scan`."""
+        """Replace the layers of the previous analysis. `scan` is the layer of the scan; `mask` is bool (R, A, S)."""
         self.clear()
         self._explorer, self._scan = explorer, scan
         volume, grid = explorer.scan, explorer.grid
@@ -90,7 +90,7 @@ class MapLayers:
         self._scales = scale
 
         def nothing(dtype: type = np.float32) -> np.ndarray:
-            """The memory of a layer, laid out as the maps are, which are copied into it."""
+            """The zeros that a layer starts with, in the memory layout of the maps that are copied into it."""
             return placement.to_canvas(np.zeros(grid.view.shape, dtype))
 
         if volume.kind == "head":
@@ -126,16 +126,16 @@ class MapLayers:
         self.show(self.view)
 
     def _map_of(self, view: str, which: int) -> str | None:
-        """The map of a view; None of the scan alone, and while nothing is explored."""
+        """The map of a view; None for the scan alone, and while nothing is explored."""
         return None if self._explorer is None else map_of(self._explorer.maps, view, which)
 
     def _in_window(self) -> list[str]:
-        """The layers that are seen in the scan's window: restorations."""
+        """The names of the layers that share the scan's window: the restorations."""
         maps = {} if self._explorer is None else self._explorer.maps
         return [name for name, spec in maps.items() if spec.role == IN_WINDOW and name in self.layers]
 
     def outline(self, on: bool) -> None:
-        """Draw labels as outlines, as in slices, or filled: napari has no outlines in 3D, and warns of them."""
+        """Draw labels as outlines or filled. In 3D napari has no outlines and warns about them."""
         for layer in self.layers.values():
             if isinstance(layer, Labels):
                 layer.contour = int(on)
@@ -147,21 +147,18 @@ class MapLayers:
         self.layers[name] = layer
 
     def _insert(self, layer: Layer) -> None:
-        with self.viewer.layers.selection.events.changed.blocker():  # napari would make a panel of controls for each
+        with self.viewer.layers.selection.events.changed.blocker():  # else napari makes layer controls for each
             self.viewer.layers.append(layer)
 
     def leave(self) -> None:
-        """The scan is gone: hide the layers at once, and take them out a moment later.
-
-        At once is too early: napari may be changing its list of layers just now.
-        """
+        """Hide the layers at once and remove them later: napari may be changing its list of layers now."""
         self._explorer = None
         for layer in self.layers.values():
             layer.visible = False
         self._soon.start()
 
     def clear(self) -> None:
-        """Take the layers out of the viewer."""
+        """Remove the layers from the viewer."""
         self._soon.stop()
         if self._scan is not None:
             self._scan.events.contrast_limits.disconnect(self._follow_window)
@@ -169,7 +166,7 @@ class MapLayers:
         layers = list(self.layers.values())
         for layer in layers:
             layer.events.visible.disconnect(self.refresh)
-        self.layers.clear()  # before they go: what goes now was not taken out by the person
+        self.layers.clear()  # first, so that `on_removed` does not take this for a removal by the user
         remove_layers(self.viewer, layers)
         self._held.clear()
         for kept in (self._drawn, self._stack, self._filled, self._dimmed):
@@ -177,18 +174,18 @@ class MapLayers:
         self._explorer = None
 
     def on_removed(self, event: Any) -> None:
-        """A layer was taken out: of the maps, `show` brings it back, and until then the scan is shown."""
+        """Emit `lost` if the user removed the layer of the current view. `show` adds it again."""
         wanted = self.layers.get(self.shown or "")
         if wanted is not None and wanted is event.value and not comparison_is_open(self.viewer):
             self.lost.emit(event.value.name)
 
     def show(self, view: str, which: int = MEAN) -> None:
-        """Show the layers of one question, and hide the others of the analysis.
+        """Show the layer of one view and hide the other layers of the analysis.
 
-        `which` is the restoration to show, counted from 1; `MEAN` and `DISAGREEMENT` are of all. While the canvas is
-        lent to a comparison it is shown later.
+        `which` is the restoration to show, counted from 1; `MEAN` and `SPREAD` are maps of all restorations. While a
+        comparison uses the canvas, showing is deferred.
         """
-        self._held.clear()  # what was hidden for a while is not what is asked for now
+        self._held.clear()  # the new view replaces the layers hidden by `hide_overlays`
         self.view, self.which = view, which
         self._late = comparison_is_open(self.viewer)
         if self._late:
@@ -205,7 +202,7 @@ class MapLayers:
         self.viewed.emit()
 
     def hide_overlays(self, on: bool) -> None:
-        """Show the scan alone for a while, without forgetting what was shown."""
+        """Hide all layers over the scan (True), or show them again (False)."""
         if comparison_is_open(self.viewer):
             self._late = True
             return
@@ -217,20 +214,20 @@ class MapLayers:
             self._held.clear()
 
     def refresh_deferred(self) -> None:
-        """Show what was asked for while the canvas was lent, once it is given back."""
+        """After a comparison has ended, show the view that was requested during it."""
         if self._late and not comparison_is_open(self.viewer):
             self.show(self.view, self.which)
 
     def set_window(self, window: tuple[float, float]) -> None:
-        """What is black and what is white, in SD of the brain's intensity; of scan and restorations alike.
+        """Set which values are black and white, in SD of the brain's intensity, for scan and restorations.
 
-        One window, so that flicker shows differences alone. It follows napari's own slider of any of them, too.
+        They share one window, so that flicker shows only differences. napari's contrast slider of any of them sets it.
         """
         self.window = window
         for layer in (self.scan, *(self.layers[name] for name in self._in_window())):
             if layer is not None:
                 mean, sd = self._grey_of(layer)
-                # Restorations never below what is clear, or all beyond the brain would be covered.
+                # For restorations not below `DARK`, or they would not be transparent around the brain.
                 low, high = window if layer is self.scan else (max(window[0], DARK), max(window[1], DARK + 0.1))
                 with layer.events.contrast_limits.blocker(self._follow_window):
                     layer.contrast_limits = (mean + low * sd, mean + high * sd)
@@ -242,11 +239,11 @@ class MapLayers:
         self.set_window(((low - mean) / sd, (high - mean) / sd))
 
     def _grey_of(self, layer: Layer) -> tuple[float, float]:
-        """Mean and SD of the brain in a layer: restorations are in SD already."""
+        """Mean and SD of the brain in a layer: (0, 1) for restorations, which are in SD already."""
         return self._grey if layer is self._scan else (0.0, 1.0)
 
     def refresh(self) -> None:
-        """Bring what is seen up to date."""
+        """Update the visible layers."""
         if self._explorer is None:
             return
         grid, j, in_window = self._explorer.grid, max(0, self.which - 1), self._in_window()
@@ -256,7 +253,7 @@ class MapLayers:
             stack = self._newest(name, j)
             if stack is None:
                 continue
-            if name in in_window:  # beyond mask and grid clear; a flat grey where there is none yet
+            if name in in_window:  # transparent outside mask and grid, flat grey where there is no restoration yet
                 shown = grid.to_display(np.where(grid.mask, stack, np.float32(DARK)), beyond=DARK)
             else:
                 shown = grid.to_display(stack, order=0 if name == "flagged" else 1)
@@ -293,16 +290,16 @@ class MapLayers:
 
     @property
     def shown(self) -> str | None:
-        """The map of the view; None for the scan alone."""
+        """The name of the map that the view shows; None for the scan alone."""
         return self._map_of(self.view, self.which)
 
     def holds(self, name: str, index: int) -> bool:
-        """Does a layer show a picture of this slice that was final once?"""
+        """Does a layer show a final picture of this slice, if perhaps from earlier settings?"""
         filled = self._filled.get(name)
         return filled is not None and bool(filled[index])
 
     def dim(self, on: bool) -> None:
-        """Dim the map that is shown, and no other; an opacity that the person sets meanwhile stays."""
+        """Dim the map that is shown, or end dimming. An opacity that the user sets meanwhile is kept."""
         for name, layer in self.layers.items():
             dimmed = self._dimmed.get(name)
             if on and name == self.shown and dimmed is None:
@@ -315,7 +312,7 @@ class MapLayers:
                 del self._dimmed[name]
 
     def mark(self) -> None:
-        """Say in each layer's metadata why its data are not the map as it is now, for whoever writes them to a file."""
+        """Store in each layer's metadata why its data are not up to date; the file writers warn with it."""
         if self._explorer is None:
             return
         for name, layer in self.layers.items():
@@ -333,7 +330,7 @@ class MapLayers:
         return ""
 
     def update_limits(self) -> bool:
-        """Set the scales that have changed, as another method has another healthy range; True where any has."""
+        """Update colour limits that changed, for example with the method. Returns whether any changed."""
         if self._explorer is None:
             return False
         before, self._scales = self._scales, limits(self._explorer)

@@ -1,4 +1,4 @@
-"""The brain mask that the person gives: a layer, a file, or that of a study that was opened."""
+"""The brain mask that the user gives: a layer, a file, or the mask of an opened study."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from napari_vqad.ui.layers import placement
 
 @dataclass(frozen=True, eq=False)
 class StudyMask:
-    """The mask that a saved study was computed with, whatever has become of its layer or file.
+    """The mask that a saved study was computed with, even if its layer or file has changed since.
 
     Attributes:
         voxels: bool (R, A, S).
-        note: where it came from, in a sentence.
-        scan: the layer whose brain it is, and no other's.
+        note: a sentence that says where the mask came from.
+        scan: the layer of the study's scan; the mask is only valid for it.
     """
 
     voxels: np.ndarray
@@ -30,16 +30,16 @@ class StudyMask:
 
     @property
     def title(self) -> str:
-        """What to call it in a list: "of the study, from the layer 'ball'"."""
+        """Its name in a list: "of the study, from the layer 'ball'"."""
         source = self.note.removeprefix("Brain mask").lstrip(": ").rstrip(".")
         return f"of the study, {source}" if source else "of the study"
 
 
 def given_mask(mask: Labels | Path | StudyMask, volume: Volume) -> tuple[np.ndarray, str]:
-    """A mask that the person gave, bool (R, A, S), and where it came from, in words.
+    """The mask that the user gave, bool (R, A, S), and a sentence that says where it came from.
 
     Raises:
-        InputError: it does not lie on the scan's voxels.
+        InputError: the mask does not lie on the scan's voxels.
     """
     if isinstance(mask, StudyMask):
         return mask.voxels, mask.note

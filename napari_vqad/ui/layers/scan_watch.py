@@ -1,4 +1,4 @@
-"""Watches the layer of a scan: it may be taken out of the viewer, or other data may be put into it."""
+"""Watch the layer of a scan: the user may remove it from the viewer or replace its data."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from napari_vqad.ui.plumbing.connections import ViewerConnections
 
 
 class LayerWatch:
-    """Tells once, in a sentence, that the watched layer is not the scan any more; it is not watched from then on.
+    """Calls `lost` once, with a sentence, when the watched layer is removed or its data change; then stops watching.
 
-    It is told while napari changes its list of layers: whoever hears it must not change the list at once.
+    napari may be changing its list of layers during this call, so `lost` must not change the list at once.
     """
 
     def __init__(self, connections: ViewerConnections, lost: Callable[[str], None]) -> None:
@@ -23,7 +23,7 @@ class LayerWatch:
         connections.on_close(lambda: self.on(None))
 
     def on(self, layer: Layer | None) -> None:
-        """Watch this layer instead of the one before; none for None."""
+        """Watch this layer instead of the previous one; None ends watching."""
         if self.layer is not None:
             self.layer.events.data.disconnect(self._on_data)
         self.layer = layer

@@ -1,4 +1,4 @@
-"""The table of findings, the weightiest first; a click or Enter goes there, keys accept and reject."""
+"""The table of findings, the highest score sum first. A click or Enter goes to one, keys accept and reject it."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from napari_vqad.ui.lists.key_filter import KeyFilter
 from napari_vqad.ui.plumbing.shortcuts import ACCEPT, NEXT_FINDING, PREVIOUS_FINDING, REJECT, UNDO
 from napari_vqad.ui.plumbing.style import BUTTONS
 
-MANY = 100  # findings, from which the threshold is too low to be of use
-FAINT = QColor("#85858c")  # what is rejected; what is accepted is bold: orange is weak on a bright theme
+MANY = 100  # with more findings than this, the threshold is too low to be useful
+FAINT = QColor("#85858c")  # rejected findings; accepted ones are bold, as orange is hard to see on a bright theme
 Index = QModelIndex | QPersistentModelIndex
 
-# Title, the value that it shows of a finding, its format, its tooltip.
+# Title, the value of a finding to show, its format, the tooltip.
 Column = tuple[str, Callable[[Finding, Annotation], Any], str, str]
 PLACE: tuple[Column, ...] = (
     ("No.", lambda f, w: f.number, "{}", "Findings are numbered by the sum of their scores, the highest first."),
@@ -66,7 +66,7 @@ READER: tuple[Column, ...] = (
     ),
     ("Note", lambda f, w: w.note, "{}", "Your note; double-click to edit."),
 )
-# Columns of words that are sorted by a number of theirs.
+# Text columns that are sorted by a number.
 SORTS: dict[str, Callable[[Finding], float]] = {
     "Centre": lambda f: f.centre[2],
     "Slices": lambda f: f.numbers[0],
@@ -76,7 +76,7 @@ SORTED_BY = Qt.ItemDataRole.UserRole
 
 
 def columns_of(found: list[Finding]) -> tuple[Column, ...]:
-    """The columns of some findings of one scan: place, scores in the units of the model, and what the reader said."""
+    """The columns for the findings of one scan: location, scores in the model's units, verdict and note."""
     unit, evidence = (found[0].unit, found[0].evidence) if found else ("SD", ())
     scores: list[Column] = [
         (
@@ -94,7 +94,7 @@ def columns_of(found: list[Finding]) -> tuple[Column, ...]:
 
 
 class FindingsModel(QAbstractTableModel):
-    """A review as rows; what is not seen is not made, so that thousands of findings are as quick as ten."""
+    """A table model of a review. Only visible cells are computed, so thousands of findings are fast, too."""
 
     def __init__(self, review: Review, parent: QObject) -> None:
         super().__init__(parent)
@@ -104,11 +104,11 @@ class FindingsModel(QAbstractTableModel):
 
     @property
     def note(self) -> int:
-        """The column of the reader's notes, the last one."""
+        """The index of the column of notes, the last one."""
         return len(self.columns) - 1
 
     def refresh(self) -> None:
-        """Show the review as it is; the same findings keep their rows, and the choice among them."""
+        """Show the current review. If the findings are the same, rows and selection are kept."""
         if self.review.found is not self.known:
             self.beginResetModel()
             self.known = self.review.found
@@ -136,7 +136,7 @@ class FindingsModel(QAbstractTableModel):
         if role in (SORTED_BY, Qt.ItemDataRole.EditRole):
             return value(finding, word)
         if role == Qt.ItemDataRole.ForegroundRole:
-            # Rejected; or all of them, while they are of the settings before.
+            # Grey if rejected; all are grey while the list is out of date, which the review's note says.
             return FAINT if word.verdict == "rejected" or self.review.note else None
         if role == Qt.ItemDataRole.FontRole and word.verdict == "accepted":
             bold = QFont()
@@ -164,9 +164,9 @@ class FindingsModel(QAbstractTableModel):
 
 
 class FindingsTable(QWidget):
-    """The table with its buttons."""
+    """The table of findings with its buttons."""
 
-    gone_to = Signal(object)  # the finding that the person wants to see
+    gone_to = Signal(object)  # the finding that the user wants to see
 
     def __init__(self, review: Review) -> None:
         super().__init__()
@@ -217,21 +217,21 @@ class FindingsTable(QWidget):
         self.refresh()
 
     def chosen(self) -> Finding | None:
-        """The finding whose row is chosen."""
+        """The finding whose row is selected."""
         return self.chosen_of(self.review.found)
 
     def chosen_of(self, found: list[Finding]) -> Finding | None:
-        """The one of these findings whose row is chosen."""
+        """The finding, among those given, whose row is selected."""
         index = self.view.currentIndex()
         return found[self.order.mapToSource(index).row()] if index.isValid() else None
 
     def choose(self, finding: Finding) -> None:
-        """Choose its row."""
+        """Select the row of a finding."""
         row = self.review.found.index(finding)
         self.view.setCurrentIndex(self.order.mapFromSource(self.table.index(row, 0)))
 
     def step(self, by: int) -> None:
-        """Choose the next (1) or previous (−1) row in the order shown, round the end, and go there."""
+        """Select the next (1) or previous (−1) row in the order shown and go to it; wrap around at the ends."""
         rows = self.order.rowCount()
         if rows:
             now = self.view.currentIndex()
@@ -240,19 +240,19 @@ class FindingsTable(QWidget):
             self._go(now)
 
     def judge(self, verdict: str) -> None:
-        """Accept or reject the chosen finding."""
+        """Accept or reject the selected finding."""
         finding = self.chosen()
         if finding is not None:
             self.review.set_verdict(finding, "accepted" if verdict == "accepted" else "rejected")
 
     def refresh(self) -> None:
-        """Bring the table up to date."""
+        """Update the table."""
         chosen = self.chosen_of(self.table.known)
         self.table.refresh()
         again = next((f for f in self.review.found if chosen is not None and f.top == chosen.top), None)
         if again is not None and again is not chosen:
             self.choose(again)
-        for column in range(self.table.note):  # bold words are wider; none is cut, and what the user made wide stays so
+        for column in range(self.table.note):  # widen for bold text; never narrow a column
             wide = max(self.view.sizeHintForColumn(column), self.view.columnWidth(column))
             self.view.setColumnWidth(column, wide)
         n = len(self.review.found)

@@ -1,4 +1,4 @@
-"""Keys typed in a list: its own ones judge its rows, printable ones are the canvas' keys, the others Qt's."""
+"""Handle keys pressed in a list: its own keys act on rows, other printable keys go to the canvas, the rest to Qt."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from qtpy.QtWidgets import QAbstractItemView
 
 
 class KeyFilter(QObject):
-    """Watches a list or a table, where Qt would search for what is typed; an editor within keeps its keys."""
+    """Filters the keys of a list or table, so that Qt does not search for typed text. Cell editors keep their keys."""
 
     def __init__(self, view: QAbstractItemView, keys: Mapping[str, Callable[[], object]] | None = None) -> None:
-        """`keys` are those of the list itself, as Qt writes them."""
+        """`keys` are the list's own keys, in Qt's form, and what they do."""
         super().__init__(view)
         self.keys = keys or {}
         view.installEventFilter(self)
@@ -25,6 +25,6 @@ class KeyFilter(QObject):
             act()
             return True
         if event.text() and event.text().isprintable():
-            event.ignore()  # so it goes to the parents, and napari's dock hands it on to the canvas
+            event.ignore()  # passes it to the parents; napari's dock forwards it to the canvas
             return True
         return super().eventFilter(watched, event)

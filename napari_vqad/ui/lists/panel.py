@@ -1,4 +1,4 @@
-"""Where the lists stand: below the canvas, taken out by a button and put away by it or by its own cross."""
+"""The lists below the canvas, in a dock that a button opens and closes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from napari_vqad.ui.plumbing.toggle_dock import ToggleDock
 from napari_vqad.ui.session import Session
 
 VERDICTS = {ACCEPT: "accepted", REJECT: "rejected"}
-PAUSE = 100  # ms between two refreshes of the strip and of the slices
+PAUSE = 100  # ms, the shortest time between two refreshes of the gallery and of the slices
 
 
 class ListTabs(QTabWidget):
-    """Says when it comes to be seen: what happened meanwhile was not shown."""
+    """Tabs that signal when they become visible, because hidden lists are not updated."""
 
     shown = Signal()
 
@@ -35,17 +35,17 @@ class ListTabs(QTabWidget):
 
 
 class ListPanel(QObject):
-    """Shows the lists of a session while its button is down. Verdicts are the session's and stay."""
+    """Shows the lists of a session while its button is pressed. The session keeps the verdicts."""
 
     def __init__(self, session: Session, button: QToolButton, which: QSpinBox, convention: Convention) -> None:
-        """`which` is the restoration that the canvas shows."""
+        """`which` selects the restoration that the canvas shows."""
         super().__init__(button)
         self.session, self.button, self.which = session, button, which
         self.convention = convention
         self.findings_table, self.slices = FindingsTable(session.review), SliceTable()
         self.gallery, self.unfolding = RestorationGallery(), UnfoldingView()
         self._verdicts = {verdict: partial(self.findings_table.judge, word) for verdict, word in VERDICTS.items()}
-        self._keyed: list[Layer] = []  # layers on which these keys are
+        self._keyed: list[Layer] = []  # layers with the keys of `_verdicts`
         self.tabs = ListTabs()
         for title, widget in (
             ("Findings", self.findings_table),
@@ -57,7 +57,7 @@ class ListPanel(QObject):
         self.findings_table.gone_to.connect(session.show_finding)
         self.slices.gone_to.connect(session.go_to)
         self.drawer = ToggleDock(session.connections, button, self.tabs, "Findings")
-        button.toggled.connect(self.show)  # after the drawer: lists are filled when they are seen
+        button.toggled.connect(self.show)  # after the drawer: only visible lists are filled
         soon = qthrottled(self.refresh, timeout=PAUSE, parent=self)
         session.emptied.connect(self._on_emptied)
         for signal in (session.moved, session.settled, session.opened, session.drawn, session.map_layers.windowed):
@@ -79,13 +79,13 @@ class ListPanel(QObject):
         self.tabs.shown.connect(self.refresh)
 
     def show(self, on: bool) -> None:
-        """The lists were taken out, or put away."""
+        """List and show the findings while the lists are open."""
         self.session.reviewing = on
         self.session.list_findings()
         self.refresh()
 
     def refresh(self) -> None:
-        """Bring the tab that is seen up to date; the findings_table does so by itself."""
+        """Update the visible tab; `findings_table` updates itself."""
         if self.slices.isVisible():
             review = self.session.review
             self.slices.show_slices(self.session.explorer, [] if review.note else review.found)
@@ -98,7 +98,7 @@ class ListPanel(QObject):
         return GalleryStyle(self.session.map_layers.window, self.convention.neurological)
 
     def _give_keys(self) -> None:
-        """Verdicts by key on the canvas, too: an image takes X for itself, to turn a plane in 3D, before the viewer."""
+        """Bind the verdict keys to the layers, because napari's image layers use X themselves, before the viewer."""
         self._take_keys()
         map_layers = self.session.map_layers
         self._keyed = [layer for layer in (map_layers.scan, *map_layers.layers.values()) if isinstance(layer, Image)]
@@ -113,7 +113,7 @@ class ListPanel(QObject):
         self._keyed.clear()
 
     def _on_emptied(self) -> None:
-        """The scan is gone: nothing of it waits in a list that is put away."""
+        """Empty the lists, even hidden ones, because the scan was closed."""
         self.slices.show_slices(None, [])
         self.gallery.show_slice(None, self.which.value())
         self.unfolding.show_slice(None, 1)

@@ -1,4 +1,4 @@
-"""The flagged slices as a list, the highest score first; a click or Enter goes there."""
+"""The table of flagged slices, the highest score first. A click or Enter goes to a slice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLACE = Qt.ItemDataRole.UserRole
 class SliceTable(QWidget):
     """A table of the flagged slices."""
 
-    gone_to = Signal(int)  # the slice that the person wants to see
+    gone_to = Signal(int)  # the slice that the user wants to see
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,9 +45,9 @@ class SliceTable(QWidget):
         self.table.cellActivated.connect(lambda row, _column: self.gone_to.emit(self._slice(row)))
 
     def show_slices(self, explorer: Explorer | None, found: list[Finding]) -> None:
-        """List the slices that are flagged now; the row of the slice in view is chosen when that changes.
+        """List the flagged slices. When the slice in view changes, its row is selected.
 
-        `found` are the findings of what is shown; none while they are of the settings before.
+        `found` are the findings that are up to date; empty if they are from earlier settings.
         """
         if explorer is None:
             self._rows, self._focus = [], -1
@@ -61,7 +61,7 @@ class SliceTable(QWidget):
             self._mark(explorer.focus)
         self._rows, self._focus = rows, explorer.focus
         self._head(2, *place_head(grid))
-        self.table.setColumnHidden(1, grid.kind == "clip")  # a frame's place is its number
+        self.table.setColumnHidden(1, grid.kind == "clip")  # the position of a frame is its number
         kind = "slices" if grid.kind == "head" else "frames"
         words = f"{len(rows)} of {explorer.n_slices} {kind} flagged: "
         words += f"their score is above {slice_scores.value(explorer, explorer.thresholds()['flag_slices'])}."
@@ -72,12 +72,12 @@ class SliceTable(QWidget):
     def _fill(self, rows: list[Row]) -> None:
         chosen = self._slice(self.table.currentRow()) if self.table.currentRow() >= 0 else None
         scrolled = self.table.verticalScrollBar().value()
-        self.table.setSortingEnabled(False)  # else each cell that is set moves its row
+        self.table.setSortingEnabled(False)  # else setting a cell would move its row
         self.table.setRowCount(len(rows))
         for at_row, (place, *cells) in enumerate(rows):
             for at, value in enumerate(cells):
                 item = QTableWidgetItem()
-                item.setData(Qt.ItemDataRole.DisplayRole, value)  # numbers stay numbers, and are sorted as such
+                item.setData(Qt.ItemDataRole.DisplayRole, value)  # numbers are stored as such, and sorted by value
                 item.setData(PLACE, place)
                 if not isinstance(value, str):
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -87,7 +87,7 @@ class SliceTable(QWidget):
         self.table.verticalScrollBar().setValue(scrolled)
 
     def _mark(self, index: int | None) -> None:
-        """Choose the row of a slice, if it is listed."""
+        """Select the row of a slice, if it is listed."""
         self.table.clearSelection()
         for row in range(self.table.rowCount()):
             if self._slice(row) == index:

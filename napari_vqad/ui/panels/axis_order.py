@@ -1,4 +1,4 @@
-"""What is asked and said of layers that may be scans: how the head lies, where nothing says so; why a layer is none."""
+"""Ask how the head lies in an array of unknown orientation, and explain why a layer cannot be a scan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_vqad.ui.files.readers import scan_layer
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.plumbing.style import SMALL
 
-TOLD = "napari_vqad_axes"  # in a layer's metadata: what the user said of it
+TOLD = "napari_vqad_axes"  # in a layer's metadata: the letters of its axes that the user chose
 ASK = "not known: choose …"
 TIP = (
     "Nothing says how the head lies in this array: to which side do its first, second and third axis run? Letters "
@@ -24,7 +24,7 @@ TIP = (
 
 
 class Questions(QWidget):
-    """A list of axes for the chosen scan, and a sentence on layers that are not offered; hidden unless of use."""
+    """A list of axis orders for the chosen scan, and why a layer is not offered; both are hidden if not needed."""
 
     told = Signal(object, str)  # a layer, and the letters of its axes
 
@@ -55,7 +55,7 @@ class Questions(QWidget):
         self.explain([])
 
     def ask(self, layer: Image | None) -> None:
-        """Ask about a scan, if it does not say itself how the head lies."""
+        """Ask how the head lies in a scan whose orientation is not known."""
         self._layer = layer
         known = layer.metadata.get("napari_vqad") if layer is not None else None
         told = layer.metadata.get(TOLD, "") if layer is not None else ""
@@ -64,7 +64,7 @@ class Questions(QWidget):
         self.box.setCurrentIndex(max(0, self.box.findData(told)))
 
     def explain(self, layers: Iterable[Layer]) -> None:
-        """Say of the newest image that cannot be a scan why that is so, and what to do."""
+        """Explain why the topmost unsuitable image cannot be a scan, and what to do."""
         reasons = [text for layer in layers if isinstance(layer, Image) and (text := why_not(layer))]
         self.why.setText(reasons[-1] if reasons else "")
         self.why.setVisible(bool(reasons))
@@ -76,7 +76,7 @@ class Questions(QWidget):
 
 
 def why_not(layer: Image) -> str:
-    """Why an image cannot be a scan, and what to do; nothing where it can."""
+    """Why an image cannot be a scan, and what to do; empty if it can."""
     name = f"“{layer.name}”"
     if layer.rgb:
         return f"{name} is a colour picture; a scan has one number a voxel. Right-click the layer: Split RGB."
@@ -89,9 +89,12 @@ def why_not(layer: Image) -> str:
 
 
 def lay(viewer: Viewer, layer: Image, codes: str) -> Image:
-    """Put a scan in the place of a layer, lying as the user says: the letter of each axis of the layer's data."""
+    """Replace a layer by a scan with the orientation that the user chose.
+
+    `codes` has a letter for each axis of the layer's data, or of the file's if it was read from one.
+    """
     volume = placement.volume_of(layer)
-    in_file = codes if volume.path is not None else codes[::-1]  # of a bare array the volume has the axes turned round
+    in_file = codes if volume.path is not None else codes[::-1]  # the volume of a bare array has reversed axes
     data, attributes, _kind = scan_layer(with_axes(volume, in_file), layer.name)
     attributes["metadata"][TOLD] = codes
     attributes["contrast_limits"], attributes["colormap"] = layer.contrast_limits, layer.colormap

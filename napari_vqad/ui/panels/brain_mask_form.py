@@ -24,7 +24,7 @@ NO_SCAN = "There is no head scan: open one with File → Open or File → Open S
 
 
 class BrainMaskForm(QWidget):
-    """Choose a scan, press the button: its brain mask is computed in a worker and added to the viewer."""
+    """A list of scans and a button that computes the brain mask of the chosen scan in a worker and adds it."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class BrainMaskForm(QWidget):
         self.scan = ComboBox(
             name="scan", label="Scan", choices=(), nullable=False, tooltip="The head scan whose brain is masked."
         )
-        box = self.scan.native  # long names of layers must not widen the dock
+        box = self.scan.native  # long layer names must not widen the dock
         box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         box.setMinimumContentsLength(12)
         self.button = PushButton(
@@ -66,12 +66,12 @@ class BrainMaskForm(QWidget):
         self._on_layers()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """As a tab beside the explorer, which needs all of the window's height."""
+        """Become a tab beside the explorer, because both need the whole height of the window."""
         super().showEvent(event)
         stack_panels(self.viewer, self)
 
     def make(self) -> None:
-        """Compute the mask of the chosen scan."""
+        """Compute the brain mask of the chosen scan."""
         layer = self.scan.value
         if layer is None or self._worker.running:
             return
@@ -91,11 +91,11 @@ class BrainMaskForm(QWidget):
         self._worker.start(steps(), step, lambda *_: self._enable())
 
     def _add(self, layer: Image, volume: Volume, mask: BrainMask) -> None:
-        """Show a mask on the voxels of its scan, above it."""
+        """Add a mask as a layer above its scan, on the same voxels."""
         if layer not in self.viewer.layers:
             self._say(f"No mask was added: the layer '{layer.name}' was removed meanwhile.")
             return
-        placement.with_units(layer)  # a layer without units would take them from all others
+        placement.with_units(layer)  # one layer without units would remove the units of all layers
         self.viewer.add_labels(
             placement.to_canvas(mask.voxels).astype(np.uint8),
             name=f"Brain mask of {layer.name}",
@@ -106,7 +106,7 @@ class BrainMaskForm(QWidget):
         self._say(mask.note)
 
     def _on_layers(self, _event: Any = None) -> None:
-        """Offer the scans that are open; the chosen one stays, and a new one is chosen."""
+        """Offer the open scans. Choose a new one if there is one, else keep the choice."""
         before, known = self.scan.value, {id(layer) for layer in self.scan.choices}
         scans = [layer for layer in self.viewer.layers if _is_head(layer)]
         self.scan.choices = [(layer.name, layer) for layer in scans]
@@ -134,7 +134,7 @@ class BrainMaskForm(QWidget):
         self._worker.muted = gone
 
     def _close(self) -> None:
-        """The widget was taken out of the window: stop, and hold no layer any more."""
+        """Stop the worker and release the layers, because the widget was removed from the window."""
         self._worker.detach()
         self.button.changed.disconnect(self.make)
         self.scan.choices = ()

@@ -1,4 +1,4 @@
-"""The colour bar of the map in view, with its unit and what is healthy."""
+"""The colour bar of the map in view, with its unit and its healthy 99th percentile."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from napari_vqad.display.colours import heat
 
 
 class Legend(QWidget):
-    """One scale for all scans, whose ends come from healthy ones."""
+    """A colour bar. Its scale comes from healthy scans and is the same for all scans."""
 
     def __init__(self) -> None:
         super().__init__()
         self.low, self.high, self.unit = 0.0, 0.0, ""
         self.healthy: float | None = None
-        self.setVisible(False)  # there is nothing to tell yet
+        self.setVisible(False)  # no map is shown yet
         policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        policy.setRetainSizeWhenHidden(True)  # what stands below stays where it is, whatever the view
+        policy.setRetainSizeWhenHidden(True)  # the widgets below must not move when it is hidden
         self.setSizePolicy(policy)
 
     def sizeHint(self) -> QSize:  # noqa: N802, D102
         return QSize(300, 34)
 
     def show_scale(self, ends: tuple[float, float], unit: str, healthy: float | None) -> None:
-        """Both `ends` in `unit`; `healthy` is the 99th percentile of healthy values, None where it is not known."""
+        """Show a scale: its two `ends` and the 99th percentile of `healthy` values (None if unknown), in `unit`."""
         (low, high), self.unit, self.healthy = ends, unit, healthy
         self.low, self.high = low, high
         self.setVisible(bool(unit))
@@ -38,7 +38,7 @@ class Legend(QWidget):
             return
         painter = QPainter(self)
         self._draw(painter)
-        painter.end()  # not left to Python, which may keep it longer than Qt can bear
+        painter.end()  # Qt crashes if Python keeps an active painter after the event
 
     def _draw(self, painter: QPainter) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -50,7 +50,7 @@ class Legend(QWidget):
         gradient, colours = QLinearGradient(bar.topLeft(), bar.topRight()), heat()
         for i in range(17):
             r, g, b, a = colours(i / 16)
-            # Over a dark grey, as over tissue on the canvas.
+            # Blend over dark grey, as the canvas blends the map over tissue.
             gradient.setColorAt(i / 16, QColor.fromRgbF(*(0.2 * (1 - a) + c * a for c in (r, g, b))))
         painter.fillRect(bar, gradient)
         ink = self.palette().text().color()

@@ -1,4 +1,4 @@
-"""A drop-down list that keeps what was picked when its items change, and a number that may be a word."""
+"""A drop-down list that keeps its choice when its items change, and a spin box for restorations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_vqad.display.views import MEAN, SPREAD
 
 
 class DataCombo:
-    """Texts with values behind them."""
+    """A drop-down list of texts, each with a value."""
 
     def __init__(self, tip: str) -> None:
         self.box = QComboBox()
@@ -22,7 +22,7 @@ class DataCombo:
 
     @property
     def value(self) -> Any:
-        """What is picked."""
+        """The value of the chosen item."""
         return self.box.currentData()
 
     def items(self) -> list[tuple[str, Any]]:
@@ -30,10 +30,10 @@ class DataCombo:
         return [(self.box.itemText(i), self.box.itemData(i)) for i in range(self.box.count())]
 
     def fill(self, items: list[tuple[str, Any]], newest: bool = False) -> None:
-        """Replace the items; what was picked stays, unless `newest` and there is one that was not there before."""
+        """Replace the items and keep the choice; with `newest`, choose the last of the new items if there is one."""
         before, known = self.value, [id(v) for _, v in self.items()]
         fresh = [v for _, v in items if id(v) not in known]
-        self.box.blockSignals(True)  # what is picked on the way is picked by nobody
+        self.box.blockSignals(True)  # suppress signals while items are replaced
         self.box.clear()
         for text, value in items:
             self.box.addItem(text, value)
@@ -43,7 +43,7 @@ class DataCombo:
             self.box.currentIndexChanged.emit(self.box.currentIndex())
 
     def pick(self, value: Any) -> None:
-        """Pick an item by its value."""
+        """Choose an item by its value."""
         for i, (_, v) in enumerate(self.items()):
             if v is value or (isinstance(v, (str, Path)) and v == value):
                 self.box.setCurrentIndex(i)
@@ -53,7 +53,7 @@ WORDS = {MEAN: "mean of S", SPREAD: "SD of S"}
 
 
 class RestorationSpinBox(QSpinBox):
-    """Which restoration to show: one by its number, or all of them as mean or disagreement."""
+    """Chooses the restoration to show: the mean of all, the SD of all, or one by its number."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class RestorationSpinBox(QSpinBox):
         )
 
     def limit(self, n: int) -> None:
-        """There are n restorations; what is beyond becomes the last, without a signal."""
+        """Set the number of restorations. A greater value becomes n, without a signal."""
         self.blockSignals(True)
         self.setMaximum(n)
         self.blockSignals(False)

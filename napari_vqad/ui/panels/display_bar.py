@@ -1,4 +1,4 @@
-"""The display of a reading room: conventions, window, flicker, planes, read-out; a row of buttons in the dock."""
+"""Display controls in the dock: convention, window, flicker, orthogonal views, boxes, keys and read-out."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ SIDES = (
     "Radiological: the patient's right is on the left of the picture; pressed, neurological: it is on the right "
     f"({shortcuts.TURN})."
 )
-LOOKS = 80  # ms between two read-outs at most
+LOOKS = 80  # ms, the shortest time between two read-outs
 
 
 class DisplayBar(QWidget):
-    """Owns what shows the picture as a reading room expects it; nothing of it is computed anew by the explorer."""
+    """Buttons and read-out that change how the picture is displayed. None of them makes the explorer compute."""
 
-    wanted = Signal(str)  # a view that the dock should show
+    wanted = Signal(str)  # the name of a view that the dock should show
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class DisplayBar(QWidget):
             connections.connect(event, lambda: look())
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             connections.connect(event, self.refresh)
-        for signal in (self.session.settled, self.session.busy):  # the number under the mouse may be another now
+        for signal in (self.session.settled, self.session.busy):  # the values under the mouse may have changed
             signal.connect(lambda *_: look())
         self.session.opened.connect(self._on_opened)
         self.session.emptied.connect(self._on_emptied)
@@ -142,10 +142,10 @@ class DisplayBar(QWidget):
         shortcuts.bind(connections, shortcuts.HELP, self.help.click)
         self.refresh()
 
-    # ---- what is shown ---------------------------------------------------------------------------------------------
+    # ---- display ---------------------------------------------------------------------------------------------------
 
     def head(self) -> Volume | None:
-        """The head on the canvas: the one that is explored, or else the newest one open."""
+        """The head on the canvas: the explored scan, else the topmost scan that is open; None if it is a clip."""
         explorer = self.session.explorer
         if explorer is not None and self.session.map_layers.scan is not None:
             return explorer.scan if explorer.scan.kind == "head" else None
@@ -156,13 +156,13 @@ class DisplayBar(QWidget):
         return None
 
     def ruler_of(self, volume: Volume, axis: int) -> Ruler:
-        """How the slices of a scan are numbered: with those of its maps, while it is the one that is explored."""
+        """The slice numbers of a scan along an axis. Those of the explored scan include the slices of its maps."""
         explorer = self.session.explorer
         maps = [explorer.grid.view] if explorer is not None and explorer.scan is volume else []
         return ruler(axis, volume.kind, volume.frame, *maps)
 
     def shown(self) -> Iterator[Layer]:
-        """The layers for the other planes, from the lowest up: the scan and the visible map."""
+        """The layers that the other planes show, from the lowest up: the scan, the visible maps and the boxes."""
         map_layers, volume = self.session.map_layers, self.head()
         if map_layers.scan is not None:
             yield map_layers.scan
@@ -177,12 +177,12 @@ class DisplayBar(QWidget):
             yield self.boxes.layer
 
     def refresh(self) -> None:
-        """Another scan may be there: conventions, letters and scale bar as it needs them."""
+        """Update buttons, convention, letters and scale bar, because the open scan may have changed."""
         head = self.head() is not None
         self.sides.setEnabled(head)
         for button in (self.other, self.box):
             button.setEnabled(head)
-        if not head:  # soon, and not at once: napari, while it removes layers, would look for those removed here
+        if not head:  # later: napari may be removing layers now, and unticking removes further ones
             self._soon.start()
         bar = self.viewer.canvas.overlays["scale_bar"]
         if head != self._had_head:
@@ -192,22 +192,23 @@ class DisplayBar(QWidget):
         self.planes.refresh()
 
     def look(self) -> None:
-        """Say what there is under the mouse."""
+        """Show the values and the position under the mouse."""
         explorer, volume = self.session.explorer, self.head()
-        if self.viewer.dims.ndisplay == 3:  # the mouse is at no depth
+        if self.viewer.dims.ndisplay == 3:  # the mouse has no depth in 3D
             self.words.setText("")
             return
         point = self._under_mouse()
         if explorer is not None and self.session.map_layers.scan is not None:
             words = read_out(explorer, placement.frame_mm(explorer.scan.kind, point))
-            self.words.setText("\n".join(words.rsplit("; ", 1)))  # the place on a line of its own
+            self.words.setText("\n".join(words.rsplit("; ", 1)))  # the position on its own line
         else:
             self.words.setText("" if volume is None else f"Scanner: {place(volume, placement.frame_mm('head', point))}")
 
     def _under_mouse(self) -> tuple[float, ...]:
-        """The mouse's place on the slice in view: the cursor's own is still on the slice where it last moved.
+        """The mouse position on the slice in view; napari's cursor position stays on the slice where the mouse moved.
 
-        It may have had fewer or more axes then, if another layer has come or gone; the last three are the scan's.
+        The cursor may have fewer or more axes than `dims` if a layer was added or removed since. The last three are
+        the scan's.
         """
         dims, cursor = self.viewer.dims, self.viewer.cursor.position
         moved = dict(zip(reversed(range(dims.ndim)), reversed(cursor), strict=False))
@@ -219,23 +220,23 @@ class DisplayBar(QWidget):
             self.box.setChecked(False)
 
     def _on_opened(self) -> None:
-        """Another analysis: its layers lie above the cross-hair, which is made anew on top."""
+        """Put the cross-hair on top again, because the layers of a new analysis lie above it."""
         if self.other.isChecked():
             self.crosshair.show(False)
             self.crosshair.show(True)
         self.refresh()
 
     def _on_emptied(self) -> None:
-        """The scan is gone: nothing of it flickers, and nothing is read out."""
+        """Stop flicker and clear the read-out, because the scan was closed."""
         self.flicker.setChecked(False)
         self.words.setText("")
 
     def put_away(self) -> None:
-        """Stop what moves and take out what was added, as when the dock is closed."""
+        """Stop flicker, and remove the other planes, cross-hair and boxes, as when the dock is closed."""
         for button in (self.flicker, self.other, self.box):
             button.setChecked(False)
 
-    # ---- what the person does --------------------------------------------------------------------------------------
+    # ---- actions of the user ---------------------------------------------------------------------------------------
 
     def _on_sides(self, neurological: bool) -> None:
         self.sides.setText("Neurological" if neurological else "Radiological")
@@ -254,7 +255,7 @@ class DisplayBar(QWidget):
 
 
 def make_button(text: str, tip: str) -> QToolButton:
-    """A button with a text and a tooltip."""
+    """Make a button with a text and a tooltip."""
     button = QToolButton()
     button.setText(text)
     button.setToolTip(tip)
@@ -262,7 +263,7 @@ def make_button(text: str, tip: str) -> QToolButton:
 
 
 def _pressed(button: QToolButton) -> Callable[[], None]:
-    """As a click: nothing where the button is off."""
+    """A function that clicks a button; it does nothing while the button is disabled."""
     return lambda: button.click()
 
 

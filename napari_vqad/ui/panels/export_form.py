@@ -1,4 +1,4 @@
-"""The form that asks what an export of the maps holds."""
+"""The form that asks which maps and files to export."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class ExportOptions:
 
     Attributes:
         left_out: names of the maps that are not written.
-        dicom: names of the DICOM files that are written, where the scan is a DICOM series.
-        overwrite: replace the files of another scan of the same name.
+        dicom: names of the DICOM files to write if the scan is a DICOM series.
+        overwrite: replace the files of another scan with the same name.
     """
 
     left_out: frozenset[str] = frozenset()
@@ -37,22 +37,22 @@ class ExportOptions:
         return [name for name in saved_maps(explorer.detector) if name not in self.left_out]
 
     def dicom_of(self, explorer: Explorer) -> list[str]:
-        """The names of the DICOM files that are written; none where the scan is no DICOM series."""
+        """The names of the DICOM files that are written; none if the scan is not a DICOM series."""
         return [name for name in (SEGMENTS, SCORE) if name in self.dicom] if from_dicom(explorer) else []
 
 
 def from_dicom(explorer: Explorer) -> bool:
-    """Was the scan read from a DICOM series? Only then can findings and score be written as DICOM."""
+    """Was the scan read from a DICOM series? Findings and score can be written as DICOM only then."""
     return isinstance(explorer.scan.header, Series)
 
 
 def ask_options(explorer: Explorer, before: ExportOptions, parent: QWidget) -> ExportOptions | None:
-    """Ask what an export of the maps holds.
+    """Ask which maps and files to export.
 
     Args:
-        explorer: whose maps are exported.
-        before: what the form shows at first.
-        parent: a widget of the window that the form lies above.
+        explorer: its maps are exported.
+        before: the options that the form shows at first.
+        parent: the form lies above the window of this widget.
 
     Returns:
         What the user chose; None if the user cancelled.
@@ -87,7 +87,7 @@ def ask_options(explorer: Explorer, before: ExportOptions, parent: QWidget) -> E
     chosen = ask("Export maps", [*widgets, _heading("Folder"), overwrite, Label(value=ALWAYS)], parent)
     if chosen is None:
         return None
-    of_others = before.left_out - set(names)  # a detector without these maps did not ask for them
+    of_others = before.left_out - set(names)  # maps that this detector does not have
     return ExportOptions(
         of_others | {name for name in names if not chosen[name]},
         frozenset(name for name in (SEGMENTS, SCORE) if chosen[name]) if dicom else before.dicom,
@@ -97,7 +97,7 @@ def ask_options(explorer: Explorer, before: ExportOptions, parent: QWidget) -> E
 
 def _box(name: str, text: str, value: bool, tip: str, enabled: bool = True) -> CheckBox:
     box = CheckBox(name=name, value=value, tooltip=tip, enabled=enabled)
-    box.text = text  # given at once, magicgui would write its underscores as spaces
+    box.text = text  # magicgui replaces underscores by spaces in a text given to the constructor
     return box
 
 

@@ -1,4 +1,4 @@
-"""The Export button: a menu to write the report, a study or the maps, each in a worker, and to open a study."""
+"""The Export button: its menu writes a report, a study or maps, each in a worker, and opens a study."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STUDIES = f"Saved studies (*{SUFFIX})"
 
 
 class Shown(Protocol):
-    """The dock, as far as it is known here."""
+    """The parts of the dock that the menu uses."""
 
     session: Session
     inputs: Inputs
@@ -42,21 +42,21 @@ class Shown(Protocol):
     findings: QToolButton
 
     def view_name(self) -> str:
-        """The question that is shown."""
+        """The name of the view that is shown."""
 
     def show_view(self, name: str) -> None:
-        """Show one question."""
+        """Show a view, given its name."""
 
 
 class ExportMenu(QToolButton):
-    """The button; what is written and what went wrong is said in the dock's status line."""
+    """The button. The dock's status line reports what was written and what failed."""
 
     def __init__(self, dock: Shown) -> None:
         super().__init__()
         self.dock, self.session = dock, dock.session
-        self.folder: Path | None = None  # where something was put last
-        self.options = ExportOptions()  # what was chosen last
-        self._writing: list[WorkerSlot] = []  # each of its own: what one tells is not lost when the next begins
+        self.folder: Path | None = None  # the folder that the user chose last
+        self.options = ExportOptions()  # the options that the user chose last
+        self._writing: list[WorkerSlot] = []  # one slot for each file, so that starting one does not stop another
         self._busy = False
         self.setText("Export ▾")
         self.setToolTip("Write a report, save or open a study, or write the maps as files.")
@@ -83,7 +83,7 @@ class ExportMenu(QToolButton):
         self.refresh()
 
     def refresh(self) -> None:
-        """Grey what cannot be done yet."""
+        """Disable the entries that cannot be used yet."""
         explorer = self.session.explorer
         head = explorer is not None and explorer.grid.kind == "head"
         done = head and not self._busy and explorer is not None and explorer.complete
@@ -91,10 +91,10 @@ class ExportMenu(QToolButton):
         self.report.setEnabled(done)
         self.maps.setEnabled(done)
 
-    # ---- what the person does -------------------------------------------------------------------------------------
+    # ---- actions of the user --------------------------------------------------------------------------------------
 
     def write_report(self) -> None:
-        """Ask where to, and write the report."""
+        """Ask for a file and write the report."""
         if asked := self._ask("Report", "_report.html", "HTML (*.html)"):
             path, subject = asked
 
@@ -104,7 +104,7 @@ class ExportMenu(QToolButton):
             self._start("Report", path, write, subject)
 
     def save_study(self) -> None:
-        """Ask where to, and save the study; an analysis that goes on is saved as far as it has come."""
+        """Ask for a file and save the study. A running analysis is saved with the slices done so far."""
         if asked := self._ask("Save study", SUFFIX, STUDIES):
             path, subject = asked
             view, which = self.dock.view_name(), self.dock.which.value()
@@ -116,7 +116,7 @@ class ExportMenu(QToolButton):
             self._start("Study", path, write, subject)
 
     def write_maps(self) -> None:
-        """Ask what to write and for a folder, and write it into a folder of the scan's own in that."""
+        """Ask for options and a folder, and write the maps into a subfolder named after the scan."""
         subject = self.session.prepared
         if subject is None or (options := ask_options(subject.explorer, self.options, self)) is None:
             return
@@ -130,7 +130,7 @@ class ExportMenu(QToolButton):
         self._start("Maps", path, lambda result: result.save(path, dicom, options.overwrite, maps), subject)
 
     def open_study(self) -> None:
-        """Ask for a study, and for its scan where that is neither open nor where it was."""
+        """Ask for a study, and for its scan if the scan is neither open nor in its old place, and open both."""
         chosen, _ = QFileDialog.getOpenFileName(self, "Open study", str(self._home()), STUDIES)
         if not chosen:
             return
@@ -141,7 +141,7 @@ class ExportMenu(QToolButton):
         except InputError as error:
             self._refuse(str(error))
             return
-        # A file is not passed on: it may be another scan in the same place, and then the next place is tried.
+        # A path is not passed on: if it holds another scan now, `open_study` tries the next place.
         scan: Volume | Path | None = found if isinstance(found, Volume) else None
         if found is None:
             kind, title = "Scans (*.nii *.nii.gz *.dcm);;All files (*)", "The scan has moved: where is it?"
@@ -152,20 +152,20 @@ class ExportMenu(QToolButton):
         bundles = [v for _, v in self.dock.inputs.bundle.items() if isinstance(v, Path)]
         self.session.reopen(path, scan, bundles, self.dock.inputs.device.value)
 
-    # ---- how ------------------------------------------------------------------------------------------------------
+    # ---- helpers --------------------------------------------------------------------------------------------------
 
     def _action(self, text: str, keys: str, do: Callable[[], None], tip: str) -> QAction:
         action = QAction(text, self)
         action.setToolTip(tip)
         action.setShortcut(QKeySequence(keys))
         action.triggered.connect(do)
-        self.addAction(action)  # else its keys are heard only while the menu is open
+        self.addAction(action)  # otherwise its keys work only while the menu is open
         if (menu := self.menu()) is not None:
             menu.addAction(action)
         return action
 
     def _is_still(self, subject: PreparedScan | None) -> bool:
-        """Is what was shown when a dialog was opened still shown? Else nothing may be written under its name."""
+        """Is the scan that was shown when a dialog opened still shown? If not, refuse to write."""
         if subject is None or subject is not self.session.prepared:
             self._refuse("Nothing was written: another scan is shown than when it was asked for.")
             return False
@@ -174,7 +174,10 @@ class ExportMenu(QToolButton):
     def _start(
         self, what: str, path: Path, write: Callable[[Result], Sequence[str] | None], prepared: PreparedScan
     ) -> None:
-        """Write in a worker, of the analysis as it is now, whatever is moved meanwhile; `write` may have remarks."""
+        """Write the present state of the analysis in a worker. Later changes do not affect it.
+
+        `write` returns remarks to show, or None.
+        """
         session, explorer = self.session, prepared.explorer
         still = Explorer(explorer.bundle, explorer.settings, session.cache_bytes)
         volume, grid, stages, focus = explorer.scan, explorer.grid, explorer.stages(), explorer.focus
@@ -199,7 +202,7 @@ class ExportMenu(QToolButton):
         runner.start(steps(), session.advanced.emit, lambda *_: self._writing.remove(runner))
 
     def _ask(self, title: str, ending: str, kind: str) -> tuple[Path, PreparedScan] | None:
-        """Where to write, by a dialog, and what: that which was shown when the dialog was opened."""
+        """Ask for a file. Returns its path and the scan that was shown when the dialog opened."""
         subject = self.session.prepared
         suffix = ending[ending.index(".") :]
         start = self._home() / f"{self._stem()}{ending}"
@@ -210,19 +213,19 @@ class ExportMenu(QToolButton):
         self.folder = path.parent
         if path.suffix.lower() != suffix:
             path = path.with_name(path.name + suffix)
-            if path.exists():  # the dialog has asked of another name
+            if path.exists():  # the dialog only asked about the name without the suffix
                 self._refuse(f"{path} exists already; choose it by this name to replace it.")
                 return None
         return path, subject
 
     def _home(self) -> Path:
-        """Where a dialog begins: where the last one ended, or beside the scan."""
+        """The folder that a dialog shows first: the last one chosen, or the folder of the scan."""
         volume = self.session.explorer.scan if self.session.explorer else None
         beside = volume.path.parent if volume is not None and volume.path is not None else Path.home()
         return self.folder or beside
 
     def _own(self, folder: Path, overwrite: bool) -> Path:
-        """A folder within, of the scan's name. It has a number if that one holds other files and is not overwritten."""
+        """A subfolder named after the scan, with a number if the name is taken and may not be overwritten."""
         explorer = self.session.explorer
         assert explorer is not None
         name, number = f"{self._stem()}_vqad", 1
@@ -247,7 +250,7 @@ class ExportMenu(QToolButton):
         self.refresh()
 
     def _on_reopened(self, study: Study) -> None:
-        """Show what was shown, and choose scan, mask and model in the lists, so that Analyse would take these."""
+        """Show the view of the study, and choose its scan, mask and model in the lists for the next analysis."""
         inputs, dock = self.dock.inputs, self.dock
         inputs.bundle.pick(study.explorer.bundle.folder)
         if (scan := self.session.map_layers.scan) is not None:
@@ -256,11 +259,12 @@ class ExportMenu(QToolButton):
         dock.which.setValue(study.which)
         if study.view in {view.name for view in views_of(study.explorer.maps)}:
             dock.show_view(study.view)
-        if study.words:  # what was said stands in the list of findings
+        if study.words:  # the list of findings shows the verdicts and notes
             dock.findings.setChecked(True)
 
     def _losses(self) -> list[str]:
-        writing = self._writing if self.session.explorer is not None else []  # else by a script that closes its viewer
+        # When a script closes the viewer, the explorer is gone already, and the user must not be asked.
+        writing = self._writing if self.session.explorer is not None else []
         return [f"{runner.name} is being written." for runner in writing]
 
     def _on_gone(self, gone: bool) -> None:

@@ -1,4 +1,4 @@
-"""What is to be analysed: scan, brain mask, model, device."""
+"""The inputs of an analysis: scan, brain mask, model and device."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from napari_vqad.ui.panels.combo import DataCombo
 
 
 def fits_kind(folder: Path, kind: Kind | None) -> bool:
-    """Is a model one of this kind of scan? One that cannot be read is left in the list, where it says why."""
+    """Is a model made for this kind of scan? Also True if it cannot be read: its entry in the list says why."""
     try:
         return kind is None or read_config(folder).grid.kind == kind
     except InputError:
@@ -38,10 +38,10 @@ def fits_kind(folder: Path, kind: Kind | None) -> bool:
 
 
 class Inputs(QWidget):
-    """Four lists to choose from, and the model's card."""
+    """Lists of scans, masks, models and devices, and a button that shows the model's card."""
 
     def __init__(self, bundles: list[Path], device: str, one_model: bool = True) -> None:
-        """Without `one_model` there is no list of models, for a widget that has a list of its own."""
+        """`one_model=False` leaves out the list of models, for a widget that has its own."""
         super().__init__()
         self.scan = DataCombo("Open a T1 head or a clip with File → Open, or File → Open Sample.")
         self.brain = DataCombo(
@@ -82,14 +82,14 @@ class Inputs(QWidget):
         form.addRow("Device", self.device.box)
 
     def chosen(self) -> tuple[Image | None, Labels | Path | StudyMask | None, Path | None, str]:
-        """Scan, mask (None to have one made, and of a clip, which needs none), folder of the model, device."""
+        """The chosen scan, mask (None to compute one, and for a clip), folder of the model, and device."""
         mask = None if self._is_clip() else self.brain.value
         return self.scan.value, mask, self.bundle.value, self.device.value
 
     def list_layers(self, layers: Iterable[Layer], ours: Iterable[Layer]) -> None:
-        """Offer the layers that can be scans or masks; `ours` are maps of an analysis."""
+        """Offer the layers that can be scans or masks; `ours` are the maps of an analysis, which cannot."""
         made = set(map(id, ours))
-        # While the board adds a layer it does not know it yet; what is laid on a grid is ours all the same.
+        # A map that is just being added is not in `ours` yet, but its metadata contain its grid.
         given = [m for m in layers if id(m) not in made and "napari_vqad_grid" not in m.metadata]
         scans = [s for s in given if isinstance(s, Image) and s.ndim == 3 and not s.rgb]
         self.scan.fill([(s.name, s) for s in scans], newest=True)
@@ -100,7 +100,7 @@ class Inputs(QWidget):
         self._list_masks()
 
     def keep_mask(self, mask: StudyMask) -> None:
-        """Choose the mask that a study was computed with; it stays in the list for the scan that it is of."""
+        """Choose the mask that a study was computed with, and keep it in the list for the study's scan."""
         self._study = mask
         self._list_masks()
         self.brain.pick(mask)
@@ -112,18 +112,18 @@ class Inputs(QWidget):
         self.brain.fill([("compute automatically", None), *study, *files, *labels, ("from a file …", "file")])
 
     def _kept(self) -> StudyMask | None:
-        """The mask of a study, if it is that of the chosen scan."""
+        """The mask of a study, if it belongs to the chosen scan."""
         return self._study if self._study is not None and self._study.scan is self.scan.value else None
 
     def _is_clip(self) -> bool:
         return self.scan.value is not None and placement.kind_of(self.scan.value) == "clip"
 
     def kind(self) -> Kind | None:
-        """What the chosen scan is; None where there is none."""
+        """The kind of the chosen scan; None if there is no scan."""
         return None if self.scan.value is None else placement.kind_of(self.scan.value)
 
     def _list_models(self) -> None:
-        """Offer the models of the scan's kind alone; one of another kind is not left picked where there is one."""
+        """Offer only models for the scan's kind. If the chosen one does not fit, choose the first that does."""
         box, kind = self.bundle.box, self.kind()
         fits = [fits_kind(folder, kind) for _, folder in self.bundle.items()]
         view = box.view()
@@ -139,7 +139,7 @@ class Inputs(QWidget):
             widget.setVisible(not self._is_clip())
         self.questions.ask(self.scan.value)
         self._list_masks()
-        if kept := self._kept():  # as when the study was opened
+        if kept := self._kept():  # choose it again, as when the study was opened
             self.brain.pick(kept)
 
     def _on_mask(self, _index: int) -> None:

@@ -1,4 +1,4 @@
-"""Begin, stop, and how far it is."""
+"""Start and cancel an analysis, and show its progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBox
 
 
 class RunBar(QWidget):
-    """Analyse, Cancel, progress and status; widgets only, the dock wires them."""
+    """The buttons Analyse and Cancel, the progress bar and the status line; the dock connects them."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The knobs, made from the fields of `Settings`: label from its title, tooltip from its description."""
+"""The widgets of the settings, made from the fields of `Settings`: label from title, tooltip from description."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from napari_vqad.detectors.settings import Settings
 from napari_vqad.display.thresholds import Tuned
 from napari_vqad.ui.plumbing.style import LINK, SMALL
 
-PAUSE = 100  # ms between two answers while a slider moves; the first and the last are always given
+PAUSE = 100  # ms between two signals while a slider moves; the first and the last are always sent
 
 
 class SettingWidget(QWidget):
-    """One field of `Settings` on screen."""
+    """The widget of one field of `Settings`."""
 
     edited = Signal(str, object)  # name, value
 
@@ -43,11 +43,11 @@ class SettingWidget(QWidget):
         self.layout_.setColumnStretch(1, 1)
 
     def set(self, value: Any) -> None:
-        """Show a value without telling anybody."""
+        """Show a value without emitting `edited`."""
         raise NotImplementedError
 
     def explain(self, text: str) -> None:
-        """Say below the knob what its value means."""
+        """Show below the widget what its value means; an empty text hides the line."""
         self.note.setText(text)
         self.note.setVisible(bool(text))
         if text and self.layout_.indexOf(self.note) < 0:
@@ -55,7 +55,7 @@ class SettingWidget(QWidget):
 
 
 class SettingSlider(SettingWidget):
-    """A number; whole for whole-number fields."""
+    """A slider for a number, an integer if the field is one."""
 
     def __init__(self, name: str, low: float, high: float) -> None:
         super().__init__(name)
@@ -99,12 +99,12 @@ class SettingSlider(SettingWidget):
             self.edited.emit(self.name, self._tuned.value)
 
     def blank(self, on: bool) -> None:
-        """Show no number: it is a percentile of healthy values, and no model has said which number that is."""
+        """Hide or show the number. It is unknown while the value is a healthy percentile and no model is loaded."""
         mode = QLabeledSlider.EdgeLabelMode
         self.slider.setEdgeLabelMode(mode.NoLabel if on else mode.LabelIsValue)
 
     def set(self, value: Any) -> None:
-        """Show a value, the range stretched to hold it; never against the hand that moves the slider."""
+        """Show a value and extend the range if needed; ignored while the user moves the slider."""
         if self._untold:
             return
         self.slider.blockSignals(True)
@@ -114,7 +114,7 @@ class SettingSlider(SettingWidget):
         self.slider.blockSignals(False)
 
     def slide(self, value: float) -> None:
-        """Move the slider, as a hand does. A slider of whole numbers is given one: PyQt6 takes no other."""
+        """Move the slider as a user would. An integer slider needs an int: PyQt6 refuses a float."""
         self.slider.setValue(int(value) if self.whole else value)
 
     def span(self, low: float, high: float) -> None:
@@ -125,7 +125,7 @@ class SettingSlider(SettingWidget):
 
 
 class SettingCombo(SettingWidget):
-    """A choice, a switch or a whole number to type: one plain widget."""
+    """A combo box, a check box or a spin box."""
 
     def __init__(self, name: str, box: QComboBox | QCheckBox | QSpinBox) -> None:
         super().__init__(name)
@@ -147,7 +147,7 @@ class SettingCombo(SettingWidget):
             self._put(value)
 
     def offer(self, choices: tuple[str, ...]) -> None:
-        """Let only these be chosen; the others stay in the list, greyed out, so that one sees what there is."""
+        """Allow only these choices; the others stay visible in the list but disabled."""
         model = self.box.model() if isinstance(self.box, QComboBox) else None
         if isinstance(model, QStandardItemModel):
             for row in range(model.rowCount()):
@@ -157,7 +157,7 @@ class SettingCombo(SettingWidget):
 
 
 class SettingRange(SettingWidget):
-    """First and last slice; all of them until one is chosen."""
+    """Spin boxes for the first and the last slice; the whole stack counts as no choice (None)."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -175,7 +175,7 @@ class SettingRange(SettingWidget):
         self.edited.emit(self.name, None if chosen == whole else chosen)
 
     def span(self, first: int, last: int) -> None:
-        """Set the numbers of the first and the last slice that there are."""
+        """Set the numbers of the first and the last slice of the stack."""
         for box in (self.first, self.last):
             box.blockSignals(True)
             box.setRange(first, last)
@@ -190,7 +190,7 @@ class SettingRange(SettingWidget):
 
 
 def make_setting_widget(name: str) -> SettingWidget:
-    """The knob that fits the field's type and bounds."""
+    """Make the widget that fits the type and bounds of a field."""
     field = Settings.model_fields[name]
     if field.annotation is bool:
         return SettingCombo(name, QCheckBox())
@@ -207,4 +207,4 @@ def make_setting_widget(name: str) -> SettingWidget:
         number = QSpinBox()
         number.setRange(0, 2**31 - 1)
         return SettingCombo(name, number)
-    return SettingSlider(name, 0.0, 10.0)  # a threshold; its range comes with the bundle
+    return SettingSlider(name, 0.0, 10.0)  # a threshold; the bundle sets its range

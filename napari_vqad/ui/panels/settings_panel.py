@@ -1,4 +1,4 @@
-"""The knobs of all settings, in sections that open and close."""
+"""The widgets of all settings, in sections that open and close."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPEN_AT_FIRST = ("Thresholds", "Restoration")
 
 
 class SettingsPanel(QWidget):
-    """A knob for each setting, in the section that the setting names."""
+    """One widget for each setting, in the section that the setting's field names."""
 
     edited = Signal(str, object)  # name, value
 
@@ -48,25 +48,25 @@ class SettingsPanel(QWidget):
 
     @staticmethod
     def names(section: str) -> list[str]:
-        """The settings of a section: those of detectors, then those that all share."""
+        """The names of the settings of a section: those of detectors, then those that all detectors share."""
         fields, shared = Settings.model_fields, SharedSettings.model_fields
         own = [n for n in fields if n not in shared]
         return [n for n in (*own, *shared) if section_of(n, fields) == section]
 
     def slider(self, name: str) -> SettingSlider:
-        """The slider of a number."""
+        """The slider of a setting that is a number."""
         knob = self.widgets[name]
         assert isinstance(knob, SettingSlider)
         return knob
 
     def choice(self, name: str) -> SettingCombo:
-        """The list of a choice."""
+        """The widget of a setting that is a choice, a switch or a number to type."""
         knob = self.widgets[name]
         assert isinstance(knob, SettingCombo)
         return knob
 
     def range(self, name: str) -> SettingRange:
-        """First and last of a range."""
+        """The widget of a setting that is a range of slices."""
         knob = self.widgets[name]
         assert isinstance(knob, SettingRange)
         return knob

@@ -1,6 +1,6 @@
-"""The slice scores along the stack: what is flagged, where one is, and a click to go there.
+"""A plot of the slice scores that marks flagged slices and the slice in view. A click goes to a slice.
 
-Bars stand in reading order, as the slider below the canvas runs: the top of the head is on the left.
+Bars are in reading order, the order of the slider below the canvas: the top of the head is on the left.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ BAR, FLAGGED, HERE = QColor("#7d8a99"), QColor("#ff9f1c"), QColor("#59bfff")
 
 
 class Profile(QWidget):
-    """The score of each slice as bars, its threshold as a line, and AS_sample, if there is one, as a thin curve."""
+    """Shows the slice scores as bars, their threshold as a line, and AS_sample, if available, as a thin curve."""
 
     chosen = Signal(int)
 
     def __init__(self) -> None:
         super().__init__()
         self.scores, self.flagged, self.waiting = np.zeros(0), np.zeros(0, bool), np.zeros(0, bool)
-        self.places: list[str] = []  # of each slice of the grid, in words
-        self.order = np.zeros(0, int)  # indices of the grid, as the bars stand
+        self.places: list[str] = []  # number and position of each slice of the grid, in words
+        self.order = np.zeros(0, int)  # the grid index of each bar
         self.axis_note, self.unit, self.sample = "", "nats", np.zeros(0)
         self.names: tuple[str, str | None] = "", None
         self.threshold, self.here = 0.0, 0
@@ -47,26 +47,26 @@ class Profile(QWidget):
         sample: np.ndarray | None = None,
         names: tuple[str, str | None] = ("Slice score, SD", None),
     ) -> None:
-        """Scores (n,) of a grid's slices and their threshold in `unit`, NaN where not ready.
+        """Show the scores (n,) of a grid's slices, NaN where not ready, and their threshold, both in `unit`.
 
         Args:
-            waiting: bool (n,), slices whose scores are not final yet: they are hatched.
-            unit: "nats" of AS_sample, or "SD".
-            sample: AS_sample, (n,) in nats, to show beside another score.
-            names: what the bars are, with their unit, and what the curve is; None of a detector that has none.
+            waiting: bool (n,), slices whose scores are not final yet; they are hatched.
+            unit: "nats" for AS_sample, or "SD".
+            sample: AS_sample, (n,) in nats, to show in addition to another score.
+            names: labels of the bars, with their unit, and of the curve; None if the detector has no curve.
         """
         self.unit, self.names = unit, names
         alone = sample is None or names[1] is None or unit == "nats"
         self.sample = np.zeros(0) if sample is None or alone else np.nan_to_num(sample)
         self.scores, self.flagged, self.threshold, self.waiting = scores, flagged, threshold, waiting
         places, self.axis_note = [grid.slice_label(i) for i in range(len(grid))], grid.axis_note
-        head = grid.kind == "head"  # a frame's place is its number
+        head = grid.kind == "head"  # the position of a frame is its number
         self.places = [f"{n}, {at}" if head else at for n, at in zip(numbers(grid), places, strict=True)]
         self.order = reading_order(grid)
         self.update()
 
     def clear(self) -> None:
-        """Nothing is analysed."""
+        """Remove all scores."""
         self.scores, self.flagged, self.waiting, self.places = np.zeros(0), np.zeros(0, bool), np.zeros(0, bool), []
         self.order, self.threshold, self.here = np.zeros(0, int), 0.0, 0
         self.update()
@@ -82,7 +82,7 @@ class Profile(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802, D102
         painter = QPainter(self)
         self._draw(painter)
-        painter.end()  # not left to Python, which may keep it longer than Qt can bear
+        painter.end()  # Qt crashes if Python keeps an active painter after the event
 
     def _draw(self, painter: QPainter) -> None:
         plot, n = self._plot(), len(self.scores)

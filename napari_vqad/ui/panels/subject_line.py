@@ -1,4 +1,4 @@
-"""Which scan and which model everything in the dock is of: a line that never scrolls away."""
+"""A line that names the scan and model that the dock shows. It does not scroll."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NOTHING = "Nothing is analysed."
 
 
 class Subject(QWidget):
-    """Scan and model of what is shown; below them, in amber, what differs from what is chosen, and a warning."""
+    """Names the scan and model shown; below, in amber, a different choice in the lists, and a warning."""
 
-    resized = Signal()  # it needs more or less room now
+    resized = Signal()  # the height needed has changed
 
     def __init__(self, session: Session, inputs: Inputs) -> None:
         super().__init__()
@@ -39,11 +39,11 @@ class Subject(QWidget):
         self.refresh()
 
     def warn(self, sentence: str) -> None:
-        """Show a warning about what is shown, in amber; an empty one takes it away, as does another scan."""
+        """Show a warning in amber; an empty sentence or another scan removes it."""
         self._say(self.warning, sentence)
 
     def refresh(self) -> None:
-        """Bring the line up to date with the session and with what is chosen."""
+        """Update the line from the session and from the lists of scans and models."""
         explorer, layer = self.session.explorer, self.session.scan
         if explorer is None or layer is None:
             self.scan.setText(NOTHING)
@@ -59,7 +59,7 @@ class Subject(QWidget):
         self.resized.emit()
 
     def _difference(self) -> str:
-        """What is chosen and is not what is shown, in a sentence."""
+        """A sentence that names what the user has chosen but not analysed yet."""
         explorer, layer = self.session.explorer, self.session.scan
         if explorer is None or layer is None:
             return ""
@@ -80,7 +80,7 @@ class Subject(QWidget):
 
 
 def _eliding() -> QElidingLabel:
-    """A line of any length: its middle is left out where there is no room; the tooltip has all of it."""
+    """A label that leaves out the middle of a text that is too long."""
     label = QElidingLabel()
     label.setElideMode(Qt.TextElideMode.ElideMiddle)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)

@@ -1,4 +1,4 @@
-"""The tour: a few notes, one after the other, each beside the widget that it speaks of."""
+"""The tour: a sequence of notes, each next to the widget that it explains."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GAP = 6  # pixels between a widget and its note
 
 
 class Stop(NamedTuple):
-    """A place of the tour: a widget of the dock, and what to say of it."""
+    """A stop of the tour: a widget of the dock, and the title and text of its note."""
 
     widget: QWidget
     title: str
@@ -22,10 +22,10 @@ class Stop(NamedTuple):
 
 
 class Tour(QFrame):
-    """A note over the dock with Back, Next and End; a ring marks the widget. Escape ends it, arrows go on and back."""
+    """A note over the dock with Back, Next and End; a ring marks the widget. Escape and arrow keys work, too."""
 
     def __init__(self, area: QScrollArea, stops: Callable[[], list[Stop]]) -> None:
-        """`stops` is asked at the start of each tour: what is there depends on what is open."""
+        """`stops` is called at the start of each tour, because the visible widgets change."""
         super().__init__(area.viewport())
         self.area, self._stops, self.at = area, stops, 0
         self.stops: list[Stop] = []
@@ -54,7 +54,7 @@ class Tour(QFrame):
             (self.end, self.stop, "End the tour (Escape)."),
         ):
             button.setToolTip(tip)
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the keys are the tour's
+            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the tour itself handles the keys
             button.clicked.connect(act)
             row.addWidget(button)
         column = QVBoxLayout(self)
@@ -70,7 +70,7 @@ class Tour(QFrame):
         self.go(0)
 
     def go(self, by: int) -> None:
-        """Go on by so many stops; beyond the last the tour ends."""
+        """Move by this number of stops; moving past the last one ends the tour."""
         self.at = max(self.at + by, 0)
         if self.at >= len(self.stops):
             self.stop()
@@ -87,12 +87,12 @@ class Tour(QFrame):
         self.setFocus()
 
     def stop(self) -> None:
-        """Put the note away."""
+        """Hide the note and the ring."""
         self.hide()
         self.ring.hide()
 
     def _place(self) -> None:
-        """The ring round the widget, the note below it, or above where there is no room."""
+        """Place the ring around the widget, and the note below it, or above it if there is no room below."""
         view, widget = self.area.viewport(), self.stops[self.at].widget
         corner = widget.mapTo(view, widget.rect().topLeft())
         self.ring.setGeometry(corner.x() - 3, corner.y() - 3, widget.width() + 6, widget.height() + 6)

@@ -1,4 +1,4 @@
-"""The buttons of the views, the scale of the one that is shown, and how it is shown."""
+"""The view buttons, the colour bar of the current view, and the options that change how it is shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_vqad.ui.plumbing.shortcuts import ORIGINAL
 
 
 class ViewBar(QWidget):
-    """One question at a time; widgets only, the dock wires them."""
+    """Lets the user choose a view; the dock connects the widgets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class ViewBar(QWidget):
         column.addLayout(second)
 
     def offer(self, views: list[View]) -> None:
-        """A button for each view; the one that is down stays down where it is offered again."""
+        """Show one button for each view. The pressed button stays pressed if its view is offered again."""
         if [b.text() for b in self.views.buttons()] == [view.name for view in views]:
             return
         down = self.views.checkedButton()
@@ -64,11 +64,11 @@ class ViewBar(QWidget):
                 layout.addWidget(button)
 
     def current(self) -> str:
-        """The view whose button is down."""
+        """The view whose button is pressed."""
         button = self.views.checkedButton()
         return button.text() if button else "Scan"
 
     def press(self, name: str) -> None:
-        """Put the button of a view down, and no other."""
+        """Press the button of a view and release the others."""
         for button in self.views.buttons():
             button.setChecked(button.text() == name)

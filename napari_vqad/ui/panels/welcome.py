@@ -1,4 +1,4 @@
-"""The first five minutes: what an empty dock offers, and where the tour stops."""
+"""What the dock shows while no scan is open, and the stops of the tour."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SAMPLE = ("napari-vqad", "lesions")
 
 
 class Welcome(QFrame):
-    """What to do while no scan is open."""
+    """Offers the sample, a file dialog and the tour while no scan is open."""
 
-    sample = Signal()  # the sample head is wanted
-    file = Signal(str)  # a scan of the person's own is
-    tour = Signal()  # the person is new here
+    sample = Signal()  # the user wants the sample head
+    file = Signal(str)  # the path of a scan that the user wants to open
+    tour = Signal()  # the user wants the tour
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Welcome(QFrame):
             self.file.emit(path)
 
 
-# Of the dock: a widget's name, or a section's title; what to say of it.
+# A widget's name in the dock, or a section's title → the title and text of its note.
 STOPS = {
     "inputs": (
         "What is analysed",
@@ -97,7 +97,7 @@ STOPS = {
 
 
 def stops_of(dock: QWidget, sections: SettingsPanel) -> list[Stop]:
-    """The tour of the dock, whose widgets have the names of the stops; hidden ones are left out."""
+    """The stops of the tour, with the widgets of the dock. Hidden widgets are left out."""
     widgets: dict[str, QWidget] = {section.text(): section for section in sections.all}
     widgets |= {name: getattr(dock, name) for name in STOPS if name not in widgets}
     return [Stop(widgets[name], *words) for name, words in STOPS.items() if widgets[name].isVisibleTo(dock)]

@@ -1,4 +1,7 @@
-"""What a docked widget ties to its viewer, and unties when it is taken out; one of a kind lives in a viewer."""
+"""Connections between a docked widget and its viewer, all disconnected when the dock is closed.
+
+A viewer has at most one widget of each kind.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,14 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 from napari_vqad.ui.plumbing.window_events import WindowEvents
 
 W = TypeVar("W", bound=QWidget)
-PANEL = "napari_vqad_panel"  # a property of the widgets that need most of the window's height
+PANEL = "napari_vqad_panel"  # a property of widgets that need most of the window's height
 
 
 class ViewerConnections:
-    """Listeners, keys and mouse callbacks of a viewer; each is undone in `loose`, the last one first.
+    """Listeners, keys and mouse callbacks of a viewer. `close` disconnects them in reverse order.
 
-    A widget that napari takes out of its window lives on for whoever still calls it: hence nothing may.
+    napari does not delete a widget when its dock is closed, so any remaining callback would keep it alive; therefore
+    every connection is made here.
     """
 
     def __init__(self, viewer: Viewer) -> None:
@@ -28,7 +32,7 @@ class ViewerConnections:
         self._heard: list[tuple[Any, Callable]] = []
 
     def adopt(self, widget: QWidget) -> None:
-        """Tie a widget's life to these: taken out of the window it ends; one of its kind that is there ends now."""
+        """Close these connections and delete the widget when it is removed; remove others of its kind now."""
         for other in docked(self.viewer, type(widget)):
             self.viewer.window.remove_dock_widget(other)
         closing = WindowEvents(widget)
@@ -38,49 +42,49 @@ class ViewerConnections:
             for canvas in window.findChildren(QOpenGLWidget) if window is not None else ():
                 canvas.makeCurrent()
 
-        # What a layer drew napari deletes at once, in whichever GL context is current; with the wrong one Mesa crashes
-        # in what is drawn next.
+        # napari deletes a removed layer's GL objects at once, in whichever context is current. If it is the wrong one,
+        # Mesa crashes at the next drawing.
         for event in (self.viewer.layers.events.removing, self.viewer.layers.events.end_batch):
             self.connect(event, make_canvas_current)
-        closing.removed.connect(lambda: self.close())  # Qt would hold the method weakly, and these may have no other
+        closing.removed.connect(lambda: self.close())  # Qt would only hold a weak reference to the method
         closing.removed.connect(widget.deleteLater)
-        # The window may end before its viewer does, which scripts hold: its layers are then heard by nobody.
+        # A script may keep the viewer after its window is deleted; nothing may listen to its layers then.
         widget.destroyed.connect(lambda *_: self.remove())
 
     def connect(self, event: Any, act: Callable) -> None:
-        """Call `act` at an event of the viewer, or of what belongs to it."""
+        """Call `act` at an event of the viewer or of its parts."""
         event.connect(act)
         self._heard.append((event, act))
         self._undo.callback(event.disconnect, act)
 
     def bind_key(self, key: str, act: Callable[[Any], object]) -> None:
-        """Let a key, written as napari writes it, do something on the canvas; later it does again what it did."""
+        """Bind a key, in napari's form, on the canvas; its previous binding is restored on close."""
         before = self.viewer.bind_key(key, act, overwrite=True)
 
         def give_back() -> None:
             now = self.viewer.bind_key(key, None)
-            after = before if now == act else now  # another may have taken it since
+            after = before if now == act else now  # it may have been bound again since
             if after is not None:
                 self.viewer.bind_key(key, after)
 
         self._undo.callback(give_back)
 
     def add_mouse_drag(self, act: Callable) -> None:
-        """Call `act` when a mouse button is pressed on the canvas, as napari's mouse_drag_callbacks."""
+        """Add `act` to napari's mouse_drag_callbacks: it is called when a mouse button is pressed on the canvas."""
         self.viewer.mouse_drag_callbacks.append(act)
         self._undo.callback(self.viewer.mouse_drag_callbacks.remove, act)
 
     def on_close(self, act: Callable[[], object]) -> None:
-        """Call `act` when the ties are undone."""
+        """Call `act` when the connections are closed."""
         self._undo.callback(act)
 
     def close(self) -> None:
-        """Undo all of them."""
+        """Disconnect everything, the last connection first."""
         self._heard.clear()
         self._undo.close()
 
     def remove(self) -> None:
-        """The widgets do not exist any more: hear nothing, and leave all else as it is."""
+        """Disconnect the listeners only, because the widgets do not exist any more."""
         for event, act in self._heard:
             event.disconnect(act)
         self._heard.clear()
@@ -88,7 +92,7 @@ class ViewerConnections:
 
 
 def stack_panels(viewer: Viewer, widget: QWidget) -> None:
-    """Let one of our panels lie behind the other, as tabs: one below the other, neither has room on a small screen."""
+    """Show our panels as tabs, because one below the other they do not fit on a small screen."""
     dock, window = widget.parentWidget(), widget.window()
     if not isinstance(dock, QDockWidget) or not isinstance(window, QMainWindow) or dock.isFloating():
         return

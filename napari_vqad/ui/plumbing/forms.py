@@ -1,4 +1,4 @@
-"""Small forms that ask before something is done: magicgui widgets in a dialog of napari's window."""
+"""Small forms that ask the user for input: magicgui widgets in a dialog."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def ask(title: str, widgets: Sequence[Widget], parent: QWidget | None = None) ->
     """Show widgets in a dialog with OK and Cancel, wait for the user, and delete the dialog.
 
     Args:
-        title: of the dialog's window.
-        widgets: from the top down. They are deleted with the dialog.
+        title: the title of the dialog.
+        widgets: from top to bottom. They are deleted with the dialog.
         parent: the dialog lies above this widget's window and looks like it; napari's window when not given.
 
     Returns:
-        The values by the names of the widgets that have a value; None if the user cancelled.
+        Widget name → value, for each widget that has a name and a value; None if the user cancelled.
     """
     window = parent.window() if parent is not None else _window()
     form = Dialog(widgets=widgets, labels=False, parent=window)

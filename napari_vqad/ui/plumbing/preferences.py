@@ -1,4 +1,4 @@
-"""What the person set in napari's preferences, as the explorer's start."""
+"""The user's settings in napari's preferences, with which the explorer starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_vqad.errors import InputError
 
 @dataclass(frozen=True)
 class Preferences:
-    """Preferences → VQ Anomaly Explorer."""
+    """The contents of the page Preferences → VQ Anomaly Explorer."""
 
     bundles: list[Path]
     device: str
@@ -26,10 +26,10 @@ class Preferences:
 
 
 def read_preferences() -> Preferences:
-    """The page of the preferences; what does not fit there is said and replaced by the default."""
+    """Read the page of the preferences. Warn about invalid values and use defaults instead."""
     try:
         page = get_plugin_settings("napari-vqad").explorer  # type: ignore[attr-defined]
-    except KeyError:  # the package is on the path but not installed as a plugin
+    except KeyError:  # the package is importable but not installed as a plugin
         return Preferences(list_bundles(), "auto", CACHE_BYTES, Settings())
     try:
         settings = Settings(
@@ -41,7 +41,7 @@ def read_preferences() -> Preferences:
         settings = Settings()
     try:
         further = list_bundles(Path(page.model_folder).expanduser()) if page.model_folder else []
-    except (InputError, RuntimeError) as error:  # RuntimeError: "~name" of nobody
+    except (InputError, RuntimeError) as error:  # RuntimeError: "~name" of an unknown user
         show_warning(f"Preferences: the folder of models is not used: {error}")
         further = []
     return Preferences([*list_bundles(), *further], page.device, max(1, page.cache_mb) * 2**20, settings)

@@ -1,7 +1,7 @@
-"""Every key, written once: the dock, the list of findings and the key sheet take them from here.
+"""All keyboard shortcuts. The dock, the list of findings and the key sheet use these constants.
 
-On the canvas only keys count that no layer type of napari takes for itself, since its keys come before the viewer's.
-Keys are written as Qt writes them; `napari_form` gives napari's way.
+A key for the canvas must not be a key of one of napari's layer types, because those come before the viewer's keys.
+Keys are written in Qt's form; `napari_form` converts them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ ORIGINAL, FLICKER, TURN, PLANES, BOXES = "H", "J", "U", "G", "K"
 NARROW, BRAIN, WIDE = "8", "9", "0"
 HELP = "F1"
 ACCEPT, REJECT, UNDO = "A", "X", "Ctrl+Z"
-# Heard wherever the focus is in the viewer's window.
+# These work wherever the focus is in the viewer's window.
 REPORT, SAVE, MAPS = "Ctrl+Shift+R", "Ctrl+Shift+S", "Ctrl+Shift+M"
 WINDOW_DRAG = "Shift + drag"
 
-# Group → keys, what they do.
+# Group → keys, and what they do.
 SHEET: dict[str, tuple[tuple[str, str], ...]] = {
     "Where": (
         (f"{NEXT}  {PREVIOUS}", "next, previous flagged slice"),
@@ -58,17 +58,17 @@ SHEET: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def napari_form(key: str) -> str:
-    """ "Shift+N" → "Shift-N"."""
+    """Convert a key from Qt's form to napari's: "Shift+N" → "Shift-N"."""
     return key.replace("+", "-")
 
 
 def bind(connections: ViewerConnections, key: str, act: Callable[[], object]) -> None:
-    """Let a key do something on the canvas."""
+    """Call `act` when a key is pressed on the canvas."""
     connections.bind_key(napari_form(key), lambda _viewer: act())
 
 
 def as_html() -> str:
-    """The sheet as a table for people."""
+    """The key sheet as an HTML table."""
     rows = []
     for group, keys in SHEET.items():
         rows.append(f"<tr><td colspan=2><b>{group}</b></td></tr>")
@@ -79,7 +79,7 @@ def as_html() -> str:
 
 
 def show_sheet(parent: QWidget) -> QMessageBox:
-    """Open the sheet beside the work; it does not block."""
+    """Open the key sheet in a window that does not block the viewer."""
     box = QMessageBox(parent)
     box.setWindowTitle("Keys")
     box.setText(as_html())

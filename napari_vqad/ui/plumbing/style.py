@@ -1,8 +1,8 @@
-"""What looks alike throughout the dock, on a dark and on a bright theme."""
+"""Style sheets that all widgets of the dock share, for dark and bright themes."""
 
 SMALL = "font-size: 11px;"
 
-# On napari's ground alone, dark or bright, a tool button looks like a label. Hover, checked and disabled in this order.
+# In napari's own style a tool button looks like a label. The order hover, checked, disabled matters.
 BUTTONS = """
 QToolButton { padding: 3px 1px; border-radius: 2px; background: rgba(128, 128, 128, 55); }
 QToolButton:hover { background: rgba(128, 128, 128, 110); }
@@ -11,7 +11,7 @@ QToolButton:disabled { background: rgba(128, 128, 128, 25); color: rgba(128, 128
 QToolButton::menu-indicator { image: none; }
 """
 
-# What a reader must not overlook: dark on amber, since amber letters are weak on a bright theme.
+# For warnings: dark on amber, because amber letters are hard to read on a bright theme.
 AMBER = "background: #ffb454; color: #1b1206; border-radius: 3px; padding: 2px 5px;"
 
 # A link within a label: Qt's own blue cannot be read on a dark theme.

@@ -1,4 +1,4 @@
-"""A widget that a button takes out below the canvas, and that it or napari's own cross puts away."""
+"""A dock below the canvas that a button opens, and that the button or the dock's close button closes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_vqad.ui.plumbing.connections import ViewerConnections
 
 
 class ToggleDock(QObject):
-    """Shows a widget while its button is down."""
+    """Shows a widget while its button is pressed."""
 
     def __init__(self, connections: ViewerConnections, button: QToolButton, widget: QWidget, name: str) -> None:
         super().__init__(button)
@@ -22,16 +22,16 @@ class ToggleDock(QObject):
         button.toggled.connect(self.show)
 
     def show(self, on: bool) -> None:
-        """Take it out, or put it away."""
+        """Show or hide the widget."""
         if on and self._dock is None:
             self._dock = self.viewer.window.add_dock_widget(self.widget, name=self.name, area="bottom")
             self.widget.show()
-            self._dock.destroyed.connect(self._on_gone)  # napari's cross does not hide a dock but ends it
+            self._dock.destroyed.connect(self._on_gone)  # napari's close button deletes the dock
         if self._dock is not None:
             self._dock.setVisible(on)
 
     def _keep(self) -> None:
-        # While it is put away it is the button's, unseen: it ends with it, and nothing holds the viewer any more.
+        # A hidden widget is the button's child, so Qt deletes it with the button and it does not keep the viewer alive.
         self.widget.setParent(self.button)
         self.widget.hide()
 

@@ -1,4 +1,4 @@
-"""Notices when the viewer's window closes, or when a widget is taken out of it; asks first where something is lost."""
+"""Signals when the viewer's window closes or a widget is removed from it; asks first if something would be lost."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Callable
 from qtpy.QtCore import QEvent, QObject, QTimer, Signal
 from qtpy.QtWidgets import QMessageBox, QWidget
 
-ANSWERED = "napari_vqad_may_close"  # a property of a window whose closing was agreed to
+ANSWERED = "napari_vqad_may_close"  # a property of a window: the user has agreed to close it
 
 
 class WindowEvents(QObject):
     """Watches a widget and the window it belongs to, docked or floating."""
 
-    removed = Signal()  # the widget was taken out of the window, as by the cross of its dock
+    removed = Signal()  # the widget was removed from the window, for example by its dock's close button
     gone = Signal(bool)  # the window has closed (True), or is shown again
 
     def __init__(self, widget: QWidget, losses: Callable[[], list[str]] = list) -> None:
-        """`losses` says what would be lost if the window closed now, a sentence each; the person is asked then."""
+        """`losses` returns a sentence for each loss if the window closed now; if there is any, the user is asked."""
         super().__init__(widget)
         self._widget, self._losses = widget, losses
-        # Weakly: a reference from a child of the window would keep the window, and the viewer with it.
+        # A weak reference: a strong one from a child would keep the window and the viewer alive.
         self._window: Callable[[], QWidget | None] = lambda: None
         widget.installEventFilter(self)
 
@@ -34,20 +34,20 @@ class WindowEvents(QObject):
         elif window is not None and watched is window:
             if kind == QEvent.Type.Close:
                 return self._ask(window, event)
-            # The window may still stay: napari asks while it handles Close. Only a window that closed is hidden.
+            # Close does not mean closed: napari may still ask the user. Hide comes only after it has closed.
             if kind in (QEvent.Type.Hide, QEvent.Type.Show) and not event.spontaneous():
                 window.setProperty(ANSWERED, False)
                 self.gone.emit(kind == QEvent.Type.Hide)
         return super().eventFilter(watched, event)
 
     def window(self) -> QWidget | None:
-        """The window that the widget is in, or was taken out of."""
+        """The window that the widget is in, or was removed from."""
         return self._window()
 
     def _ask(self, window: QWidget, event: QEvent) -> bool:
-        """Keep a window open that the person does not want to close after all; True when nobody else may hear of it.
+        """Ask before closing a window with losses. Returns True to stop the event.
 
-        All widgets in the window are asked for at once, and the person only once.
+        The user is asked once for all widgets in the window.
         """
         if window.property(ANSWERED):
             return False
@@ -61,13 +61,13 @@ class WindowEvents(QObject):
         window.setProperty(ANSWERED, True)
         if not event.spontaneous():
             return False
-        # By the window's own cross: napari would ask once more, as it does of every window that holds layers.
+        # The user clicked the window's close button. napari would ask again, as for any window with layers.
         event.ignore()
         QTimer.singleShot(0, window.close)
         return True
 
     def _find_window(self) -> None:
-        """The outermost parent: a floating dock is a window of its own, and not the one that counts."""
+        """Find the outermost parent. A floating dock is a window, too, but not the viewer's."""
         top = self._widget
         while (parent := top.parentWidget()) is not None:
             top = parent
@@ -77,7 +77,7 @@ class WindowEvents(QObject):
 
 
 def ask_to_close(window: QWidget, losses: list[str]) -> bool:
-    """Ask whether to close a window although something is lost with it."""
+    """Ask whether to close a window although something would be lost. Returns True to close it."""
     box = QMessageBox(QMessageBox.Icon.Warning, "Close the window?", "\n\n".join(losses), parent=window)
     close = box.addButton("Close", QMessageBox.ButtonRole.DestructiveRole)
     box.setDefaultButton(box.addButton("Keep open", QMessageBox.ButtonRole.RejectRole))

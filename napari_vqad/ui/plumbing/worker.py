@@ -1,4 +1,4 @@
-"""A generator in a worker thread: its steps and its end are heard in the main thread, its errors told once."""
+"""Run a generator in a worker thread; callbacks in the main thread receive its steps, its end and its errors."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from napari_vqad.errors import InputError
 
 
 class WorkerSlot:
-    """At most one generator at a time; what an older one still says is not heard.
+    """Runs at most one generator at a time; steps of an older one are ignored.
 
-    The worker is superqt's own, as napari's are at heart: of those napari itself asks, by the name of a Python
-    function, before its window closes. `WindowEvents` asks in words.
+    It uses superqt's worker instead of napari's. For its own workers napari asks before the window closes, and names a
+    Python function; `WindowEvents` asks with a sentence.
     """
 
     def __init__(self, on_bad_input: Callable[[str], None]) -> None:
-        """`on_bad_input` is told the sentence of an `InputError`, which napari shows as well."""
+        """`on_bad_input` is called with the sentence of an `InputError`, which napari shows, too."""
         self._on_bad_input = on_bad_input
         self._worker: GeneratorWorker | None = None
-        self.muted = False  # nothing is heard: the window is closed
-        self.name = ""  # what it is for, in words
+        self.muted = False  # True while the window is closed: no callback is called
+        self.name = ""  # what it writes, for messages
 
     @property
     def running(self) -> bool:
-        """Is a generator under way?"""
+        """Is a generator running?"""
         return self._worker is not None
 
     def start(
         self, steps: Iterator, on_step: Callable[[Any], None], on_end: Callable[[bool, bool], None] = lambda *_: None
     ) -> None:
-        """Run `steps` instead of what was under way.
+        """Run `steps` and stop the generator that was running.
 
-        `on_step` hears what it yields, `on_end` whether it was aborted and whether it failed.
+        `on_step` is called with each value that it yields, `on_end` with whether it was aborted and whether it failed.
         """
 
         def run() -> Iterator:
             try:
                 yield from steps
-            except Exception as error:  # told as a step: napari's own listener to `errored` trips over its argument
+            except Exception as error:  # yielded, because napari's listener to `errored` fails on its argument
                 yield error
 
         worker = cast(GeneratorWorker, create_worker(run, _start_thread=False, _ignore_errors=True))
@@ -53,7 +53,7 @@ class WorkerSlot:
                 return
             if isinstance(value, Exception):
                 errors.append(value)
-            elif aborted:  # the step that was under way: the person wants no more of it
+            elif aborted:  # the user has cancelled; ignore the step that was running
                 return
             if isinstance(value, InputError):
                 show_error(str(value))
@@ -64,7 +64,7 @@ class WorkerSlot:
                 on_step(value)
 
         def finished(*_: object) -> None:
-            worker.yielded.disconnect(step)  # else Qt keeps these two for ever, and with them all that they know
+            worker.yielded.disconnect(step)  # else Qt keeps both functions, and all they refer to, for ever
             worker.finished.disconnect(finished)
             aborted = bool(worker.abort_requested)
             if worker is not self._worker:
@@ -85,6 +85,6 @@ class WorkerSlot:
             self._worker.quit()
 
     def detach(self) -> None:
-        """Ask the generator to stop at its next step, and hear no more of it."""
+        """Ask the generator to stop at its next step, and ignore its steps and its end."""
         self.quit()
         self._worker = None
