@@ -12,7 +12,7 @@ from napari_vqad.display.scales import WINDOW
 from napari_vqad.imaging.grid import Grid
 
 
-class GalleryStyle(NamedTuple):
+class PictureStyle(NamedTuple):
     """As the canvas shows it: window in SD, and is the patient's right on the right?"""
 
     window: tuple[float, float] = WINDOW
@@ -22,7 +22,7 @@ class GalleryStyle(NamedTuple):
 class SlicePicture:
     """Draws maps (H, W) of one slice of a grid as (h, w, 3), 0 to 1; `side` is the letter at the left edge."""
 
-    def __init__(self, grid: Grid, index: int, look: GalleryStyle) -> None:
+    def __init__(self, grid: Grid, index: int, look: PictureStyle) -> None:
         self._mask, self._scan, self._look = grid.mask[index], grid.slices[index], look
         inside = np.flatnonzero(grid.mask.any((0, 2))), np.flatnonzero(grid.mask.any((0, 1)))
         self._box = tuple(slice(max(int(at[0]) - 2, 0), int(at[-1]) + 3) for at in inside)

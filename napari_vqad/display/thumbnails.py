@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_vqad.display.scales import limits
-from napari_vqad.display.slice_picture import GalleryStyle, SlicePicture
+from napari_vqad.display.slice_picture import PictureStyle, SlicePicture
 from napari_vqad.display.views import MEAN, SPREAD
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.maps import SliceRestorations
@@ -22,7 +22,7 @@ class Thumbnail(NamedTuple):
     side: str
 
 
-def thumbnails_of(explorer: Explorer, found: SliceRestorations, look: GalleryStyle) -> list[Thumbnail]:
+def thumbnails_of(explorer: Explorer, found: SliceRestorations, look: PictureStyle) -> list[Thumbnail]:
     """The restorations of the slice in focus: their mean, their SD over the scan where there are more, each of them."""
     frame = SlicePicture(explorer.grid, explorer.focus, look)
     thumbnails = [Thumbnail(MEAN, "mean of S", frame.grey(found.mean), frame.side)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_vqad.detectors.protocol import Step
 from napari_vqad.display.scales import limits
-from napari_vqad.display.slice_picture import GalleryStyle, SlicePicture
+from napari_vqad.display.slice_picture import PictureStyle, SlicePicture
 from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.engine.explorer import Explorer
 
@@ -17,13 +17,13 @@ GOLDEN = 0.618034  # of a turn of the colour wheel from one code to the next: ne
 
 
 class Titled(NamedTuple):
-    """A picture (h, w, 3), 0 to 1, and what stands under it."""
+    """A picture (h, w, 3), 0 to 1, and what stands beside it."""
 
     title: str
     rgb: np.ndarray
 
 
-def pictures_of(explorer: Explorer, index: int, step: Step, look: GalleryStyle) -> tuple[list[Titled], str]:
+def pictures_of(explorer: Explorer, index: int, step: Step, look: PictureStyle) -> tuple[list[Titled], str]:
     """The pictures of a step of slice `index`, and the letter of the side at their left edge."""
     frame, evidence = SlicePicture(explorer.grid, index, look), evidence_maps(explorer.maps)[0]
     return [

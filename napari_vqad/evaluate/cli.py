@@ -89,6 +89,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     clips.add_argument("bundles", nargs="*", help="names or folders; all of clips that come along, without")
     clips.add_argument("--data", type=Path, required=True, help="folder with training_NN.npz and testing_NN.npz")
     clips.add_argument("-S", "--n-restorations", type=int, default=5, help="5 without, as in the author's code")
+    clips.add_argument("--lambda-p", help="nats, or a healthy percentile, in place of the tuned one")
+    clips.add_argument("--lambda-s", help="the same")
     clips.add_argument("--write-tuned", action="store_true", help="write the chosen λ into each bundle, as tuned.json")
     clips.add_argument("--histograms", type=Path, help="write histograms of the scores of frames here, as PNG")
     clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="2d without: no frame sees another")
@@ -246,7 +248,8 @@ def run_reconstructions(args: argparse.Namespace) -> int:
 def run_ped2(args: argparse.Namespace) -> int:
     """Tokenizers × priors on the clips of Ped2."""
     torch.set_num_threads(args.threads)
-    settings = settings_from({name: getattr(args, name) for name in ("n_restorations", "pooling")})
+    given = {name: getattr(args, name) for name in ("n_restorations", "pooling", "lambda_p", "lambda_s")}
+    settings = settings_from({name: value for name, value in given.items() if value is not None})
     for path in (args.json, args.histograms):
         if path:
             check_file(path)
@@ -254,6 +257,8 @@ def run_ped2(args: argparse.Namespace) -> int:
     if not bundles:
         raise InputError("No bundle of clips comes along; give one.")
     check_methods(bundles, args.methods)
+    for bundle in bundles if args.write_tuned else ():
+        check_folder(bundle.folder, [TUNED_FILE])  # told before the work
     lines: list[comparison.ModelResult] = []
     histograms = ScoreHistograms()
     for bundle in bundles:

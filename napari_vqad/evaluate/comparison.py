@@ -66,7 +66,7 @@ def compare_models(
     """A line for sample-wise and for each method that the bundle knows (of `methods` alone, where given).
 
     Args:
-        bundle, settings: λ are those of the settings, where `percentiles` is empty.
+        bundle, settings: a λ that the settings give explicitly is not tuned; nor is any, where `percentiles` is empty.
         validation, test: cases; the validation ones choose λ and the decision threshold.
         methods: of those of the bundle.
         report: is told of each case.
@@ -75,6 +75,7 @@ def compare_models(
         percentiles: the candidates for λ, of the NLL of all codes of the validation cases.
         look: is given each line with the scores of the test's slices and their answers.
     """
+    fixed = settings.model_fields_set
     settings = settings.model_copy(update=dict(settings_of(bundle, None)))
     ways = method_variants(bundle.detector, methods_of(bundle.detector, methods), False, over)
     cache = ResultCache.of(keep, bundle, settings, over)
@@ -82,8 +83,9 @@ def compare_models(
     def score(cases: Sequence[Case], variants: list[Variant]) -> Collected:
         return collect(bundle, cases, settings, variants, None, report, cache=cache)
 
-    specs = {way.name: tuning.tuned_by(bundle.detector, way) for way in ways} if percentiles else {}
-    tables = {spec.table for spec in specs.values() if spec}
+    found_by = {way.name: tuning.tuned_by(bundle.detector, way) for way in ways} if percentiles else {}
+    specs = {name: spec for name, spec in found_by.items() if spec and spec.setting not in fixed}
+    tables = {spec.table for spec in specs.values()}
     values = tuning.values_of(Explorer(bundle, settings), validation, tables) if tables else {}
     lines = []
     for way in ways:
@@ -122,8 +124,9 @@ def _line(
 
 
 def tuned_thresholds(bundle: Bundle, lines: Sequence[ModelResult], on: str) -> TunedThresholds:
-    """The λ that were chosen, as a bundle holds them; `on` names the data and the measure."""
-    slices, variants = {}, {}
+    """The λ that were chosen, beside those that the bundle holds of other methods; `on` names data and measure."""
+    before = bundle.tuned if bundle.tuned and bundle.tuned.on == on else None
+    slices, variants = (dict(before.slices), dict(before.variants)) if before else ({}, {})
     for tuned in (line.tuning for line in lines if line.tuning):
         if tuned.method == SAMPLE:
             slices[tuned.setting] = round(tuned.chosen.value, 4)

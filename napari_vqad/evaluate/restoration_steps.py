@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from napari_vqad.display.colours import FAINT, INK, PAPER
-from napari_vqad.display.slice_picture import GalleryStyle, SlicePicture
+from napari_vqad.display.slice_picture import PictureStyle, SlicePicture
 from napari_vqad.display.unfolding_pictures import pictures_of
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.unfolding import unfolding
@@ -32,7 +32,7 @@ def draw(explorer: Explorer, index: int, j: int, steps: Sequence[int]) -> Figure
     if found is None:
         raise InputError(f"{explorer.bundle.title} has no restoration of this slice to show step by step.")
     numbers = list(dict.fromkeys(min(n, found.steps) for n in steps))
-    look = GalleryStyle()
+    look = PictureStyle()
     figure = Figure(figsize=(2.1 * (len(numbers) + 1), 6.4), dpi=130, facecolor=PAPER, layout="constrained")
     axes = figure.subplots(3, len(numbers) + 1, squeeze=False)
     for panel in axes.ravel():

@@ -211,8 +211,10 @@ def paper_size(device: torch.device, chains: int, quick: bool, report: Callable[
     recipe = Recipe.read("paper-160")
     torch.manual_seed(0)
     tokenizer = make_own(recipe.tokenizer).eval().to(device)
-    assert isinstance(recipe.prior, PixelSnailConfig)
-    prior = PixelSNAIL(recipe.prior, recipe.tokenizer.n_codes).eval().to(device)
+    # The simplified network, which the bundles have and which can resume, at the paper's width and depth.
+    prior = (
+        PixelSNAIL(PixelSnailConfig(channels=128, blocks=4, res_blocks=4), recipe.tokenizer.n_codes).eval().to(device)
+    )
     for parameter in prior.parameters():  # fresh weights start at zero where it matters: such a prior has no context
         torch.nn.init.normal_(parameter, std=0.05)
     side = recipe.grid.shape[0] // tokenizer.stride

@@ -98,11 +98,10 @@ def sweep(
         asked = settings_from(dict(point))
         updates = asks | {name: getattr(asked, name) for name in point}
         for name, table in tables.items():
-            if isinstance(limit := updates[name], str):
-                by = (
-                    np.percentile(values[table], float(limit[1:])) if of_all else bundle.calibration.value(table, limit)
-                )
-                updates[name] = float(by)
+            if of_all and str(limit := updates[name]).startswith("p"):
+                updates[name] = float(np.percentile(values[table], float(limit[1:])))
+        resolved = bundle.resolve_own(base.model_copy(update=updates))
+        updates |= {name: getattr(resolved, name) for name in tables}
         words = " ".join(f"{name} {value}" for name, value in updates.items())
         ways.append(Variant(f"{method} {words}".replace("/", "-"), "sample" if sample else "pixel", updates, over=over))
     cache = ResultCache.of(keep, bundle, base, over)
@@ -115,11 +114,13 @@ def sweep(
 
 
 def _check(bundle: Bundle, settings: Settings, grid: Mapping[str, Sequence[Any]], sample: bool) -> None:
-    read = {name for stage in bundle.detector.stages for name in (*stage.settings, stage.samples)}
-    idle = bundle.detector.inactive(settings)
+    detector = bundle.detector
+    restores = {name for stage in detector.stages for name in (*stage.settings, stage.samples)}
+    restores |= {name for spec in detector.maps for name in spec.settings}
+    idle = detector.inactive(settings)
     for name in grid:
-        known = name in bundle.detector.Settings.model_fields and name not in idle
-        if not known or sample != (name not in {*read, "k"}):
+        known = name in detector.Settings.model_fields and name not in idle
+        if not known or sample == (name in restores):
             raise InputError(f"{flag(name)} changes nothing of {SAMPLE if sample else settings.method} scores.")
 
 

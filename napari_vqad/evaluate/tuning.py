@@ -84,13 +84,13 @@ def candidates(
     variant: Variant, spec: ThresholdSpec, values: np.ndarray, percentiles: Sequence[float]
 ) -> list[Variant]:
     """The variant with its threshold at each percentile of `values`."""
+    limits = {p: float(np.percentile(values, p)) for p in percentiles}
     return [
+        # Results are kept by this name: other validation cases give another value at the same percentile.
         replace(
-            variant,
-            name=f"{variant.name} {spec.setting} p{p:g}",
-            updates={**variant.updates, spec.setting: float(np.percentile(values, p))},
+            variant, name=f"{variant.name} {spec.setting} p{p:g} {v!r}", updates={**variant.updates, spec.setting: v}
         )
-        for p in percentiles
+        for p, v in limits.items()
     ]
 
 

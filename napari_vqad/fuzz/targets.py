@@ -18,6 +18,8 @@ from napari_vqad.detectors.calibration import LAMBDA_LEVELS, LEVELS, Calibration
 from napari_vqad.detectors.library import find, list_bundles
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.settings import Settings, settings_from
+from napari_vqad.detectors.tuned import FILE as TUNED_FILE
+from napari_vqad.detectors.tuned import TunedThresholds
 from napari_vqad.detectors.vq.config import VQConfig
 from napari_vqad.detectors.vq.detector import vq_of
 from napari_vqad.engine.explorer import Explorer
@@ -133,6 +135,9 @@ def make_bundle(folder: Path) -> None:
         fused=MADE_WITH,
     )
     (folder / "calibration.json").write_text(calibration.model_dump_json(), encoding="utf-8")
+    weights = Bundle.load(folder, "cpu").weights
+    tuned = TunedThresholds(weights=weights, on="the validation part", slices={"lambda_s": 1.0})
+    (folder / TUNED_FILE).write_text(tuned.model_dump_json(), encoding="utf-8")
 
 
 def _either(spoil: ways.Spoil) -> ways.Spoil:

@@ -4,7 +4,7 @@ import numpy as np
 
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
-from napari_vqad.display.slice_picture import GalleryStyle
+from napari_vqad.display.slice_picture import PictureStyle
 from napari_vqad.display.thumbnails import thumbnails_of
 from napari_vqad.engine.explorer import Explorer
 
@@ -15,11 +15,11 @@ def test_thumbnails_are_turned_and_windowed_as_the_canvas(tiny_bundle, head):
     list(explorer.work())
     found = explorer.restorations(explorer.focus)
     plain, turned = (
-        thumbnails_of(explorer, found, GalleryStyle((-2.0, 2.0), neurological)) for neurological in (False, True)
+        thumbnails_of(explorer, found, PictureStyle((-2.0, 2.0), neurological)) for neurological in (False, True)
     )
     assert (plain[0].side, turned[0].side) == ("R", "L")
     np.testing.assert_array_equal(turned[2].rgb, plain[2].rgb[:, ::-1])
     assert not np.array_equal(plain[2].rgb, plain[2].rgb[:, ::-1])
-    wide = thumbnails_of(explorer, found, GalleryStyle((-2.0, 6.0), False))
+    wide = thumbnails_of(explorer, found, PictureStyle((-2.0, 6.0), False))
     inside = plain[2].rgb[..., 0] > 0
     assert wide[2].rgb[..., 0][inside].mean() < plain[2].rgb[..., 0][inside].mean()

@@ -1,5 +1,7 @@
 """λ tuned on the validation part: which codes the percentiles are of, what a candidate does, and which one wins."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate import ped2, tuning
-from napari_vqad.evaluate.comparison import compare_models
+from napari_vqad.evaluate.comparison import compare_models, tuned_thresholds
 from napari_vqad.evaluate.experiment import collect
 from napari_vqad.evaluate.metrics import at_best, auroc_interval, rank
 from napari_vqad.evaluate.variants import SAMPLE, Variant, method_variants, methods_of
@@ -108,3 +110,38 @@ def test_an_interval_is_over_whole_cases():
     assert auroc_interval(copied) == pytest.approx((low, high))
     assert np.isnan(auroc_interval(cases[:8])).all()
     assert np.isnan(auroc_interval(cases[8:])).all()
+
+
+def test_what_is_kept_of_other_validation_cases_is_not_taken(bundle, clip_folder, validation, tmp_path, monkeypatch):
+    """The same percentile is another λ there, and another score of the same test frames."""
+    test = list(ped2.clip_cases(clip_folder, "test", bundle.config.grid))
+    seen = []
+
+    def scores(keep, values):
+        monkeypatch.setattr(tuning, "values_of", lambda *_: {"nll": np.array(values)})
+        rest = lambda _: None, "mean", keep, (50.0,), lambda _line, found, _answers: seen.append(found)
+        compare_models(bundle, validation, test, SETTINGS, (SAMPLE,), *rest)
+        return seen[-1]
+
+    low, high, fresh = scores(tmp_path, [0.0]), scores(tmp_path, [1e6]), scores(None, [1e6])
+    assert low.min() > 0
+    np.testing.assert_array_equal(high, fresh)
+    assert not high.any()
+
+
+def test_a_lambda_that_is_given_is_not_tuned(bundle, clip_folder, validation):
+    test = list(ped2.clip_cases(clip_folder, "test", bundle.config.grid))
+    given = Settings(n_restorations=2, pooling="2d", lambda_s=2.0)
+    lines = compare_models(bundle, validation, test, given, (SAMPLE, "light"), lambda _: None, "mean", None, (20.0,))
+    assert [line.tuning and line.tuning.setting for line in lines] == [None, "lambda_p"]
+
+
+def test_tuned_thresholds_of_other_methods_stay(bundle, clip_folder, validation):
+    test = list(ped2.clip_cases(clip_folder, "test", bundle.config.grid))
+    words = validation, test, SETTINGS
+    rest = lambda _: None, "mean", None, (50.0,)
+    first = tuned_thresholds(bundle, compare_models(bundle, *words, (SAMPLE, "light"), *rest), "frames")
+    again = replace(bundle, tuned=first)
+    both = tuned_thresholds(again, compare_models(again, *words, ("sequential",), *rest), "frames")
+    assert set(both.variants) == {"light", "sequential"}
+    assert both.slices == first.slices

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from napari_vqad.nets.vq.pixelsnail_paper import PaperSnailConfig
 from napari_vqad.nets.vq.registry import make_prior, make_tokenizer
 from napari_vqad.train.recipe import Recipe
 
@@ -41,6 +42,12 @@ def test_the_encoder_of_ped2_has_the_widths_of_table_1():
     assert recipe.tokenizer.blocks == (2, 2, 2, 2, 4)
     assert sum(p.numel() for p in tokenizer.parameters()) > 10e6
     assert 290e6 < sum(p.numel() for p in prior.parameters()) < 340e6  # GPT-2 medium without its vocabulary
+
+
+@pytest.mark.parametrize("name", ["paper-160", "ped2-paper-vqvae", "ped2-paper-gan"])
+def test_pixelsnail_is_the_papers(name):
+    prior = Recipe.read(name).prior
+    assert prior == PaperSnailConfig(channels=128, blocks=4, res_blocks=4, key_channels=16, dropout=0.1)
 
 
 def test_heads_are_trained_as_in_the_paper():

@@ -10,7 +10,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSpinBox, QTabWidget, QToolButton
 from superqt.utils import qthrottled
 
-from napari_vqad.display.slice_picture import GalleryStyle
+from napari_vqad.display.slice_picture import PictureStyle
 from napari_vqad.ui.canvas.display_convention import Convention
 from napari_vqad.ui.lists.findings_table import FindingsTable
 from napari_vqad.ui.lists.restoration_gallery import RestorationGallery
@@ -94,8 +94,8 @@ class ListPanel(QObject):
         if self.unfolding.isVisible():
             self.unfolding.show_slice(self.session.explorer, max(self.which.value(), 1), self._look())
 
-    def _look(self) -> GalleryStyle:
-        return GalleryStyle(self.session.map_layers.window, self.convention.neurological)
+    def _look(self) -> PictureStyle:
+        return PictureStyle(self.session.map_layers.window, self.convention.neurological)
 
     def _give_keys(self) -> None:
         """Bind the verdict keys to the layers, because napari's image layers use X themselves, before the viewer."""

@@ -6,7 +6,7 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon, QResizeEvent
 from qtpy.QtWidgets import QLabel, QListView, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from napari_vqad.display.slice_picture import GalleryStyle
+from napari_vqad.display.slice_picture import PictureStyle
 from napari_vqad.display.thumbnails import Thumbnail, alike, thumbnails_of
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.slice_numbers import numbers
@@ -46,7 +46,7 @@ class RestorationGallery(QWidget):
         self.pictures.currentItemChanged.connect(lambda item, _before: self._choose(item))
         self.pictures.itemClicked.connect(self._choose)  # the current one, too: another view may be shown
 
-    def show_slice(self, explorer: Explorer | None, which: int, look: GalleryStyle = GalleryStyle()) -> None:  # noqa: B008  # frozen
+    def show_slice(self, explorer: Explorer | None, which: int, look: PictureStyle = PictureStyle()) -> None:  # noqa: B008  # frozen
         """Show the restorations of the slice in focus; `which` of them is marked as the one in the canvas.
 
         While they are drawn anew those before stay, as they do in the canvas; those of another slice do not.

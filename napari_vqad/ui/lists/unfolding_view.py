@@ -7,7 +7,7 @@ from qtpy.QtGui import QHideEvent, QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QSlider, QToolButton, QVBoxLayout, QWidget
 
 from napari_vqad.detectors.protocol import Unfolding
-from napari_vqad.display.slice_picture import GalleryStyle
+from napari_vqad.display.slice_picture import PictureStyle
 from napari_vqad.display.unfolding_pictures import Titled, pictures_of
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.unfolding import unfolding
@@ -57,14 +57,13 @@ class UnfoldingView(QWidget):
         self._explorer: Explorer | None = None
         self._unfolding: Unfolding | None = None
         self._of: tuple | None = None
-        self._which = 1
-        self._look = GalleryStyle()
+        self._index, self._which = 0, 1
+        self._look = PictureStyle()
         self._drawn: tuple[list[Titled], str] = [], ""
         self.show_slice(None, 1)
 
-    def show_slice(self, explorer: Explorer | None, which: int, look: GalleryStyle | None = None) -> None:
+    def show_slice(self, explorer: Explorer | None, which: int, look: PictureStyle | None = None) -> None:
         """Show restoration `which` (from 1) of the slice in focus; the slider stays where it was for the same one."""
-        self._look = look or self._look
         found = unfolding(explorer, explorer.focus, which - 1) if explorer else None
         if explorer is None or found is None:
             self._explorer = self._of = None
@@ -75,12 +74,14 @@ class UnfoldingView(QWidget):
             self.words.setText(WAITING if restores else NONE)
             self._show([], "")
             return
-        of = id(explorer), explorer.focus, which, found.places_key
+        of, before = (id(explorer), explorer.focus, which, found.places_key), (self._of, self._look)
+        self._look = look or self._look
+        if (of, self._look) == before:  # a refresh for another reason: the networks are not asked again
+            return
         if of != self._of:
             self.play.setChecked(False)
             self._enable(found.steps)
-        self._explorer, self._of, self._unfolding = explorer, of, found
-        self._which = which
+        self._explorer, self._index, self._which, self._of, self._unfolding = explorer, explorer.focus, which, of, found
         self._draw()
 
     def _enable(self, steps: int) -> None:
@@ -105,7 +106,7 @@ class UnfoldingView(QWidget):
     def _draw(self) -> None:
         if self._explorer is None or self._unfolding is None:
             return
-        n, index = self.slider.value(), self._of[1] if self._of else 0
+        n, index = self.slider.value(), self._index
         pictures, side = pictures_of(self._explorer, index, self._unfolding.at(n), self._look)
         at = self._explorer.grid.slice_label(index)
         if self._unfolding.steps:

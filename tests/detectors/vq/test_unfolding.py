@@ -7,7 +7,7 @@ from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.protocol import Step
 from napari_vqad.detectors.settings import Settings
-from napari_vqad.display.slice_picture import GalleryStyle
+from napari_vqad.display.slice_picture import PictureStyle
 from napari_vqad.display.unfolding_pictures import code_colours, pictures_of
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.unfolding import unfolding
@@ -95,7 +95,7 @@ def test_pictures_of_a_step(tiny_bundle, head):
     explorer = analysed(tiny_bundle, head, method="anchored", lambda_p=2.0)
     i, found = explorer.focus, unfolding(explorer, explorer.focus)
     step = found.at(found.steps)
-    pictures, side = pictures_of(explorer, i, step, GalleryStyle())
+    pictures, side = pictures_of(explorer, i, step, PictureStyle())
     assert side == "R"
     assert len({p.rgb.shape for p in pictures}) == 1
     assert all(p.rgb.min() >= 0 and p.rgb.max() <= 1 for p in pictures)
@@ -119,7 +119,7 @@ def test_a_frame_stands_upright(tiny_clips, clip_folder):
     volume = clip.volume()
     explorer = Explorer(Bundle.load(tiny_clips, "cpu"), Settings(method="regenerative"))
     explorer.load_scan(volume, np.ones(volume.voxels.shape, bool))
-    frame = SlicePicture(explorer.grid, 15, GalleryStyle((-3.0, 4.0)))
+    frame = SlicePicture(explorer.grid, 15, PictureStyle((-3.0, 4.0)))
     shown = frame.grey(explorer.grid.slices[15])[..., 0]
     assert np.corrcoef(shown.ravel(), clip.frames[15].ravel())[0, 1] > 0.99
 

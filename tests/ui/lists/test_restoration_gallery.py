@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_vqad.display.slice_picture import GalleryStyle
+from napari_vqad.display.slice_picture import PictureStyle
 from napari_vqad.display.thumbnails import thumbnails_of
 from napari_vqad.display.views import MEAN, SPREAD
 
@@ -122,6 +122,6 @@ def test_thumbnails_follow_the_window_at_once(explored, lists, qtbot):
         before = gallery._thumbnails[2].rgb
         act()
         found = explorer.restorations(explorer.focus)
-        expected = thumbnails_of(explorer, found, GalleryStyle(map_layers.window, False))
+        expected = thumbnails_of(explorer, found, PictureStyle(map_layers.window, False))
         assert not np.array_equal(before, expected[2].rgb)
         qtbot.waitUntil(lambda e=expected: np.array_equal(gallery._thumbnails[2].rgb, e[2].rgb), timeout=2000)

@@ -27,9 +27,14 @@ def test_the_slider_shows_the_first_draws(explored, view):
     assert f"0 of {found.steps}" in view.words.text()
     assert not np.array_equal(finished[0], view._drawn[0][0].rgb)
     assert all(not picture.pixmap().isNull() for picture, _ in view.panels)
-    explored.session.redraw()  # nothing else: the slider stays
+    before = view._drawn
+    explored.session.redraw()  # nothing else: the slider stays, and nothing is computed again
     explored.lists.refresh()
     assert view.slider.value() == 0
+    assert view._drawn is before
+    explored.session.map_layers.set_window((-1.0, 1.5))
+    explored.lists.refresh()
+    assert view._drawn is not before
 
 
 def test_it_plays_to_the_end(view, qtbot, monkeypatch):
