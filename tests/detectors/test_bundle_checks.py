@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from napari_vqad.detectors import tuned
 from napari_vqad.detectors.bundle import Bundle, fingerprint
 from napari_vqad.detectors.library import list_bundles
 from napari_vqad.detectors.pca import FILE as LINEAR
@@ -216,6 +217,7 @@ def test_values_that_are_not_finite_are_refused(copy, name):
 
 def test_weights_in_bfloat16_are_read_and_whole_numbers_for_weights_are_not(copy):
     name = "prior.safetensors"
+    (copy / tuned.FILE).unlink(missing_ok=True)  # it names the weights that it was tuned with
     tensors = {k: v.bfloat16() for k, v in load_file(copy / name).items()}
     save_file(tensors, copy / name)
     loaded = Bundle.load(copy, "cpu").detector.prior.state_dict()

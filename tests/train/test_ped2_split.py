@@ -155,10 +155,10 @@ def test_from_clips_to_a_bundle_that_explores_one(clip_folder, make_clip, tmp_pa
 def test_recipes_of_clips_fit_together():
     recipes = {path.stem: Recipe.read(path.stem) for path in FOLDER.glob("ped2-*.toml")}
     assert len({r.grid for r in recipes.values()}) == 1
-    for size in ("ped2-", "ped2-paper-"):
+    for size, kind in (("ped2-", "pixelsnail"), ("ped2-paper-", "pixelsnail-paper")):
         same = [recipes[size + name] for name in ("vqvae", "gpt2", "gan", "gan-gpt2")]
         assert len({r.tokenizer for r in same}) == 1
-        assert [r.prior.kind for r in same] == ["pixelsnail", "gpt2", "pixelsnail", "gpt2"]
+        assert [r.prior.kind for r in same] == [kind, "gpt2", kind, "gpt2"]
         assert [r.tokenizer_training.adversarial is not None for r in same] == [False, False, True, True]
     # What begins with another's network must be of its sizes.
     assert recipes["ped2-gan"].prior == recipes["ped2-vqvae"].prior
