@@ -48,14 +48,15 @@ class PositionFeatures(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """x + conv(silu(conv(silu(x)) + position)).
+    """x + conv(dropout(silu(conv(silu(x)) + position))).
 
     No normalisation layer: group statistics would let a lesion on one side change the picture on the other, and a
     decoder that is local can redo only what a changed code reaches. The last convolution starts at zero instead.
     """
 
-    def __init__(self, channels: int, condition: int) -> None:
+    def __init__(self, channels: int, condition: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.condition = nn.Linear(condition, channels)
@@ -64,11 +65,13 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """(B, C, h, w) and (B, condition) → (B, C, h, w)."""
         h = self.conv1(F.silu(x)) + self.condition(condition)[:, :, None, None]
-        return x + self.conv2(F.silu(h))
+        return x + self.conv2(F.dropout(F.silu(h), self.dropout, self.training))
 
 
 class NonLocal(nn.Module):
     """x + out(softmax(q kᵀ/√d) v): every place looks at every other (Wang et al. 2018); nothing is added at first."""
+
+    norm: nn.Module
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -80,6 +83,9 @@ class NonLocal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → the same shape."""
-        places = x.flatten(2).mT
-        q, k, v = self.qkv(self.norm(places)).chunk(3, -1)
+        q, k, v = self.qkv(self.normed(x)).chunk(3, -1)
         return x + self.out(F.scaled_dot_product_attention(q, k, v)).mT.unflatten(2, x.shape[2:])
+
+    def normed(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) → places (B, h·w, C), each normalised on its own."""
+        return self.norm(x.flatten(2).mT)

@@ -31,5 +31,24 @@ class Discriminator(nn.Module):
 
 
 def hinge(real: Tensor, decoded: Tensor) -> Tensor:
-    """max(0, 1 − D(Y)) + max(0, 1 + D(X)), averaged: what the discriminator descends."""
+    """max(0, 1 − D(Y)) + max(0, 1 + D(X)), averaged: what the discriminator descends (Esser et al. 2021)."""
     return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + decoded).mean())
+
+
+def log_loss(real: Tensor, decoded: Tensor) -> Tensor:
+    """−log σ(D(Y)) − log(1 − σ(D(X))), averaged: what the discriminator descends (Ishii 2023, eq. 13)."""
+    return F.softplus(-real).mean() + F.softplus(decoded).mean()
+
+
+def convince_hinge(decoded: Tensor) -> Tensor:
+    """−D(X), averaged: what the decoder descends beside the hinge."""
+    return -decoded.mean()
+
+
+def convince_log(decoded: Tensor) -> Tensor:
+    """log(1 − σ(D(X))), averaged: what the decoder descends in Ishii's eq. 13."""
+    return -F.softplus(decoded).mean()
+
+
+# What the discriminator and what the decoder descends.
+LOSSES = {"hinge": (hinge, convince_hinge), "log": (log_loss, convince_log)}

@@ -1,8 +1,10 @@
 """What makes a VQ-GAN of a VQ-VAE: a discriminator and a perceptual distance (Esser et al. 2021; Ishii 2023).
 
-    loss  =  L1 + β·commitment + perceptual  −  λ·mean D(X)  +  hinge of the discriminator
+    loss  =  error + codebook + β·commitment + perceptual  +  λ·G  +  loss of the discriminator
 
-    λ  =  weight · ‖∇ (L1 + perceptual)‖ / (‖∇ mean D(X)‖ + δ)        gradients at the decoder's last layer
+    λ  =  weight · ‖∇ (error + perceptual)‖ / (‖∇ G‖ + δ)        gradients at the decoder's last layer
+
+    G  =  −mean D(X) with the hinge loss, mean log(1 − σ(D(X))) with the log loss (Ishii 2023, eq. 13)
 
 Tokenizer and discriminator descend in the same step: each term reaches the parameters of one of the two alone.
 """
@@ -10,15 +12,16 @@ Tokenizer and discriminator descend in the same step: each term reaches the para
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from napari_vqad.nets.discriminator import Discriminator, hinge
+from napari_vqad.nets.discriminator import LOSSES, Discriminator
 from napari_vqad.nets.vq.registry import OwnTokenizer
 
-DELTA, LARGEST = 1e-4, 1e4
+LARGEST = 1e4  # λ
 
 
 class Adversarial(BaseModel):
@@ -27,6 +30,10 @@ class Adversarial(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weight: float = Field(0.8, ge=0, description="of the discriminator's judgement, beside the reconstruction")
+    loss: Literal["hinge", "log"] = Field(
+        "hinge", description="hinge as in Esser et al. 2021, log as in Ishii's eq. 13"
+    )
+    delta: float = Field(1e-4, gt=0, description="δ, which keeps λ finite; 1e-6 in Ishii's eq. 16")
     perceptual: float = Field(1.0, ge=0, description="weight of the perceptual distance")
     lpips: Path | None = Field(None, description="safetensors file of VGG16 and LPIPS; else features trained here")
     width: int = Field(32, ge=1, description="channels of the discriminator's first layer")
@@ -51,28 +58,31 @@ class GanPair(nn.Module):
 
 
 def discriminator_losses(
-    pair: GanPair, slices: Tensor, decoded: Tensor, reconstruction: Tensor, weight: float
+    pair: GanPair, slices: Tensor, decoded: Tensor, reconstruction: Tensor, config: Adversarial, step: int
 ) -> dict[str, Tensor]:
     """The adversarial terms: what to add to the loss, and what to draw as curves.
 
     Args:
         pair: in training.
         slices, decoded: Y and X, (B, 1, H, W) in SD, X with its graph.
-        reconstruction: L1 and perceptual distance, a number with its graph.
-        weight: 0 before the judgement begins to count.
+        reconstruction: error and perceptual distance, a number with its graph.
+        config: the losses, and the step at which the judgement begins to count.
+        step: of the training.
     """
     critic = pair.discriminator
-    learn = hinge(critic(slices), critic(decoded.detach()))
+    learn_loss, convince_loss = LOSSES[config.loss]
+    learn = learn_loss(critic(slices), critic(decoded.detach()))
     # The tokenizer's gradient must not reach the discriminator, which descends the other way.
     critic.requires_grad_(False)
-    generator_loss = -critic(decoded).mean()
+    convince = convince_loss(critic(decoded))
     critic.requires_grad_(True)
-    scale = adaptive(reconstruction, generator_loss, pair.tokenizer.decoder.out.weight)
-    return {"adversarial": weight * scale * generator_loss + learn, "λ": weight * scale, "hinge": learn}
+    scale = adaptive(reconstruction, convince, pair.tokenizer.decoder.out.weight, config.delta)
+    weight = config.weight if step >= config.begin else 0.0
+    return {"adversarial": weight * scale * convince + learn, "λ": weight * scale, "discriminator": learn}
 
 
-def adaptive(reconstruction: Tensor, generator_loss: Tensor, last: Tensor) -> Tensor:
-    """λ = ‖∇ reconstruction‖ / (‖∇ convince‖ + δ) at the last layer's weights, without a graph."""
+def adaptive(reconstruction: Tensor, convince: Tensor, last: Tensor, delta: float) -> Tensor:
+    """λ = ‖∇ reconstruction‖ / (‖∇ G‖ + δ) at the last layer's weights, without a graph."""
     (towards,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
-    (against,) = torch.autograd.grad(generator_loss, last, retain_graph=True)
-    return (towards.norm() / (against.norm() + DELTA)).clamp(0, LARGEST).detach()
+    (against,) = torch.autograd.grad(convince, last, retain_graph=True)
+    return (towards.norm() / (against.norm() + delta)).clamp(0, LARGEST).detach()

@@ -24,9 +24,11 @@ from napari_vqad.files.space import check_folder, folder_of
 from napari_vqad.imaging.template import FILE as TEMPLATE
 from napari_vqad.imaging.template import Template
 from napari_vqad.nets.device import pick_device
+from napari_vqad.nets.vq.monai import MonaiTokenizerConfig
 from napari_vqad.nets.vq.protocols import MaskedPrior
-from napari_vqad.nets.vq.registry import make_own, make_prior, make_tokenizer
+from napari_vqad.nets.vq.registry import OwnTokenizer, make_own, make_prior, make_tokenizer
 from napari_vqad.nets.weights import load_weights, save_weights
+from napari_vqad.train import import_lpips
 from napari_vqad.train.build_template import make_template
 from napari_vqad.train.calibrate import calibrate, slice_tables
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
@@ -36,7 +38,7 @@ from napari_vqad.train.fit import CHECKPOINT, alone_in, state_of
 from napari_vqad.train.model_card import write_card
 from napari_vqad.train.prior import train_prior
 from napari_vqad.train.recipe import Recipe
-from napari_vqad.train.tokenizer import describe, train_tokenizer
+from napari_vqad.train.tokenizer import TokenizerTraining, describe, train_tokenizer
 from napari_vqad.train.training_log import Trained, read_history, write_history
 
 # Checkpoints live in a hidden folder of the bundle, so that the same command resumes what was killed.
@@ -54,10 +56,15 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     _command(kinds, "pack", "pack scans into small files, to carry to a GPU", run_pack)
     tokenizer = _command(kinds, "tokenizer", "train the tokenizer of a bundle; resumes", run_tokenizer)
     tokenizer.add_argument("--start", metavar="BUNDLE", help="begin with this one's tokenizer, template, linear model")
+    tokenizer.add_argument(
+        "--features", metavar="BUNDLE", help="measure a VQ-GAN's perceptual distance with this one's"
+    )
+    tokenizer.add_argument("--lpips", type=Path, metavar="FILE", help="measure it with LPIPS; see 'import-lpips'")
     prior = _command(kinds, "prior", "train the prior of a bundle that has a tokenizer; resumes", run_prior)
     prior.add_argument("--tokenizer", metavar="BUNDLE", help="take tokenizer, template and linear model from this one")
     prior.add_argument("--start", metavar="BUNDLE", help="begin with this one's prior")
     _data(add_detector(kinds))
+    import_lpips.add_command(kinds)
     done = commands.add_parser("calibrate", help="write a bundle's healthy quantiles and its card")
     done.add_argument("bundle", help="name or folder of the bundle")
     done.add_argument("--slices", action="store_true", help="only add healthy slice scores to its calibration")
@@ -107,11 +114,12 @@ def _train_tokenizer(args: argparse.Namespace, recipe: Recipe, device: torch.dev
     work, history = _work_of(args, "tokenizer"), read_history(args.out)
     source = _source(args, args.start, recipe)
     start = load_weights(make_own(recipe.tokenizer), source / "tokenizer.safetensors") if source else None
+    judge = _judge(args.features, recipe) if args.features else None
     template = _template(args, recipe, source)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
-    background, training = recipe.grid.background, recipe.tokenizer_training
-    model = train_tokenizer(recipe.tokenizer, training, train, held_out, background, work, device, start)
-    command, schedule = _command_of(args, "start"), training.schedule
+    background, training = recipe.grid.background, _with_lpips(recipe.tokenizer_training, args.lpips)
+    model = train_tokenizer(recipe.tokenizer, training, train, held_out, background, work, device, start, judge)
+    command, schedule = _command_of(args, "start", "features"), training.schedule
     trained = Trained(command=command, schedule=schedule, steps=state_of(work)["step"], loss=describe(training))
     with atomic_folder(args.out) as new:
         if source:
@@ -189,6 +197,34 @@ def _source(args: argparse.Namespace, name: str | None, recipe: Recipe) -> Path 
     if (config.tokenizer, config.grid) != (recipe.tokenizer, recipe.grid):
         raise InputError(f"{source} has another tokenizer or grid than the recipe asks for.")
     return source
+
+
+def _with_lpips(training: TokenizerTraining, path: Path | None) -> TokenizerTraining:
+    """The same training with perceptual distance measured by LPIPS.
+
+    Raises:
+        InputError: the recipe is no VQ-GAN.
+    """
+    if path is None:
+        return training
+    if training.adversarial is None:
+        raise InputError("--lpips is for a VQ-GAN, and the recipe has no [tokenizer_training.adversarial].")
+    return training.model_copy(update={"adversarial": training.adversarial.model_copy(update={"lpips": path})})
+
+
+def _judge(name: str, recipe: Recipe) -> OwnTokenizer:
+    """The tokenizer whose features measure perceptual distance.
+
+    Raises:
+        InputError: it is of another grid, or not of the kinds that are trained here.
+    """
+    folder = find(name)
+    config = read_config(folder)
+    if not isinstance(config, VQConfig) or isinstance(config.tokenizer, MonaiTokenizerConfig):
+        raise InputError(f"{folder} has no tokenizer whose features can be used.")
+    if config.grid != recipe.grid:
+        raise InputError(f"{folder} has another grid than the recipe asks for.")
+    return load_weights(make_own(config.tokenizer), folder / "tokenizer.safetensors")
 
 
 def _with_prior(folder: Path, recipe: Recipe) -> VQConfig:

@@ -24,6 +24,7 @@ from napari_vqad.files.space import check_folder, folder_of
 from napari_vqad.nets.device import has_bf16
 
 CHECKPOINT, CURVES, LOCK = "checkpoint.safetensors", "curves.png", ".vqad-training"
+LIKE_HELD_OUT = "as held out"  # the part of the training loss that the held-out loss measures; else it is all of it
 STATE = "state"  # key of a checkpoint's metadata, under which the state stands as JSON
 PARTS = ("model", "adam", "kept")  # what the names of its tensors begin with
 
@@ -43,7 +44,8 @@ class Schedule(BaseModel):
     seed: int = Field(0, ge=0, lt=2**32)
     validate_every: int = Field(250, ge=1, description="steps between looks at the held-out loss")
     keep: Literal["best", "last"] = Field("best", description="weights: of the best held-out loss, or the last ones")
-    patience: int = Field(8, ge=1, description="looks without a better held-out loss before training stops early")
+    stop: Literal["patience", "overtaken"] = Field("patience", description="rule of stopping early")
+    patience: int = Field(8, ge=1, description="looks at which the rule of stopping must hold before training stops")
 
 
 Losses = dict[str, Tensor]
@@ -154,8 +156,7 @@ def _fit(
             better = score <= min(history["held_out"])
             if better or schedule.keep == "last":
                 kept = {k: v.detach().clone() for k, v in model.state_dict().items()}
-            state["since_best"] = 0 if better else state["since_best"] + 1
-            state["stopped"] = state["since_best"] >= schedule.patience
+            count_of_rule(state, schedule, better)
             _draw(history, folder / CURVES)
             left = (schedule.steps - step) * (time.monotonic() - started) / (step - first)
             numbers = "  ".join(f"{k} {v[-1]:.4f}" for k, v in history.items() if k != "step")
@@ -170,6 +171,22 @@ def _fit(
         model.load_state_dict(kept)
     model.eval()
     return history
+
+
+def count_of_rule(state: dict, schedule: Schedule, better: bool) -> None:
+    """Count a look at the held-out loss by the schedule's rule, and stop where it holds.
+
+    "patience": so many looks in a row without a better held-out loss. "overtaken": the held-out loss was above the
+    training loss since the last look at more than so many looks in all (Ishii 2023).
+    """
+    history = state["history"]
+    if schedule.stop == "patience":
+        state["since_best"] = 0 if better else state["since_best"] + 1
+        state["stopped"] = state["since_best"] >= schedule.patience
+        return
+    training = history.get(LIKE_HELD_OUT, history["loss"])
+    state["since_best"] += history["held_out"][-1] > training[-1]
+    state["stopped"] = state["since_best"] > schedule.patience
 
 
 def _rate(step: int, schedule: Schedule) -> float:
@@ -255,11 +272,13 @@ def _fits(model: nn.Module, tensors: dict[str, Tensor]) -> bool:
 
 
 def _draw(history: dict[str, list], path: Path) -> None:
-    names = [n for n in history if n not in ("step", "held_out")]
+    names = [n for n in history if n not in ("step", "held_out", LIKE_HELD_OUT)]
     figure = Figure(figsize=(3.2 * len(names), 2.8), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axes.plot(history["step"], history[name], label="training")
         if name == "loss":
+            if LIKE_HELD_OUT in history:
+                axes.plot(history["step"], history[LIKE_HELD_OUT], label="training, as held out")
             axes.plot(history["step"], history["held_out"], label="held out")
             axes.legend(frameon=False)
         axes.set(title=name, xlabel="step")

@@ -44,16 +44,8 @@ class EncoderFeatures:
 
     def __call__(self, slices: Tensor, others: Tensor, position: Tensor) -> Tensor:
         """(B, 1, H, W), (B, 1, H, W), (B,) → Σ over levels of mean ‖f(Y) − f(X)‖²."""
-        pairs = zip(self._features(slices, position), self._features(others, position), strict=True)
-        return torch.stack([((_unit(a) - _unit(b)) ** 2).sum(1).mean() for a, b in pairs]).sum()
-
-    def _features(self, slices: Tensor, position: Tensor) -> list[Tensor]:
-        condition, encoder = self.tokenizer.position(position), self.tokenizer.encoder
-        x, found = encoder.stem(slices), []
-        for i, level in enumerate(encoder.levels):
-            x = level(encoder.down[i - 1](x) if i else x, condition)
-            found.append(x)
-        return found
+        found = zip(self.tokenizer.features(slices, position), self.tokenizer.features(others, position), strict=True)
+        return torch.stack([((_unit(a) - _unit(b)) ** 2).sum(1).mean() for a, b in found]).sum()
 
 
 class VGG16Features(nn.Module):

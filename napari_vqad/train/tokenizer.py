@@ -6,19 +6,23 @@ import copy
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_vqad.errors import InputError
-from napari_vqad.nets.vq.codebook import perplexity
+from napari_vqad.nets.vq.codebook import Codebook, perplexity
 from napari_vqad.nets.vq.registry import OwnTokenizer, OwnTokenizerConfig, make_own
 from napari_vqad.nets.vq.vqvae import Tokenizer
 from napari_vqad.train.adversarial import Adversarial, GanPair, discriminator_losses
 from napari_vqad.train.augment import add_noise, augment, soften
 from napari_vqad.train.corruption import corrupt
 from napari_vqad.train.data import Stack
-from napari_vqad.train.fit import Losses, Schedule, fit
+from napari_vqad.train.fit import LIKE_HELD_OUT, Losses, Schedule, fit
 from napari_vqad.train.perceptual import LPIPS, EncoderFeatures, Perceptual
+
+Error = Literal["L1", "L2"]
 
 
 class TokenizerTraining(BaseModel):
@@ -27,8 +31,12 @@ class TokenizerTraining(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schedule: Schedule = Schedule()
+    volumes: int = Field(0, ge=0, description="a batch is drawn from so many volumes, alike from each; 0: from all")
     commitment: float = Field(0.25, ge=0, description="β, weight of the commitment loss")
-    error: Literal["L1", "L2"] = Field("L1", description="of the reconstruction: absolute, or squared as in Ishii 2023")
+    codebook: Literal["moving averages", "gradient"] = Field(
+        "moving averages", description="how the codebook is learnt"
+    )
+    error: Error = Field("L1", description="of the reconstruction: absolute, or squared as in Ishii 2023")
     outside: float = Field(0.1, ge=0, description="weight of a pixel outside the mask; inside it is 1")
     sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
     adversarial: Adversarial | None = Field(None, description="judged by a discriminator: a VQ-GAN")
@@ -44,56 +52,64 @@ def train_tokenizer(
     folder: Path,
     device: torch.device,
     start: OwnTokenizer | None = None,
+    judge: OwnTokenizer | None = None,
 ) -> OwnTokenizer:
     """Train, keep the weights that the schedule asks for, return the network in eval mode.
 
-    The held-out loss is L1 within the mask (SD), for a VQ-GAN with the perceptual distance added.
+    The held-out loss is the recipe's error within the mask, for a VQ-GAN with the perceptual distance added.
 
     Args:
         start: a trained network of the same sizes to begin with.
+        judge: a trained network whose features measure perceptual distance; `start` without it.
 
     Raises:
         InputError: a VQ-GAN has nothing to measure perceptual distance with.
     """
     torch.manual_seed(training.schedule.seed)
     tokenizer = make_own(config).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if training.codebook == "gradient":
+        for part in tokenizer.modules():
+            if isinstance(part, Codebook):
+                part.learn_by_gradient()
     if start is not None:
         tokenizer.load_state_dict(start.state_dict())
-    gan, looks = training.adversarial, _perceptual(training, start, train.clip, device)
+    gan, looks = training.adversarial, _perceptual(training, judge or start, train.clip, device)
     model = GanPair(tokenizer, gan).to(device) if gan else tokenizer
     beta, outside = training.commitment, training.outside
 
     def losses(rng: torch.Generator, step: int) -> Losses:
-        index = torch.randint(len(train), (training.schedule.batch,), generator=rng, device=device).cpu().numpy()
+        index = draw(train, training.schedule.batch, training.volumes, rng)
         clean, mask, position = batch(train, index, device)
         clean, mask = augment(clean, mask, background, rng, training.sway)
         shown = add_noise(soften(clean, mask, background, rng), mask, rng)
         if training.corrupt:
             shown = corrupt(shown, mask, rng, training.corrupt)
-        again, codes, commitment = tokenizer(shown.contiguous(memory_format=torch.channels_last), position)
+        again, codes, latent = tokenizer(shown.contiguous(memory_format=torch.channels_last), position)
         weight = mask + outside * (1 - mask)
         apart = (again.float() - clean).abs()
         l1 = (weight * apart).sum() / weight.sum()
         error = l1 if training.error == "L1" else (weight * apart**2).sum() / weight.sum()
         used = torch.tensor(perplexity(codes, config.n_codes))
         found = {
-            "loss": error + beta * commitment,
+            "loss": error + latent.codebook + beta * latent.commitment,
+            LIKE_HELD_OUT: error.detach(),
             "L1 (SD)": l1,
-            "commitment": commitment,
+            "commitment": latent.commitment,
             "codebook perplexity": used,
         }
         if looks:
             found["perceptual"] = looks(clean, again.float(), position)
             found["loss"] = found["loss"] + looks.weight * found["perceptual"]
+            found[LIKE_HELD_OUT] = found[LIKE_HELD_OUT] + looks.weight * found["perceptual"].detach()
         if gan:
             assert isinstance(model, GanPair)
             close = error + (looks.weight * found["perceptual"] if looks else 0)
-            found |= discriminator_losses(model, clean, again, close, gan.weight if step >= gan.begin else 0.0)
+            found |= discriminator_losses(model, clean, again, close, gan, step)
             found["loss"] = found["loss"] + found.pop("adversarial")
         return found
 
     def score() -> float:
-        return reconstruction_l1(tokenizer, held_out, device, every=4, looks=looks)
+        return reconstruction_error(tokenizer, held_out, device, training.error, every=4, looks=looks)
 
     fit(model, losses, score, folder, training.schedule, device)
     return tokenizer
@@ -101,29 +117,48 @@ def train_tokenizer(
 
 def describe(training: TokenizerTraining) -> str:
     """The loss in words, for the card."""
-    restores = f", {training.corrupt:.0%} of slices with spoilt patches" if training.corrupt else ""
+    learnt = ", the codebook by gradient" if training.codebook == "gradient" else ""
+    restores = f"{learnt}, {training.corrupt:.0%} of slices with spoilt patches" if training.corrupt else learnt
     gan = training.adversarial
     if gan is None:
         return f"{training.error}{restores}"
     looks = f" and {(LPIPS if gan.lpips else EncoderFeatures).name}" if gan.perceptual else ""
-    judge = f"a patch discriminator (hinge, adaptive weight up to {gan.weight:g} of the rest)"
+    judge = f"a patch discriminator ({gan.loss} loss, adaptive weight up to {gan.weight:g} of the rest)"
     return f"{training.error}{looks}{restores}, and {judge}"
 
 
 def _perceptual(
-    training: TokenizerTraining, start: OwnTokenizer | None, clip: tuple[float, float], device: torch.device
+    training: TokenizerTraining, judge: OwnTokenizer | None, clip: tuple[float, float], device: torch.device
 ) -> Perceptual | None:
     gan = training.adversarial
     if gan is None or not gan.perceptual:
         return None
     if gan.lpips is not None:
         return LPIPS(gan.lpips, clip, device, gan.perceptual)
-    if start is None:
+    if judge is None:
         raise InputError(
-            "A VQ-GAN needs something to measure perceptual distance with: a trained tokenizer to begin with "
-            "(--start), a file of LPIPS weights, or perceptual = 0 in the recipe."
+            "A VQ-GAN needs something to measure perceptual distance with: a trained tokenizer (--features, or --start "
+            "to begin with it), a file of LPIPS weights, or perceptual = 0 in the recipe."
         )
-    return EncoderFeatures(copy.deepcopy(start).to(device), gan.perceptual)
+    return EncoderFeatures(copy.deepcopy(judge).to(device), gan.perceptual)
+
+
+def draw(stack: Stack, batch: int, volumes: int, rng: torch.Generator) -> NDArray:
+    """Indices of the slices of a batch, drawn at random: from all, or as many from each of some volumes.
+
+    Marimont & Tarroni 2020 draw 8 slices of each of 8 volumes.
+    """
+
+    def any_of(n: int, count: int) -> NDArray:
+        return torch.randint(n, (count,), generator=rng, device=rng.device).cpu().numpy()
+
+    if not volumes:
+        return any_of(len(stack), batch)
+    known = np.unique(stack.scan)
+    chosen = torch.randperm(len(known), generator=rng, device=rng.device)[:volumes].cpu().numpy()
+    places = [np.flatnonzero(stack.scan == number) for number in known[chosen]]
+    each = np.diff(np.linspace(0, batch, len(places) + 1).astype(int))
+    return np.concatenate([found[any_of(len(found), n)] for found, n in zip(places, each, strict=True)])
 
 
 def batch(stack: Stack, index, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -134,15 +169,24 @@ def batch(stack: Stack, index, device: torch.device) -> tuple[torch.Tensor, torc
 
 
 @torch.no_grad()
-def reconstruction_l1(
-    model: Tokenizer, stack: Stack, device: torch.device, every: int = 1, looks: Perceptual | None = None
+def reconstruction_error(
+    model: Tokenizer,
+    stack: Stack,
+    device: torch.device,
+    error: Error = "L1",
+    every: int = 1,
+    looks: Perceptual | None = None,
 ) -> float:
-    """Mean |Y − decode(encode(Y))| within the mask, in SD, over every n-th slice; the perceptual distance added."""
+    """Mean |Y − decode(encode(Y))|, or its square, within the mask over every n-th slice, in SD or SD².
+
+    The perceptual distance is added.
+    """
     total = count = distance = 0.0
     for start in range(0, len(stack), 64 * every):
         slices, mask, position = batch(stack, slice(start, start + 64 * every, every), device)
         again = model.decode(model.encode(slices, position), position)
-        total += float((mask * (again - slices).abs()).sum())
+        apart = (again - slices).abs()
+        total += float((mask * (apart if error == "L1" else apart**2)).sum())
         count += float(mask.sum())
         if looks:
             distance += looks.weight * float(looks(slices, again, position)) * len(slices)

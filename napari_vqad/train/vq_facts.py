@@ -17,7 +17,7 @@ from napari_vqad.files.tensors import read_entries
 from napari_vqad.nets.vq.codebook import perplexity
 from napari_vqad.train.data import Stack
 from napari_vqad.train.facts import Facts, Row
-from napari_vqad.train.tokenizer import reconstruction_l1
+from napari_vqad.train.tokenizer import reconstruction_error
 from napari_vqad.train.training_log import read_history
 
 
@@ -52,7 +52,7 @@ def measured(bundle: Bundle, stack: Stack) -> list[Row]:
     used, unlikely = (detector.levels.split(torch.from_numpy(np.concatenate(found))) for found in (codes, nll))
     n_codes = detector.tokenizer.n_codes
     use = [perplexity(c.long(), n_codes) for c in used]
-    l1 = reconstruction_l1(detector.tokenizer, stack, bundle.device)
+    l1 = reconstruction_error(detector.tokenizer, stack, bundle.device)
     return [
         ("reconstruction L1 within the mask", f"{l1:.3f} SD"),
         ("codebook perplexity", f"{_by_level(bundle, use, '.0f')} of {n_codes}"),
@@ -79,6 +79,8 @@ def _tokenizer(bundle: Bundle) -> str:
     judged = trained is not None and "discriminator" in trained.loss
     if vq_of(bundle).config.tokenizer.kind == "vqvae2":
         return "VQ-GAN of two levels" if judged else "VQ-VAE-2"
+    if vq_of(bundle).config.tokenizer.kind == "vqvae-esser":
+        return f"{'VQ-GAN' if judged else 'VQ-VAE'} with the layers of Esser et al. 2021"
     return "VQ-GAN" if judged else "VQ-VAE"
 
 

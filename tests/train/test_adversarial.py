@@ -1,13 +1,15 @@
 """VQ-GAN: each loss term reaches the network it is meant for, λ balances gradients, perceptual distances."""
 
+import math
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from napari_vqad.errors import InputError
-from napari_vqad.nets.discriminator import Discriminator, hinge
+from napari_vqad.nets.discriminator import LOSSES, Discriminator
 from napari_vqad.nets.vq.vqvae import VQVAE, TokenizerConfig
-from napari_vqad.train.adversarial import DELTA, Adversarial, GanPair, adaptive, discriminator_losses
+from napari_vqad.train.adversarial import Adversarial, GanPair, adaptive, discriminator_losses
 from napari_vqad.train.perceptual import LPIPS, EncoderFeatures, VGG16Features
 
 CONFIG = TokenizerConfig(channels=(8, 8), blocks=(1, 1), n_codes=8, code_dim=4, condition=8)
@@ -29,22 +31,23 @@ def grads(network):
     return sum(float(p.grad.abs().sum()) for p in network.parameters() if p.grad is not None)
 
 
-def test_the_judgement_teaches_the_decoder_and_hinge_the_discriminator(pair, slices):
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_judgement_teaches_the_decoder_and_its_own_loss_the_discriminator(loss, pair, slices):
     again, _, _ = pair.tokenizer(slices, PLACE)
     close = (again - slices).abs().mean()
-    found = discriminator_losses(pair, slices, again, close, 0.8)
+    found = discriminator_losses(pair, slices, again, close, Adversarial(loss=loss), 0)
     alone = torch.autograd.grad(
-        found["hinge"], list(pair.discriminator.parameters()), retain_graph=True, allow_unused=True
+        found["discriminator"], list(pair.discriminator.parameters()), retain_graph=True, allow_unused=True
     )
     found["adversarial"].backward()
     assert grads(pair.tokenizer.decoder) > 0
     for parameter, gradient in zip(pair.discriminator.parameters(), alone, strict=True):
-        assert torch.allclose(parameter.grad, gradient)  # of the hinge alone: what convinces it does not teach it
+        assert torch.allclose(parameter.grad, gradient)  # of its loss alone: what convinces it does not teach it
 
 
 def test_no_weight_before_it_begins(pair, slices):
     again, _, _ = pair.tokenizer(slices, PLACE)
-    found = discriminator_losses(pair, slices, again, (again - slices).abs().mean(), 0.0)
+    found = discriminator_losses(pair, slices, again, (again - slices).abs().mean(), Adversarial(begin=5), 4)
     found["adversarial"].backward()
     assert grads(pair.tokenizer) == 0
     assert grads(pair.discriminator) > 0
@@ -53,12 +56,25 @@ def test_no_weight_before_it_begins(pair, slices):
 def test_lambda_makes_both_gradients_alike():
     last = torch.randn(5, requires_grad=True)
     reconstruction, convince = (3 * last).sum(), (0.25 * last).sum()
-    scale = adaptive(reconstruction, convince, last)
-    assert scale == pytest.approx(3 * 5**0.5 / (0.25 * 5**0.5 + DELTA), rel=1e-4)
+    scale = adaptive(reconstruction, convince, last, 0.1)
+    assert scale == pytest.approx(3 * 5**0.5 / (0.25 * 5**0.5 + 0.1), rel=1e-4)
     assert not scale.requires_grad
 
 
-def test_a_discriminator_learns_to_tell_and_judges_patches():
+def test_both_losses_have_the_papers_values():
+    """D(Y) = 2 and D(X) = −0.5 everywhere, before the sigmoid."""
+    real, decoded = torch.full((1, 1, 2, 2), 2.0), torch.full((1, 1, 2, 2), -0.5)
+    (hinge, convince_hinge), (log, convince_log) = LOSSES["hinge"], LOSSES["log"]
+    assert float(hinge(real, decoded)) == pytest.approx(0.5 * (0 + 0.5))
+    assert float(convince_hinge(decoded)) == pytest.approx(0.5)
+    p_real, p_decoded = 1 / (1 + math.exp(-2)), 1 / (1 + math.exp(0.5))
+    assert float(log(real, decoded)) == pytest.approx(-math.log(p_real) - math.log(1 - p_decoded))
+    assert float(convince_log(decoded)) == pytest.approx(math.log(1 - p_decoded))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_discriminator_learns_to_tell_and_judges_patches(loss):
+    learn, _ = LOSSES[loss]
     torch.manual_seed(0)
     critic = Discriminator(width=8)
     optimiser = torch.optim.Adam(critic.parameters(), lr=2e-3)
@@ -66,11 +82,11 @@ def test_a_discriminator_learns_to_tell_and_judges_patches():
         rng = torch.Generator().manual_seed(step)
         rough = torch.randn(8, 1, 32, 32, generator=rng)
         flat = torch.nn.functional.avg_pool2d(torch.randn(8, 1, 36, 36, generator=rng), 5, 1)
-        loss = hinge(critic(rough), critic(flat))
+        found = learn(critic(rough), critic(flat))
         optimiser.zero_grad()
-        loss.backward()
+        found.backward()
         optimiser.step()
-    assert loss < 0.2
+    assert found < 0.2
     far = torch.randn(1, 1, 64, 64)
     near = far.clone()
     near[..., :8, :8] += 3

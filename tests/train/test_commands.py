@@ -303,7 +303,7 @@ def test_a_gan_begins_with_a_trained_tokenizer(data, trained, tmp_path, capsys):
     assert "perceptual distance" in capsys.readouterr().err
     assert run(*words, "--start", trained) == 0
     printed = capsys.readouterr().out
-    assert "hinge" in printed
+    assert "discriminator" in printed
     assert "perceptual" in printed
     assert (out / "tokenizer.safetensors").read_bytes() != (trained / "tokenizer.safetensors").read_bytes()
     assert run("train", "prior", "--config", recipe, "--data", data, "--out", out) == 0
@@ -316,6 +316,30 @@ def test_a_gan_begins_with_a_trained_tokenizer(data, trained, tmp_path, capsys):
     assert "begin with itself" in capsys.readouterr().err
 
 
+def test_a_gan_of_its_own_is_judged_by_the_features_of_another(data, trained, tmp_path, capsys):
+    recipe, out = tmp_path / "gan.toml", tmp_path / "gan"
+    judged = 'codebook = "gradient"\n[tokenizer_training.adversarial]\nwidth = 8\nloss = "log"\n[prior]\n'
+    recipe.write_text(RECIPE.replace("[prior]\n", judged))
+    words = ("train", "tokenizer", "--config", recipe, "--data", data, "--out", out)
+    assert run(*words, "--features", trained) == 0
+    capsys.readouterr()
+    assert run("train", "prior", "--config", recipe, "--data", data, "--out", out) == 0
+    assert run("calibrate", out, "--data", data) == 0
+    card = (out / "README.md").read_text()
+    assert "the codebook by gradient" in card
+    assert "log loss" in card
+    assert f"--features {trained.name}" in card
+    plain = tmp_path / "plain.toml"
+    plain.write_text(RECIPE)
+    words = ("train", "tokenizer", "--config", plain, "--data", data, "--out", tmp_path / "other")
+    assert run(*words, "--lpips", tmp_path / "lpips.safetensors") == 2
+    assert "--lpips is for a VQ-GAN" in capsys.readouterr().err
+    recipe.write_text(recipe.read_text().replace("spacing = 8.0", "spacing = 7.0"))
+    words = ("train", "tokenizer", "--config", recipe, "--data", data, "--out", tmp_path / "third")
+    assert run(*words, "--features", trained) == 2
+    assert "another grid" in capsys.readouterr().err
+
+
 def test_a_prior_needs_a_tokenizer(data, tmp_path, capsys):
     code = run("train", "prior", "--config", data / "recipe.toml", "--data", data, "--out", tmp_path)
     assert code == 2
@@ -325,7 +349,7 @@ def test_a_prior_needs_a_tokenizer(data, tmp_path, capsys):
 def test_recipes_that_come_along_are_valid():
     names = {path.stem for path in FOLDER.glob("*.toml")} - {"ixi-pca", "ixi-histogram"}  # no codes, no prior
     heads = {"ixi-aligned", "ixi-gpt2", "ixi-masked", "ixi-gan", "ixi-gan-gpt2", "ixi-vqvae2"}
-    assert {n for n in names if not n.startswith("ped2-")} == heads | {"paper-160", "meissen-256"}
+    assert {n for n in names if not n.startswith("ped2-")} == heads | {"paper-160", "paper-160-abdomen", "meissen-256"}
     recipes = {name: Recipe.read(name) for name in names}
     for recipe in recipes.values():
         assert recipe.bundle_config().levels.shape  # tokenizer, grid and prior fit together

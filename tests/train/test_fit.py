@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_vqad.errors import InputError
-from napari_vqad.train.fit import CHECKPOINT, LOCK, Schedule, fit, state_of
+from napari_vqad.train.fit import CHECKPOINT, LIKE_HELD_OUT, LOCK, Schedule, fit, state_of
 
 CPU = torch.device("cpu")
 
@@ -64,6 +64,28 @@ def test_resumes_after_a_kill(tmp_path, monkeypatch):
 def test_stops_early_without_improvement(tmp_path):
     _, history = run(tmp_path, steps=2000, patience=2)
     assert history["step"][-1] < 2000
+
+
+def test_stops_when_the_held_out_loss_was_above_the_training_loss_too_often(tmp_path):
+    """Ishii 2023: more than 5 times, in a row or not. It compares what is like the held-out loss."""
+
+    def looks(folder, above):
+        """Looks until it stops; at each, the held-out loss is above the training loss or not, as `above` says."""
+        model, turns = torch.nn.Linear(1, 1), iter(above)
+        losses = {"loss": torch.tensor(9.0), LIKE_HELD_OUT: torch.tensor(1.0)}
+        schedule = Schedule(steps=len(above), validate_every=1, stop="overtaken", patience=5)
+        history = fit(
+            model,
+            lambda _rng, _step: {**losses, "loss": losses["loss"] + 0 * model.weight.sum()},
+            lambda: 2.0 if next(turns) else 0.5,
+            folder,
+            schedule,
+            CPU,
+        )
+        return len(history["step"])
+
+    assert looks(tmp_path / "a", [1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1]) == 9
+    assert looks(tmp_path / "b", [0, 1] * 5 + [0] * 5) == 15
 
 
 def test_refuses_another_schedule(tmp_path):

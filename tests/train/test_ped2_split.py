@@ -155,8 +155,13 @@ def test_from_clips_to_a_bundle_that_explores_one(clip_folder, make_clip, tmp_pa
 def test_recipes_of_clips_fit_together():
     recipes = {path.stem: Recipe.read(path.stem) for path in FOLDER.glob("ped2-*.toml")}
     assert len({r.grid for r in recipes.values()}) == 1
-    for size, kind in (("ped2-", "pixelsnail"), ("ped2-paper-", "pixelsnail-paper")):
-        same = [recipes[size + name] for name in ("vqvae", "gpt2", "gan", "gan-gpt2")]
+    ours, papers = ("vqvae", "gpt2", "gan", "gan-gpt2"), ("vp", "vt", "gp", "gt")
+    for size, names, kind in (
+        ("ped2-", ours, "pixelsnail"),
+        ("ped2-plain-", papers, "pixelsnail-paper"),
+        ("ped2-paper-", papers, "pixelsnail-paper"),
+    ):
+        same = [recipes[size + name] for name in names]
         assert len({r.tokenizer for r in same}) == 1
         assert [r.prior.kind for r in same] == [kind, "gpt2", kind, "gpt2"]
         assert [r.tokenizer_training.adversarial is not None for r in same] == [False, False, True, True]

@@ -1,17 +1,32 @@
-"""Vector quantisation with an exponential-moving-average codebook (van den Oord et al. 2017, appendix A.1)."""
+"""Vector quantisation; the codebook follows moving averages or a gradient (van den Oord et al. 2017)."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+class LatentLosses(NamedTuple):
+    """What draws latents z and codebook vectors e towards each other, as means over all their numbers.
+
+    Attributes:
+        commitment: ‖z − sg(e)‖², whose gradient reaches the encoder.
+        codebook: ‖sg(z) − e‖², whose gradient reaches the codebook; 0 for a codebook of moving averages.
+    """
+
+    commitment: Tensor
+    codebook: Tensor
+
+
 class Codebook(nn.Module):
     """K vectors of D numbers; each latent becomes the nearest one.
 
-    The codebook is learnt by moving averages of the latents that fall to each code. A code that hardly any latent
-    falls to is *dead*; it is revived at a latent of the batch, so that the whole codebook stays in use.
+    The codebook is learnt by moving averages of the latents that fall to each code (appendix A.1 of the paper). A code
+    that hardly any latent falls to is *dead*; it is revived at a latent of the batch, so that the whole codebook stays
+    in use. After `learn_by_gradient` the codebook descends its own loss instead, and no code is revived.
     """
 
     vectors: Tensor
@@ -26,6 +41,16 @@ class Codebook(nn.Module):
         self.register_buffer("usage", torch.zeros(n_codes))
         self.register_buffer("sums", torch.zeros(n_codes, dim))
 
+    def learn_by_gradient(self) -> None:
+        """Make the vectors a parameter, drawn anew from (−1/K, 1/K); weights in files stay the same kind."""
+        vectors = self.vectors.uniform_(-1 / len(self.vectors), 1 / len(self.vectors))
+        del self.vectors
+        self.vectors = nn.Parameter(vectors)
+
+    @property
+    def _by_gradient(self) -> bool:
+        return isinstance(self.vectors, nn.Parameter)
+
     def nearest(self, latents: Tensor) -> Tensor:
         """Codes (B, h, w) of latents (B, D, h, w): argmin_k ‖z − e_k‖²."""
         flat = latents.permute(0, 2, 3, 1).float()
@@ -38,23 +63,25 @@ class Codebook(nn.Module):
         """Vectors (B, D, h, w) of codes (B, h, w)."""
         return F.embedding(codes, self.vectors).permute(0, 3, 1, 2)
 
-    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor, LatentLosses]:
         """Quantise and, when training, learn.
 
         Returns:
             quantised latents (B, D, h, w), through which gradients pass straight to `latents`;
             codes (B, h, w);
-            the commitment loss mean ‖z − sg(e)‖².
+            the losses of latents and codebook.
         """
         latents = latents.float()
-        if self.training and not self.usage.any():
+        averages = self.training and not self._by_gradient
+        if averages and not self.usage.any():
             self._start(latents)
         codes = self.nearest(latents)
         quantised = self.lookup(codes)
-        if self.training:
+        if averages:
             self._learn(latents, codes)
-        commitment = F.mse_loss(latents, quantised)
-        return latents + (quantised - latents).detach(), codes, commitment
+        commitment = F.mse_loss(latents, quantised.detach())
+        pull = F.mse_loss(quantised, latents.detach()) if self._by_gradient else latents.new_zeros(())
+        return latents + (quantised - latents).detach(), codes, LatentLosses(commitment, pull)
 
     @torch.no_grad()
     def _start(self, latents: Tensor) -> None:

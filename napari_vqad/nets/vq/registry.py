@@ -17,6 +17,7 @@ from napari_vqad.nets.vq.two_level import TwoLevelConfig, TwoLevelPrior, levels_
 from napari_vqad.nets.vq.vqvae import VQVAE
 from napari_vqad.nets.vq.vqvae import TokenizerConfig as VQVAEConfig
 from napari_vqad.nets.vq.vqvae2 import VQVAE2, VQVAE2Config
+from napari_vqad.nets.vq.vqvae_esser import EsserConfig, EsserVQVAE
 
 
 def _kind_or(first: str) -> Callable[[Any], str]:
@@ -28,14 +29,17 @@ def _kind_or(first: str) -> Callable[[Any], str]:
     return kind_of
 
 
-OwnTokenizer = VQVAE | VQVAE2  # those that are trained here
+OwnTokenizer = VQVAE | VQVAE2 | EsserVQVAE  # those that are trained here
 OwnTokenizerConfig = Annotated[
-    Annotated[VQVAEConfig, Tag("vqvae")] | Annotated[VQVAE2Config, Tag("vqvae2")],
+    Annotated[VQVAEConfig, Tag("vqvae")]
+    | Annotated[VQVAE2Config, Tag("vqvae2")]
+    | Annotated[EsserConfig, Tag("vqvae-esser")],
     Discriminator(_kind_or("vqvae")),
 ]
 TokenizerConfig = Annotated[
     Annotated[VQVAEConfig, Tag("vqvae")]
     | Annotated[VQVAE2Config, Tag("vqvae2")]
+    | Annotated[EsserConfig, Tag("vqvae-esser")]
     | Annotated[MonaiTokenizerConfig, Tag("monai")],
     Discriminator(_kind_or("vqvae")),
 ]
@@ -52,6 +56,8 @@ PriorConfig = Annotated[
 
 def make_own(config: OwnTokenizerConfig) -> OwnTokenizer:
     """The network that a config describes, its weights at their start."""
+    if isinstance(config, EsserConfig):
+        return EsserVQVAE(config)
     return VQVAE2(config) if isinstance(config, VQVAE2Config) else VQVAE(config)
 
 

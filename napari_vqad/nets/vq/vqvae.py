@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.nets.blocks import NonLocal, PositionFeatures, ResBlock
-from napari_vqad.nets.vq.codebook import Codebook
+from napari_vqad.nets.vq.codebook import Codebook, LatentLosses
 from napari_vqad.nets.vq.levels import CodeLevels
 
 
@@ -51,6 +51,7 @@ class SizesOfTokenizer(BaseModel):
         0, ge=0, le=4096, description="channels of a coarser grid that the encoder looks at; 0 for none"
     )
     context_blocks: int = Field(3, ge=1, le=32, description="residual blocks on the coarser grid")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of each residual block's channels left out in training")
     non_local: bool = Field(False, description="a non-local block at the lowest resolution of encoder and decoder")
     decoder_channels: Channels = Field((), description="as `channels`, fine to coarse; the encoder's when empty")
     decoder_blocks: Blocks = Field((), description="as `blocks`; the encoder's when empty")
@@ -76,7 +77,7 @@ class SizesOfTokenizer(BaseModel):
 
 
 class TokenizerConfig(SizesOfTokenizer):
-    """Sizes. The paper's: channels (256,)*5, blocks (4,)*5, patch 1, n_codes 128, code_dim 256."""
+    """Sizes; those of Marimont & Tarroni 2020 stand in the recipe paper-160."""
 
     kind: Literal["vqvae"] = "vqvae"
 
@@ -97,11 +98,15 @@ class VQVAE(nn.Module):
         self.codebook = Codebook(config.n_codes, config.code_dim)
         self.decoder = Decoder(config)
 
-    def forward(self, slices: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Slices (B, 1, H, W) → reconstruction (B, 1, H, W), codes (B, h, w), commitment loss."""
+    def forward(self, slices: Tensor, position: Tensor) -> tuple[Tensor, Tensor, LatentLosses]:
+        """Slices (B, 1, H, W) → reconstruction (B, 1, H, W), codes (B, h, w), losses of latents and codebook."""
         condition = self.position(position)
-        quantised, codes, commitment = self.codebook(self.encoder(slices, condition))
-        return self.decoder(quantised, condition), codes, commitment
+        quantised, codes, losses = self.codebook(self.encoder(slices, condition))
+        return self.decoder(quantised, condition), codes, losses
+
+    def features(self, slices: Tensor, position: Tensor) -> list[Tensor]:
+        """What the encoder finds at each of its levels in slices (B, 1, H, W), (B, C, h, w) each, fine to coarse."""
+        return self.encoder.features(slices, self.position(position))
 
     def encode(self, slices: Tensor, position: Tensor) -> Tensor:
         """Codes (B, h, w) of slices (B, 1, H, W)."""
@@ -119,7 +124,7 @@ class Encoder(nn.Module):
         super().__init__()
         channels, p = config.channels, config.patch
         self.stem = nn.Conv2d(1, channels[0], 3 if p == 1 else 2 * p, stride=p, padding=1 if p == 1 else p // 2)
-        self.levels = nn.ModuleList(Level(c, n, config.condition) for c, n in zip(channels, config.blocks, strict=True))
+        self.levels = nn.ModuleList(Level(c, n, config) for c, n in zip(channels, config.blocks, strict=True))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(channels))
         self.context = Context(channels[-1], config) if config.context else None
         self.non_local = NonLocal(channels[-1]) if config.non_local else nn.Identity()
@@ -127,13 +132,18 @@ class Encoder(nn.Module):
 
     def forward(self, slices: Tensor, condition: Tensor) -> Tensor:
         """(B, 1, H, W) → (B, D, h, w)."""
-        x = self.stem(slices)
-        for i, level in enumerate(self.levels):
-            x = self.down[i - 1](x) if i else x
-            x = level(x, condition)
+        x = self.features(slices, condition)[-1]
         if self.context is not None:
             x = self.context(x, condition)
         return self.out(F.silu(self.non_local(x)))
+
+    def features(self, slices: Tensor, condition: Tensor) -> list[Tensor]:
+        """(B, 1, H, W) → (B, C, h, w) after each level, fine to coarse."""
+        x, found = self.stem(slices), []
+        for i, level in enumerate(self.levels):
+            x = level(self.down[i - 1](x) if i else x, condition)
+            found.append(x)
+        return found
 
 
 class Context(nn.Module):
@@ -142,9 +152,9 @@ class Context(nn.Module):
     def __init__(self, channels: int, config: SizesOfTokenizer) -> None:
         super().__init__()
         self.down = nn.Conv2d(channels, config.context, 2, stride=2)
-        self.level = Level(config.context, config.context_blocks, config.condition)
+        self.level = Level(config.context, config.context_blocks, config)
         self.up = nn.Sequential(nn.Conv2d(config.context, 4 * channels, 3, padding=1), nn.PixelShuffle(2))
-        self.after = Level(channels, 1, config.condition)
+        self.after = Level(channels, 1, config)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """(B, C, h, w), both even → the same."""
@@ -159,7 +169,7 @@ class Decoder(nn.Module):
         super().__init__()
         (channels, blocks), p = config.decoding, config.patch
         self.stem = nn.Conv2d(config.code_dim, channels[0], 3, padding=1)
-        self.levels = nn.ModuleList(Level(c, n, config.condition) for c, n in zip(channels, blocks, strict=True))
+        self.levels = nn.ModuleList(Level(c, n, config) for c, n in zip(channels, blocks, strict=True))
         self.non_local = NonLocal(channels[0]) if config.non_local else nn.Identity()
         self.up = nn.ModuleList(
             nn.Sequential(nn.Conv2d(a, 4 * b, 3, padding=1), nn.PixelShuffle(2)) for a, b in pairwise(channels)
@@ -179,8 +189,8 @@ class Decoder(nn.Module):
 class Level(nn.ModuleList):
     """Residual blocks, one after the other."""
 
-    def __init__(self, channels: int, blocks: int, condition: int) -> None:
-        super().__init__(ResBlock(channels, condition) for _ in range(blocks))
+    def __init__(self, channels: int, blocks: int, config: SizesOfTokenizer) -> None:
+        super().__init__(ResBlock(channels, config.condition, config.dropout) for _ in range(blocks))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """(B, C, h, w) and (B, condition) → (B, C, h, w)."""

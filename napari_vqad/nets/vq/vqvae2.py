@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.nets.blocks import PositionFeatures
-from napari_vqad.nets.vq.codebook import Codebook
+from napari_vqad.nets.vq.codebook import Codebook, LatentLosses
 from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.vqvae import Decoder, Encoder, Level, SizesOfTokenizer
 
@@ -61,8 +61,8 @@ class VQVAE2(nn.Module):
         self.bottom = Codebook(config.n_codes, config.code_dim)
         self.decoder = Decoder(config)
 
-    def forward(self, slices: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Slices (B, 1, H, W) → reconstruction (B, 1, H, W), codes of both levels (B, N), commitment loss.
+    def forward(self, slices: Tensor, position: Tensor) -> tuple[Tensor, Tensor, LatentLosses]:
+        """Slices (B, 1, H, W) → reconstruction (B, 1, H, W), codes of both levels (B, N), losses of both codebooks.
 
         The codes of the bottom count on from K, being another codebook's.
         """
@@ -72,7 +72,12 @@ class VQVAE2(nn.Module):
         above = self.up(coarse)
         fine, bottom, towards_bottom = self.bottom(self.merge(torch.cat([seen, above], 1)))
         codes = torch.cat([top.flatten(1), bottom.flatten(1) + self.n_codes], 1)
-        return self.decoder(fine + above, condition), codes, towards_top + towards_bottom
+        losses = LatentLosses(*(a + b for a, b in zip(towards_top, towards_bottom, strict=True)))
+        return self.decoder(fine + above, condition), codes, losses
+
+    def features(self, slices: Tensor, position: Tensor) -> list[Tensor]:
+        """What the encoder finds at each of its levels in slices (B, 1, H, W), (B, C, h, w) each, fine to coarse."""
+        return self.encoder.features(slices, self.position(position))
 
     def encode(self, slices: Tensor, position: Tensor) -> Tensor:
         """Codes of both levels in one grid (see `CodeLevels`) of slices (B, 1, H, W)."""
@@ -98,7 +103,7 @@ class Coarsen(nn.Module):
     def __init__(self, config: VQVAE2Config) -> None:
         super().__init__()
         self.down = nn.Conv2d(config.code_dim, config.top_channels, 4, stride=2, padding=1)
-        self.level = Level(config.top_channels, config.top_blocks, config.condition)
+        self.level = Level(config.top_channels, config.top_blocks, config)
         self.out = nn.Conv2d(config.top_channels, config.code_dim, 1)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:

@@ -23,15 +23,6 @@ def test_stride_is_patch_times_halvings(patch, levels, stride):
     assert model.decode(codes, torch.zeros(2)).shape == (2, 1, 160, 80)
 
 
-def test_paper_size_builds():
-    config = TokenizerConfig(channels=(256,) * 5, blocks=(4,) * 5, patch=1, n_codes=128, code_dim=256)
-    with torch.device("meta"):
-        model = VQVAE(config)
-        latents = model.encoder(torch.empty(1, 1, 160, 160), torch.empty(1, config.condition))
-        assert latents.shape == (1, 256, 10, 10)
-        assert model.decoder(latents, torch.empty(1, config.condition)).shape == (1, 1, 160, 160)
-
-
 def test_nearest_is_the_smallest_distance():
     book, latents = Codebook(11, 3), torch.randn(2, 3, 4, 5)
     distance = ((latents[:, None] - book.vectors[None, :, :, None, None]) ** 2).sum(2)
@@ -58,6 +49,49 @@ def test_dead_codes_are_revived():
     assert perplexity(book.nearest(latents), 8) > 4
 
 
+def test_a_codebook_by_gradient_follows_the_latents_and_not_the_encoder():
+    """‖sg(z) − e‖² moves the codes that were chosen towards their latents; the latents have the commitment alone."""
+    torch.manual_seed(0)
+    book, latents = Codebook(4, 2).train(), torch.randn(3, 2, 5, 5, requires_grad=True)
+    book.learn_by_gradient()
+    assert float(book.vectors.detach().abs().max()) <= 1 / 4
+    before = book.vectors.detach().clone()
+    _, codes, losses = book(latents)
+    assert torch.equal(book.vectors, before)  # no moving average, no revival
+    (gradient,) = torch.autograd.grad(losses.codebook, book.vectors, retain_graph=True)
+    flat, chosen = latents.detach().permute(0, 2, 3, 1).reshape(-1, 2), codes.reshape(-1)
+    for k in range(4):
+        apart = (before[k] - flat[chosen == k]).sum(0) * 2 / flat.numel()
+        assert torch.allclose(gradient[k], apart, atol=1e-6)
+    assert torch.autograd.grad(losses.codebook, latents, retain_graph=True, allow_unused=True) == (None,)
+    assert torch.autograd.grad(losses.commitment, book.vectors, retain_graph=True, allow_unused=True) == (None,)
+    assert torch.autograd.grad(losses.commitment, latents)[0].abs().sum() > 0
+
+
+def test_weights_of_a_codebook_by_gradient_are_those_of_any_other():
+    learnt, plain = Codebook(4, 2), Codebook(4, 2)
+    learnt.learn_by_gradient()
+    plain.load_state_dict(learnt.state_dict())
+    assert torch.equal(plain.vectors, learnt.vectors)
+    assert "vectors" not in dict(plain.named_parameters())
+
+
+def test_a_codebook_of_moving_averages_has_no_loss_of_its_own():
+    _, _, losses = Codebook(4, 2).train()(torch.randn(1, 2, 3, 3, requires_grad=True))
+    assert float(losses.codebook) == 0
+    assert not losses.codebook.requires_grad
+
+
+def test_dropout_is_for_training_alone():
+    torch.manual_seed(0)
+    model = VQVAE(SMALL.model_copy(update={"dropout": 0.5}))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    slices, place = torch.randn(1, 1, 32, 32), model.position(torch.zeros(1))
+    assert not torch.equal(model.train().encoder(slices, place), model.encoder(slices, place))
+    assert torch.equal(model.eval().encoder(slices, place), model.encoder(slices, place))
+
+
 def test_eval_leaves_the_codebook_alone():
     book = Codebook(8, 2).eval()
     before = book.vectors.clone()
@@ -77,8 +111,8 @@ def test_fits_one_batch(config):
     slices = torch.nn.functional.interpolate(torch.randn(2, 1, 4, 4), (32, 32), mode="bilinear")
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(150):
-        again, _, commitment = model(slices, position)
-        loss = (again - slices).abs().mean() + 0.25 * commitment
+        again, _, latent = model(slices, position)
+        loss = (again - slices).abs().mean() + 0.25 * latent.commitment
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
