@@ -77,6 +77,7 @@ def _command(kinds: argparse._SubParsersAction, name: str, text: str, func) -> a
     parser = kinds.add_parser(name, help=text)
     parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
     parser.add_argument("--out", required=True, help="folder of the bundle (of the packed files, for pack)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe")
     _data(parser)
     parser.set_defaults(func=func)
     return parser
@@ -90,7 +91,7 @@ def _data(parser: argparse.ArgumentParser) -> None:
 
 def run_pack(args: argparse.Namespace) -> int:
     """Each split of the data as one small file."""
-    recipe = Recipe.read(args.config)
+    recipe = Recipe.read(args.config, args.set)
     args.out = folder_of(args.out)
     names = [f"{split}.npz" for split in SPLITS]
     with alone_in(args.out, names):
@@ -267,6 +268,7 @@ def _command_of(args: argparse.Namespace, *options: str) -> str:
     """The command that was given, as the card shows it; `options` name bundles."""
     what = "prior" if "tokenizer" in options else "tokenizer"
     given = "".join(f" --{name} {Path(getattr(args, name)).name}" for name in options if getattr(args, name))
+    given += "".join(f" --set {change}" for change in args.set)
     return f"napari-vqad train {what} --config {Path(args.config).stem} --data DATA --out models/{args.out.name}{given}"
 
 
@@ -332,4 +334,4 @@ def _template(args: argparse.Namespace, recipe: Recipe, source: Path | None = No
 def _prepare(args: argparse.Namespace) -> tuple[Recipe, torch.device]:
     torch.set_num_threads(args.threads)
     args.out = folder_of(args.out)
-    return Recipe.read(args.config), pick_device(args.device)
+    return Recipe.read(args.config, args.set), pick_device(args.device)

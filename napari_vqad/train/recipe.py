@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,19 @@ class Recipe(BaseModel):
         return self
 
     @classmethod
-    def read(cls, name: str | Path) -> Recipe:
+    def read(cls, name: str | Path, changes: Sequence[str] = ()) -> Recipe:
         """Read a TOML file, or one of the recipes that come with the package by its name.
 
+        Args:
+            name: of the file or the recipe.
+            changes: values to change, such as "tokenizer.n_codes=512"; the value is written as in TOML.
+
         Raises:
-            InputError: there is none, or it does not fit.
+            InputError: there is none, or it does not fit; or a change is not of this form.
         """
         given, path = read_toml(name)
+        for change in changes:
+            _change(given, change)
         return validated(cls, given, path)
 
     def bundle_config(self) -> VQConfig:
@@ -81,3 +88,20 @@ class Recipe(BaseModel):
             tokenizer=self.tokenizer,
             prior=self.prior,
         )
+
+
+def _change(given: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    *tables, last = key.strip().split(".")
+    wrong = InputError(f"--set {short(change)} is not of the form tokenizer.n_codes=512.")
+    if not equals or not last or not text.strip() or "\n" in text:
+        raise wrong
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError) as error:
+        raise wrong from error
+    for table in tables:
+        given = given.setdefault(table, {})
+        if not isinstance(given, dict):
+            raise wrong
+    given[last] = value

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from scipy.ndimage import zoom
 
 from napari_vqad.cli import main
-from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.bundle import Bundle, read_config
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.display.scales import limits
 from napari_vqad.engine.explorer import Explorer
@@ -22,6 +22,7 @@ from napari_vqad.imaging.template import Template
 from napari_vqad.resources import models_folder
 from napari_vqad.train.data import Stack
 from napari_vqad.train.recipe import FOLDER, Recipe
+from napari_vqad.train.training_log import read_history
 
 RECIPE = """
 title = "Small"
@@ -338,6 +339,26 @@ def test_a_gan_of_its_own_is_judged_by_the_features_of_another(data, trained, tm
     words = ("train", "tokenizer", "--config", recipe, "--data", data, "--out", tmp_path / "third")
     assert run(*words, "--features", trained) == 2
     assert "another grid" in capsys.readouterr().err
+
+
+def test_a_value_of_the_recipe_is_changed_on_the_command_line(data, tmp_path, capsys):
+    words = ("train", "tokenizer", "--config", data / "recipe.toml", "--data", data, "--out", tmp_path / "out")
+    assert run(*words, "--set", "tokenizer.n_codes=24", "--set", 'tokenizer_training.error="L2"') == 0
+    assert read_config(tmp_path / "out").tokenizer.n_codes == 24
+    trained = read_history(tmp_path / "out")["tokenizer"]
+    assert trained.loss.startswith("L2")
+    assert "--set tokenizer.n_codes=24" in trained.command
+    capsys.readouterr()
+    for change, said in (
+        ("tokenizer.n_codes", "not of the form"),
+        ("tokenizer.n_codes=", "not of the form"),
+        ("tokenizer.n_codes=[", "not of the form"),
+        ("title.x=1", "not of the form"),
+        ("tokenizer.n_codes=-4", "n_codes"),
+        ("tokenizer.colour=1", "colour"),
+    ):
+        assert run(*words, "--set", change) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_prior_needs_a_tokenizer(data, tmp_path, capsys):
