@@ -217,7 +217,7 @@ def run_grid(args: argparse.Namespace) -> int:
         )
         if args.json:  # after each, for who stops it
             write_text(args.json, json.dumps(comparison.as_json(lines), indent=1) + "\n")
-    print(f"\n{comparison.table(lines)}\n\n{comparison.tuning_tables(lines)}")
+    print(f"\n{comparison.table(lines)}\n\n{comparison.scan_table(lines)}\n\n{comparison.tuning_tables(lines)}")
     return 0
 
 

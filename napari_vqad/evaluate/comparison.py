@@ -34,6 +34,9 @@ class ModelResult:
         voxels, slices: over all test cases.
         interval: 95 % bootstrap interval of the slices' AUROC, whole cases drawn anew.
         at: the test's slices at the threshold with the best balanced accuracy on the validation cases.
+        scans: of whole scans by the sum of their slices' scores; NaN where all or none of them hold an anomaly.
+        scans_interval: as `interval`.
+        n_scans: with an anomaly, and without.
         seconds: a slice, from pixels to restorations; on the machine that made the table.
         best, best_voxels: slices and voxels at the best threshold of the test cases themselves: an upper bound.
         tuning: the λ that was chosen on the validation cases; None where it was given, or none matters.
@@ -45,6 +48,9 @@ class ModelResult:
     slices: Ranking
     interval: tuple[float, float]
     at: AtThreshold
+    scans: Ranking
+    scans_interval: tuple[float, float]
+    n_scans: tuple[int, int]
     seconds: float
     best: AtThreshold
     best_voxels: AtThreshold
@@ -109,6 +115,7 @@ def _line(
     threshold = at_best(*validation.of("slices", name)).threshold
     scores, truth = found.of("slices", name)
     voxels = found.of("voxels", name)
+    scans, held = np.array(found.scans[name]).T
     return ModelResult(
         bundle.title,
         method,
@@ -116,6 +123,9 @@ def _line(
         rank(scores, truth),
         auroc_interval([pair for kind in found.kinds for pair in found.slices.get((name, kind), [])]),
         at_threshold(scores, truth, threshold),
+        rank(scans, held),
+        auroc_interval([([score], [answer]) for score, answer in zip(scans, held, strict=True)]),
+        (int(held.sum()), int((1 - held).sum())),
         found.seconds[name] / max(found.n_slices, 1),
         at_best(scores, truth),
         at_best(*voxels),
@@ -156,6 +166,19 @@ def table(lines: list[ModelResult], what: str = "slice", digits: int = 2) -> str
         ]
         body.append(f"| {' | '.join(cells)} |")
     return "\n".join([head, "|---" * 11 + "|", *body])
+
+
+def scan_table(lines: list[ModelResult]) -> str:
+    """Markdown: how each pair ranks whole scans, by the sum of their slices' scores."""
+    held, without = lines[0].n_scans
+    head = (
+        f"| tokenizer + prior | method | AUROC of {held} scans with and {without} without an anomaly (95 % interval) |"
+    )
+    body = []
+    for x in lines:
+        low, high = x.scans_interval
+        body.append(f"| {x.bundle} | {x.method} | {x.scans.auroc:.2f} ({low:.2f} to {high:.2f}) |")
+    return "\n".join([head, "|---|---|---|", *body])
 
 
 def in_words(tuned: Tuning | None) -> str:

@@ -45,6 +45,8 @@ class Collected:
 
     Attributes:
         voxels, slices: (name of the way, kind) → (scores, answers) of each case.
+        scans: name of the way → (score, answer) of each case: the sum over its slices, and whether any of it is
+            anomalous.
         kinds: of the cases, in their order.
         seconds: name of the variant → of all stages of the detector, all cases together.
         n_slices: with brain, of all cases.
@@ -52,6 +54,7 @@ class Collected:
 
     voxels: dict[tuple[str, str], list[Pair]] = field(default_factory=dict)
     slices: dict[tuple[str, str], list[Pair]] = field(default_factory=dict)
+    scans: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)
     kinds: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     n_slices: int = 0
@@ -101,6 +104,7 @@ def collect(
             key = (way.name, case.kind)
             found.voxels.setdefault(key, []).append((one.voxels, truth))
             found.slices.setdefault(key, []).append((one.slices, positive[clear]))
+            found.scans.setdefault(way.name, []).append((one.scan, bool(positive.any())))
         report(f"{case.name} ({case.kind})")
     return found
 
@@ -122,7 +126,8 @@ def _measure(
     if look and way.of == "pixel":
         look(case, explorer)
     clear, _ = case.of_slices()
-    return CaseResult(case.on_truth(score), slice_score[clear], seconds)
+    brain = case.grid.mask.any((1, 2))
+    return CaseResult(case.on_truth(score), slice_score[clear], float(slice_score[brain].sum()), seconds)
 
 
 def overall_table(rows: list[Row]) -> str:

@@ -22,10 +22,17 @@ from napari_vqad.files.regular import read_regular
 
 
 class CaseResult(NamedTuple):
-    """One case by one way: scores of the counted voxels and of the clear slices, seconds in the networks."""
+    """One case by one way.
+
+    Attributes:
+        voxels, slices: scores of the counted voxels and of the clear slices.
+        scan: sum of the scores of all slices with brain.
+        seconds: in the networks.
+    """
 
     voxels: NDArray
     slices: NDArray
+    scan: float
     seconds: float
 
 
@@ -64,7 +71,7 @@ class ResultCache:
         found = measure()
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as fresh:
-            np.savez(fresh, voxels=found.voxels, slices=found.slices, seconds=found.seconds)
+            np.savez(fresh, **found._asdict())
         return found
 
     def _file(self, folder: Path, case: Case, way: str) -> Path:
@@ -79,7 +86,7 @@ def _read(file: Path) -> CaseResult | None:
     """What was kept; None where it is damaged, and is measured again."""
     try:
         known = read_npz(file, CaseResult._fields, "measurement", limits.VOXELS)
-        voxels, slices, seconds = (known[name] for name in CaseResult._fields)
-        return CaseResult(voxels, slices, float(seconds)) if voxels.ndim == slices.ndim == 1 else None
+        voxels, slices, scan, seconds = (known[name] for name in CaseResult._fields)
+        return CaseResult(voxels, slices, float(scan), float(seconds)) if voxels.ndim == slices.ndim == 1 else None
     except (InputError, KeyError, TypeError):
         return None

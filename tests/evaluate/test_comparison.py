@@ -8,9 +8,11 @@ import pytest
 
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.settings import settings_from
+from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import folder_cases
-from napari_vqad.evaluate.comparison import _line
+from napari_vqad.evaluate.comparison import _line, scan_table
 from napari_vqad.evaluate.experiment import Collected
 from napari_vqad.evaluate.metrics import at_threshold, rank
 from napari_vqad.evaluate.variants import check_methods
@@ -20,7 +22,8 @@ from napari_vqad.train.data import Stack
 
 def collected(scores, answers):
     pairs = [(np.array(scores, float), np.array(answers, bool))]
-    return Collected({("w", "normal"): pairs}, {("w", "normal"): pairs}, ["normal"], {"w": 3.0}, 6)
+    scans = {"w": [(4.0, True), (1.0, False), (3.0, True), (3.5, False)]}
+    return Collected({("w", "normal"): pairs}, {("w", "normal"): pairs}, scans, ["normal"], {"w": 3.0}, 6)
 
 
 def test_the_threshold_is_that_of_validation(tiny_bundle):
@@ -33,6 +36,10 @@ def test_the_threshold_is_that_of_validation(tiny_bundle):
     assert line.at.balanced < line.best.balanced == 1
     assert line.seconds == 0.5
     assert line.slices == rank(np.arange(100), np.arange(100) >= 50)
+    assert line.scans.auroc == 0.75  # of four pairs of scans with and without, three are in order
+    assert line.n_scans == (2, 2)
+    assert line.scans_interval == (0.0, 1.0)
+    assert "2 scans with and 2 without an anomaly" in scan_table([line])
 
 
 def test_at_threshold_counts():
@@ -69,6 +76,17 @@ def test_every_bundle_of_a_folder(tiny_bundle, tiny_masked, case_folder, head, t
     assert len(laid) == 1, "cases are laid on the grid once for bundles that share it"
     assert all(line["seconds"] > 0 and line["tuning"] is None for line in lines)
     assert "| Tiny, masked | masked |" in printed
+    bundle = Bundle.load(tiny_bundle, "cpu")
+    settings = bundle.validated(settings_from({"lambda_s": "p98"}))
+    explorer, totals = Explorer(bundle, settings), {True: [], False: []}
+    for case in folder_cases(case_folder, bundle.config.grid, bundle.template):
+        explorer.load_grid(case.grid)
+        explorer.finish()
+        totals[case.kind != "normal"].append(explorer.volume_score())
+    line = next(line for line in lines if (line["bundle"], line["method"]) == ("Tiny", "sample-wise"))
+    truth = [True] * len(totals[True]) + [False] * len(totals[False])
+    assert line["scans"]["auroc"] == rank(totals[True] + totals[False], truth).auroc
+    assert f"of {len(totals[True])} scans with and {len(totals[False])} without" in printed
 
 
 def test_a_folder_without_bundles(tmp_path, case_folder, capsys):
