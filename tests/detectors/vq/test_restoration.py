@@ -170,10 +170,9 @@ def test_two_levels_are_restored_from_top_to_bottom(monkeypatch, method, places)
         assert torch.equal(restored[:, j][under[:, j]], best[under[:, j]])
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("level", ["p50", "p90", "p99"])
-def test_bundled_model_equals_the_loop(method, level):
-    """Real weights on real code statistics: slices of the sample head."""
+@pytest.fixture(scope="module")
+def sample():
+    """The bundled model, codes and positions of two slices of a sample head, and noise."""
     from napari_vqad.imaging.layout import to_grid
     from napari_vqad.io.nifti import read_mask, read_scan
     from napari_vqad.resources import samples_folder
@@ -185,11 +184,17 @@ def test_bundled_model_equals_the_loop(method, level):
     chosen, (rows, columns) = [25, 40], (slice(5, 13), slice(4, 16))  # a window: the loop over all of it takes minutes
     position = torch.from_numpy(grid.position[chosen])
     noise = torch.from_numpy(gumbel_batch(3, chosen, range(10), bundle.detector.tokenizer.n_codes, (8, 12)))
+    codes = torch.from_numpy(bundle.detector.encode(grid.slices[chosen], grid.position[chosen])).long()
+    return bundle, codes[:, rows, columns], position, noise
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("level", ["p50", "p90", "p99"])
+def test_bundled_model_equals_the_loop(method, level, sample):
+    """Real weights on real code statistics: slices of the sample head."""
+    bundle, codes, position, noise = sample
+    lambda_p = bundle.calibration.value("nll", level)
     with torch.inference_mode():
-        codes = bundle.detector.tokenizer.encode(torch.from_numpy(grid.slices[chosen])[:, None], position)[
-            :, rows, columns
-        ]
-        lambda_p = bundle.calibration.value("nll", level)
         restored, passes = assert_equals_the_loop(bundle.detector.prior, codes, position, noise, lambda_p, method)
     assert (restored != codes[:, None]).any()
     assert passes.max() < 12
