@@ -78,6 +78,15 @@ class BaseDetector:
         """None: slices are scored by their voxels."""
         return None
 
+    @property
+    def loss_title(self) -> str | None:
+        """None: no network was trained with a loss of each slice."""
+        return None
+
+    def loss(self, slices: NDArray, position: NDArray) -> NDArray:
+        """Without a loss there is nothing to compute."""
+        raise NotImplementedError(f"{self.kind} has no loss of a slice")
+
     def in_words(self, settings: Any, thresholds: Mapping[str, float]) -> str:
         """The variant."""
         return self.variant(settings)

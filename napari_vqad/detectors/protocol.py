@@ -197,6 +197,7 @@ class Detector(Protocol):
         variants: the healthy tables that it is calibrated for, such as one for each way of restoring; the first is the
             one to begin with, the last the quickest.
         choices: setting → the values that this bundle allows, the one to begin with first; other settings are free.
+        loss_title: name of `loss`; None without one.
     """
 
     kind: ClassVar[str]
@@ -250,6 +251,16 @@ class Detector(Protocol):
 
     def slice_score(self, results: Arrays, settings: Any) -> NDArray | None:
         """Scores (n,) by the networks alone, of the results of the first stage, (n, …) each; None without such."""
+
+    @property
+    def loss_title(self) -> str | None:
+        """See above."""
+
+    def loss(self, slices: NDArray, position: NDArray) -> NDArray:
+        """The loss that the networks were trained with, of each slice (B, H, W) in SD: (B,).
+
+        It serves as the slice score that the papers compare theirs with. Only a detector with a `loss_title` has it.
+        """
 
     def unfold(self, slice_: NDArray, position: float, done: Mapping[str, Arrays], settings: Any) -> Unfolding | None:
         """One restoration of a slice (H, W), step by step; None where no codes are restored.

@@ -59,6 +59,8 @@ class Tuning:
 
 def tuned_by(detector: Detector, variant: Variant) -> ThresholdSpec | None:
     """The threshold that matters to a variant; None where there is none, as without a prior."""
+    if variant.of == "loss":
+        return None
     read = {name for stage in detector.stages for name in stage.settings}
     inactive = detector.inactive(detector.Settings(**variant.updates))
     for spec in detector.thresholds:

@@ -28,6 +28,7 @@ class Variant:
     Attributes:
         name: what the row is called.
         of: "pixel" for the pixel score; "sample" for the detector's own slice score and its first evidence map;
+            "loss" for the loss of the networks, a number for each slice and its voxels;
             "linear" for the linear baseline by least squares; "evidence" for the weighted z maps of `evidence` alone.
         updates: what the settings differ in from those given.
         evidence: z maps of the other evidence that are added, by name.
@@ -48,6 +49,10 @@ class Variant:
             assert model is not None
             score = linear_score(model, explorer.grid.slices, explorer.grid.mask, passes=1)
             return score, score.max((1, 2))
+        if self.of == "loss":
+            grid = explorer.grid
+            loss = explorer.detector.loss(grid.slices, grid.position)
+            return np.broadcast_to(loss[:, None, None], grid.slices.shape), loss
         explorer.change(settings.model_copy(update=self.updates))
         if self.of != "pixel":
             evidence = evidence_maps(explorer.maps)[0].name
@@ -72,9 +77,13 @@ SAMPLE = "sample-wise"
 
 
 def methods_of(detector: Detector, wanted: Collection[str] = ()) -> tuple[str, ...]:
-    """What a detector can be evaluated by: its own slice score, and each of its variants; of `wanted` alone."""
+    """What a detector can be evaluated by: its own slice score, and each of its variants; of `wanted` alone.
+
+    The loss of its networks, where they have one, is there when `wanted` names it.
+    """
     known = (*([SAMPLE] if detector.slice_title else []), *detector.variants)
-    return tuple(name for name in known if not wanted or name in wanted)
+    loss = [detector.loss_title] if detector.loss_title and detector.loss_title in wanted else []
+    return (*(name for name in known if not wanted or name in wanted), *loss)
 
 
 def check_methods(bundles: Sequence[Bundle], wanted: Collection[str]) -> None:
@@ -83,7 +92,8 @@ def check_methods(bundles: Sequence[Bundle], wanted: Collection[str]) -> None:
     Raises:
         InputError: there is one.
     """
-    known = dict.fromkeys(name for bundle in bundles for name in methods_of(bundle.detector))
+    detectors = [bundle.detector for bundle in bundles]
+    known = dict.fromkeys(name for d in detectors for name in (*methods_of(d), *filter(None, [d.loss_title])))
     for name in wanted:
         if name not in known:
             who = f"{bundles[0].title} has no" if len(bundles) == 1 else "None of the models has a"
@@ -106,8 +116,9 @@ def settings_of(bundle: Bundle, variant: str | None) -> Mapping[str, Any]:
 
 def method_variants(detector: Detector, methods: Sequence[str], linear: bool, over: Over = "max") -> list[Variant]:
     """The variants of a detector with the settings as they are; the linear baseline when asked for."""
+    kinds = {SAMPLE: "sample", detector.loss_title: "loss"}
     ways = [
-        Variant(m, "sample") if m == SAMPLE else Variant(m, updates=dict(detector.asks_for(m)), over=over)
+        Variant(m, kinds[m]) if m in kinds else Variant(m, updates=dict(detector.asks_for(m)), over=over)
         for m in methods
     ]
     return [*ways, Variant("PCA, 60 components", "linear")] if linear else ways

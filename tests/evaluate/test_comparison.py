@@ -5,17 +5,19 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
-from napari_vqad.detectors.settings import settings_from
+from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import folder_cases
 from napari_vqad.evaluate.comparison import _line, scan_table
 from napari_vqad.evaluate.experiment import Collected
 from napari_vqad.evaluate.metrics import at_threshold, rank
-from napari_vqad.evaluate.variants import check_methods
+from napari_vqad.evaluate.tuning import tuned_by
+from napari_vqad.evaluate.variants import check_methods, method_variants, methods_of
 from napari_vqad.imaging.layout import to_grid
 from napari_vqad.train.data import Stack
 
@@ -100,3 +102,23 @@ def test_a_method_that_no_bundle_has_is_refused_before_the_work(tiny_bundle, tin
     check_methods(bundles, ["light", "pca", "sample-wise"])
     with pytest.raises(InputError, match="None of the models has a method 'lihgt'; their methods are sample-wise, "):
         check_methods(bundles, ["light", "lihgt"])
+
+
+def test_the_loss_of_the_networks_scores_slices(tiny_bundle, case_folder):
+    """Mean |Y − X| and twice the mean ‖z − e‖², slice by slice (Marimont & Tarroni 2020)."""
+    bundle = Bundle.load(tiny_bundle, "cpu")
+    detector, case = bundle.detector, next(folder_cases(case_folder, bundle.config.grid, bundle.template))
+    grid, network = case.grid, bundle.detector.tokenizer
+    (way,) = method_variants(detector, methods_of(detector, ["VQ-VAE loss"]), False)
+    explorer = Explorer(bundle, Settings())
+    explorer.load_grid(grid)
+    _, found = way.score(explorer, Settings(), None)
+    with torch.inference_mode():
+        slices, position = torch.from_numpy(grid.slices)[:, None], torch.from_numpy(grid.position)
+        latents = network.encoder(slices, network.position(position))
+        codes = network.codebook.nearest(latents)
+        apart = ((latents - network.codebook.lookup(codes)) ** 2).mean((1, 2, 3))
+        wrong = (network.decode(codes, position) - slices).abs().mean((1, 2, 3))
+    np.testing.assert_allclose(found, (wrong + 2 * apart).numpy(), rtol=1e-4)
+    assert tuned_by(detector, way) is None
+    assert "VQ-VAE loss" not in methods_of(detector)

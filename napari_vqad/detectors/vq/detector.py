@@ -286,6 +286,22 @@ class VQDetector(BaseDetector):
         """AS_sample of each slice, (n,), nats (Marimont & Tarroni 2020, §2.3)."""
         return sample_score(torch.from_numpy(results["nll"]), float(settings.lambda_s)).numpy()
 
+    @property
+    def loss_title(self) -> str | None:
+        """The loss of the VQ-VAE; networks of MONAI do not tell it."""
+        return None if self.config.tokenizer.kind == "monai" else "VQ-VAE loss"
+
+    @torch.inference_mode()
+    def loss(self, slices: NDArray, position: NDArray) -> NDArray[np.float32]:
+        """mean |Y − X| + mean ‖sg(z) − e‖² + mean ‖z − sg(e)‖² of each slice (Marimont & Tarroni 2020, §2.1)."""
+        found = []
+        with exact(self.device):
+            for one, place in zip(self._tensor(slices)[:, None, None], self._tensor(position)[:, None], strict=True):
+                decoded, _, latent = self.tokenizer(one, place)
+                # Both terms of the codebook have the same value; they differ in what they teach.
+                found.append((decoded - one).abs().mean() + 2 * latent.commitment)
+        return torch.stack(found).cpu().numpy()
+
     def unfold(self, slice_: NDArray, position: float, done: Mapping[str, Arrays], settings: VQSettings) -> VQUnfolding:
         """A restoration code by code."""
         own, restored = done["nll"], done["restoration"]["codes"]
