@@ -157,15 +157,16 @@ class Maps:
         score = self._places.zscore(pixel_kind(inputs.variant, s.pooling, "normative"), score, inside)
         if inputs.scale == "fused":
             score = np.where(inside, fuse(score, self.evidence(inputs)), np.float32(0))
-            score = self._centred(score, inside, inputs) if inputs.healthy else score
+            score = self._centred(score, inside, inputs)
         return score
 
     def _centred(self, score: NDArray, inside: NDArray, inputs: MapInputs) -> NDArray:
-        """Centre a fused score on healthy ones.
+        """Centre a fused score on healthy ones; leave it unchanged if these are not known.
 
         A part of a scan is centred like the whole scan: with its own centre, a peak would differ by 15 %.
         """
-        assert inputs.healthy is not None
+        if inputs.healthy is None:
+            return score
         key = inputs.variant, inputs.stages.settings.pooling
         own = None if inputs.whole else self._centre_of.get(key)
         if own is None and inside.any():
