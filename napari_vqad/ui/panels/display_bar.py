@@ -145,14 +145,18 @@ class DisplayBar(QWidget):
     # ---- display ---------------------------------------------------------------------------------------------------
 
     def head(self) -> Volume | None:
-        """The head on the canvas: the explored scan, else the topmost scan that is open; None if it is a clip."""
+        """The head on the canvas: the explored scan, or None if that is a clip; else the topmost head that is open.
+
+        A clip above a head does not matter: without letters and convention the head would be mirrored silently.
+        """
         explorer = self.session.explorer
         if explorer is not None and self.session.map_layers.scan is not None:
             return explorer.scan if explorer.scan.kind == "head" else None
         for layer in reversed(self.viewer.layers):
             if isinstance(layer, Image) and placement.may_be_scan(layer):
                 volume = placement.volume_of(layer)
-                return volume if volume.kind == "head" else None
+                if volume.kind == "head":
+                    return volume
         return None
 
     def ruler_of(self, volume: Volume, axis: int) -> Ruler:
