@@ -145,7 +145,7 @@ class ExplorerSession:
                 self.advanced.emit("Settings have changed: restoring …")
             self.redraw()
             if axis_changed:
-                self.advanced.emit("Another scan axis: press Analyse.")
+                self.advanced.emit("The scan axis has changed: press Analyse.")
             self.list_findings()
         self.settled.emit()
 
@@ -179,7 +179,7 @@ class ExplorerSession:
         if not (n := self.verdicts.unsaved):
             return []
         what = "1 verdict or note is" if n == 1 else f"{n} verdicts and notes are"
-        return [f"{what} in no study, report or table yet."]
+        return [f"{what} not saved in a study, report or table yet."]
 
     # ---- slices and findings ----------------------------------------------------------------------------------------
 
@@ -203,8 +203,8 @@ class ExplorerSession:
         if not (self.reviewing or self.boxed) or explorer is None or explorer.grid.kind != "head":
             return
         if not explorer.complete:
-            later = "listed when all slices are done."
-            self.review.mark_stale(f"Of the settings before; {later}" if self.review.found else later.capitalize())
+            later = "findings are listed when all slices are done."
+            self.review.mark_stale(f"From earlier settings; new {later}" if self.review.found else later.capitalize())
             return
         shown = [explorer.map(name) for name in ("flagged", "pixel_score", next(iter(explorer.maps)))]
         alike = len(self._listed) == len(shown) and all(a is b for a, b in zip(shown, self._listed, strict=True))
@@ -232,7 +232,7 @@ class ExplorerSession:
             if self.explorer is not None and not of_work and not aborted:
                 self.work()
             elif aborted:
-                self.advanced.emit("Cancelled; what was done is kept.")
+                self.advanced.emit("Cancelled; finished slices are kept.")
             elif self._give_settings():
                 self.work()
             elif self.explorer is not None and of_work:

@@ -118,8 +118,9 @@ class ExplorerDock(QScrollArea):
         self.findings.setText("Findings")
         self.findings.setCheckable(True)
         self.findings.setToolTip(
-            "List what is flagged, piece by piece, to go there and to accept or reject it "
-            f"(keys {NEXT_FINDING} and {PREVIOUS_FINDING}: next and previous); and flagged slices and restorations."
+            "List the findings: go to each one, accept it or reject it "
+            f"(keys {NEXT_FINDING} and {PREVIOUS_FINDING}: next and previous finding). "
+            "Other tabs list the flagged slices and show the restorations."
         )
         self.export_menu = ExportMenu(self)
         reading = QHBoxLayout()
@@ -134,7 +135,7 @@ class ExplorerDock(QScrollArea):
         self.notice = QLabel("Research use only, not a medical device.")
         self.notice.setStyleSheet(SMALL)
         self.tour = Tour(self, lambda: stops_of(self, self.sections))
-        begin = make_button("Tour", "What everything here is for, in a minute.")
+        begin = make_button("Tour", "Show what each part of this panel does. It takes a minute.")
         begin.clicked.connect(self.tour.start)
         row = QHBoxLayout()
         row.addWidget(self.notice, 1)
@@ -285,7 +286,7 @@ class ExplorerDock(QScrollArea):
         """The person took out the map that is shown: its button must not stay lit."""
         view = self.view_name()
         self.show_view("Scan")
-        self.session.advanced.emit(f"The layer '{name}' was removed; {view} brings it back.")
+        self.session.advanced.emit(f"The layer '{name}' was removed; press {view} to show it again.")
 
     def _on_emptied(self) -> None:
         """The scan was closed: clear its numbers and disable the widgets that need a scan."""

@@ -125,13 +125,13 @@ class Session(ExplorerSession):
         """The layer of the explored scan was removed or has other data."""
         kept = self.clear()
         if not self._preparing:
-            back = " Its verdicts come back if it is analysed again in this window." if kept else ""
-            self.advanced.emit(f"{why} What was found in it is cleared.{back}")
+            back = " Your verdicts are restored if you analyse the same scan again in this window." if kept else ""
+            self.advanced.emit(f"{why} Its results were cleared.{back}")
 
     def _lose_asked(self, why: str) -> None:
         """The layer of the scan being prepared was removed or has other data. The previous analysis stays."""
         self._stop()
-        self.advanced.emit(f"{why} Its analysis has ended.")
+        self.advanced.emit(f"{why} Its analysis was stopped.")
 
     def _stop(self) -> None:
         """Stop the worker and ignore what it still sends."""
@@ -198,7 +198,7 @@ class Session(ExplorerSession):
         self._asked.on(None)
         scan = self._layer_of(news)
         if scan is None:
-            self.advanced.emit("The scan of the study is not open any more; open it, then the study.")
+            self.advanced.emit("The scan of the study is no longer open; open it again, then the study.")
             return
         self._shown.on(scan)
         self.prepared = news

@@ -82,8 +82,8 @@ class CompareDock(QWidget):
         self.percentile.setDecimals(1)
         self.percentile.setValue(AT_FIRST)
         self.percentile.setToolTip(
-            "The same for all models: every threshold of a model, such as λ_p, and the darkest colour of NLL stand at "
-            "this percentile of its healthy values."
+            "Set the thresholds of all models, such as λ_p, and the lower end of the colours of NLL to this percentile "
+            "of each model's healthy values."
         )
         self.go, self.stop, self.leave = QPushButton("Compare"), QPushButton("Cancel"), QPushButton("End")
         self.leave.setToolTip("End the comparison and show the previous layers again.")
@@ -94,7 +94,7 @@ class CompareDock(QWidget):
         self.status.setWordWrap(True)
         self.scales = QLabel("")
         self.scales.setWordWrap(True)
-        self.scales.setToolTip("The values that the colours of each cell stand for, from transparent to brightest.")
+        self.scales.setToolTip("The range of values that the colours of each picture show, from transparent to bright.")
         notice = QLabel("Research use only, not a medical device.")
         notice.setStyleSheet(SMALL)
 
@@ -143,7 +143,7 @@ class CompareDock(QWidget):
             config = read_config(folder)
             item = QListWidgetItem(config.title)
         except InputError as error:
-            item = QListWidgetItem(f"{folder.name} (does not fit)")
+            item = QListWidgetItem(f"{folder.name} (cannot be used)")
             item.setToolTip(str(error))
             item.setFlags(Qt.ItemFlag.NoItemFlags)
             self.models.addItem(item)
@@ -290,7 +290,7 @@ class CompareDock(QWidget):
         self._busy(False)
         if failed or aborted:
             if aborted:
-                self._say("Cancelled; what was done is kept.")
+                self._say("Cancelled; finished slices are kept.")
             return
         if self.panels and any(self._unfinished(panel) for panel in self.panels):
             self._work()
@@ -350,7 +350,7 @@ class CompareDock(QWidget):
                 continue
             lines.append(panel.refresh(self._map(panel), self.what.currentText(), self._level))
 
-        self.scales.setText("\n".join(["Colours, clear to bright", *lines] if lines else []))
+        self.scales.setText("\n".join(["Range of the colours, transparent to bright", *lines] if lines else []))
 
     def clear(self) -> None:
         """Restore the canvas, then remove the cells: their removal makes listeners show deferred views."""

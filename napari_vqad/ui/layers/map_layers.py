@@ -326,7 +326,7 @@ class MapLayers:
             return "some of its slices are not final yet"
         needed = {"slices", *Dependencies(explorer.detector).settings_of(name)}
         if drawn is None or any(getattr(drawn[3], s) != getattr(explorer.settings, s) for s in needed):
-            return "it was not shown since the settings changed; show it first"
+            return "it has not been shown since the settings changed; show it first"
         return ""
 
     def update_limits(self) -> bool:

@@ -15,7 +15,7 @@ from napari_vqad.ui.lists.pixmaps import to_pixmap, write_side
 
 LOW, TALL, WORDS = 40, 180, 34  # pixels: a thumbnail's height at least and at most, and the line under it
 
-WAITING = "The restorations of the slice in view appear here when they are drawn."
+WAITING = "The restorations of the slice in view appear here when they are computed."
 
 
 class RestorationGallery(QWidget):
@@ -35,7 +35,7 @@ class RestorationGallery(QWidget):
         self.pictures.setResizeMode(QListView.ResizeMode.Adjust)
         self.pictures.setUniformItemSizes(True)
         self.pictures.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.pictures.setToolTip("Click, or the arrow keys: show this restoration in the canvas.")
+        self.pictures.setToolTip("Click a restoration, or use the arrow keys, to show it on the canvas.")
         KeyFilter(self.pictures)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)

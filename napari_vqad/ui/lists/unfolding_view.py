@@ -15,7 +15,7 @@ from napari_vqad.ui.lists.pixmaps import to_pixmap, write_side
 
 PACE = 120  # ms from one step to the next while it plays
 LOW, TALL = 40, 260  # pixels: a picture's height at least and at most
-WAITING = "A restoration of the slice in view appears here when it is drawn."
+WAITING = "A restoration of the slice in view appears here when it is computed."
 NONE = "This model does not restore codes, so there are no steps to show."
 
 
@@ -29,7 +29,7 @@ class UnfoldingView(QWidget):
         self.play = QToolButton()
         self.play.setText("▶")
         self.play.setCheckable(True)
-        self.play.setToolTip("Play: draw the codes one after the other.")
+        self.play.setToolTip("Play: restore the unlikely codes one after the other.")
         self.play.setAccessibleName("Play the restoration")
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setToolTip("How many of the unlikely codes are restored so far, in the order of the prior.")

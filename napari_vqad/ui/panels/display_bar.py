@@ -30,8 +30,8 @@ from napari_vqad.ui.plumbing.window_events import WindowEvents
 from napari_vqad.ui.session import Session
 
 SIDES = (
-    "Radiological: the patient's right is on the left of the picture; pressed, neurological: it is on the right "
-    f"({shortcuts.TURN})."
+    "Radiological: the patient's right is on the left of the picture. Press for neurological: the patient's right is "
+    f"on the right ({shortcuts.TURN})."
 )
 LOOKS = 80  # ms, the shortest time between two read-outs
 
@@ -56,9 +56,10 @@ class DisplayBar(QWidget):
         self.sides = make_button("Radiological", SIDES)
         self.sides.setCheckable(True)
         self.window_menu = make_button(
-            "Window ▾", "Which values are black and which are white, in the scan and in the restorations; or "
+            "Window ▾",
+            "Set which values are black and which are white in the scan and in the restorations. You can also press "
+            f"{shortcuts.WINDOW_DRAG} on the picture.",
         )
-        self.window_menu.setToolTip(self.window_menu.toolTip() + f"{shortcuts.WINDOW_DRAG} on the picture.")
         self.flicker = make_button(
             "Flicker", f"Show scan and restoration in turn, twice a second ({shortcuts.FLICKER})."
         )
@@ -71,7 +72,7 @@ class DisplayBar(QWidget):
             "Boxes", f"Draw a box around every finding; the view Flagged shows their outlines ({shortcuts.BOXES})."
         )
         self.box.setCheckable(True)
-        self.help = make_button("Keys", f"All keys ({shortcuts.HELP}).")
+        self.help = make_button("Keys", f"Show all keyboard shortcuts ({shortcuts.HELP}).")
         self.words = QLabel("")
         self.words.setToolTip(
             "The values under the mouse pointer, and its position. R and L are measured from the midline once "

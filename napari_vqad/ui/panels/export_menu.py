@@ -64,10 +64,10 @@ class ExportMenu(QToolButton):
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
         self.setMenu(menu)
-        report = "Write findings, verdicts and pictures as one HTML file, once all is analysed."
-        save = "Save all of this, to see the same pictures and numbers another day."
-        open_ = "Open what was saved; its scan must be at hand."
-        maps = "Choose which maps to write, and whether as DICOM, too, with table and numbers, once all is analysed."
+        report = "Write findings, verdicts and pictures into one HTML file. The analysis must be complete."
+        save = "Save the analysis, to open it again later with the same pictures and numbers."
+        open_ = "Open a saved study. Its scan must still be available."
+        maps = "Write the maps you choose as NIfTI or DICOM, with tables and numbers. The analysis must be complete."
         self.report = self._action("Report …", REPORT, self.write_report, report)
         self.save = self._action("Save study …", SAVE, self.save_study, save)
         self.open = self._action("Open study …", "", self.open_study, open_)
@@ -144,7 +144,7 @@ class ExportMenu(QToolButton):
         # A path is not passed on: if it holds another scan now, `open_study` tries the next place.
         scan: Volume | Path | None = found if isinstance(found, Volume) else None
         if found is None:
-            kind, title = "Scans (*.nii *.nii.gz *.dcm);;All files (*)", "The scan has moved: where is it?"
+            kind, title = "Scans (*.nii *.nii.gz *.dcm);;All files (*)", "The scan has moved: choose its file"
             chosen, _ = QFileDialog.getOpenFileName(self, title, str(path.parent), kind)
             if not chosen:
                 return
@@ -167,7 +167,7 @@ class ExportMenu(QToolButton):
     def _is_still(self, subject: PreparedScan | None) -> bool:
         """Is the scan that was shown when a dialog opened still shown? If not, refuse to write."""
         if subject is None or subject is not self.session.prepared:
-            self._refuse("Nothing was written: another scan is shown than when it was asked for.")
+            self._refuse("Nothing was written: the scan was changed while the dialog was open.")
             return False
         return True
 
@@ -190,7 +190,7 @@ class ExportMenu(QToolButton):
             still.resume(volume, prepared.mask, grid, stages)
             still.focus, still.seconds = focus, seconds
             if session.prepared is not prepared:
-                yield f"{path.name} was not written: its scan is not shown any more."
+                yield f"{path.name} was not written: its scan is no longer shown."
                 return
             remarks = write(Result(still, volume, prepared.mask, prepared.note, review, reopened, prepared.files)) or ()
             session.verdicts.saved(scan, review.annotations)
@@ -214,7 +214,7 @@ class ExportMenu(QToolButton):
         if path.suffix.lower() != suffix:
             path = path.with_name(path.name + suffix)
             if path.exists():  # the dialog only asked about the name without the suffix
-                self._refuse(f"{path} exists already; choose it by this name to replace it.")
+                self._refuse(f"{path} already exists; choose this name in the dialog to replace it.")
                 return None
         return path, subject
 

@@ -153,7 +153,7 @@ class SettingCombo(SettingWidget):
             for row in range(model.rowCount()):
                 item = model.item(row)
                 item.setEnabled(item.text() in choices)
-                item.setToolTip("" if item.isEnabled() else "Not with this model.")
+                item.setToolTip("" if item.isEnabled() else "This model does not support this choice.")
 
 
 class SettingRange(SettingWidget):

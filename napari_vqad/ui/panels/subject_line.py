@@ -10,7 +10,7 @@ from napari_vqad.ui.panels.inputs import Inputs
 from napari_vqad.ui.plumbing.style import AMBER, SMALL
 from napari_vqad.ui.session import Session
 
-NOTHING = "Nothing is analysed."
+NOTHING = "No scan is analysed yet."
 
 
 class Subject(QWidget):
@@ -70,7 +70,7 @@ class Subject(QWidget):
             other.append(f"model {self.inputs.bundle.box.currentText()}")
         if self.session.settings.axis != explorer.settings.axis:
             other.append(f"{self.session.settings.axis} slices")
-        return f"Chosen: {', '.join(other)}: press Analyse." if other else ""
+        return f"Chosen: {', '.join(other)}. Press Analyse." if other else ""
 
     def _say(self, label: QLabel, sentence: str) -> None:
         if label.text() != sentence or label.isVisibleTo(self) != bool(sentence):
