@@ -40,14 +40,14 @@ def read(path: str | list[str]) -> list[LayerData]:
     Files of a series that is open already are skipped; a folder is always read.
     """
     found: list[LayerData] = []
-    _lately.begin()
+    _recently_read.begin()
     for one in [path] if isinstance(path, str) else path:
         found += _layers(one, found)
-    _lately.end()
+    _recently_read.end()
     return found or [(None,)]  # type: ignore[list-item]  # tells napari: read, but nothing to show
 
 
-_lately = RecentlyRead()
+_recently_read = RecentlyRead()
 
 
 def _layers(path: str, before: list[LayerData]) -> list[LayerData]:
@@ -61,13 +61,13 @@ def _layers(path: str, before: list[LayerData]) -> list[LayerData]:
         volume = _scan(path)
     except InputError as error:
         if series is not None:
-            _lately.add(("refused", series))
-        if _lately.add(str(error)) or not is_dicom(path):
+            _recently_read.add(("refused", series))
+        if _recently_read.add(str(error)) or not is_dicom(path):
             show_error(str(error))
         return []
     if volume is None:
         return []
-    _lately.add(("read", series))
+    _recently_read.add(("read", series))
     for note in volume.notes:
         show_info(f"{volume.name}: {note}")
     if is_nifti(path) and holds_labels(volume):
@@ -77,7 +77,7 @@ def _layers(path: str, before: list[LayerData]) -> list[LayerData]:
 
 def _is_known(path: str, series: SeriesKey, before: list[LayerData]) -> bool:
     """Does a file belong to a series that is open, or that was refused a moment ago?"""
-    if ("refused", series) in _lately:
+    if ("refused", series) in _recently_read:
         return True
     viewer = current_viewer()
     images = [layer for layer in (viewer.layers if viewer else ()) if isinstance(layer, Image)]
@@ -86,7 +86,7 @@ def _is_known(path: str, series: SeriesKey, before: list[LayerData]) -> bool:
     volumes = (known.get("napari_vqad") for known in metadata)
     if series not in keys_in(v for v in volumes if isinstance(v, Volume)):
         return False
-    if _lately.add(("read", series)):  # the user opened it again and must be told why nothing happens
+    if _recently_read.add(("read", series)):  # the user opened it again and must be told why nothing happens
         show_info(f"The series of {Path(path).name} is already open; to open it twice, open its folder.")
     return True
 

@@ -98,22 +98,22 @@ class DisplayBar(QWidget):
         column.setSpacing(3)
         column.addLayout(row)
         column.addWidget(self.words)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._untick)
+        self._untick_timer = QTimer(self)
+        self._untick_timer.setSingleShot(True)
+        self._untick_timer.setInterval(0)
+        self._untick_timer.timeout.connect(self._untick)
         self.crosshair = CrossHair(connections, self.head)
         self.other.toggled.connect(self.crosshair.show)
         self.drawer = ToggleDock(connections, self.other, self.planes, "Orthogonal views")
-        self._listen()
+        self._connect_signals()
 
-    def _listen(self) -> None:
+    def _connect_signals(self) -> None:
         viewer, connections, look = (
             self.viewer,
             self.session.connections,
             qthrottled(self.look, timeout=LOOKS, parent=self),
         )
-        self.sides.toggled.connect(self._on_sides)
+        self.sides.toggled.connect(self._on_convention)
         self.flicker.toggled.connect(self._on_flicker)
         self.box.toggled.connect(self.boxes.show)
         self.help.clicked.connect(lambda: shortcuts.show_sheet(self))
@@ -137,7 +137,7 @@ class DisplayBar(QWidget):
             shortcuts.BOXES: self.box,
         }
         for key, button in buttons.items():
-            shortcuts.bind(connections, key, _pressed(button))
+            shortcuts.bind(connections, key, _clicker(button))
         for name, key in KEYS.items():
             shortcuts.bind(connections, key, _call(self.windowing.preset, name))
         shortcuts.bind(connections, shortcuts.HELP, self.help.click)
@@ -188,7 +188,7 @@ class DisplayBar(QWidget):
         for button in (self.other, self.box):
             button.setEnabled(head)
         if not head:  # later: napari may be removing layers now, and unticking removes further ones
-            self._soon.start()
+            self._untick_timer.start()
         bar = self.viewer.canvas.overlays["scale_bar"]
         if head != self._had_head:
             bar.visible = self._had_head = head
@@ -243,7 +243,7 @@ class DisplayBar(QWidget):
 
     # ---- actions of the user ---------------------------------------------------------------------------------------
 
-    def _on_sides(self, neurological: bool) -> None:
+    def _on_convention(self, neurological: bool) -> None:
         self.sides.setText("Neurological" if neurological else "Radiological")
         self.convention.set(neurological)
         self.planes.refresh()
@@ -267,7 +267,7 @@ def make_button(text: str, tip: str) -> QToolButton:
     return button
 
 
-def _pressed(button: QToolButton) -> Callable[[], None]:
+def _clicker(button: QToolButton) -> Callable[[], None]:
     """A function that clicks a button; it does nothing while the button is disabled."""
     return lambda: button.click()
 

@@ -245,7 +245,7 @@ def test_many_files_handed_on_one_by_one_are_one_scan(dicom_folder, make_napari_
     viewer.add_layer(map_of_it)
     viewer.open(paths[-2], plugin="napari-vqad")  # closed, and opened again
     assert [layer.name for layer in viewer.layers] == ["t1 mprage", "map of it", "flair"]
-    monkeypatch.setattr(readers, "_lately", readers.RecentlyRead())  # another day
+    monkeypatch.setattr(readers, "_recently_read", readers.RecentlyRead())  # another day
     viewer.open(paths[:3], plugin="napari-vqad")
     assert len(viewer.layers) == 3
     assert notices[1:] == ["The series of IM030000.dcm is already open; to open it twice, open its folder."]
