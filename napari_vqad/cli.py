@@ -1,4 +1,4 @@
-"""`napari-vqad demo | score | models | train | calibrate | evaluate | bench`."""
+"""Find anomalies in 3D scans; train, calibrate and evaluate the models that find them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def build_parser(words: set[str]) -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="open the viewer on a sample head; without a screen, write its maps")
     demo.add_argument("--sample", choices=("lesions", "healthy"), default="lesions", help="which simulated head")
-    demo.add_argument("--no-viewer", action="store_true", help="write files even where there is a screen")
+    demo.add_argument("--no-viewer", action="store_true", help="write files even if there is a screen")
     demo.add_argument("-o", "--out", default="vqad-demo", help="folder for the files")
     _overwrite_option(demo)
     _model_options(demo)
@@ -54,26 +54,32 @@ def build_parser(words: set[str]) -> argparse.ArgumentParser:
 
     score = commands.add_parser("score", help="score one scan and write its maps")
     score.add_argument("scan", type=Path, help="NIfTI file, 3D; or a folder with DICOM, or a file of a series")
-    score.add_argument("-o", "--out", required=True, help="folder for the maps; made where it is missing")
-    score.add_argument("--mask", type=Path, help="NIfTI file of the brain; made when not given")
-    score.add_argument("--series", metavar="N", help="number or UID, where a folder holds several DICOM series")
-    score.add_argument("--dicom", action="store_true", help="for DICOM: write findings.dcm and score.dcm, too")
-    score.add_argument("--strict", action="store_true", help="exit with code 3 where the scan may not fit the model")
+    score.add_argument("-o", "--out", required=True, help="folder for the maps; created if missing")
+    score.add_argument("--mask", type=Path, help="NIfTI file of the brain mask; computed if not given")
+    score.add_argument("--series", metavar="N", help="number or UID, for a folder with several DICOM series")
+    score.add_argument("--dicom", action="store_true", help="also write findings.dcm and score.dcm, for a DICOM scan")
+    score.add_argument("--strict", action="store_true", help="exit with code 3 if the scan may not fit the model")
     _overwrite_option(score)
     _model_options(score)
     _settings_options(score)
     score.set_defaults(func=run_score)
 
-    models = commands.add_parser("models", help="list the models that are here, and those that can be fetched")
+    models = commands.add_parser("models", help="list the installed models, and those that can be fetched")
     models.set_defaults(func=run_models)
     get = models.add_subparsers(metavar="get").add_parser("get", help="fetch a model from a folder or a web address")
-    get.add_argument("name", help="of the model, as `napari-vqad models` lists it")
-    get.add_argument("--from", dest="source", required=True, metavar="SOURCE", help="laid out as models/ of a checkout")
+    get.add_argument("name", help="name of the model, as listed by `napari-vqad models`")
+    get.add_argument(
+        "--from",
+        dest="source",
+        required=True,
+        metavar="SOURCE",
+        help="folder or address, laid out like models/ in the repository",
+    )
     get.set_defaults(func=run_get)
 
-    bench = commands.add_parser("bench", help="measure how quick restorations and sliders are on this machine")
+    bench = commands.add_parser("bench", help="measure the speed of restorations and sliders on this machine")
     bench.add_argument("--quick", action="store_true", help="fewer slices and rounds: a few minutes on a CPU")
-    bench.add_argument("--json", type=Path, help="write everything measured here")
+    bench.add_argument("--json", type=Path, help="write all measurements to this file")
     _model_options(bench)
     bench.set_defaults(func=run_bench)
 
@@ -151,7 +157,7 @@ def run_models(args: argparse.Namespace) -> int:
         print(f"{name:16} {described(folder).size / 1e6:6.1f} MB  {folder}")
     for name, model in known_models().items():
         if name not in here:
-            print(f"{name:16} {model.size / 1e6:6.1f} MB  not here: napari-vqad models get {name} --from SOURCE")
+            print(f"{name:16} {model.size / 1e6:6.1f} MB  not installed: napari-vqad models get {name} --from SOURCE")
     return 0
 
 
@@ -201,7 +207,7 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
     """Add one flag for each field of `Settings`; pydantic checks the values."""
     group = parser.add_argument_group("settings", "thresholds in the score's unit, or healthy percentiles such as p90")
     group.add_argument(
-        "--settings", type=Path, metavar="FILE", help="JSON with settings, such as a result.json; flags win"
+        "--settings", type=Path, metavar="FILE", help="JSON with settings, such as a result.json; flags take precedence"
     )
     for name, field in Settings.model_fields.items():
         names = list(dict.fromkeys([flag(name), SHORT.get(name, flag(name))]))

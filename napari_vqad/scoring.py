@@ -227,7 +227,7 @@ def score(
     """
     if report is not None:
         warnings.warn("score(report=...) is now called score(progress=...).", DeprecationWarning, stacklevel=2)
-    tell = progress or report or (lambda _line: None)
+    notify = progress or report or (lambda _line: None)
     folder = None if out is None else folder_of(out)
     volume = scan if isinstance(scan, Volume) else load_scan(scan, series)
     if volume.kind != "head":
@@ -247,19 +247,19 @@ def score(
     elif mask is not None:
         brain, note = np.asarray(mask, bool), "Brain mask as given."
     else:
-        tell("Brain mask …")
+        notify("Brain mask …")
         brain, note = make_mask(volume)
     seconds = time.monotonic() - started
     explorer = Explorer(loaded, settings)
     explorer.load_scan(volume, brain)
     explorer.seconds["mask"] = seconds
     for step in explorer.work():
-        tell(str(step))
+        notify(str(step))
     result = Result(explorer, volume, brain, note, files=files)
     if folder is not None:
-        tell("Writing …")
+        notify("Writing …")
         for line in result.save(folder, dicom, overwrite):
-            tell(line)
+            notify(line)
     return result
 
 

@@ -83,9 +83,9 @@ class ExplorerSession:
         self._listed: list[np.ndarray] = []  # the maps that the list of findings was made from
         self._runner = runner
         self._changed: set[str] = set()  # maps with new content since they were last drawn
-        self._changing = threading.Lock()  # the worker also adds to `_changed`
-        self._main = threading.get_ident()
-        self._holding = False  # True while settings go to the explorer; drawing waits until that is done
+        self._changed_lock = threading.Lock()  # the worker also adds to `_changed`
+        self._main_thread = threading.get_ident()
+        self._giving_settings = False  # True while settings go to the explorer; drawing waits until that is done
         self._drawn = 0.0
         self._closed = False
         self._in_view = False  # was the map of the slice in view final at the last step?
@@ -145,7 +145,7 @@ class ExplorerSession:
                 self.advanced.emit("Settings have changed: restoring …")
             self.redraw()
             if axis_changed:
-                self.advanced.emit("Another scan axis: press Analyse.")
+                self.advanced.emit("The scan axis has changed: press Analyse.")
             self.list_findings()
         self.settled.emit()
 
@@ -179,7 +179,7 @@ class ExplorerSession:
         if not (n := self.verdicts.unsaved):
             return []
         what = "1 verdict or note is" if n == 1 else f"{n} verdicts and notes are"
-        return [f"{what} in no study, report or table yet."]
+        return [f"{what} not saved in a study, report or table yet."]
 
     # ---- slices and findings ----------------------------------------------------------------------------------------
 
@@ -203,8 +203,8 @@ class ExplorerSession:
         if not (self.reviewing or self.boxed) or explorer is None or explorer.grid.kind != "head":
             return
         if not explorer.complete:
-            later = "listed when all slices are done."
-            self.review.mark_stale(f"Of the settings before; {later}" if self.review.found else later.capitalize())
+            later = "findings are listed when all slices are done."
+            self.review.mark_stale(f"From earlier settings; new {later}" if self.review.found else later.capitalize())
             return
         shown = [explorer.map(name) for name in ("flagged", "pixel_score", next(iter(explorer.maps)))]
         alike = len(self._listed) == len(shown) and all(a is b for a, b in zip(shown, self._listed, strict=True))
@@ -232,7 +232,7 @@ class ExplorerSession:
             if self.explorer is not None and not of_work and not aborted:
                 self.work()
             elif aborted:
-                self.advanced.emit("Cancelled; what was done is kept.")
+                self.advanced.emit("Cancelled; finished slices are kept.")
             elif self._give_settings():
                 self.work()
             elif self.explorer is not None and of_work:
@@ -249,12 +249,12 @@ class ExplorerSession:
     def redraw(self) -> None:
         """Draw what has changed. While the slice in view is being computed, its old picture stays for a while."""
         explorer = self.explorer
-        if explorer is None or self._closed or self._holding:
+        if explorer is None or self._closed or self._giving_settings:
             return
         recent = time.monotonic() - self._drawn < 2 * REDRAW
         if recent and self._runner.running and not self._is_final_in_view(explorer):
             return
-        with self._changing:
+        with self._changed_lock:
             self._changed.clear()
         self.draw()
         self._drawn = time.monotonic()
@@ -274,9 +274,9 @@ class ExplorerSession:
 
     def _on_changed(self, maps: set[str]) -> None:
         """Note maps with new content. Draw at once, unless the worker changed them: it is drawn with its next step."""
-        with self._changing:
+        with self._changed_lock:
             self._changed |= maps
-        if threading.get_ident() == self._main:
+        if threading.get_ident() == self._main_thread:
             self.redraw()
 
     def _is_final_in_view(self, explorer: Explorer) -> bool:
@@ -294,9 +294,9 @@ class ExplorerSession:
             return False
         in_view = self._runner.running and explorer.focus in explorer.restoring
         waits = ("axis", *(explorer.settings_of_stages() if in_view else ()))
-        self._holding = True
+        self._giving_settings = True
         try:
             kept = {name: getattr(explorer.settings, name) for name in waits}
             return explorer.change(self.settings.model_copy(update=kept))
         finally:
-            self._holding = False
+            self._giving_settings = False

@@ -144,7 +144,7 @@ def test_findings_are_listed_when_they_are_wanted(session):
     session.list_findings()
     assert session.review.found
     session.change(lambda_p="p70")
-    assert session.review.note.startswith("Of the settings before")
+    assert session.review.note.startswith("From earlier settings")
     session.runner.turn()
     assert session.review.note == ""
 
@@ -154,7 +154,7 @@ def test_verdicts_that_would_be_lost_are_named(session):
     session.list_findings()
     assert session.unsaved_words() == []
     session.review.set_verdict(session.review.found[0], "accepted")
-    assert session.unsaved_words() == ["1 verdict or note is in no study, report or table yet."]
+    assert session.unsaved_words() == ["1 verdict or note is not saved in a study, report or table yet."]
     assert session.clear() == 1
     assert session.explorer is None
     assert session.review.found == []

@@ -13,12 +13,12 @@ from napari_vqad.imaging.volume import SIDES
 
 COLUMNS = {
     "Rank": "By the slice score, the highest first.",
-    "Slice": "Its number, as the slider below the canvas shows it.",
-    "Place": "Where its middle lies.",
+    "Slice": "The number of the slice, as on the slider below the canvas.",
+    "Place": "Position of the middle of the slice.",
     "Score": "Slice score: the highest pixel scores and NLL in the slice, or AS_sample in nats; see the settings.",
-    "Healthy percentile": "So many per cent of healthy slices have a lower score.",
+    "Healthy percentile": "Percentage of healthy slices with a lower score.",
     "Peak (SD)": "Highest pixel score in the slice, in the SD that the view Score names.",
-    "Findings": "Numbers of the findings that it cuts.",
+    "Findings": "Numbers of the findings in this slice.",
 }
 Row = tuple[int, int, int, int, float, float, float | str, str]  # slice of the grid, and one cell per column
 
@@ -28,7 +28,10 @@ def place_head(grid: Grid) -> tuple[str, str]:
     if grid.kind == "clip":
         return "Frame", COLUMNS["Place"]
     if grid.oblique:
-        return "Own axis (mm)", "Where its middle lies along the scan's own axis, which is oblique to the scanner's."
+        return (
+            "Own axis (mm)",
+            "Position of the middle of the slice along the scan's own axis, which is oblique to the scanner's.",
+        )
     side = SIDES[grid.axis]
     return f"{side[0]} (mm)", f"Scanner coordinate of its middle: {side[0]} above zero, {side[1]} below."
 

@@ -52,7 +52,7 @@ def explain(explorer: Explorer, settings: Settings, limits: Mapping[str, float])
 
 def before(name: str, value: float | str) -> str:
     """What a threshold means before a model has said which number it is; empty where it is a number already."""
-    later = "its number comes with an analysis."
+    later = "its number is shown after an analysis."
     if not isinstance(value, str):
         return ""
     if "/" in value:

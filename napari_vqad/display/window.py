@@ -19,7 +19,7 @@ class Preset(NamedTuple):
 PRESETS = {
     "Narrow": Preset((-1.0, 1.5), "grey against white matter"),
     "Brain": Preset(WINDOW, "the whole brain"),
-    "Wide": Preset((-2.5, 6.0), "what is brighter than brain, too"),
+    "Wide": Preset((-2.5, 6.0), "also what is brighter than brain"),
 }
 PER_PIXEL = 1 / 200  # doublings of the width per pixel; for the level, fractions of the width per pixel
 NARROWEST, WIDEST = 0.2, 10.0  # SD

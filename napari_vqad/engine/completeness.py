@@ -24,4 +24,4 @@ def incomplete(explorer: Explorer) -> str:
     what = "slices have" if explorer.grid.kind == "head" else "frames have"
     words = f"Not complete: {len(missing)} of {explorer.n_slices} {what} no final score; all numbers are preliminary."
     pooled = int(explorer.ready(explorer.detector.scored)[missing].sum())
-    return f"{words} {pooled} of them wait for their neighbours alone." if pooled else words
+    return f"{words} {pooled} of them only wait for their neighbours." if pooled else words

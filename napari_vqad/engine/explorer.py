@@ -23,18 +23,17 @@ from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.protocol import Arrays, MapSpec
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.dependencies import Dependencies, TailSpec
-from napari_vqad.engine.maps import MapInputs, Maps, SliceRestorations
+from napari_vqad.engine.loaded_scan import LoadedScan
+from napari_vqad.engine.maps import MapInputs, SliceRestorations
 from napari_vqad.engine.phases import Phase, phases_of
 from napari_vqad.engine.pooled import final
 from napari_vqad.engine.progress import Progress, StaleWorkError
 from napari_vqad.engine.provenance import ComputedWith, appended, current
-from napari_vqad.engine.results import ScanResults
 from napari_vqad.engine.store import CACHE_BYTES, StageArrays
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.fitness import Fitness, assess, check_extent
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.layout import to_grid
-from napari_vqad.imaging.slice_numbers import numbers
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.nets.device import at_once
 
@@ -57,11 +56,9 @@ class Explorer:
         self.seconds: dict[str, float] = {}
         self.computed_with: tuple[ComputedWith, ...] = ()
         self.note = ""  # remark on the device for the user, shown with the progress
-        self._scan: Volume | None = None
         self.restoring: tuple[int, ...] = ()  # slices in progress, of a phase with several samples
         self._at_once = at_once(bundle.device)
-        self._grid: Grid | None = None
-        self._fitness = Fitness()
+        self._loaded: LoadedScan | None = None
         self._cache_bytes = cache_bytes
         self._generation = 0
         self._lock = threading.RLock()
@@ -78,38 +75,28 @@ class Explorer:
         if volume.kind == "head":
             check_extent(volume)
         grid = to_grid(volume, mask, self.bundle.config.grid, self.settings.axis, self.bundle.template)
-        self.load_grid(grid)
-        self._scan, self._fitness = volume, assess(volume, mask, grid, self.bundle.template)
+        self._load(grid, volume, assess(volume, mask, grid, self.bundle.template))
         self.seconds["grid"] = time.monotonic() - started
         return grid
 
     def load_grid(self, grid: Grid) -> None:
         """Load a scan that is already on the model's grid."""
-        maps = Maps(grid, self.detector, self.bundle.places, self.bundle.evidence, self.bundle.template)
-        maps.prepare()
+        self._load(grid)
+
+    def _load(self, grid: Grid, volume: Volume | None = None, fitness: Fitness | None = None) -> None:
+        loaded = LoadedScan(self.bundle, self.phases, grid, self._cache_bytes, volume, fitness)
         with self._lock:
             self._generation += 1
-            self._scan, self._grid, self._fitness = None, grid, Fitness()
-            self._numbers = numbers(grid)
-            self._brain = [int(i) for i in np.flatnonzero(grid.mask.any((1, 2)))]
-            self._maps = maps
-            self._kept = ScanResults(self.bundle, self.phases, grid, self._cache_bytes)
-            self.focus = self._brain[len(self._brain) // 2]
+            self._loaded, self.focus = loaded, loaded.middle
             self.seconds, self.computed_with = {}, (current(self.bundle.device),)  # the grid was made in this process
         self.changed.emit(set(self.maps))
 
     def resume(self, volume: Volume, mask: np.ndarray, grid: Grid, stages: StageArrays) -> None:
         """Load a scan with saved results of the networks (see `stages`), computed with the current settings."""
-        self.load_grid(grid)
+        self._load(grid, volume, assess(volume, mask, grid, self.bundle.template))
         with self._lock:
-            self._scan, self._fitness = volume, assess(volume, mask, grid, self.bundle.template)
             self.computed_with = stages.made
-            for phase in self.phases:
-                results = self._kept.of(phase, self.settings)
-                for name in phase.names:
-                    for i, arrays in enumerate(stages.results.get(name, ())):
-                        if arrays:
-                            results[name].add(i, arrays)
+            self._current.restore(stages.results, self.settings)
 
     def change(self, settings: Settings) -> bool:
         """Set new settings; return True if `work` has something to do.
@@ -118,7 +105,7 @@ class Explorer:
             InputError: the bundle does not allow a value, or `axis` changed, which needs `load_scan` again.
         """
         settings = self.bundle.validated(settings)
-        if self._grid is not None and settings.axis != self.settings.axis:
+        if self._loaded is not None and settings.axis != self.settings.axis:
             raise InputError("Another scan axis needs the scan to be analysed anew.")
         with self._lock:
             before, self.settings = self.settings, settings
@@ -126,7 +113,7 @@ class Explorer:
             fields = type(settings).model_fields
             differ = {name for name in fields if getattr(before, name) != getattr(settings, name)}
             self.changed.emit(self._dependencies.changed_by(differ))
-        return self._grid is not None and not self.complete
+        return self._loaded is not None and not self.complete
 
     def cancel(self) -> None:
         """Stop `work` at the next step of the networks; finished results are kept."""
@@ -156,13 +143,13 @@ class Explorer:
         while missing := self._missing(phase):
             before = time.monotonic()
             try:
-                done = self._do(phase, missing, generation)
+                done = self._run_slices(phase, missing, generation)
             except StaleWorkError:
                 if generation != self._generation:
                     return
                 continue
             except torch.OutOfMemoryError:
-                self._make_room()
+                self._free_memory()
                 continue
             finally:
                 self.restoring = ()
@@ -173,15 +160,15 @@ class Explorer:
             rate = (time.monotonic() - started) / max(finished, 1)
             yield Progress(phase.title, total - left, total, left * rate, tuple(done), self.note)
 
-    def _do(self, phase: Phase, missing: list[int], generation: int) -> list[int]:
+    def _run_slices(self, phase: Phase, missing: list[int], generation: int) -> list[int]:
         """Run a phase on the next few missing slices; return the slices that it ran on."""
         # Slices chosen after an earlier phase had ended lack the results that this phase reads.
         for earlier in self.phases[: self.phases.index(phase)]:
-            done = self._kept.done(earlier, self.settings)
+            done = self._current.results.done(earlier, self.settings)
             if lacking := [i for i in missing if not done[i]]:
-                self._do(earlier, lacking, generation)
+                self._run_slices(earlier, lacking, generation)
         with self._lock:
-            settings, kept = self.settings, self._kept
+            settings, kept = self.settings, self._current.results
             key, results = kept.key(phase, settings), kept.of(phase, settings)
             taken = kept.take_over(phase, missing, settings)
             indices = [] if taken else kept.next_lot(phase, missing, settings, self.focus, self._at_once)
@@ -216,14 +203,14 @@ class Explorer:
         self.changed.emit(self._dependencies.fed_by(phase.names))
         return indices
 
-    def _make_room(self) -> None:
+    def _free_memory(self) -> None:
         """After memory ran out, halve the batch size; if it is 1, move to the CPU; on the CPU, raise `InputError`."""
         if self._at_once > 1:
             self._at_once //= 2
         elif self.bundle.device.type != "cpu":
             self.bundle = self.bundle.to("cpu")
-            self.detector = self._kept.detector = self.bundle.detector
-            self._maps.use(self.detector)
+            self.detector = self.bundle.detector
+            self._current.use(self.detector)
             self._at_once = at_once(self.bundle.device)
             self.note = "the GPU's memory is too small: on the CPU"
         else:
@@ -236,9 +223,7 @@ class Explorer:
     @property
     def grid(self) -> Grid:
         """The scan on the model's grid."""
-        if self._grid is None:
-            raise InputError("There is no scan to explore yet.")
-        return self._grid
+        return self._current.grid
 
     @property
     def maps(self) -> Mapping[str, MapSpec | TailSpec]:
@@ -262,7 +247,8 @@ class Explorer:
     def ready(self, name: str) -> NDArray[np.bool_]:
         """Mask the slices whose map is final for the settings, including the slices it is pooled from; bool (n,)."""
         with self._lock:
-            inputs, specs, s, grid = self._kept.inputs(self.settings), self._maps.slices.specs, self.settings, self.grid
+            loaded, s, grid = self._current, self.settings, self.grid
+            inputs, specs = loaded.results.inputs(s), loaded.maps.slices.specs
             if name in specs:
                 return inputs.there(specs[name].stage)
             scored, *evidence = (inputs.there(specs[source].stage) for source in self._dependencies.sources())
@@ -284,38 +270,33 @@ class Explorer:
         with self._lock:
             # During training a bundle has no threshold for voxels; only "flagged" needs it.
             limit = self.thresholds()["flag_voxels"] if name == "flagged" else np.inf
-            return self._maps.get(name, self._inputs(limit), j)
+            return self._current.maps.get(name, self._inputs(limit), j)
 
     def results(self, stage: str, name: str, j: int = 0) -> NDArray:
         """Return an array of a stage for all slices, sample j, (n, …); zero where missing."""
         with self._lock:
-            return self._kept.inputs(self.settings).results[stage].stacked(name, j)
+            return self._current.results.inputs(self.settings).results[stage].stacked(name, j)
 
     def stacked(self, stage: str) -> Arrays:
         """Return all arrays of a stage for all slices, by name (see `results`); empty if no slice has any."""
         with self._lock:
-            arrays = self._kept.inputs(self.settings).results[stage].arrays
+            arrays = self._current.results.inputs(self.settings).results[stage].arrays
             return {name: self.results(stage, name) for name in next((tuple(a) for a in arrays if a), ())}
 
     def stages(self) -> StageArrays:
         """Return all results of the networks for the current settings; every map can be computed from them."""
         with self._lock:
-            kept: dict[str, list[Arrays]] = {}
-            for phase in self.phases:
-                results, wanted = self._kept.of(phase, self.settings), self._kept.wanted(phase, self.settings)
-                for name in phase.names:
-                    kept[name] = [{n: a[:wanted] for n, a in arrays.items()} for arrays in results[name].arrays]
-            return StageArrays(kept, self.computed_with)
+            return StageArrays(self._current.arrays(self.settings), self.computed_with)
 
     def weights(self) -> NDArray | None:
         """Return the weights w_j, (S, n); None if the detector draws no restorations."""
         with self._lock:
-            return self._maps.weights(self._inputs())
+            return self._current.maps.weights(self._inputs())
 
     def restorations(self, i: int) -> SliceRestorations | None:
         """Return the restorations of one slice with their weights; None until all are computed."""
         with self._lock:
-            return self._maps.of_slice(self._inputs(), i)
+            return self._current.maps.of_slice(self._inputs(), i)
 
     def sample_scores(self) -> NDArray:
         """Return the detector's own score of each slice, such as AS_sample, (n,).
@@ -327,7 +308,7 @@ class Explorer:
             return nothing
         first = self.phases[0].name
         with self._lock:
-            inputs, stacked = self._kept.inputs(self.settings), self.stacked(first)
+            inputs, stacked = self._current.results.inputs(self.settings), self.stacked(first)
         scores = self.detector.slice_score(stacked, inputs.settings) if stacked else None
         return nothing if scores is None else np.where(inputs.there(first) & self.chosen(), scores, np.nan)
 
@@ -338,7 +319,7 @@ class Explorer:
             return self.sample_scores()
         with self._lock:
             spacing = self.bundle.config.grid.spacing
-            scores = self._maps.slice_scores(
+            scores = self._current.maps.slice_scores(
                 self._inputs(), calibration.median_and_p84(kind), calibration.slice_nll, spacing
             )
         return np.where(self.ready("pixel_score") & self.chosen(), scores, np.nan)
@@ -346,8 +327,8 @@ class Explorer:
     @property
     def scan(self) -> Volume:
         """The loaded scan; raises `InputError` if there is none, or only a grid was loaded."""
-        if self._scan is not None:
-            return self._scan
+        if self._loaded is not None and self._loaded.volume is not None:
+            return self._loaded.volume
         raise InputError("There is no scan to explore.")
 
     @property
@@ -365,18 +346,19 @@ class Explorer:
 
     def fitness(self) -> Fitness:
         """Return whether the scan fits the model; when all slices are scored, the share of flagged ones counts, too."""
-        known = self._grid is not None and self.grid.kind == "head" and self.complete
-        return self._fitness.with_flagged(self.flagged_slices().sum() / self.n_slices) if known else self._fitness
+        if self._loaded is None:
+            return Fitness()
+        known, fitness = self.grid.kind == "head" and self.complete, self._loaded.fitness
+        return fitness.with_flagged(self.flagged_slices().sum() / self.n_slices) if known else fitness
 
     def chosen(self) -> NDArray[np.bool_]:
         """Mask the slices to analyse, bool (n,): those with brain, within the range in the settings."""
-        low, high = self.settings.slices or (-np.inf, np.inf)
-        return np.isin(np.arange(len(self.grid)), self._brain) & (low <= self._numbers) & (self._numbers <= high)
+        return self._current.chosen(self.settings)
 
     def evidence(self) -> dict[str, NDArray]:
         """Return the z maps, (n, H, W), that a fused score adds to the residual's, by name."""
         with self._lock:
-            return self._maps.evidence(self._inputs())
+            return self._current.maps.evidence(self._inputs())
 
     def scale(self) -> str:
         """Return the pixel score's scale: "intensity" without normative maps or alignment, else as in the settings."""
@@ -388,13 +370,20 @@ class Explorer:
 
     # ---- bookkeeping ------------------------------------------------------------------------------------------------
 
+    @property
+    def _current(self) -> LoadedScan:
+        """The loaded scan; raises `InputError` if there is none."""
+        if self._loaded is None:
+            raise InputError("There is no scan to explore yet.")
+        return self._loaded
+
     def _inputs(self, flag_voxels: float = np.inf) -> MapInputs:
         scale, bundle, settings = self.scale(), self.bundle, self.settings
         healthy = bundle.calibration.median_and_p84(bundle.pixel_kind(settings)) if scale == "fused" else None
         whole = scale != "fused" or self.complete
         variant = self.detector.variant(settings)
-        return MapInputs(self._kept.inputs(settings), variant, flag_voxels, scale, healthy, whole)
+        return MapInputs(self._current.results.inputs(settings), variant, flag_voxels, scale, healthy, whole)
 
     def _missing(self, phase: Phase) -> list[int]:
         with self._lock:
-            return [int(i) for i in np.flatnonzero(self.chosen() & ~self._kept.done(phase, self.settings))]
+            return self._current.missing(phase, self.settings)

@@ -83,12 +83,12 @@ class Maps:
         # The template's brain, if the grid is the template's: mask voxels outside it are not brain.
         self._brain = template.brain if template is not None and grid.aligned else None
         self.slices = SliceMaps(detector, grid)
-        self._detector, self._places, self._fixed = detector, places, evidence
+        self._detector, self._normative, self._compute_fixed_evidence = detector, places, evidence
         self._pooled = PooledScore(grid.mask)
-        self._answers: dict[str, tuple[Hashable, NDArray]] = {}
+        self._cache: dict[str, tuple[Hashable, NDArray]] = {}
         self._evidence: tuple[Hashable, dict[str, NDArray]] = (None, {})
         self._slice_scores: tuple[Hashable, NDArray] = (None, np.zeros(0))
-        self._centre_of: dict[Hashable, tuple[float, float]] = {}  # centre of the whole scan, by variant and pooling
+        self._centres: dict[Hashable, tuple[float, float]] = {}  # centre of the whole scan, by variant and pooling
 
     def prepare(self) -> None:
         """Compute the slow evidence that no setting changes, in the thread that opens the scan, not in the viewer's."""
@@ -106,11 +106,11 @@ class Maps:
             made_of: Hashable = tuple(made)
         else:
             made_of = self._made_of(name, inputs)
-        if self._answers.get(name, (None,))[0] != made_of:
+        if self._cache.get(name, (None,))[0] != made_of:
             array = stack.copy() if stack is not None else self._make(name, inputs)
             array.setflags(write=False)
-            self._answers[name] = made_of, array
-        return self._answers[name][1]
+            self._cache[name] = made_of, array
+        return self._cache[name][1]
 
     # ---- shared maps ------------------------------------------------------------------------------------------------
 
@@ -154,24 +154,25 @@ class Maps:
             return score.copy()
         there = np.array([m is not None for m in made])
         inside = self.grid.mask & there[:, None, None]
-        score = self._places.zscore(pixel_kind(inputs.variant, s.pooling, "normative"), score, inside)
+        score = self._normative.zscore(pixel_kind(inputs.variant, s.pooling, "normative"), score, inside)
         if inputs.scale == "fused":
             score = np.where(inside, fuse(score, self.evidence(inputs)), np.float32(0))
-            score = self._centred(score, inside, inputs) if inputs.healthy else score
+            score = self._centred(score, inside, inputs)
         return score
 
     def _centred(self, score: NDArray, inside: NDArray, inputs: MapInputs) -> NDArray:
-        """Centre a fused score on healthy ones.
+        """Centre a fused score on healthy ones; leave it unchanged if these are not known.
 
         A part of a scan is centred like the whole scan: with its own centre, a peak would differ by 15 %.
         """
-        assert inputs.healthy is not None
+        if inputs.healthy is None:
+            return score
         key = inputs.variant, inputs.stages.settings.pooling
-        own = None if inputs.whole else self._centre_of.get(key)
+        own = None if inputs.whole else self._centres.get(key)
         if own is None and inside.any():
             own = middle(score, inside)
         if inputs.whole and own is not None:
-            self._centre_of[key] = own
+            self._centres[key] = own
         return centre_on_healthy(score, inside, inputs.healthy, own)
 
     # ---- evidence ---------------------------------------------------------------------------------------------------
@@ -182,7 +183,7 @@ class Maps:
         if self._evidence[0] != made_of:
             mask = self.grid.mask
             own = {e: smoothed(self.get(name, inputs), mask) for e, name in self._detector.fused.items()}
-            self._evidence = made_of, self._fixed_evidence | standardise(own, self._places, mask)
+            self._evidence = made_of, self._fixed_evidence | standardise(own, self._normative, mask)
         return self._evidence[1]
 
     def _evidence_made_of(self, inputs: MapInputs) -> Hashable:
@@ -191,9 +192,11 @@ class Maps:
     @cached_property
     def _fixed_evidence(self) -> dict[str, NDArray]:
         """Evidence that depends on no setting or network."""
-        if self._fixed is None:
+        if self._compute_fixed_evidence is None:
             return {}
-        return standardise(self._fixed(self.grid.slices, self.grid.mask), self._places, self.grid.mask)
+        return standardise(
+            self._compute_fixed_evidence(self.grid.slices, self.grid.mask), self._normative, self.grid.mask
+        )
 
     # ---- slices -----------------------------------------------------------------------------------------------------
 

@@ -119,49 +119,49 @@ class ByteBudget:
 
     def __init__(self, n_bytes: int) -> None:
         self.n_bytes = n_bytes
-        self._kept: OrderedDict[Key, PhaseResults] = OrderedDict()
+        self._results: OrderedDict[Key, PhaseResults] = OrderedDict()
 
     def get(self, key: Key) -> PhaseResults | None:
         """Return the results of a key, or None, and mark them as the most recently used."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        return self._kept.get(key)
+        if key in self._results:
+            self._results.move_to_end(key)
+        return self._results.get(key)
 
     def put(self, key: Key, value: PhaseResults, in_use: Collection[Key] = ()) -> None:
         """Store new results."""
-        self._kept[key] = value
-        self._kept.move_to_end(key)
+        self._results[key] = value
+        self._results.move_to_end(key)
         self.trim(in_use)
 
     def others(self, key: Key) -> list[PhaseResults]:
         """List the results of the same phase for other settings, the most recently used first."""
-        return [self._kept[k] for k in reversed(self._kept) if k.phase == key.phase and k != key]
+        return [self._results[k] for k in reversed(self._results) if k.phase == key.phase and k != key]
 
     def near(self, key: Key, setting: str) -> list[tuple[float, PhaseResults]]:
         """List (value, results) at other values of one setting, all others being equal; the nearest value first."""
         mine, rest = key.value(setting), key.but(setting)
         if not isinstance(mine, int | float):
             return []
-        near = [k for k in self._kept if k != key and k.but(setting) == rest and k.value(setting) is not None]
-        return [(k.value(setting), self._kept[k]) for k in sorted(near, key=lambda k: abs(k.value(setting) - mine))]
+        near = [k for k in self._results if k != key and k.but(setting) == rest and k.value(setting) is not None]
+        return [(k.value(setting), self._results[k]) for k in sorted(near, key=lambda k: abs(k.value(setting) - mine))]
 
     def trim(self, in_use: Collection[Key] = ()) -> None:
         """Drop results beyond the budget."""
-        free = [key for key in list(self._kept)[:-1] if key not in in_use]
+        free = [key for key in list(self._results)[:-1] if key not in in_use]
         for key in free:
             if self.nbytes <= self.n_bytes:
                 return
-            self._kept[key].drop_rebuildable()
+            self._results[key].drop_rebuildable()
         for key in free:
             if self.nbytes <= self.n_bytes:
                 return
-            del self._kept[key]
+            del self._results[key]
 
     @property
     def nbytes(self) -> int:
         """Bytes held; shared arrays count more than once."""
-        return sum(results.nbytes for results in self._kept.values())
+        return sum(results.nbytes for results in self._results.values())
 
     def clear(self) -> None:
         """Drop all results."""
-        self._kept.clear()
+        self._results.clear()

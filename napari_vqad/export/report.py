@@ -168,7 +168,7 @@ def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
         "Reach: from the lowest to the highest voxel, scanner coordinates.",
     ]
     if len(found) > ROWS:
-        words.append(f"{len(found) - ROWS} more are left out here: the threshold for voxels is low.")
+        words.append(f"{len(found) - ROWS} more are left out here: the threshold for voxels may be too low.")
     body = "\n".join(rows)
     table = f'<table class="findings"><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>'
     return f'<p class="faint">{escape(" ".join(words))}</p>\n{table}\n{_pictures(explorer, found, review)}'

@@ -1,8 +1,8 @@
-"""`python -m napari_vqad.fuzz`: spoilt files of every kind that is read, each to be refused by one sentence.
+"""Read damaged files of every kind, and check that the package refuses each of them with one sentence.
 
-Each batch is read in a forked child with a limit of memory and of time, and a watch on writes outside its folder.
-A failure is any exception but `InputError`, a message that is no sentence, a hang, more memory than the limit, a death
-by signal, or a write outside. All is seeded: the same number spoils the same file in the same way.
+A child process with limits on memory and time reads each batch of files. A case fails if it raises any exception but
+`InputError`, if the message is not one sentence, if it hangs, exceeds the memory limit or is killed by a signal, or if
+it writes outside its folder or starts a process. The seed and the number of a case decide how its file is damaged.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ def make_seeds(every: list[Target], seeds: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the fuzzer and print the counts. Returns 1 if a case failed, 2 without `fork`, else 0."""
     parser = argparse.ArgumentParser(prog="python -m napari_vqad.fuzz", description=__doc__)
-    parser.add_argument("-n", type=int, default=10_000, help="cases in all")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", metavar="NAME", help="one kind of file alone")
+    parser.add_argument("-n", type=int, default=10_000, help="number of cases")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed damages the files in the same way")
+    parser.add_argument("--only", metavar="NAME", help="test only this kind of file")
     args = parser.parse_args(argv)
     if not hasattr(os, "fork"):
         print("This needs a system that forks, such as Linux.")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.limits import gib
-from napari_vqad.files.regular import open_regular
+from napari_vqad.files.regular import open_regular, reason
 
 GZIP = b"\x1f\x8b"
 PIECE = 2**20
@@ -23,23 +24,25 @@ def read_promised(path: Path, first: int, promised: Callable[[bytes], int]) -> t
     Args:
         path: the file; it may be gzipped, with one member or several.
         first: number of bytes to read before calling `promised`.
-        promised: takes these bytes, or fewer if the file is shorter; returns the total number of bytes. It may raise
-            InputError.
+        promised: takes these bytes, or fewer if the file is shorter; returns the total number of bytes. Its errors are
+            raised unchanged.
 
     Returns:
         The bytes, fewer if the file ends earlier; and notes for the user.
 
     Raises:
-        InputError: as in `open_regular`; or the gzip data are truncated, fail the checksum, or unpack to over
-            `limits.BEYOND` more bytes than announced.
+        InputError: as in `open_regular`; or the file cannot be read; or the gzip data are truncated, fail the checksum,
+            or unpack to over `limits.BEYOND` more bytes than announced.
     """
     with open_regular(path) as file:
-        try:
+        with _as_input_error(path):
             packed = file.read(2) == GZIP
             file.seek(0)
             stream: _Plain | _Gzip = _Gzip(file) if packed else _Plain(file)
             head = stream.take(first)
-            raw = head + stream.take(max(promised(head) - len(head), 0))
+        n_bytes = promised(head)
+        with _as_input_error(path):
+            raw = head + stream.take(max(n_bytes - len(head), 0))
             if isinstance(stream, _Plain):
                 return raw, ()
             # Read to the end, since gzip's checksum follows the last byte.
@@ -51,10 +54,19 @@ def read_promised(path: Path, first: int, promised: Callable[[bytes], int]) -> t
                 raise InputError(
                     f"{path} unpacks to over {gib(limits.BEYOND)} more than its header promises; it is not read."
                 )
-        except (EOFError, OSError, zlib.error) as error:
-            raise InputError(f"{path} is cut short or damaged: it cannot be unpacked.") from error
         note = "Bytes that follow the end of the gzip data in the file were ignored."
         return raw, (note,) if stream.trailing else ()
+
+
+@contextmanager
+def _as_input_error(path: Path) -> Iterator[None]:
+    """Raise the errors of reading and unpacking a file as `InputError`: the system's reason, or damaged gzip data."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {reason(error)}.") from error
+    except (EOFError, zlib.error) as error:
+        raise InputError(f"{path} is cut short or damaged: it cannot be unpacked.") from error
 
 
 class _Plain:

@@ -67,7 +67,7 @@ def _neck(signal: np.ndarray, where: np.ndarray, below: np.ndarray, grain: np.nd
     """Add spinal canal and cord, vertebrae and discs, airway and vessels."""
     x, y, z = where
     down = z < -60
-    middle = -44 + 0.10 * (z + 72)  # A coordinate of the cord, which changes slightly with height
+    middle = -44 + 0.10 * (z + 72)  # A coordinate of the cord, mm: 1 mm further back for each 10 mm down
     from_cord = np.hypot(x, y - middle)
     spine = np.hypot(x / 13, (y - middle - 20) / 10)
     disc = np.abs((z + 4) % 17 - 8.5) > 6.5

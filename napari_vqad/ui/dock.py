@@ -82,10 +82,10 @@ class ExplorerDock(QScrollArea):
         column.addStretch(1)
 
         self.lists = ListPanel(self.session, self.findings, self.which, self.display.convention)
-        self._listen()
+        self._connect_signals()
         self._list_layers()
         self._show_settings()
-        self._enable()
+        self._update_enabled()
 
     # ---- widgets --------------------------------------------------------------------------------------------------
 
@@ -118,8 +118,9 @@ class ExplorerDock(QScrollArea):
         self.findings.setText("Findings")
         self.findings.setCheckable(True)
         self.findings.setToolTip(
-            "List what is flagged, piece by piece, to go there and to accept or reject it "
-            f"(keys {NEXT_FINDING} and {PREVIOUS_FINDING}: next and previous); and flagged slices and restorations."
+            "List the findings: go to each one, accept it or reject it "
+            f"(keys {NEXT_FINDING} and {PREVIOUS_FINDING}: next and previous finding). "
+            "Other tabs list the flagged slices and show the restorations."
         )
         self.export_menu = ExportMenu(self)
         reading = QHBoxLayout()
@@ -134,7 +135,7 @@ class ExplorerDock(QScrollArea):
         self.notice = QLabel("Research use only, not a medical device.")
         self.notice.setStyleSheet(SMALL)
         self.tour = Tour(self, lambda: stops_of(self, self.sections))
-        begin = make_button("Tour", "What everything here is for, in a minute.")
+        begin = make_button("Tour", "Show what each part of this panel does. It takes a minute.")
         begin.clicked.connect(self.tour.start)
         row = QHBoxLayout()
         row.addWidget(self.notice, 1)
@@ -166,7 +167,7 @@ class ExplorerDock(QScrollArea):
 
     # ---- connections ----------------------------------------------------------------------------------------------
 
-    def _listen(self) -> None:
+    def _connect_signals(self) -> None:
         session, layers = self.session, self.viewer.layers
         closing = WindowEvents(self, session.losses)
         connections = session.connections
@@ -181,14 +182,14 @@ class ExplorerDock(QScrollArea):
         self.views.buttonClicked.connect(lambda _button: self._show_view())
         self.which.valueChanged.connect(lambda _value: self.show_view("Restoration"))
         self.lists.gallery.chosen.connect(self.show_restoration)
-        self.beside.toggled.connect(self._on_beside)
-        self.original.pressed.connect(lambda: self._hold(True))
-        self.original.released.connect(lambda: self._hold(False))
+        self.beside.toggled.connect(self._on_side_by_side)
+        self.original.pressed.connect(lambda: self._show_scan_alone(True))
+        self.original.released.connect(lambda: self._show_scan_alone(False))
         self.profile.chosen.connect(session.go_to)
         self.previous.clicked.connect(lambda: session.go_to_flagged(-1))
         self.next.clicked.connect(lambda: session.go_to_flagged(1))
         self.subject.resized.connect(self._place_subject)
-        session.map_layers.lost.connect(self._on_lost)
+        session.map_layers.lost.connect(self._on_map_removed)
         session.opened.connect(self._on_opened)
         session.emptied.connect(self._on_emptied)
         session.settled.connect(self._show_settings)
@@ -199,16 +200,16 @@ class ExplorerDock(QScrollArea):
         connections.on_close(lambda: self.beside.setChecked(False))
         for event in (layers.events.inserted, layers.events.removed):
             connections.connect(event, self._list_layers)
-        connections.connect(layers.events, self._on_layer)
+        connections.connect(layers.events, self._on_layer_event)
         self.display.wanted.connect(self.show_view)
         for key, by in ((NEXT, 1), (PREVIOUS, -1)):
             bind(connections, key, partial(session.go_to_flagged, by))
-        connections.bind_key(ORIGINAL, self._while_held)
+        connections.bind_key(ORIGINAL, self._on_scan_key)
 
-    def _while_held(self, _viewer: Viewer):  # napari calls a generator at press and again at release
-        self._hold(True)
+    def _on_scan_key(self, _viewer: Viewer):  # napari calls a generator at press and again at release
+        self._show_scan_alone(True)
         yield
-        self._hold(False)
+        self._show_scan_alone(False)
 
     # ---- actions of the user --------------------------------------------------------------------------------------
 
@@ -259,13 +260,13 @@ class ExplorerDock(QScrollArea):
         else:
             self.legend.show_scale(map_layers.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
 
-    def _on_beside(self, on: bool) -> None:
+    def _on_side_by_side(self, on: bool) -> None:
         if comparison_is_open(self.viewer):
             return
         self.viewer.canvas.grid.enabled = on
         self.viewer.fit_to_view()  # a cell is narrower than the canvas; without this the head would be cut off
 
-    def _hold(self, on: bool) -> None:
+    def _show_scan_alone(self, on: bool) -> None:
         self.display.flickering.stop()
         self.session.map_layers.hide_overlays(on)
 
@@ -276,16 +277,16 @@ class ExplorerDock(QScrollArea):
         self.welcome.setVisible(self.inputs.scan.value is None)
         self.beside.setEnabled(not comparison_is_open(self.viewer))  # the grid is the comparison's
 
-    def _on_layer(self, event: Any) -> None:
+    def _on_layer_event(self, event: Any) -> None:
         if event.type == "name":
             self._list_layers()
             self.subject.refresh()
 
-    def _on_lost(self, name: str) -> None:
+    def _on_map_removed(self, name: str) -> None:
         """The person took out the map that is shown: its button must not stay lit."""
         view = self.view_name()
         self.show_view("Scan")
-        self.session.advanced.emit(f"The layer '{name}' was removed; {view} brings it back.")
+        self.session.advanced.emit(f"The layer '{name}' was removed; press {view} to show it again.")
 
     def _on_emptied(self) -> None:
         """The scan was closed: clear its numbers and disable the widgets that need a scan."""
@@ -298,9 +299,9 @@ class ExplorerDock(QScrollArea):
         self.findings.setChecked(False)
         self._show_view()
         self._show_settings()
-        self._enable()
+        self._update_enabled()
 
-    def _enable(self) -> None:
+    def _update_enabled(self) -> None:
         """Disable the widgets that need an analysed scan while there is none."""
         there = self.session.explorer is not None
         for widget in (self.views_row, self.original, self.which, self.previous, self.next, self.findings):
@@ -308,7 +309,7 @@ class ExplorerDock(QScrollArea):
 
     def _on_opened(self) -> None:
         self._list_layers()
-        self._enable()
+        self._update_enabled()
         explorer = self.session.explorer
         if explorer is None:
             return
@@ -319,8 +320,8 @@ class ExplorerDock(QScrollArea):
         self.sections.range("slices").span(*span(explorer.grid, (0, len(explorer.grid) - 1)))
         head = explorer.grid.kind == "head"
         of_heads, own = {"axis", *self.sections.names("Findings")}, set(explorer.detector.Settings.model_fields)
-        for name, knob in self.widgets.items():
-            knob.setVisible(name in own and (head or name not in of_heads))  # a clip has one axis and no brain
+        for name, widget in self.widgets.items():
+            widget.setVisible(name in own and (head or name not in of_heads))  # a clip has one axis and no brain
         self.findings.setVisible(head)
         if not head:
             self.findings.setChecked(False)
@@ -355,10 +356,10 @@ class ExplorerDock(QScrollArea):
         samples = {stage.samples for stage in detector.stages if stage.samples} - inactive
         self.which.limit(max((getattr(settings, name) for name in samples), default=1))
         thresholds = self.sections.names("Thresholds")
-        for name, knob in self.widgets.items():
+        for name, widget in self.widgets.items():
             if name not in thresholds or not isinstance(getattr(settings, name), str):
-                knob.set(getattr(settings, name))
-            knob.setEnabled(name not in inactive)
+                widget.set(getattr(settings, name))
+            widget.setEnabled(name not in inactive)
         if explorer is None:
             for name in thresholds:
                 words = before(name, getattr(settings, name))

@@ -51,15 +51,15 @@ def measure(viewer: Viewer, bundle: str, device: str, rounds: int, report: Calla
         `gui_longest_frame_ms`: the longest time that this package held the GUI thread;
         `latency_ms`: slider → median, p95, n; `drag`: a quick drag of λ_p over twenty values.
     """
-    hands = Driver(viewer, bundle, device)
+    driver = Driver(viewer, bundle, device)
     report("a whole volume in the viewer …")
-    found = hands.analyse(scroll=rounds > 1)
+    found = driver.analyse(scroll=rounds > 1)
     latency = {}
     for name in MOVES:
         report(f"slider {name} …")
-        latency[name] = hands.slide(name, rounds)
+        latency[name] = driver.slide(name, rounds)
     report("a drag of λ_p …")
-    return {**found, "latency_ms": latency, "drag": hands.drag()}
+    return {**found, "latency_ms": latency, "drag": driver.drag()}
 
 
 class Driver:
@@ -71,9 +71,9 @@ class Driver:
         self.session = self.dock.session
         self.shown: object = None  # λ_p of the restorations that the slice in view shows
         self.pictures = 0
-        self._beat = QTimer()  # `_events` wakes up at least this often
-        self._beat.start(10)
-        self._until(lambda: self.session.explorer is not None)
+        self._wake_timer = QTimer()  # `_process_events` wakes up at least this often
+        self._wake_timer.start(10)
+        self._wait_until(lambda: self.session.explorer is not None)
 
     @property
     def explorer(self) -> Explorer:
@@ -85,8 +85,8 @@ class Driver:
         """Wait for the whole volume. Scroll until it is done if `scroll`, else for the first two seconds."""
         started, scrolled, n = time.perf_counter(), 0.0, len(self.explorer.grid)
         with LongestFrame() as frame:
-            while not self._idle():
-                self._events()
+            while not self._is_idle():
+                self._process_events()
                 if time.perf_counter() - scrolled > 0.15 and (scroll or scrolled - started < 2):
                     scrolled = time.perf_counter()
                     self.session.go_to((self.session.current() + 1) % n)
@@ -94,7 +94,7 @@ class Driver:
         self.session.go_to(n // 2)
         self.session.map_layers.layers[RESTORED].events.set_data.connect(self._on_picture)
         self.session.drawn.connect(self._on_drawn)
-        self._rest()
+        self._wait_for_throttle()
         return {"volume_seconds": seconds, "slices": n, "gui_longest_frame_ms": 1e3 * frame.longest}
 
     def slide(self, name: str, rounds: int) -> dict:
@@ -104,57 +104,57 @@ class Driver:
         between two λ_p, its restorations are reused, which would make the median too good. Each round of λ_p uses
         another slice.
         """
-        knob, taken, restored, home = self._knob(name), [], [], self.session.current()
-        self._look(name)
-        before = knob.slider.value()
+        setting, taken, restored, home = self._setting(name), [], [], self.session.current()
+        self._show_view_of(name)
+        before = setting.slider.value()
         for turn in range(rounds):
             if name == "lambda_p":
                 self.session.go_to(home + 8 * turn)
-                self._rest()
+                self._wait_for_throttle()
             for place in MOVES[name]:
                 seen: list[bool] = []
                 # The restorations of an earlier λ_p are cached, and those of a close one equal it in many slices.
                 aside = 0.15 * turn if name == "lambda_p" else 0.0
                 started = time.perf_counter()
-                knob.slide(self._value(place) + aside)
+                setting.slide(self._value(place) + aside)
                 if name == "lambda_p":
-                    self._until(partial(self._is_shown, seen))
+                    self._wait_until(partial(self._is_shown, seen))
                 QApplication.processEvents()
                 taken.append(1e3 * (time.perf_counter() - started))
                 if any(seen):
                     restored.append(taken[-1])
-                self._rest()
-            knob.slide(before)
-            self._rest()
-        self._until(self._idle)
+                self._wait_for_throttle()
+            setting.slide(before)
+            self._wait_for_throttle()
+        self._wait_until(self._is_idle)
         counted = restored or taken
         found = {"median": float(np.median(counted)), "p95": float(np.percentile(counted, 95)), "n": len(taken)}
         return found | ({"new": len(restored)} if name == "lambda_p" else {})
 
-    def _look(self, name: str) -> None:
+    def _show_view_of(self, name: str) -> None:
         """Show the view that a slider changes. For λ_p not the score, which waits for neighbouring slices."""
         self.dock.show_view("Restoration" if name == "lambda_p" else "Score")
 
     def _is_shown(self, in_hand: list[bool]) -> bool:
         """Does the slice in view show the λ_p of the slider? Appends to `in_hand` whether it is being restored."""
         in_hand.append(self.explorer.focus in self.explorer.restoring)
-        return self.shown == self._knob("lambda_p").slider.value()
+        return self.shown == self._setting("lambda_p").slider.value()
 
     def drag(self, places: int = 20, pause: float = 0.05) -> dict:
         """Pictures drawn during a drag without a rest, and ms from the end of the drag to the last picture."""
-        self._look("lambda_p")
-        slider, before = self._knob("lambda_p").slider, self.pictures
+        self._show_view_of("lambda_p")
+        slider, before = self._setting("lambda_p").slider, self.pictures
         for value in np.linspace(self._value("p98"), self._value("p85"), places):
             slider.setValue(float(value))
             until = time.perf_counter() + pause
             while time.perf_counter() < until:
-                self._events()
-        let_go, meanwhile = time.perf_counter(), self.pictures - before
-        self._until(lambda: self.shown == slider.value())
+                self._process_events()
+        released, meanwhile = time.perf_counter(), self.pictures - before
+        self._wait_until(lambda: self.shown == slider.value())
         QApplication.processEvents()
-        settled = 1e3 * (time.perf_counter() - let_go)
+        settled = 1e3 * (time.perf_counter() - released)
         self.session.cancel()
-        self._until(lambda: self.dock.analyse.isEnabled())
+        self._wait_until(lambda: self.dock.analyse.isEnabled())
         return {"places": places, "seconds": places * pause, "pictures_meanwhile": meanwhile, "settled_ms": settled}
 
     def _on_picture(self) -> None:
@@ -166,32 +166,32 @@ class Driver:
         if explorer.ready(RESTORED)[explorer.focus]:
             self.shown = explorer.settings.lambda_p
 
-    def _knob(self, name: str) -> SettingSlider:
-        knob = self.dock.widgets[name]
-        assert isinstance(knob, SettingSlider)
-        return knob
+    def _setting(self, name: str) -> SettingSlider:
+        setting = self.dock.widgets[name]
+        assert isinstance(setting, SettingSlider)
+        return setting
 
     def _value(self, place: float | str) -> float:
         return self.explorer.bundle.calibration.value("nll", place) if isinstance(place, str) else place
 
-    def _idle(self) -> bool:
+    def _is_idle(self) -> bool:
         return self.dock.analyse.isEnabled() and self.explorer.complete
 
-    def _rest(self, seconds: float = 2.5 * PAUSE / 1000) -> None:
+    def _wait_for_throttle(self, seconds: float = 2.5 * PAUSE / 1000) -> None:
         """Wait until the slider's throttle is over, so that it does not delay the next move."""
         until = time.perf_counter() + seconds
         while time.perf_counter() < until:
-            self._events()
+            self._process_events()
 
-    def _until(self, condition: Callable[[], bool]) -> None:
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
         until = time.perf_counter() + LIMIT
         while not condition():
             if time.perf_counter() > until:
                 raise TimeoutError(f"The viewer did not answer within {LIMIT:.0f} s.")
-            self._events()
+            self._process_events()
 
     @staticmethod
-    def _events() -> None:
+    def _process_events() -> None:
         """Sleep until there is an event, as the event loop does. Polling would slow the worker down."""
         QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
 
@@ -205,8 +205,8 @@ class LongestFrame:
 
     def __init__(self) -> None:
         self.longest = 0.0
-        self._ours = str(Path(__file__).parents[1])
-        self._main, self._over = threading.get_ident(), threading.Event()
+        self._package = str(Path(__file__).parents[1])
+        self._main_thread, self._stopped = threading.get_ident(), threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> LongestFrame:
@@ -214,13 +214,13 @@ class LongestFrame:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
 
     def _watch(self) -> None:
         stay: int | None = None
         since = 0.0
-        while not self._over.wait(0.002):
+        while not self._stopped.wait(0.002):
             now, seen = time.perf_counter(), self._outermost()
             if stay is not None:
                 self.longest = max(self.longest, now - since)
@@ -229,9 +229,9 @@ class LongestFrame:
 
     def _outermost(self) -> int | None:
         """The identity of the outermost frame of this package that this module has called."""
-        frame, found = sys._current_frames().get(self._main), None
+        frame, found = sys._current_frames().get(self._main_thread), None
         while frame is not None and frame.f_code.co_filename != __file__:
-            if frame.f_code.co_filename.startswith(self._ours):
+            if frame.f_code.co_filename.startswith(self._package):
                 # Only its identity: a reference to a frame keeps its painter alive after painting, which crashes Qt.
                 found = id(frame)
             frame = frame.f_back

@@ -47,8 +47,11 @@ class Session(ExplorerSession):
         self._bundle: Bundle | None = None
         self._device = ""
         self._preparing = False  # is a scan being prepared?
-        self._offered: list[tuple[Image, Volume]] = []  # the layers and scans that `scans` found
-        self._shown, self._asked = LayerWatch(connections, self._lose), LayerWatch(connections, self._lose_asked)
+        self._open_scans: list[tuple[Image, Volume]] = []  # the layers and scans that `scans` found
+        self._scan_watch, self._next_scan_watch = (
+            LayerWatch(connections, self._on_scan_lost),
+            LayerWatch(connections, self._on_next_scan_lost),
+        )
         connections.on_close(self.map_layers.clear)
         connections.on_close(self.close)
         connections.connect(viewer.dims.events.point, self._on_point)
@@ -69,7 +72,7 @@ class Session(ExplorerSession):
     def analyse(self, order: AnalysisRequest) -> None:
         """Load scan and model in the worker, then analyse. The previous analysis stays until they are loaded."""
         self.cancel()
-        self._asked.on(order.scan)
+        self._next_scan_watch.on(order.scan)
         self._start(self._prepare(order))
 
     def reopen(self, path: Path, scan: Volume | Path | None, bundles: list[Path], device: str) -> None:
@@ -81,16 +84,16 @@ class Session(ExplorerSession):
             self._bundle, self._device = study.explorer.bundle, device
             yield PreparedScan(study.explorer, study.mask, study.mask_note, layer, study)
 
-        layer = next((m for m, volume in self._offered if volume is scan), None)
+        layer = next((m for m, volume in self._open_scans if volume is scan), None)
         self.cancel()
-        self._asked.on(layer)
+        self._next_scan_watch.on(layer)
         self._start(steps())
 
     def losses(self) -> list[str]:
         """What would be lost if the window closed now, one sentence for each loss."""
         found = []
         if self.running:
-            scan = self._asked.layer or self._shown.layer
+            scan = self._next_scan_watch.layer or self._scan_watch.layer
             name = f" of '{scan.name}'" if scan is not None else ""
             found.append(f"The analysis{name} is not finished; it would be stopped.")
         return [*found, *self.unsaved_words()]
@@ -98,13 +101,13 @@ class Session(ExplorerSession):
     @property
     def scan(self) -> Image | None:
         """The layer of the explored scan; None while there is no explorer."""
-        return self._shown.layer if self.explorer is not None else None
+        return self._scan_watch.layer if self.explorer is not None else None
 
     def scans(self) -> list[Volume]:
         """The scans that are open in the viewer."""
         images = [m for m in self.viewer.layers if isinstance(m, Image) and m.ndim == 3 and not m.rgb]
-        self._offered = [(m, placement.volume_of(m)) for m in images if "napari_vqad_grid" not in m.metadata]
-        return [volume for _, volume in self._offered]
+        self._open_scans = [(m, placement.volume_of(m)) for m in images if "napari_vqad_grid" not in m.metadata]
+        return [volume for _, volume in self._open_scans]
 
     # ---- removal of the scan ----------------------------------------------------------------------------------------
 
@@ -116,22 +119,22 @@ class Session(ExplorerSession):
         if not self._preparing:
             self._stop()
         kept, self.prepared = super().clear(), None
-        self._shown.on(None)
+        self._scan_watch.on(None)
         self.map_layers.leave()
         self.emptied.emit()
         return kept
 
-    def _lose(self, why: str) -> None:
+    def _on_scan_lost(self, why: str) -> None:
         """The layer of the explored scan was removed or has other data."""
         kept = self.clear()
         if not self._preparing:
-            back = " Its verdicts come back if it is analysed again in this window." if kept else ""
-            self.advanced.emit(f"{why} What was found in it is cleared.{back}")
+            back = " Your verdicts are restored if you analyse the same scan again in this window." if kept else ""
+            self.advanced.emit(f"{why} Its results were cleared.{back}")
 
-    def _lose_asked(self, why: str) -> None:
+    def _on_next_scan_lost(self, why: str) -> None:
         """The layer of the scan being prepared was removed or has other data. The previous analysis stays."""
         self._stop()
-        self.advanced.emit(f"{why} Its analysis has ended.")
+        self.advanced.emit(f"{why} Its analysis was stopped.")
 
     def _stop(self) -> None:
         """Stop the worker and ignore what it still sends."""
@@ -195,12 +198,12 @@ class Session(ExplorerSession):
             return
         study = news.study
         self._preparing = False
-        self._asked.on(None)
+        self._next_scan_watch.on(None)
         scan = self._layer_of(news)
         if scan is None:
-            self.advanced.emit("The scan of the study is not open any more; open it, then the study.")
+            self.advanced.emit("The scan of the study is no longer open; open it again, then the study.")
             return
-        self._shown.on(scan)
+        self._scan_watch.on(scan)
         self.prepared = news
         self.open(news.explorer, news.explorer.settings if study else None)
         self.note = " ".join([*news.explorer.scan.notes, news.note, *news.explorer.grid.remarks])
@@ -234,4 +237,4 @@ class Session(ExplorerSession):
     def on_end(self) -> None:
         """Note that no scan is being prepared any more."""
         self._preparing = False
-        self._asked.on(None)
+        self._next_scan_watch.on(None)

@@ -14,6 +14,6 @@ def test_a_rate_of_false_findings_is_said_in_words(value, words):
 
 
 def test_before_an_analysis_a_threshold_says_what_it_means():
-    assert before("flag_voxels", "1/3") == "1 false finding per 3 healthy scans; its number comes with an analysis."
-    assert before("flag_slices", "p95") == "Above 95 % of healthy slices; its number comes with an analysis."
+    assert before("flag_voxels", "1/3") == "1 false finding per 3 healthy scans; its number is shown after an analysis."
+    assert before("flag_slices", "p95") == "Above 95 % of healthy slices; its number is shown after an analysis."
     assert before("flag_voxels", 3.0) == ""

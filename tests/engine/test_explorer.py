@@ -303,7 +303,7 @@ def test_pictures_beyond_the_budget_are_decoded_again_and_codes_not_drawn_again(
     for lambda_p in (1.0, 3.0, 4.0, 5.0):
         explorer.change(QUICK.model_copy(update={"lambda_p": lambda_p}))
         finish(explorer)
-        assert explorer._kept._budget.nbytes <= 400_000
+        assert explorer._current.results._budget.nbytes <= 400_000
     monkeypatch.setattr(explorer.detector, "restore", lambda *_a, **_k: pytest.fail("drawn again"))
     assert explorer.change(QUICK)
     finish(explorer)

@@ -180,7 +180,7 @@ def test_thousands_are_not_all_listed(result, monkeypatch):
     page = Page(report_html(result.explorer, result.as_dict(), result.review, WHEN))
     n = len(result.findings())
     assert len([a for a in page.all("tr") if "class" in a]) == 1
-    assert f"{n - 1} more are left out here: the threshold for voxels is low." in page.text()
+    assert f"{n - 1} more are left out here: the threshold for voxels may be too low." in page.text()
     assert f"The first 1 of {n} are shown." in page.text()
 
 

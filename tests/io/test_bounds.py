@@ -1,5 +1,6 @@
 """Scans that wait, lie or explode: each is refused by a sentence, after reading no more than its header promises."""
 
+import errno
 import gzip
 import os
 import struct
@@ -78,6 +79,22 @@ def test_gzip_whose_end_is_wrong_is_refused(packed, damage):
         whole[-8 if damage == "checksum" else -4] ^= 1
     path.write_bytes(whole)
     with pytest.raises(InputError, match="cut short or damaged: it cannot be unpacked"):
+        read_scan(path)
+
+
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz"])
+def test_a_disk_that_cannot_be_read_is_not_a_damaged_file(packed, tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    path.write_bytes(packed[1] if name == "scan.nii" else packed[0].read_bytes())
+
+    def fail(*_args):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        read_promised(path, 4, fail)
+    for stream in ("_Plain", "_Gzip"):
+        monkeypatch.setattr(f"napari_vqad.io.unpack.{stream}.take", fail)
+    with pytest.raises(InputError, match=rf"{name} cannot be read: input/output error\.$"):
         read_scan(path)
 
 

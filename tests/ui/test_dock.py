@@ -80,8 +80,8 @@ def test_dock_is_narrow(dock):
 def test_a_percentile_is_no_number_before_a_model_has_said_which(dock):
     """λ_s is 1.0 in these tests, λ_p a percentile."""
     p, s, voxels = (dock.widgets[name] for name in ("lambda_p", "lambda_s", "flag_voxels"))
-    assert p.note.text() == "Above 20 % of healthy codes; its number comes with an analysis."
-    assert voxels.note.text() == "1 false finding per healthy scan; its number comes with an analysis."
+    assert p.note.text() == "Above 20 % of healthy codes; its number is shown after an analysis."
+    assert voxels.note.text() == "1 false finding per healthy scan; its number is shown after an analysis."
     assert not p.isEnabled()
     assert p.slider.edgeLabelMode() == p.slider.EdgeLabelMode.NoLabel
     assert s.isEnabled()
@@ -324,7 +324,7 @@ def test_closing_in_mid_work_asks_in_words_and_stops_nothing_before_the_answer(d
     assert not window.close()
     work, verdicts = asked[0]
     assert work == "The analysis of 'head' is not finished; it would be stopped."
-    assert verdicts == "1 verdict or note is in no study, report or table yet."
+    assert verdicts == "1 verdict or note is not saved in a study, report or table yet."
     assert window.isVisible()
     assert dock.findings.isChecked()
     explorer = dock.session.explorer
@@ -339,7 +339,7 @@ def test_bad_mask_is_one_sentence_and_no_layer(dock, notices, qtbot):
     shape = Labels(np.zeros((3, 4, 5), np.uint8), name="shape", translate=ball.translate, **place)
     empty = Labels(np.zeros_like(ball.data), name="empty", translate=ball.translate, **place)
     away = Labels(ball.data, name="away", translate=ball.translate + 30, **place)
-    for bad, why in ((shape, "5×4×3 voxels"), (empty, "no voxels"), (away, "lies over a voxel away")):
+    for bad, why in ((shape, "5×4×3 voxels"), (empty, "no voxels"), (away, "is shifted by over a voxel")):
         notices.clear()
         dock.viewer.add_layer(bad)
         dock.inputs.brain.pick(bad)

@@ -16,7 +16,7 @@ class Convention:
     def __init__(self, connections: ViewerConnections, is_head: Callable[[], bool]) -> None:
         self.viewer, self.is_head = connections.viewer, is_head
         self.neurological = False
-        self._turned = False
+        self._flipped = False
         connections.connect(self.viewer.dims.events.order, self.apply)
         connections.connect(self.viewer.dims.events.ndisplay, self.apply)
         connections.on_close(lambda: self.set(False))
@@ -40,10 +40,10 @@ class Convention:
         dims = self.viewer.dims
         if self.is_head() and dims.ndisplay == 2 and dims.ndim >= 3:
             wanted = self.orientation(dims.displayed, dims.ndim)
-        elif self._turned:
+        elif self._flipped:
             wanted = PLAIN
         else:
             return
-        self._turned = wanted != PLAIN
+        self._flipped = wanted != PLAIN
         if tuple(str(o) for o in self.viewer.scene.camera.orientation2d) != wanted:
             self.viewer.scene.camera.orientation2d = wanted

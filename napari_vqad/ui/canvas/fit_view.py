@@ -25,11 +25,11 @@ class Fit:
         self._fitted: tuple[float, ...] | None = None  # zoom and centre of the last fit
         self._point: tuple[float, ...] = ()  # `dims.point` while in 3D
         dims = self.viewer.dims.events
-        connections.connect(self.viewer.events.reset_view, self._remember)
+        connections.connect(self.viewer.events.reset_view, self._store_fit)
         connections.connect(self.viewer.canvas.events.size, self.refit)
         connections.connect(dims.point, self._on_point)
         connections.connect(dims.ndisplay, self._on_ndisplay)  # after napari's own listener
-        self._begin()
+        self._fit_initial()
 
     @property
     def whole(self) -> bool:
@@ -51,7 +51,7 @@ class Fit:
         if not self.whole:
             self.viewer.scene.camera.center = (*([0.0] * (3 - len(point))), *point)
 
-    def _begin(self) -> None:
+    def _fit_initial(self) -> None:
         """Fit the initial view, unless the user has moved its centre, which zooming by the wheel does, too."""
         if not self._has_scan():
             return
@@ -74,7 +74,7 @@ class Fit:
             dims.point = self._point
         self.refit()
 
-    def _remember(self) -> None:
+    def _store_fit(self) -> None:
         self._fitted = self._view()
 
     def _view(self) -> tuple[float, ...]:

@@ -71,7 +71,7 @@ class Unfinished:
             return False, f"{rest}."
         if map_layers.holds(name, focus):
             why = "restoring …" if running else "the run was stopped."
-            return True, f"Settings have changed: {why} This picture is of the settings before."
+            return True, f"Settings have changed: {why} This picture shows earlier settings."
         return (
             False,
             "This slice is not analysed yet." if running else "This slice is not analysed: the run was stopped.",

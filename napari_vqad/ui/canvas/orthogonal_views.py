@@ -133,15 +133,15 @@ class Planes(QWidget):
         row.setSpacing(4)
         for picture in self.pictures:
             row.addWidget(picture, 1)
-            picture.pointed.connect(lambda place, picture=picture: self._go(picture.axis, place))
+            picture.pointed.connect(lambda place, picture=picture: self._set_point(picture.axis, place))
         # Draw once for all events of a slider step: the point changes, and the slice of each layer.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self.refresh)
+        self._refresh_timer = QTimer(self)
+        self._refresh_timer.setSingleShot(True)
+        self._refresh_timer.setInterval(0)
+        self._refresh_timer.timeout.connect(self.refresh)
         dims, camera = self.viewer.dims.events, self.viewer.scene.camera.events
         for event in (dims.point, dims.order, camera.orientation):
-            connections.connect(event, lambda: self._soon.start())
+            connections.connect(event, lambda: self._refresh_timer.start())
         connections.connect(self.viewer.layers.events, self._on_layers)
 
     def refresh(self) -> None:
@@ -156,8 +156,8 @@ class Planes(QWidget):
         for picture, axis in zip(self.pictures, (a for a in range(3) if a != stacked), strict=True):
             rows, columns = (a for a in range(3) if a != axis)
             cuts = [c for c in (reslice(layer, axis, point[axis]) for layer in layers) if c is not None]
-            way = self.convention.orientation((rows, columns), 3)
-            picture.show_cuts(axis, cuts, (point[rows], point[columns]), way, volume)
+            orientation = self.convention.orientation((rows, columns), 3)
+            picture.show_cuts(axis, cuts, (point[rows], point[columns]), orientation, volume)
 
     def showEvent(self, event: object) -> None:  # noqa: N802, D102
         super().showEvent(event)  # type: ignore[arg-type]
@@ -165,8 +165,8 @@ class Planes(QWidget):
 
     def _on_layers(self, event: object) -> None:
         if getattr(event, "type", "") in CHANGES:
-            self._soon.start()
+            self._refresh_timer.start()
 
-    def _go(self, axis: int, place: tuple[float, float]) -> None:
+    def _set_point(self, axis: int, place: tuple[float, float]) -> None:
         first = self.viewer.dims.ndim - 3
         self.viewer.dims.set_point([first + a for a in range(3) if a != axis], place)

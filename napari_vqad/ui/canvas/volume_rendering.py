@@ -23,18 +23,18 @@ class Solid:
 
     def __init__(self, connections: ViewerConnections, map_layers: MapLayers) -> None:
         self.viewer, self.map_layers = connections.viewer, map_layers
-        self._before: list[tuple[Any, dict[str, Any]]] = []  # the look of scan, pieces and canvas in 2D
-        self._mask_seen = False
+        self._looks_2d: list[tuple[Any, dict[str, Any]]] = []  # the look of scan, pieces and canvas in 2D
+        self._mask_was_visible = False
         self._angles = self.viewer.scene.camera.angles  # napari's default, until the user rotates the head
-        # napari slices the layers for 3D before its event is sent, and would warn about outlines that `_enter` removes
-        # a moment later.
+        # napari slices the layers for 3D before its event is sent, and would warn about outlines that `_enter_3d`
+        # removes a moment later.
         warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")
-        connections.connect(self.viewer.dims.events.ndisplay, self._enter)
-        connections.connect(self.viewer.dims.events.ndisplay, self._leave)
-        map_layers.viewed.connect(self._enter)
+        connections.connect(self.viewer.dims.events.ndisplay, self._enter_3d)
+        connections.connect(self.viewer.dims.events.ndisplay, self._leave_3d)
+        map_layers.viewed.connect(self._enter_3d)
         connections.on_close(self._restore)
 
-    def _enter(self) -> None:
+    def _enter_3d(self) -> None:
         """Set up the 3D view; again when the view or the analysis changes."""
         camera, map_layers = self.viewer.scene.camera, self.map_layers
         scan, flagged, mask = map_layers.scan, map_layers.layers.get("flagged"), map_layers.layers.get("mask")
@@ -42,34 +42,34 @@ class Solid:
             return
         if not isinstance(scan, Image) or not isinstance(flagged, Labels):
             return
-        if not any(layer is flagged for layer, _ in self._before):  # else only the view changed
+        if not any(layer is flagged for layer, _ in self._looks_2d):  # else only the view changed
             self._restore()
             if camera.angles == self._angles:
                 camera.set_view_direction(AWAY, UP)
-            self._mask_seen = mask is not None and mask.visible
-            self._put(scan, HEAD)
-            self._put(flagged, PIECES)
-            self._put(self.viewer.canvas, {"background_color_override": "black"})  # white hides additive layers
+            self._mask_was_visible = mask is not None and mask.visible
+            self._apply(scan, HEAD)
+            self._apply(flagged, PIECES)
+            self._apply(self.viewer.canvas, {"background_color_override": "black"})  # white hides additive layers
         map_layers.outline(False)
         for layer in map_layers.layers.values():
             layer.visible = layer is flagged
 
-    def _leave(self) -> None:
-        if self.viewer.dims.ndisplay == 3 or not self._before:
+    def _leave_3d(self) -> None:
+        if self.viewer.dims.ndisplay == 3 or not self._looks_2d:
             return
         self._restore()
         self.map_layers.outline(True)
         if "mask" in self.map_layers.layers:
-            self.map_layers.layers["mask"].visible = self._mask_seen
+            self.map_layers.layers["mask"].visible = self._mask_was_visible
         self.map_layers.show(self.map_layers.view, self.map_layers.which)
 
-    def _put(self, layer: Any, wanted: dict[str, Any]) -> None:
-        self._before.append((layer, {name: getattr(layer, name) for name in wanted}))
+    def _apply(self, layer: Any, wanted: dict[str, Any]) -> None:
+        self._looks_2d.append((layer, {name: getattr(layer, name) for name in wanted}))
         for name, value in wanted.items():
             setattr(layer, name, value)
 
     def _restore(self) -> None:
-        before, self._before = self._before, []
+        before, self._looks_2d = self._looks_2d, []
         for layer, was in before:
             if isinstance(layer, Layer) and layer not in self.viewer.layers:  # of an earlier analysis
                 continue

@@ -44,7 +44,7 @@ class Panel:
         explorer = self.explorer
         self.map.visible = name is not None
         if name is None:
-            return f"{explorer.bundle.title}: it has no map '{view}'"
+            return f"{explorer.bundle.title} has no map '{view}'"
         low, high = limits(explorer)[name]
         healthy = explorer.detector.healthy(name, explorer.settings)
         if explorer.maps[name].role == "evidence" and healthy:

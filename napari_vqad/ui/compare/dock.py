@@ -62,9 +62,9 @@ class CompareDock(QWidget):
         connections.adopt(self)
         self.settings = preferences.settings
         self.panels: list[Panel] = []
-        self._lent: SavedCanvas | None = None  # the canvas before the comparison
+        self._saved_canvas: SavedCanvas | None = None  # the canvas before the comparison
         self._note = ""
-        self._runner = WorkerSlot(self._say)
+        self._runner = WorkerSlot(self._show_status)
         self.setProperty(PANEL, True)
         self.setMinimumWidth(300)
         self.setMaximumWidth(420)
@@ -82,8 +82,8 @@ class CompareDock(QWidget):
         self.percentile.setDecimals(1)
         self.percentile.setValue(AT_FIRST)
         self.percentile.setToolTip(
-            "The same for all models: every threshold of a model, such as λ_p, and the darkest colour of NLL stand at "
-            "this percentile of its healthy values."
+            "Set the thresholds of all models, such as λ_p, and the lower end of the colours of NLL to this percentile "
+            "of each model's healthy values."
         )
         self.go, self.stop, self.leave = QPushButton("Compare"), QPushButton("Cancel"), QPushButton("End")
         self.leave.setToolTip("End the comparison and show the previous layers again.")
@@ -94,7 +94,7 @@ class CompareDock(QWidget):
         self.status.setWordWrap(True)
         self.scales = QLabel("")
         self.scales.setWordWrap(True)
-        self.scales.setToolTip("The values that the colours of each cell stand for, from transparent to brightest.")
+        self.scales.setToolTip("The range of values that the colours of each picture show, from transparent to bright.")
         notice = QLabel("Research use only, not a medical device.")
         notice.setStyleSheet(SMALL)
 
@@ -118,19 +118,19 @@ class CompareDock(QWidget):
         self.stop.clicked.connect(self.cancel)
         self.leave.clicked.connect(self.end)
         self.what.currentTextChanged.connect(self._on_changed)
-        self._tell = qthrottled(self._on_changed, timeout=PAUSE, leading=True, parent=self)
-        self.percentile.valueChanged.connect(self._tell)
+        self._on_changed_throttled = qthrottled(self._on_changed, timeout=PAUSE, leading=True, parent=self)
+        self.percentile.valueChanged.connect(self._on_changed_throttled)
         connections.on_close(self.end)
-        self._scan = LayerWatch(connections, self._on_lost)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self.clear)
+        self._scan_watch = LayerWatch(connections, self._on_scan_lost)
+        self._clear_timer = QTimer(self)
+        self._clear_timer.setSingleShot(True)
+        self._clear_timer.setInterval(0)
+        self._clear_timer.timeout.connect(self.clear)
         connections.connect(self.viewer.dims.events.point, self._on_point)
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             connections.connect(event, self._list_layers)
         closing = WindowEvents(self, self._losses)
-        closing.gone.connect(self._on_gone)
+        closing.gone.connect(self._on_window_closed)
         self._list_layers()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802, D102
@@ -143,7 +143,7 @@ class CompareDock(QWidget):
             config = read_config(folder)
             item = QListWidgetItem(config.title)
         except InputError as error:
-            item = QListWidgetItem(f"{folder.name} (does not fit)")
+            item = QListWidgetItem(f"{folder.name} (cannot be used)")
             item.setToolTip(str(error))
             item.setFlags(Qt.ItemFlag.NoItemFlags)
             self.models.addItem(item)
@@ -191,11 +191,11 @@ class CompareDock(QWidget):
         scan, mask, _, device = self.inputs.chosen()
         folders = self.ticked()
         if scan is None or len(folders) < 2:
-            self._say("Open a scan first." if scan is None else "Tick two or more models.")
+            self._show_status("Open a scan first." if scan is None else "Tick two or more models.")
             return
         self.cancel()
-        self._busy(True)
-        self._scan.on(scan)
+        self._set_busy(True)
+        self._scan_watch.on(scan)
         self._runner.start(self._prepare(scan, mask, folders, device), self._on_step, self._on_end)
 
     def cancel(self) -> None:
@@ -217,26 +217,26 @@ class CompareDock(QWidget):
         """End the comparison and show the previous layers again."""
         self.cancel()
         self._runner.detach()
-        self._busy(False)
-        self._scan.on(None)
+        self._set_busy(False)
+        self._scan_watch.on(None)
         self.clear()
-        self._say(BEGIN)
+        self._show_status(BEGIN)
 
-    def _on_lost(self, why: str) -> None:
+    def _on_scan_lost(self, why: str) -> None:
         """End the comparison, because its scan was closed. Hide the cells now and remove them a moment later."""
         self.cancel()
         self._runner.detach()
-        self._busy(False)
+        self._set_busy(False)
         for panel in self.panels:
             panel.scan.visible = panel.map.visible = False
         self.scales.setText("")
-        self._soon.start()
-        self._say(f"{why} The comparison has ended.")
+        self._clear_timer.start()
+        self._show_status(f"{why} The comparison has ended.")
 
     def _losses(self) -> list[str]:
         return ["The comparison is not finished; it would be stopped."] if self._runner.running else []
 
-    def _on_gone(self, closed: bool) -> None:
+    def _on_window_closed(self, closed: bool) -> None:
         self._runner.muted = closed
         if closed:
             self.cancel()
@@ -245,7 +245,7 @@ class CompareDock(QWidget):
         for panel in self.panels:
             panel.explorer.change(self.chosen(panel.explorer))
         if any(self._unfinished(panel) for panel in self.panels) and not self._runner.running:
-            self._work()
+            self._run_missing()
         self.refresh()
 
     def _on_point(self) -> None:
@@ -281,21 +281,21 @@ class CompareDock(QWidget):
             self._on_point()
             self._on_changed()
         elif isinstance(news, Progress):
-            self._say(f"{self._note}\n{news}")
+            self._show_status(f"{self._note}\n{news}")
             self.refresh()
         else:
-            self._say(str(news))
+            self._show_status(str(news))
 
     def _on_end(self, aborted: bool, failed: bool) -> None:
-        self._busy(False)
+        self._set_busy(False)
         if failed or aborted:
             if aborted:
-                self._say("Cancelled; what was done is kept.")
+                self._show_status("Cancelled; finished slices are kept.")
             return
         if self.panels and any(self._unfinished(panel) for panel in self.panels):
-            self._work()
+            self._run_missing()
         elif self.panels:
-            self._say(f"{self._note}\nReady.")
+            self._show_status(f"{self._note}\nReady.")
             self.refresh()
 
     def _map(self, panel: Panel) -> str | None:
@@ -310,8 +310,8 @@ class CompareDock(QWidget):
         brain = panel.explorer.grid.mask.any((1, 2))
         return not all(panel.explorer.ready(stage)[brain].all() for stage in self._stages(panel))
 
-    def _work(self) -> None:
-        self._busy(True)
+    def _run_missing(self) -> None:
+        self._set_busy(True)
         self._runner.start(self._in_turns(), self._on_step, self._on_end)
 
     def _in_turns(self) -> Iterator[Progress]:
@@ -331,7 +331,7 @@ class CompareDock(QWidget):
         self.clear()
         if scan_layer not in self.viewer.layers:  # it was just removed
             return
-        self._lent = SavedCanvas(self.viewer)
+        self._saved_canvas = SavedCanvas(self.viewer)
         placement.with_units(scan_layer)
         for number, explorer in enumerate(explorers):
             panel = make_panel(explorer, scan_layer, volume, number)
@@ -350,14 +350,14 @@ class CompareDock(QWidget):
                 continue
             lines.append(panel.refresh(self._map(panel), self.what.currentText(), self._level))
 
-        self.scales.setText("\n".join(["Colours, clear to bright", *lines] if lines else []))
+        self.scales.setText("\n".join(["Range of the colours, transparent to bright", *lines] if lines else []))
 
     def clear(self) -> None:
         """Restore the canvas, then remove the cells: their removal makes listeners show deferred views."""
-        self._soon.stop()
-        if self._lent is not None:
-            self._lent.give_back()
-            self._lent = None
+        self._clear_timer.stop()
+        if self._saved_canvas is not None:
+            self._saved_canvas.give_back()
+            self._saved_canvas = None
         remove_layers(self.viewer, [layer for panel in self.panels for layer in (panel.map, panel.scan)])
         self.panels.clear()
         self.scales.setText("")
@@ -365,9 +365,9 @@ class CompareDock(QWidget):
     def _list_layers(self) -> None:
         self.inputs.list_layers(self.viewer.layers, [layer for p in self.panels for layer in (p.scan, p.map)])
 
-    def _say(self, text: str) -> None:
+    def _show_status(self, text: str) -> None:
         self.status.setText(text.strip())
 
-    def _busy(self, busy: bool) -> None:
+    def _set_busy(self, busy: bool) -> None:
         self.go.setEnabled(not busy)
         self.stop.setEnabled(busy)

@@ -40,14 +40,14 @@ def read(path: str | list[str]) -> list[LayerData]:
     Files of a series that is open already are skipped; a folder is always read.
     """
     found: list[LayerData] = []
-    _lately.begin()
+    _recently_read.begin()
     for one in [path] if isinstance(path, str) else path:
         found += _layers(one, found)
-    _lately.end()
+    _recently_read.end()
     return found or [(None,)]  # type: ignore[list-item]  # tells napari: read, but nothing to show
 
 
-_lately = RecentlyRead()
+_recently_read = RecentlyRead()
 
 
 def _layers(path: str, before: list[LayerData]) -> list[LayerData]:
@@ -61,13 +61,13 @@ def _layers(path: str, before: list[LayerData]) -> list[LayerData]:
         volume = _scan(path)
     except InputError as error:
         if series is not None:
-            _lately.add(("refused", series))
-        if _lately.add(str(error)) or not is_dicom(path):
+            _recently_read.add(("refused", series))
+        if _recently_read.add(str(error)) or not is_dicom(path):
             show_error(str(error))
         return []
     if volume is None:
         return []
-    _lately.add(("read", series))
+    _recently_read.add(("read", series))
     for note in volume.notes:
         show_info(f"{volume.name}: {note}")
     if is_nifti(path) and holds_labels(volume):
@@ -77,7 +77,7 @@ def _layers(path: str, before: list[LayerData]) -> list[LayerData]:
 
 def _is_known(path: str, series: SeriesKey, before: list[LayerData]) -> bool:
     """Does a file belong to a series that is open, or that was refused a moment ago?"""
-    if ("refused", series) in _lately:
+    if ("refused", series) in _recently_read:
         return True
     viewer = current_viewer()
     images = [layer for layer in (viewer.layers if viewer else ()) if isinstance(layer, Image)]
@@ -86,8 +86,8 @@ def _is_known(path: str, series: SeriesKey, before: list[LayerData]) -> bool:
     volumes = (known.get("napari_vqad") for known in metadata)
     if series not in keys_in(v for v in volumes if isinstance(v, Volume)):
         return False
-    if _lately.add(("read", series)):  # the user opened it again and must be told why nothing happens
-        show_info(f"The series of {Path(path).name} is open already; open its folder to have it twice.")
+    if _recently_read.add(("read", series)):  # the user opened it again and must be told why nothing happens
+        show_info(f"The series of {Path(path).name} is already open; to open it twice, open its folder.")
     return True
 
 
@@ -160,13 +160,13 @@ def write_labels(path: str, data: Any, attributes: dict) -> list[str]:
 def _write(path: str, data: np.ndarray, attributes: dict) -> list[str]:
     if partial := attributes["metadata"].get(PARTIAL):
         show_warning(
-            f"{Path(path).name}: what was written of {attributes.get('name', 'the map')} is not up to date: {partial}."
+            f"{Path(path).name}: {attributes.get('name', 'the map')} was written but is not up to date: {partial}."
         )
     if data.ndim != 3:
         raise InputError(f"{Path(path).name}: only a 3D layer can be written as a scan.")
     like = attributes["metadata"].get("napari_vqad")
     if isinstance(like, Volume) and like.kind == "clip":
-        raise InputError(f"{Path(path).name}: what belongs to a clip is no NIfTI scan; save it as .tif.")
+        raise InputError(f"{Path(path).name}: a layer of a clip cannot be written as NIfTI; save it as .tif.")
     if not isinstance(like, Volume):
         scale, translate = np.asarray(attributes["scale"]), np.asarray(attributes["translate"])
         affine = np.diag([*-scale[::-1], 1.0])
@@ -178,7 +178,7 @@ def _write(path: str, data: np.ndarray, attributes: dict) -> list[str]:
         data = placement.to_canvas(grid.view_to_scan(placement.from_canvas(data), order=0 if labels else 1))
     target = path if is_nifti(path) else f"{path}.nii.gz"
     if like.path is not None and _same_file(target, like.path):
-        raise InputError(f"{target} is the file that the layer was read from or is of; give another name.")
+        raise InputError(f"{target} is the file of the scan that the layer belongs to; choose another name.")
     write_map(target, placement.from_canvas(data), like, attributes.get("name", ""))
     return [target]
 

@@ -25,11 +25,11 @@ def ask_series(several: SeveralSeriesError) -> str | None:
         name="series",
         choices=choices,
         value=[choices[0][1]],
-        tooltip="The series to open: its number, description and how many slices it has. A double click opens it.",
+        tooltip="Each line shows a series: number, description and number of slices. Double-click to open it.",
     )
     _as_list(series.native)
     folder = several.folder.name or str(several.folder)
-    text = Label(value=f"{folder} holds {len(choices)} series. Open:")
+    text = Label(value=f"{folder} contains {len(choices)} series. Choose one:")
     chosen = ask("Which series?", [text, series])
     return chosen["series"][0] if chosen and chosen["series"] else None
 

@@ -49,11 +49,11 @@ class Boxes:
         self._drawn: tuple = (None, None)  # explorer and findings
         session.review.changed.connect(self.refresh)
         session.opened.connect(self.refresh)
-        session.emptied.connect(self._leave)
-        self._soon = QTimer()
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self.refresh)
+        session.emptied.connect(self._hide_and_remove)
+        self._refresh_timer = QTimer()
+        self._refresh_timer.setSingleShot(True)
+        self._refresh_timer.setInterval(0)
+        self._refresh_timer.timeout.connect(self.refresh)
         session.connections.connect(self.viewer.canvas.grid.events.enabled, self.refresh)
         session.connections.on_close(self._remove)
 
@@ -87,11 +87,11 @@ class Boxes:
         layer.opacity = DIM * OPAQUE if self.session.review.note else OPAQUE  # dimmed if out of date
         layer.visible = self.on and not self.viewer.canvas.grid.enabled
 
-    def _leave(self) -> None:
+    def _hide_and_remove(self) -> None:
         """Hide the layer at once, and remove it later: napari may be changing its list of layers now."""
         if self._layer is not None:
             self._layer.visible = False
-            self._soon.start()
+            self._refresh_timer.start()
 
     def _remove(self) -> None:
         if self._layer is not None and self._layer in self.viewer.layers:

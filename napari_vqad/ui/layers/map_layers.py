@@ -51,18 +51,18 @@ class MapLayers:
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
-        self._soon = QTimer()
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self.clear)
+        self._clear_timer = QTimer()
+        self._clear_timer.setSingleShot(True)
+        self._clear_timer.setInterval(0)
+        self._clear_timer.timeout.connect(self.clear)
         self.layers: dict[str, Layer] = {}
         self.view, self.which = "Scan", MEAN
         self.window: tuple[float, float] = WINDOW  # SD of the brain's intensity, for scan and restorations alike
         self._grey = (0.0, 1.0)  # mean and SD of the scan's grey values within the mask
         self._explorer: Explorer | None = None
         self._scan: Layer | None = None
-        self._held: list[Layer] = []
-        self._late = False  # was `show` called while a comparison used the canvas?
+        self._hidden: list[Layer] = []
+        self._show_deferred = False  # was `show` called while a comparison used the canvas?
         self._scales: dict[str, tuple[float, float]] = {}  # the limits of each map's colours
         self._drawn: dict[str, tuple] = {}  # what each layer shows: map, final slices, which, settings
         self._stack: dict[str, np.ndarray] = {}  # of each layer, (n, H, W): the newest final picture of each slice
@@ -155,11 +155,11 @@ class MapLayers:
         self._explorer = None
         for layer in self.layers.values():
             layer.visible = False
-        self._soon.start()
+        self._clear_timer.start()
 
     def clear(self) -> None:
         """Remove the layers from the viewer."""
-        self._soon.stop()
+        self._clear_timer.stop()
         if self._scan is not None:
             self._scan.events.contrast_limits.disconnect(self._follow_window)
             self._scan = None
@@ -168,7 +168,7 @@ class MapLayers:
             layer.events.visible.disconnect(self.refresh)
         self.layers.clear()  # first, so that `on_removed` does not take this for a removal by the user
         remove_layers(self.viewer, layers)
-        self._held.clear()
+        self._hidden.clear()
         for kept in (self._drawn, self._stack, self._filled, self._dimmed):
             kept.clear()
         self._explorer = None
@@ -185,10 +185,10 @@ class MapLayers:
         `which` is the restoration to show, counted from 1; `MEAN` and `SPREAD` are maps of all restorations. While a
         comparison uses the canvas, showing is deferred.
         """
-        self._held.clear()  # the new view replaces the layers hidden by `hide_overlays`
+        self._hidden.clear()  # the new view replaces the layers hidden by `hide_overlays`
         self.view, self.which = view, which
-        self._late = comparison_is_open(self.viewer)
-        if self._late:
+        self._show_deferred = comparison_is_open(self.viewer)
+        if self._show_deferred:
             return
         for name, layer in self.layers.items():
             seen = name == self.shown
@@ -204,18 +204,18 @@ class MapLayers:
     def hide_overlays(self, on: bool) -> None:
         """Hide all layers over the scan (True), or show them again (False)."""
         if comparison_is_open(self.viewer):
-            self._late = True
+            self._show_deferred = True
             return
-        if on and not self._held:
-            self._held = [layer for layer in self.layers.values() if layer.visible]
-        for layer in self._held:
+        if on and not self._hidden:
+            self._hidden = [layer for layer in self.layers.values() if layer.visible]
+        for layer in self._hidden:
             layer.visible = not on
         if not on:
-            self._held.clear()
+            self._hidden.clear()
 
     def refresh_deferred(self) -> None:
         """After a comparison has ended, show the view that was requested during it."""
-        if self._late and not comparison_is_open(self.viewer):
+        if self._show_deferred and not comparison_is_open(self.viewer):
             self.show(self.view, self.which)
 
     def set_window(self, window: tuple[float, float]) -> None:
@@ -326,7 +326,7 @@ class MapLayers:
             return "some of its slices are not final yet"
         needed = {"slices", *Dependencies(explorer.detector).settings_of(name)}
         if drawn is None or any(getattr(drawn[3], s) != getattr(explorer.settings, s) for s in needed):
-            return "it was not shown since the settings changed; show it first"
+            return "it has not been shown since the settings changed; show it first"
         return ""
 
     def update_limits(self) -> bool:

@@ -52,5 +52,7 @@ def given_mask(mask: Labels | Path | StudyMask, volume: Volume) -> tuple[np.ndar
             f"The mask layer '{mask.name}' has {sizes[0]} voxels and the scan has {sizes[1]}; they must agree."
         )
     if (np.abs(origin - volume.origin) > volume.spacing).any():
-        raise InputError(f"The mask layer '{mask.name}' lies over a voxel away from {volume.name}; they must agree.")
+        raise InputError(
+            f"The mask layer '{mask.name}' is shifted by over a voxel from {volume.name}; they must agree."
+        )
     return array, f"Brain mask from the layer '{mask.name}'."

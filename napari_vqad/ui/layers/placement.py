@@ -164,6 +164,6 @@ def mask_of(layer: Any) -> tuple[np.ndarray, np.ndarray]:
     Our layers have negative steps. A layer made with napari's own button has positive steps and is flipped.
     """
     array, step = from_canvas(np.asarray(layer.data)) > 0, np.asarray(layer.scale, float)[::-1]
-    turned = tuple(int(a) for a in np.flatnonzero(step > 0))
+    flipped = tuple(int(a) for a in np.flatnonzero(step > 0))
     first = np.asarray(layer.translate, float)[::-1] + np.where(step > 0, step * (np.array(array.shape) - 1), 0.0)
-    return np.flip(array, turned), -first
+    return np.flip(array, flipped), -first

@@ -54,8 +54,13 @@ PLACE: tuple[Column, ...] = (
         "{}",
         "Its first and last slice, numbered as on the viewer's slider.",
     ),
-    ("Reach", lambda f, w: f.extent, "{}", "Its lowest and highest position, scanner mm. Sorted from the lowest."),
-    ("mL", lambda f, w: f.ml, "{:.2f}", "Volume."),
+    (
+        "Reach",
+        lambda f, w: f.extent,
+        "{}",
+        "Its lowest and highest position along S, in scanner mm. Sorted from the lowest.",
+    ),
+    ("mL", lambda f, w: f.ml, "{:.2f}", "Volume of the finding."),
 )
 READER: tuple[Column, ...] = (
     (
@@ -88,7 +93,7 @@ def columns_of(found: list[Finding]) -> tuple[Column, ...]:
         (f"Mean ({unit})", lambda f, w: f.mean, "{:.1f}", "Mean pixel score, in the unit of the view Score."),
     ]
     for i, spec in enumerate(evidence):
-        title, tip = f"{spec.title} peak ({spec.unit})", f"Highest {spec.title} within it, as the map shows it."
+        title, tip = f"{spec.title} peak ({spec.unit})", f"Highest {spec.title} in the finding, as the map shows it."
         scores.append((title, lambda f, w, i=i: f.evidence[i].peak, "{:.1f}", tip))  # type: ignore[misc]
     return (*PLACE, *scores, *READER)
 
@@ -196,8 +201,8 @@ class FindingsTable(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.words, 1)
         for text, tip, act in (
-            (f"Accept ({ACCEPT})", "Mark as a finding; click again to undo.", accept),
-            (f"Reject ({REJECT})", "Mark as not a finding; click again to undo.", reject),
+            (f"Accept ({ACCEPT})", "Mark as a true finding; click again to undo.", accept),
+            (f"Reject ({REJECT})", "Mark as a false finding; click again to undo.", reject),
             (f"Undo ({UNDO})", "Undo the last verdict or note.", review.undo),
         ):
             button = QToolButton()
@@ -261,7 +266,7 @@ class FindingsTable(QWidget):
         elif not n:
             self.words.setText("Nothing is flagged.")
         elif n > MANY:
-            self.words.setText(f"{n} findings: the threshold for voxels is low.")
+            self.words.setText(f"{n} findings: the threshold for voxels may be too low.")
         else:
             self.words.setText(
                 f"{n} finding{'s' if n > 1 else ''}, {sum(f.ml for f in self.review.found):.1f} mL in all"

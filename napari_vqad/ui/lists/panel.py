@@ -45,7 +45,7 @@ class ListPanel(QObject):
         self.findings_table, self.slices = FindingsTable(session.review), SliceTable()
         self.gallery, self.unfolding = RestorationGallery(), UnfoldingView()
         self._verdicts = {verdict: partial(self.findings_table.judge, word) for verdict, word in VERDICTS.items()}
-        self._keyed: list[Layer] = []  # layers with the keys of `_verdicts`
+        self._layers_with_keys: list[Layer] = []  # layers with the keys of `_verdicts`
         self.tabs = ListTabs()
         for title, widget in (
             ("Findings", self.findings_table),
@@ -58,13 +58,13 @@ class ListPanel(QObject):
         self.slices.gone_to.connect(session.go_to)
         self.drawer = ToggleDock(session.connections, button, self.tabs, "Findings")
         button.toggled.connect(self.show)  # after the drawer: only visible lists are filled
-        soon = qthrottled(self.refresh, timeout=PAUSE, parent=self)
+        refresh_throttled = qthrottled(self.refresh, timeout=PAUSE, parent=self)
         session.emptied.connect(self._on_emptied)
         for signal in (session.moved, session.settled, session.opened, session.drawn, session.map_layers.windowed):
-            signal.connect(lambda: soon())
-        session.review.changed.connect(lambda: soon())
-        which.valueChanged.connect(lambda _value: soon())
-        session.connections.connect(session.viewer.scene.camera.events.orientation, lambda: soon())
+            signal.connect(lambda: refresh_throttled())
+        session.review.changed.connect(lambda: refresh_throttled())
+        which.valueChanged.connect(lambda _value: refresh_throttled())
+        session.connections.connect(session.viewer.scene.camera.events.orientation, lambda: refresh_throttled())
         for key, act in (
             (NEXT_FINDING, partial(self.step, 1)),
             (PREVIOUS_FINDING, partial(self.step, -1)),
@@ -72,9 +72,9 @@ class ListPanel(QObject):
             (REJECT, self._verdicts[REJECT]),
         ):
             bind(session.connections, key, act)
-        session.opened.connect(self._give_keys)
-        session.emptied.connect(self._take_keys)
-        session.connections.on_close(self._take_keys)
+        session.opened.connect(self._bind_layer_keys)
+        session.emptied.connect(self._unbind_layer_keys)
+        session.connections.on_close(self._unbind_layer_keys)
         self.tabs.currentChanged.connect(lambda _tab: self.refresh())
         self.tabs.shown.connect(self.refresh)
 
@@ -90,27 +90,29 @@ class ListPanel(QObject):
             review = self.session.review
             self.slices.show_slices(self.session.explorer, [] if review.note else review.found)
         if self.gallery.isVisible():
-            self.gallery.show_slice(self.session.explorer, self.which.value(), self._look())
+            self.gallery.show_slice(self.session.explorer, self.which.value(), self._picture_style())
         if self.unfolding.isVisible():
-            self.unfolding.show_slice(self.session.explorer, max(self.which.value(), 1), self._look())
+            self.unfolding.show_slice(self.session.explorer, max(self.which.value(), 1), self._picture_style())
 
-    def _look(self) -> PictureStyle:
+    def _picture_style(self) -> PictureStyle:
         return PictureStyle(self.session.map_layers.window, self.convention.neurological)
 
-    def _give_keys(self) -> None:
+    def _bind_layer_keys(self) -> None:
         """Bind the verdict keys to the layers, because napari's image layers use X themselves, before the viewer."""
-        self._take_keys()
+        self._unbind_layer_keys()
         map_layers = self.session.map_layers
-        self._keyed = [layer for layer in (map_layers.scan, *map_layers.layers.values()) if isinstance(layer, Image)]
-        for layer in self._keyed:
+        self._layers_with_keys = [
+            layer for layer in (map_layers.scan, *map_layers.layers.values()) if isinstance(layer, Image)
+        ]
+        for layer in self._layers_with_keys:
             for key, act in self._verdicts.items():
                 layer.bind_key(key, lambda _layer, act=act: act(), overwrite=True)
 
-    def _take_keys(self) -> None:
-        for layer in self._keyed:
+    def _unbind_layer_keys(self) -> None:
+        for layer in self._layers_with_keys:
             for key in self._verdicts:
                 layer.bind_key(key, None)
-        self._keyed.clear()
+        self._layers_with_keys.clear()
 
     def _on_emptied(self) -> None:
         """Empty the lists, even hidden ones, because the scan was closed."""

@@ -15,7 +15,7 @@ from napari_vqad.ui.lists.pixmaps import to_pixmap, write_side
 
 LOW, TALL, WORDS = 40, 180, 34  # pixels: a thumbnail's height at least and at most, and the line under it
 
-WAITING = "The restorations of the slice in view appear here when they are drawn."
+WAITING = "The restorations of the slice in view appear here when they are computed."
 
 
 class RestorationGallery(QWidget):
@@ -35,13 +35,13 @@ class RestorationGallery(QWidget):
         self.pictures.setResizeMode(QListView.ResizeMode.Adjust)
         self.pictures.setUniformItemSizes(True)
         self.pictures.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.pictures.setToolTip("Click, or the arrow keys: show this restoration in the canvas.")
+        self.pictures.setToolTip("Click a restoration, or use the arrow keys, to show it on the canvas.")
         KeyFilter(self.pictures)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.addWidget(self.words)
         column.addWidget(self.pictures, 1)
-        self._of = (0, -1)  # explorer and slice
+        self._shown_slice = (0, -1)  # explorer and slice
         self._thumbnails: list[Thumbnail] = []
         self.pictures.currentItemChanged.connect(lambda item, _before: self._choose(item))
         self.pictures.itemClicked.connect(self._choose)  # the current one, too: another view may be shown
@@ -52,36 +52,36 @@ class RestorationGallery(QWidget):
         While they are drawn anew those before stay, as they do in the canvas; those of another slice do not.
         """
         if explorer is None:
-            self._of, self._thumbnails = (0, -1), []
-            self._fill()
+            self._shown_slice, self._thumbnails = (0, -1), []
+            self._fill_list()
             self.words.setText(WAITING)
             return
         grid, found, of = explorer.grid, explorer.restorations(explorer.focus), (id(explorer), explorer.focus)
-        if found is None and of != self._of:
+        if found is None and of != self._shown_slice:
             self._thumbnails = []
-            self._fill()
+            self._fill_list()
             self.words.setText(WAITING)
         elif found is not None:
             fresh = thumbnails_of(explorer, found, look)
             if not alike(fresh, self._thumbnails):
                 self._thumbnails = fresh
-                self._fill()
+                self._fill_list()
             n, apart = len(found.weights), found.disagreement[grid.mask[explorer.focus]].max(initial=0)
             words = f"{n} restorations, with their weights w in the mean. The largest SD among them is {apart:.1f}, "
             words = words + "in SD of healthy intensity." if n > 1 else "one restoration."
             at = f"{grid.slice_label(explorer.focus)}{grid.axis_note}"
             at = f"Slice {numbers(grid)[explorer.focus]}, {at}" if grid.kind == "head" else at
             self.words.setText(f"{at}: {words}")
-        self._of = of
-        self._mark(which)
+        self._shown_slice = of
+        self._select(which)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802, D102
         super().resizeEvent(event)
         which = self._which(self.pictures.currentItem())
-        self._fill()  # as tall as there is room
-        self._mark(which)
+        self._fill_list()  # as tall as there is room
+        self._select(which)
 
-    def _fill(self) -> None:
+    def _fill_list(self) -> None:
         scrolled = self.pictures.horizontalScrollBar().value()
         self.pictures.blockSignals(True)
         self.pictures.clear()
@@ -100,7 +100,7 @@ class RestorationGallery(QWidget):
         self.pictures.blockSignals(False)
         self.pictures.horizontalScrollBar().setValue(scrolled)
 
-    def _mark(self, which: int | None) -> None:
+    def _select(self, which: int | None) -> None:
         """Choose a thumbnail without telling anybody."""
         self.pictures.blockSignals(True)
         for row in range(self.pictures.count()):

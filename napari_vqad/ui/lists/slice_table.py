@@ -26,7 +26,7 @@ class SliceTable(QWidget):
         self.words = QLabel("")
         self.table = QTableWidget(0, len(COLUMNS))
         for at, (title, tip) in enumerate(COLUMNS.items()):
-            self._head(at, title, tip)
+            self._set_header(at, title, tip)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -41,8 +41,8 @@ class SliceTable(QWidget):
         column.setContentsMargins(6, 4, 6, 4)
         column.addWidget(self.words)
         column.addWidget(self.table, 1)
-        self.table.cellClicked.connect(lambda row, _column: self.gone_to.emit(self._slice(row)))
-        self.table.cellActivated.connect(lambda row, _column: self.gone_to.emit(self._slice(row)))
+        self.table.cellClicked.connect(lambda row, _column: self.gone_to.emit(self._slice_of_row(row)))
+        self.table.cellActivated.connect(lambda row, _column: self.gone_to.emit(self._slice_of_row(row)))
 
     def show_slices(self, explorer: Explorer | None, found: list[Finding]) -> None:
         """List the flagged slices. When the slice in view changes, its row is selected.
@@ -51,16 +51,16 @@ class SliceTable(QWidget):
         """
         if explorer is None:
             self._rows, self._focus = [], -1
-            self._fill([])
+            self._fill_table([])
             self.words.setText("")
             return
         rows, grid = rows_of(explorer, found), explorer.grid
         if rows != self._rows:
-            self._fill(rows)
+            self._fill_table(rows)
         if explorer.focus != self._focus:
-            self._mark(explorer.focus)
+            self._select_row(explorer.focus)
         self._rows, self._focus = rows, explorer.focus
-        self._head(2, *place_head(grid))
+        self._set_header(2, *place_head(grid))
         self.table.setColumnHidden(1, grid.kind == "clip")  # the position of a frame is its number
         kind = "slices" if grid.kind == "head" else "frames"
         words = f"{len(rows)} of {explorer.n_slices} {kind} flagged: "
@@ -69,8 +69,8 @@ class SliceTable(QWidget):
             words = f"No {kind[:-1]} is flagged; lower the threshold for {kind}."
         self.words.setText(words)
 
-    def _fill(self, rows: list[Row]) -> None:
-        chosen = self._slice(self.table.currentRow()) if self.table.currentRow() >= 0 else None
+    def _fill_table(self, rows: list[Row]) -> None:
+        chosen = self._slice_of_row(self.table.currentRow()) if self.table.currentRow() >= 0 else None
         scrolled = self.table.verticalScrollBar().value()
         self.table.setSortingEnabled(False)  # else setting a cell would move its row
         self.table.setRowCount(len(rows))
@@ -83,20 +83,20 @@ class SliceTable(QWidget):
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(at_row, at, item)
         self.table.setSortingEnabled(True)
-        self._mark(chosen)
+        self._select_row(chosen)
         self.table.verticalScrollBar().setValue(scrolled)
 
-    def _mark(self, index: int | None) -> None:
+    def _select_row(self, index: int | None) -> None:
         """Select the row of a slice, if it is listed."""
         self.table.clearSelection()
         for row in range(self.table.rowCount()):
-            if self._slice(row) == index:
+            if self._slice_of_row(row) == index:
                 self.table.selectRow(row)
 
-    def _head(self, at: int, title: str, tip: str) -> None:
+    def _set_header(self, at: int, title: str, tip: str) -> None:
         item = QTableWidgetItem(title)
         item.setToolTip(tip)
         self.table.setHorizontalHeaderItem(at, item)
 
-    def _slice(self, row: int) -> int:
+    def _slice_of_row(self, row: int) -> int:
         return self.table.model().index(row, 0).data(PLACE)

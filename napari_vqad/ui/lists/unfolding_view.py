@@ -15,7 +15,7 @@ from napari_vqad.ui.lists.pixmaps import to_pixmap, write_side
 
 PACE = 120  # ms from one step to the next while it plays
 LOW, TALL = 40, 260  # pixels: a picture's height at least and at most
-WAITING = "A restoration of the slice in view appears here when it is drawn."
+WAITING = "A restoration of the slice in view appears here when it is computed."
 NONE = "This model does not restore codes, so there are no steps to show."
 
 
@@ -29,7 +29,7 @@ class UnfoldingView(QWidget):
         self.play = QToolButton()
         self.play.setText("▶")
         self.play.setCheckable(True)
-        self.play.setToolTip("Play: draw the codes one after the other.")
+        self.play.setToolTip("Play: restore the unlikely codes one after the other.")
         self.play.setAccessibleName("Play the restoration")
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setToolTip("How many of the unlikely codes are restored so far, in the order of the prior.")
@@ -49,16 +49,16 @@ class UnfoldingView(QWidget):
         all_.setContentsMargins(6, 2, 6, 2)
         all_.addLayout(row)
         all_.addLayout(pictures, 1)
-        self._clock = QTimer(self)
-        self._clock.setInterval(PACE)
-        self._clock.timeout.connect(self._next)
+        self._timer = QTimer(self)
+        self._timer.setInterval(PACE)
+        self._timer.timeout.connect(self._next)
         self.play.toggled.connect(self._on_play)
         self.slider.valueChanged.connect(lambda _n: self._draw())
         self._explorer: Explorer | None = None
         self._unfolding: Unfolding | None = None
-        self._of: tuple | None = None
+        self._shown_restoration: tuple | None = None
         self._index, self._which = 0, 1
-        self._look = PictureStyle()
+        self._style = PictureStyle()
         self._drawn: tuple[list[Titled], str] = [], ""
         self.show_slice(None, 1)
 
@@ -66,25 +66,31 @@ class UnfoldingView(QWidget):
         """Show restoration `which` (from 1) of the slice in focus; the slider stays where it was for the same one."""
         found = unfolding(explorer, explorer.focus, which - 1) if explorer else None
         if explorer is None or found is None:
-            self._explorer = self._of = None
+            self._explorer = self._shown_restoration = None
             self._unfolding = None
             self.play.setChecked(False)
-            self._enable(0)
+            self._set_steps(0)
             restores = explorer is None or any(m.role == "restoration" for m in explorer.maps.values())
             self.words.setText(WAITING if restores else NONE)
             self._show([], "")
             return
-        of, before = (id(explorer), explorer.focus, which, found.places_key), (self._of, self._look)
-        self._look = look or self._look
-        if (of, self._look) == before:  # a refresh for another reason: the networks are not asked again
+        of, before = (id(explorer), explorer.focus, which, found.places_key), (self._shown_restoration, self._style)
+        self._style = look or self._style
+        if (of, self._style) == before:  # a refresh for another reason: the networks are not asked again
             return
-        if of != self._of:
+        if of != self._shown_restoration:
             self.play.setChecked(False)
-            self._enable(found.steps)
-        self._explorer, self._index, self._which, self._of, self._unfolding = explorer, explorer.focus, which, of, found
+            self._set_steps(found.steps)
+        self._explorer, self._index, self._which, self._shown_restoration, self._unfolding = (
+            explorer,
+            explorer.focus,
+            which,
+            of,
+            found,
+        )
         self._draw()
 
-    def _enable(self, steps: int) -> None:
+    def _set_steps(self, steps: int) -> None:
         self.slider.blockSignals(True)
         self.slider.setRange(0, steps)
         self.slider.setValue(steps)
@@ -96,7 +102,7 @@ class UnfoldingView(QWidget):
         self.play.setText("❚❚" if on else "▶")
         if on and self.slider.value() == self.slider.maximum():
             self.slider.setValue(0)
-        (self._clock.start if on else self._clock.stop)()
+        (self._timer.start if on else self._timer.stop)()
 
     def _next(self) -> None:
         self.slider.setValue(self.slider.value() + 1)
@@ -107,7 +113,7 @@ class UnfoldingView(QWidget):
         if self._explorer is None or self._unfolding is None:
             return
         n, index = self.slider.value(), self._index
-        pictures, side = pictures_of(self._explorer, index, self._unfolding.at(n), self._look)
+        pictures, side = pictures_of(self._explorer, index, self._unfolding.at(n), self._style)
         at = self._explorer.grid.slice_label(index)
         if self._unfolding.steps:
             words = f"{n} of {self._unfolding.steps} unlikely codes restored so far."

@@ -18,8 +18,8 @@ from napari_vqad.ui.plumbing.style import SMALL
 TOLD = "napari_vqad_axes"  # in a layer's metadata: the letters of its axes that the user chose
 ASK = "not known: choose …"
 TIP = (
-    "Nothing says how the head lies in this array: to which side do its first, second and third axis run? Letters "
-    "have a “?” until you say. SPL is what SimpleITK gives, RAS often what nibabel gives."
+    "The orientation of the head in this array is not known. Choose the directions of its first, second and third "
+    "axis; until then the letters on the canvas have a “?”. SimpleITK gives SPL, nibabel often RAS."
 )
 
 
@@ -79,13 +79,13 @@ def why_not(layer: Image) -> str:
     """Why an image cannot be a scan, and what to do; empty if it can."""
     name = f"“{layer.name}”"
     if layer.rgb:
-        return f"{name} is a colour picture; a scan has one number a voxel. Right-click the layer: Split RGB."
+        return f"{name} is a colour picture; a scan has one value per voxel. Right-click the layer: Split RGB."
     if layer.ndim > 3:
         return (
             f"{name} has {layer.ndim} axes, and a scan has 3. Take one volume of it: right-click the layer, Split "
             "Stack; or open the one file you want."
         )
-    return f"{name} is a single picture; a scan has 3 axes." if layer.ndim < 3 else ""
+    return f"{name} is a single 2D picture; a scan has 3 axes." if layer.ndim < 3 else ""
 
 
 def lay(viewer: Viewer, layer: Image, codes: str) -> Image:

@@ -32,7 +32,7 @@ class BrainMaskForm(QWidget):
         self.connections = ViewerConnections(napari_viewer)
         self.connections.adopt(self)
         self.setProperty(PANEL, True)
-        self._worker = WorkerSlot(self._say)
+        self._worker = WorkerSlot(self._show_status)
         self.scan = ComboBox(
             name="scan", label="Scan", choices=(), nullable=False, tooltip="The head scan whose brain is masked."
         )
@@ -57,7 +57,7 @@ class BrainMaskForm(QWidget):
         for widget in (self.form, self.button, self.note):
             column.addWidget(widget.native, 1 if widget is self.note else 0)
         self.button.changed.connect(self.make)
-        WindowEvents(self).gone.connect(self._on_gone)
+        WindowEvents(self).gone.connect(self._on_window_closed)
         self.connections.on_close(self._close)
         layers = napari_viewer.layers
         for event in (layers.events.inserted, layers.events.removed):
@@ -85,7 +85,7 @@ class BrainMaskForm(QWidget):
             if isinstance(value, BrainMask):
                 self._add(layer, volume, value)
             else:
-                self._say(value)
+                self._show_status(value)
 
         self.button.enabled = False
         self._worker.start(steps(), step, lambda *_: self._enable())
@@ -93,7 +93,7 @@ class BrainMaskForm(QWidget):
     def _add(self, layer: Image, volume: Volume, mask: BrainMask) -> None:
         """Add a mask as a layer above its scan, on the same voxels."""
         if layer not in self.viewer.layers:
-            self._say(f"No mask was added: the layer '{layer.name}' was removed meanwhile.")
+            self._show_status(f"No mask was added: the layer '{layer.name}' was removed meanwhile.")
             return
         placement.with_units(layer)  # one layer without units would remove the units of all layers
         self.viewer.add_labels(
@@ -103,7 +103,7 @@ class BrainMaskForm(QWidget):
             metadata={"napari_vqad": volume},
             **placement.placed_as(volume),
         )
-        self._say(mask.note)
+        self._show_status(mask.note)
 
     def _on_layers(self, _event: Any = None) -> None:
         """Offer the open scans. Choose a new one if there is one, else keep the choice."""
@@ -115,9 +115,9 @@ class BrainMaskForm(QWidget):
             self.scan.value = fresh[-1] if fresh else before
         self._enable()
         if not scans:
-            self._say(NO_SCAN)
+            self._show_status(NO_SCAN)
         elif self.note.value == NO_SCAN:
-            self._say("")
+            self._show_status("")
 
     def _enable(self) -> None:
         self.scan.enabled = bool(self.scan.choices)
@@ -127,10 +127,10 @@ class BrainMaskForm(QWidget):
         if event.type == "name":
             self._on_layers()
 
-    def _say(self, sentence: str) -> None:
+    def _show_status(self, sentence: str) -> None:
         self.note.value = sentence
 
-    def _on_gone(self, gone: bool) -> None:
+    def _on_window_closed(self, gone: bool) -> None:
         self._worker.muted = gone
 
     def _close(self) -> None:

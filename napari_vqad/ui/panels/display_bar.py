@@ -30,8 +30,8 @@ from napari_vqad.ui.plumbing.window_events import WindowEvents
 from napari_vqad.ui.session import Session
 
 SIDES = (
-    "Radiological: the patient's right is on the left of the picture; pressed, neurological: it is on the right "
-    f"({shortcuts.TURN})."
+    "Radiological: the patient's right is on the left of the picture. Press for neurological: the patient's right is "
+    f"on the right ({shortcuts.TURN})."
 )
 LOOKS = 80  # ms, the shortest time between two read-outs
 
@@ -56,9 +56,10 @@ class DisplayBar(QWidget):
         self.sides = make_button("Radiological", SIDES)
         self.sides.setCheckable(True)
         self.window_menu = make_button(
-            "Window ▾", "Which values are black and which are white, in the scan and in the restorations; or "
+            "Window ▾",
+            "Set which values are black and which are white in the scan and in the restorations. You can also press "
+            f"{shortcuts.WINDOW_DRAG} on the picture.",
         )
-        self.window_menu.setToolTip(self.window_menu.toolTip() + f"{shortcuts.WINDOW_DRAG} on the picture.")
         self.flicker = make_button(
             "Flicker", f"Show scan and restoration in turn, twice a second ({shortcuts.FLICKER})."
         )
@@ -71,7 +72,7 @@ class DisplayBar(QWidget):
             "Boxes", f"Draw a box around every finding; the view Flagged shows their outlines ({shortcuts.BOXES})."
         )
         self.box.setCheckable(True)
-        self.help = make_button("Keys", f"All keys ({shortcuts.HELP}).")
+        self.help = make_button("Keys", f"Show all keyboard shortcuts ({shortcuts.HELP}).")
         self.words = QLabel("")
         self.words.setToolTip(
             "The values under the mouse pointer, and its position. R and L are measured from the midline once "
@@ -97,22 +98,22 @@ class DisplayBar(QWidget):
         column.setSpacing(3)
         column.addLayout(row)
         column.addWidget(self.words)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._untick)
+        self._untick_timer = QTimer(self)
+        self._untick_timer.setSingleShot(True)
+        self._untick_timer.setInterval(0)
+        self._untick_timer.timeout.connect(self._untick)
         self.crosshair = CrossHair(connections, self.head)
         self.other.toggled.connect(self.crosshair.show)
         self.drawer = ToggleDock(connections, self.other, self.planes, "Orthogonal views")
-        self._listen()
+        self._connect_signals()
 
-    def _listen(self) -> None:
+    def _connect_signals(self) -> None:
         viewer, connections, look = (
             self.viewer,
             self.session.connections,
             qthrottled(self.look, timeout=LOOKS, parent=self),
         )
-        self.sides.toggled.connect(self._on_sides)
+        self.sides.toggled.connect(self._on_convention)
         self.flicker.toggled.connect(self._on_flicker)
         self.box.toggled.connect(self.boxes.show)
         self.help.clicked.connect(lambda: shortcuts.show_sheet(self))
@@ -136,7 +137,7 @@ class DisplayBar(QWidget):
             shortcuts.BOXES: self.box,
         }
         for key, button in buttons.items():
-            shortcuts.bind(connections, key, _pressed(button))
+            shortcuts.bind(connections, key, _clicker(button))
         for name, key in KEYS.items():
             shortcuts.bind(connections, key, _call(self.windowing.preset, name))
         shortcuts.bind(connections, shortcuts.HELP, self.help.click)
@@ -145,14 +146,18 @@ class DisplayBar(QWidget):
     # ---- display ---------------------------------------------------------------------------------------------------
 
     def head(self) -> Volume | None:
-        """The head on the canvas: the explored scan, else the topmost scan that is open; None if it is a clip."""
+        """The head on the canvas: the explored scan, or None if that is a clip; else the topmost head that is open.
+
+        A clip above a head does not matter: without letters and convention the head would be mirrored silently.
+        """
         explorer = self.session.explorer
         if explorer is not None and self.session.map_layers.scan is not None:
             return explorer.scan if explorer.scan.kind == "head" else None
         for layer in reversed(self.viewer.layers):
             if isinstance(layer, Image) and placement.may_be_scan(layer):
                 volume = placement.volume_of(layer)
-                return volume if volume.kind == "head" else None
+                if volume.kind == "head":
+                    return volume
         return None
 
     def ruler_of(self, volume: Volume, axis: int) -> Ruler:
@@ -183,7 +188,7 @@ class DisplayBar(QWidget):
         for button in (self.other, self.box):
             button.setEnabled(head)
         if not head:  # later: napari may be removing layers now, and unticking removes further ones
-            self._soon.start()
+            self._untick_timer.start()
         bar = self.viewer.canvas.overlays["scale_bar"]
         if head != self._had_head:
             bar.visible = self._had_head = head
@@ -238,7 +243,7 @@ class DisplayBar(QWidget):
 
     # ---- actions of the user ---------------------------------------------------------------------------------------
 
-    def _on_sides(self, neurological: bool) -> None:
+    def _on_convention(self, neurological: bool) -> None:
         self.sides.setText("Neurological" if neurological else "Radiological")
         self.convention.set(neurological)
         self.planes.refresh()
@@ -262,7 +267,7 @@ def make_button(text: str, tip: str) -> QToolButton:
     return button
 
 
-def _pressed(button: QToolButton) -> Callable[[], None]:
+def _clicker(button: QToolButton) -> Callable[[], None]:
     """A function that clicks a button; it does nothing while the button is disabled."""
     return lambda: button.click()
 

@@ -14,7 +14,7 @@ from napari_vqad.export.output_folder import file_of, saved_maps
 from napari_vqad.io.dicom_series import Series
 from napari_vqad.ui.plumbing.forms import ask
 
-ALWAYS = "Written in any case: findings.csv, report.html, sheet.png and result.json."
+ALWAYS = "Always written: findings.csv, report.html, sheet.png and result.json."
 IDENTITY = "A DICOM file contains the patient's name, ID, birth date and sex."
 
 
@@ -63,8 +63,8 @@ def ask_options(explorer: Explorer, before: ExportOptions, parent: QWidget) -> E
             name,
             f"{explorer.maps[name].title}: {file_of(name)}",
             name not in before.left_out,
-            f"Write {file_of(name)} in the space of the scan. A map that is not chosen is removed from an earlier "
-            "export of this scan.",
+            f"Write {file_of(name)} in the space of the scan. If it is not ticked, it is also removed from an "
+            "earlier export of this scan.",
         )
         for name in names
     ]
@@ -77,10 +77,10 @@ def ask_options(explorer: Explorer, before: ExportOptions, parent: QWidget) -> E
     ]
     overwrite = _box(
         "overwrite",
-        "Replace the files of another scan of the same name",
+        "Replace the files of another scan with the same name",
         before.overwrite,
-        "If this is off, the files of another scan stay, and the new ones are written into a folder with "
-        "a number. A file that was read is never replaced.",
+        "If this is off, the files of another scan are kept, and the new files are written into a folder with "
+        "a number added to its name. An input file is never replaced.",
     )
     reason = IDENTITY if dicom else "Only a scan that was read from DICOM can be written as DICOM."
     widgets: list[Widget] = [_heading("Maps as NIfTI"), *maps, _heading("DICOM"), *files, Label(value=reason)]

@@ -64,10 +64,10 @@ class ExportMenu(QToolButton):
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
         self.setMenu(menu)
-        report = "Write findings, verdicts and pictures as one HTML file, once all is analysed."
-        save = "Save all of this, to see the same pictures and numbers another day."
-        open_ = "Open what was saved; its scan must be at hand."
-        maps = "Choose which maps to write, and whether as DICOM, too, with table and numbers, once all is analysed."
+        report = "Write findings, verdicts and pictures into one HTML file. The analysis must be complete."
+        save = "Save the analysis, to open it again later with the same pictures and numbers."
+        open_ = "Open a saved study. Its scan must still be available."
+        maps = "Write the maps you choose as NIfTI or DICOM, with tables and numbers. The analysis must be complete."
         self.report = self._action("Report …", REPORT, self.write_report, report)
         self.save = self._action("Save study …", SAVE, self.save_study, save)
         self.open = self._action("Open study …", "", self.open_study, open_)
@@ -78,8 +78,8 @@ class ExportMenu(QToolButton):
         self.session.busy.connect(self._on_busy)
         self.session.reopened.connect(self._on_reopened)
         menu.aboutToShow.connect(self.refresh)
-        WindowEvents(self, self._losses).gone.connect(self._on_gone)
-        self.session.connections.on_close(lambda: self._on_gone(True))
+        WindowEvents(self, self._losses).gone.connect(self._on_window_closed)
+        self.session.connections.on_close(lambda: self._on_window_closed(True))
         self.refresh()
 
     def refresh(self) -> None:
@@ -121,17 +121,17 @@ class ExportMenu(QToolButton):
         if subject is None or (options := ask_options(subject.explorer, self.options, self)) is None:
             return
         self.options = options
-        chosen = QFileDialog.getExistingDirectory(self, "Folder for the maps", str(self._home()))
-        if not chosen or not self._is_still(subject):
+        chosen = QFileDialog.getExistingDirectory(self, "Folder for the maps", str(self._start_folder()))
+        if not chosen or not self._is_still_shown(subject):
             return
         self.folder = Path(chosen)
-        path = self._own(self.folder, options.overwrite)
+        path = self._subfolder_for_scan(self.folder, options.overwrite)
         maps, dicom = options.maps_of(subject.explorer), options.dicom_of(subject.explorer)
         self._start("Maps", path, lambda result: result.save(path, dicom, options.overwrite, maps), subject)
 
     def open_study(self) -> None:
         """Ask for a study, and for its scan if the scan is neither open nor in its old place, and open both."""
-        chosen, _ = QFileDialog.getOpenFileName(self, "Open study", str(self._home()), STUDIES)
+        chosen, _ = QFileDialog.getOpenFileName(self, "Open study", str(self._start_folder()), STUDIES)
         if not chosen:
             return
         path = Path(chosen)
@@ -144,7 +144,7 @@ class ExportMenu(QToolButton):
         # A path is not passed on: if it holds another scan now, `open_study` tries the next place.
         scan: Volume | Path | None = found if isinstance(found, Volume) else None
         if found is None:
-            kind, title = "Scans (*.nii *.nii.gz *.dcm);;All files (*)", "The scan has moved: where is it?"
+            kind, title = "Scans (*.nii *.nii.gz *.dcm);;All files (*)", "The scan has moved: choose its file"
             chosen, _ = QFileDialog.getOpenFileName(self, title, str(path.parent), kind)
             if not chosen:
                 return
@@ -164,10 +164,10 @@ class ExportMenu(QToolButton):
             menu.addAction(action)
         return action
 
-    def _is_still(self, subject: PreparedScan | None) -> bool:
+    def _is_still_shown(self, subject: PreparedScan | None) -> bool:
         """Is the scan that was shown when a dialog opened still shown? If not, refuse to write."""
         if subject is None or subject is not self.session.prepared:
-            self._refuse("Nothing was written: another scan is shown than when it was asked for.")
+            self._refuse("Nothing was written: the scan was changed while the dialog was open.")
             return False
         return True
 
@@ -190,7 +190,7 @@ class ExportMenu(QToolButton):
             still.resume(volume, prepared.mask, grid, stages)
             still.focus, still.seconds = focus, seconds
             if session.prepared is not prepared:
-                yield f"{path.name} was not written: its scan is not shown any more."
+                yield f"{path.name} was not written: its scan is no longer shown."
                 return
             remarks = write(Result(still, volume, prepared.mask, prepared.note, review, reopened, prepared.files)) or ()
             session.verdicts.saved(scan, review.annotations)
@@ -205,30 +205,30 @@ class ExportMenu(QToolButton):
         """Ask for a file. Returns its path and the scan that was shown when the dialog opened."""
         subject = self.session.prepared
         suffix = ending[ending.index(".") :]
-        start = self._home() / f"{self._stem()}{ending}"
+        start = self._start_folder() / f"{self._file_stem()}{ending}"
         chosen, _ = QFileDialog.getSaveFileName(self, title, str(start), kind)
-        if not chosen or not self._is_still(subject) or subject is None:
+        if not chosen or not self._is_still_shown(subject) or subject is None:
             return None
         path = Path(chosen)
         self.folder = path.parent
         if path.suffix.lower() != suffix:
             path = path.with_name(path.name + suffix)
             if path.exists():  # the dialog only asked about the name without the suffix
-                self._refuse(f"{path} exists already; choose it by this name to replace it.")
+                self._refuse(f"{path} already exists; choose this name in the dialog to replace it.")
                 return None
         return path, subject
 
-    def _home(self) -> Path:
+    def _start_folder(self) -> Path:
         """The folder that a dialog shows first: the last one chosen, or the folder of the scan."""
         volume = self.session.explorer.scan if self.session.explorer else None
         beside = volume.path.parent if volume is not None and volume.path is not None else Path.home()
         return self.folder or beside
 
-    def _own(self, folder: Path, overwrite: bool) -> Path:
+    def _subfolder_for_scan(self, folder: Path, overwrite: bool) -> Path:
         """A subfolder named after the scan, with a number if the name is taken and may not be overwritten."""
         explorer = self.session.explorer
         assert explorer is not None
-        name, number = f"{self._stem()}_vqad", 1
+        name, number = f"{self._file_stem()}_vqad", 1
         path = folder / name
         if overwrite and (path.is_dir() or not path.exists()):
             return path
@@ -237,7 +237,7 @@ class ExportMenu(QToolButton):
             path = folder / f"{name}_{number}"
         return path
 
-    def _stem(self) -> str:
+    def _file_stem(self) -> str:
         volume = self.session.explorer.scan if self.session.explorer else None
         return re.sub(r"[^\w.-]+", "_", volume.name) if volume is not None else "scan"
 
@@ -267,6 +267,6 @@ class ExportMenu(QToolButton):
         writing = self._writing if self.session.explorer is not None else []
         return [f"{runner.name} is being written." for runner in writing]
 
-    def _on_gone(self, gone: bool) -> None:
+    def _on_window_closed(self, gone: bool) -> None:
         for runner in self._writing:
             runner.muted = gone

@@ -49,15 +49,15 @@ class Inputs(QWidget):
         )
         self._labels: list[Labels] = []
         self._study: StudyMask | None = None
-        self.bundle = DataCombo("Tokenizer and prior that judge the scan.")
-        self.device = DataCombo("Where the networks run; auto takes the GPU if there is one.")
+        self.bundle = DataCombo("The model of healthy scans that the scan is compared with.")
+        self.device = DataCombo("The device that runs the networks; auto uses the GPU if there is one.")
         self.device.fill([(name, name) for name in ("auto", "cuda", "mps", "cpu")])
         self.device.pick(device)
         for folder in bundles:
             try:
                 self.bundle.box.addItem(read_config(folder).title, folder)
             except InputError as error:
-                self.bundle.box.addItem(f"{folder.name} (does not fit)", folder)
+                self.bundle.box.addItem(f"{folder.name} (cannot be used)", folder)
                 self.bundle.box.setItemData(self.bundle.box.count() - 1, str(error), Qt.ItemDataRole.ToolTipRole)
         self.card = QToolButton()
         self.card.setText(" i ")
@@ -161,5 +161,5 @@ class Inputs(QWidget):
         try:
             box.setText(read_text(card, limits.TEXT))
         except InputError as error:
-            box.setText(str(error) if card.exists() else f"{folder.name} has no card.")
+            box.setText(str(error) if card.exists() else f"{folder.name} has no model card.")
         box.open()

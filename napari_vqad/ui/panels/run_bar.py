@@ -14,7 +14,7 @@ class RunBar(QWidget):
         self.analyse = QPushButton("Analyse")
         self.analyse.setToolTip("Analyse the scan, beginning with the slice in view.")
         self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop within a batch; what is done is kept.")
+        self.cancel.setToolTip("Stop. Finished slices are kept.")
         self.cancel.setEnabled(False)
         row.addWidget(self.analyse, 2)
         row.addWidget(self.cancel, 1)

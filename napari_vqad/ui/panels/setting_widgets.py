@@ -66,21 +66,21 @@ class SettingSlider(SettingWidget):
         if not self.whole:
             self.slider.setDecimals(2)
         self.layout_.addWidget(self.slider, 0, 1)
-        self._tell = qthrottled(self._turned, timeout=PAUSE, leading=True)
-        self._untold = False
+        self._notify = qthrottled(self._turned, timeout=PAUSE, leading=True)
+        self._pending = False
         self._tuned: Tuned | None = None
         self.note.setTextInteractionFlags(
             Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
         )
-        self.note.linkActivated.connect(lambda _link: self._take())
+        self.note.linkActivated.connect(lambda _link: self._use_tuned())
         self.slider.valueChanged.connect(self._on_moved)
 
     def _on_moved(self) -> None:
-        self._untold = True
-        self._tell()
+        self._pending = True
+        self._notify()
 
     def _turned(self) -> None:
-        self._untold = False
+        self._pending = False
         self.edited.emit(self.name, self.slider.value())
 
     def offer(self, tuned: Tuned | None) -> None:
@@ -94,7 +94,7 @@ class SettingSlider(SettingWidget):
         self.explain(f"{html.escape(self.note.text())} · {words}")
         self.note.setToolTip(tuned.on)
 
-    def _take(self) -> None:
+    def _use_tuned(self) -> None:
         if self._tuned is not None:
             self.edited.emit(self.name, self._tuned.value)
 
@@ -105,7 +105,7 @@ class SettingSlider(SettingWidget):
 
     def set(self, value: Any) -> None:
         """Show a value and extend the range if needed; ignored while the user moves the slider."""
-        if self._untold:
+        if self._pending:
             return
         self.slider.blockSignals(True)
         if value > self.slider.maximum():
@@ -130,21 +130,21 @@ class SettingCombo(SettingWidget):
     def __init__(self, name: str, box: QComboBox | QCheckBox | QSpinBox) -> None:
         super().__init__(name)
         self.box = box
-        self._put: Callable[[Any], Any]
+        self._set_value: Callable[[Any], Any]
         self.layout_.addWidget(box, 0, 1)
         if isinstance(box, QComboBox):
             box.setMinimumWidth(120)
-            changed, self._put = box.currentTextChanged, box.setCurrentText
+            changed, self._set_value = box.currentTextChanged, box.setCurrentText
         elif isinstance(box, QCheckBox):
-            changed, self._put = box.toggled, box.setChecked
+            changed, self._set_value = box.toggled, box.setChecked
         else:
-            changed, self._put = box.valueChanged, box.setValue
+            changed, self._set_value = box.valueChanged, box.setValue
         changed.connect(lambda value: self.edited.emit(self.name, value))
 
     def set(self, value: Any) -> None:
         """Show a value."""
         with signals_blocked(self.box):
-            self._put(value)
+            self._set_value(value)
 
     def offer(self, choices: tuple[str, ...]) -> None:
         """Allow only these choices; the others stay visible in the list but disabled."""
@@ -153,7 +153,7 @@ class SettingCombo(SettingWidget):
             for row in range(model.rowCount()):
                 item = model.item(row)
                 item.setEnabled(item.text() in choices)
-                item.setToolTip("" if item.isEnabled() else "Not with this model.")
+                item.setToolTip("" if item.isEnabled() else "This model does not support this choice.")
 
 
 class SettingRange(SettingWidget):

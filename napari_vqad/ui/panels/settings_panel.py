@@ -38,9 +38,9 @@ class SettingsPanel(QWidget):
                 layout.setContentsMargins(0, 0, 0, 0)
             section.setDuration(0)
             for name in self.names(title):
-                knob = self.widgets[name] = make_setting_widget(name)
-                knob.edited.connect(self.edited)
-                section.addWidget(knob)
+                widget = self.widgets[name] = make_setting_widget(name)
+                widget.edited.connect(self.edited)
+                section.addWidget(widget)
             if title in OPEN_AT_FIRST:
                 section.expand(animate=False)
             self.all.append(section)
@@ -55,18 +55,18 @@ class SettingsPanel(QWidget):
 
     def slider(self, name: str) -> SettingSlider:
         """The slider of a setting that is a number."""
-        knob = self.widgets[name]
-        assert isinstance(knob, SettingSlider)
-        return knob
+        widget = self.widgets[name]
+        assert isinstance(widget, SettingSlider)
+        return widget
 
     def choice(self, name: str) -> SettingCombo:
         """The widget of a setting that is a choice, a switch or a number to type."""
-        knob = self.widgets[name]
-        assert isinstance(knob, SettingCombo)
-        return knob
+        widget = self.widgets[name]
+        assert isinstance(widget, SettingCombo)
+        return widget
 
     def range(self, name: str) -> SettingRange:
         """The widget of a setting that is a range of slices."""
-        knob = self.widgets[name]
-        assert isinstance(knob, SettingRange)
-        return knob
+        widget = self.widgets[name]
+        assert isinstance(widget, SettingRange)
+        return widget

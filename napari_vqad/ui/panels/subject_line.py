@@ -10,7 +10,7 @@ from napari_vqad.ui.panels.inputs import Inputs
 from napari_vqad.ui.plumbing.style import AMBER, SMALL
 from napari_vqad.ui.session import Session
 
-NOTHING = "Nothing is analysed."
+NOTHING = "No scan is analysed yet."
 
 
 class Subject(QWidget):
@@ -40,7 +40,7 @@ class Subject(QWidget):
 
     def warn(self, sentence: str) -> None:
         """Show a warning in amber; an empty sentence or another scan removes it."""
-        self._say(self.warning, sentence)
+        self._set_text(self.warning, sentence)
 
     def refresh(self) -> None:
         """Update the line from the session and from the lists of scans and models."""
@@ -55,10 +55,10 @@ class Subject(QWidget):
         for label in (self.scan, self.model):
             label.setToolTip(label.text())
         self.model.setVisible(bool(self.model.text()))
-        self._say(self.asks, self._difference())
+        self._set_text(self.asks, self._not_analysed())
         self.resized.emit()
 
-    def _difference(self) -> str:
+    def _not_analysed(self) -> str:
         """A sentence that names what the user has chosen but not analysed yet."""
         explorer, layer = self.session.explorer, self.session.scan
         if explorer is None or layer is None:
@@ -70,9 +70,9 @@ class Subject(QWidget):
             other.append(f"model {self.inputs.bundle.box.currentText()}")
         if self.session.settings.axis != explorer.settings.axis:
             other.append(f"{self.session.settings.axis} slices")
-        return f"Chosen: {', '.join(other)}: press Analyse." if other else ""
+        return f"Chosen: {', '.join(other)}. Press Analyse." if other else ""
 
-    def _say(self, label: QLabel, sentence: str) -> None:
+    def _set_text(self, label: QLabel, sentence: str) -> None:
         if label.text() != sentence or label.isVisibleTo(self) != bool(sentence):
             label.setText(sentence)
             label.setVisible(bool(sentence))

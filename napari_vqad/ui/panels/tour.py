@@ -49,8 +49,8 @@ class Tour(QFrame):
         row.addWidget(self.place, 1)
         self.back, self.next, self.end = QPushButton("Back"), QPushButton("Next"), QPushButton("End")
         for button, act, tip in (
-            (self.back, lambda: self.go(-1), "The note before (left arrow)."),
-            (self.next, lambda: self.go(1), "The next note (right arrow)."),
+            (self.back, lambda: self.go(-1), "Previous note (left arrow)."),
+            (self.next, lambda: self.go(1), "Next note (right arrow)."),
             (self.end, self.stop, "End the tour (Escape)."),
         ):
             button.setToolTip(tip)

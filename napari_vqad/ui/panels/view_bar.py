@@ -27,10 +27,10 @@ class ViewBar(QWidget):
         self.beside = QToolButton()
         self.beside.setText("Side by side")
         self.beside.setCheckable(True)
-        self.beside.setToolTip("Show the scan and the chosen map next to each other, moving together.")
+        self.beside.setToolTip("Show the scan and the chosen map next to each other; they move together.")
         self.original = QToolButton()
         self.original.setText(f"Scan (hold {ORIGINAL})")
-        self.original.setToolTip(f"While held, or while the key {ORIGINAL} is held, the scan alone is shown.")
+        self.original.setToolTip(f"Hold this button or the key {ORIGINAL} to show the scan alone.")
         self.which = RestorationSpinBox()
         second = QHBoxLayout()
         for widget in (self.beside, self.original, self.which):

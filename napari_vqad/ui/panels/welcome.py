@@ -21,18 +21,18 @@ class Welcome(QFrame):
     def __init__(self) -> None:
         super().__init__()
         words = QLabel(
-            "<b>No scan is open.</b> Try the sample, a simulated T1 head with lesions, or open a T1 head of yours."
+            "<b>No scan is open.</b> Try the sample, a simulated T1 head with lesions, or open your own T1 scan."
         )
         words.setWordWrap(True)
         row = QHBoxLayout()
         for text, tip, act in (
             (
                 "Sample head",
-                "Open the sample head and analyse it: everything in place, in a minute or so.",
+                "Open the sample head and analyse it. This takes about a minute.",
                 self.sample.emit,
             ),
             ("File …", "Open a NIfTI file, or one file of a DICOM series.", self._ask),
-            ("Tour", "What everything here is for, in a minute.", self.tour.emit),
+            ("Tour", "Show what each part of this panel does. It takes a minute.", self.tour.emit),
         ):
             button = QPushButton(text)
             button.setToolTip(tip)
@@ -54,44 +54,48 @@ class Welcome(QFrame):
 # A widget's name in the dock, or a section's title → the title and text of its note.
 STOPS = {
     "inputs": (
-        "What is analysed",
-        "A T1 head, a brain mask (computed automatically if you give none) and a model of healthy heads.",
+        "Inputs",
+        "Choose a T1 head, a brain mask (computed automatically if you choose none) and a model of healthy heads.",
     ),
     "analyse": (
         "Analyse",
-        "NLL and restorations of every slice, the slice in view first. Cancel keeps what is done.",
+        "Compute the NLL and the restorations of every slice, beginning with the slice in view. Cancel keeps finished "
+        "slices.",
     ),
     "views_row": (
-        "One question at a time",
-        "<b>NLL</b>: how unlikely is each code? <b>Restoration</b>: what would be healthy? <b>Residual</b>: what "
-        "differs? <b>Score</b>: all of it, pooled. <b>Flagged</b>: the outline of what is above the threshold.",
+        "Views",
+        "<b>NLL</b>: how unlikely is each part of the scan? <b>Restoration</b>: what would a healthy scan look like "
+        "here? <b>Residual</b>: how far do scan and restoration differ? <b>Score</b>: how abnormal is each voxel? "
+        "<b>Flagged</b>: the outline of the voxels above the threshold.",
     ),
     "legend": (
         "The scale",
-        "It is the same for every scan. Left of the mark lie 99\u00a0% of healthy values.",
+        "The scale is the same for every scan. 99\u00a0% of healthy values lie left of the mark.",
     ),
     "profile": (
         "Slices",
-        "A bar for each slice; orange ones are flagged. Click to go there, or press . and , for the next and the "
-        "previous one.",
+        "Each bar is a slice; flagged slices are orange. Click a bar to go to its slice. Press . and , to go to the "
+        "next and the previous flagged slice.",
     ),
     "findings": (
         "Findings",
-        "What is flagged, piece by piece: N goes to the next, A accepts, X rejects. Beside it flagged slices by rank, "
-        "and the restorations of the slice.",
+        "List the findings: N goes to the next one, A accepts it, X rejects it. Other tabs list the flagged slices by "
+        "rank and show the restorations of the slice in view.",
     ),
     "Thresholds": (
         "Thresholds",
-        "Move them and watch. Each says its value, its unit, and which part of healthy codes, slices or voxels lies "
-        "below it.",
+        "Move a slider and watch the picture. Each slider shows its value, its unit, and the percentage of healthy "
+        "codes, slices or voxels below it.",
     ),
     "Restoration": (
         "Restoration",
-        "How unlikely codes are resampled, how many times (S), and how the restorations are weighted (k).",
+        "Choose how the unlikely parts of a slice are restored, how many restorations are drawn (S), and how these are "
+        "weighted (k).",
     ),
     "notice": (
         "Limits",
-        "Research use only, not a medical device. What is rare in healthy heads is flagged; that is no diagnosis.",
+        "Research use only, not a medical device. The model flags what is rare in healthy heads. That is not a "
+        "diagnosis.",
     ),
 }
 

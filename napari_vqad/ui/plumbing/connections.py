@@ -28,8 +28,8 @@ class ViewerConnections:
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
-        self._undo = ExitStack()
-        self._heard: list[tuple[Any, Callable]] = []
+        self._on_close = ExitStack()
+        self._connected: list[tuple[Any, Callable]] = []
 
     def adopt(self, widget: QWidget) -> None:
         """Close these connections and delete the widget when it is removed; remove others of its kind now."""
@@ -54,8 +54,8 @@ class ViewerConnections:
     def connect(self, event: Any, act: Callable) -> None:
         """Call `act` at an event of the viewer or of its parts."""
         event.connect(act)
-        self._heard.append((event, act))
-        self._undo.callback(event.disconnect, act)
+        self._connected.append((event, act))
+        self._on_close.callback(event.disconnect, act)
 
     def bind_key(self, key: str, act: Callable[[Any], object]) -> None:
         """Bind a key, in napari's form, on the canvas; its previous binding is restored on close."""
@@ -67,28 +67,28 @@ class ViewerConnections:
             if after is not None:
                 self.viewer.bind_key(key, after)
 
-        self._undo.callback(give_back)
+        self._on_close.callback(give_back)
 
     def add_mouse_drag(self, act: Callable) -> None:
         """Add `act` to napari's mouse_drag_callbacks: it is called when a mouse button is pressed on the canvas."""
         self.viewer.mouse_drag_callbacks.append(act)
-        self._undo.callback(self.viewer.mouse_drag_callbacks.remove, act)
+        self._on_close.callback(self.viewer.mouse_drag_callbacks.remove, act)
 
     def on_close(self, act: Callable[[], object]) -> None:
         """Call `act` when the connections are closed."""
-        self._undo.callback(act)
+        self._on_close.callback(act)
 
     def close(self) -> None:
         """Disconnect everything, the last connection first."""
-        self._heard.clear()
-        self._undo.close()
+        self._connected.clear()
+        self._on_close.close()
 
     def remove(self) -> None:
         """Disconnect the listeners only, because the widgets do not exist any more."""
-        for event, act in self._heard:
+        for event, act in self._connected:
             event.disconnect(act)
-        self._heard.clear()
-        self._undo.pop_all()
+        self._connected.clear()
+        self._on_close.pop_all()
 
 
 def stack_panels(viewer: Viewer, widget: QWidget) -> None:

@@ -37,7 +37,7 @@ def read_preferences() -> Preferences:
         )
     except ValidationError as error:
         first = error.errors()[0]
-        show_warning(f"Preferences: '{first['loc'][0]}' does not fit ({first['msg'].lower()}); defaults are used.")
+        show_warning(f"Preferences: '{first['loc'][0]}' is not valid ({first['msg'].lower()}); defaults are used.")
         settings = Settings()
     try:
         further = list_bundles(Path(page.model_folder).expanduser()) if page.model_folder else []

@@ -24,34 +24,34 @@ WINDOW_DRAG = "Shift + drag"
 
 # Group → keys, and what they do.
 SHEET: dict[str, tuple[tuple[str, str], ...]] = {
-    "Where": (
+    "Navigation": (
         (f"{NEXT}  {PREVIOUS}", "next, previous flagged slice"),
         (f"{NEXT_FINDING}  {PREVIOUS_FINDING}", "next, previous finding"),
-        (PLANES, "orthogonal views; a click in any plane goes there"),
-        (BOXES, "boxes about the findings"),
+        (PLANES, "show orthogonal views; click in a plane to go to that point"),
+        (BOXES, "show boxes around the findings"),
     ),
     "Picture": (
-        (f"{ORIGINAL} (hold)", "the scan alone"),
-        (FLICKER, "flicker between scan and restoration"),
+        (f"{ORIGINAL} (hold)", "show the scan alone"),
+        (FLICKER, "show scan and restoration in turn"),
         (TURN, "radiological ↔ neurological"),
         (f"{NARROW}  {BRAIN}  {WIDE}", "window: narrow, brain, wide"),
         (WINDOW_DRAG, "window (sideways) and level (up and down)"),
-        (HELP, "this sheet"),
+        (HELP, "show this list of keys"),
     ),
     "In the list of findings": (
-        (f"{ACCEPT}  {REJECT}", "accept, reject, also on the canvas; once more takes it back"),
+        (f"{ACCEPT}  {REJECT}", "accept, reject (also on the canvas); press again to undo"),
         (UNDO, "undo"),
-        ("Enter", "go there"),
+        ("Enter", "go to the finding"),
     ),
     "Export": (
         (REPORT, "report"),
         (SAVE, "save the study"),
         (MAPS, "maps, table and numbers"),
     ),
-    "napari's own": (
+    "Keys of napari": (
         ("←  →", "previous, next slice; also Ctrl + wheel"),
-        ("Ctrl+E", "another plane: axial → sagittal → coronal"),
-        ("Ctrl+R", "the whole head"),
+        ("Ctrl+E", "next plane: axial → sagittal → coronal"),
+        ("Ctrl+R", "show the whole head"),
         ("Ctrl+Y", "2D ↔ 3D"),
     ),
 }

@@ -16,9 +16,9 @@ class ToggleDock(QObject):
     def __init__(self, connections: ViewerConnections, button: QToolButton, widget: QWidget, name: str) -> None:
         super().__init__(button)
         self.viewer, self.button, self.widget, self.name = connections.viewer, button, widget, name
-        connections.on_close(self._end)
+        connections.on_close(self._remove_dock)
         self._dock: Any = None
-        self._keep()
+        self._take_back_widget()
         button.toggled.connect(self.show)
 
     def show(self, on: bool) -> None:
@@ -26,22 +26,22 @@ class ToggleDock(QObject):
         if on and self._dock is None:
             self._dock = self.viewer.window.add_dock_widget(self.widget, name=self.name, area="bottom")
             self.widget.show()
-            self._dock.destroyed.connect(self._on_gone)  # napari's close button deletes the dock
+            self._dock.destroyed.connect(self._on_dock_closed)  # napari's close button deletes the dock
         if self._dock is not None:
             self._dock.setVisible(on)
 
-    def _keep(self) -> None:
+    def _take_back_widget(self) -> None:
         # A hidden widget is the button's child, so Qt deletes it with the button and it does not keep the viewer alive.
         self.widget.setParent(self.button)
         self.widget.hide()
 
-    def _end(self) -> None:
+    def _remove_dock(self) -> None:
         if self._dock is not None:
-            self._dock.destroyed.disconnect(self._on_gone)
+            self._dock.destroyed.disconnect(self._on_dock_closed)
             self.viewer.window.remove_dock_widget(self._dock)
         self.widget.deleteLater()
 
-    def _on_gone(self) -> None:
+    def _on_dock_closed(self) -> None:
         self._dock = None
-        self._keep()
+        self._take_back_widget()
         self.button.setChecked(False)

@@ -61,7 +61,7 @@ def test_the_old_picture_stays_dimmed_until_the_neighbours_are_there(explored, g
     assert overlay(explored).text == f"{left} of {explorer.n_slices} slices are not final yet."
     qtbot.waitUntil(lambda: np.array_equal(profile.waiting, ~explorer.ready("pixel_score")), timeout=2000)
     session.go_to(1)
-    assert "settings before" in overlay(explored).text
+    assert "earlier settings" in overlay(explored).text
     assert layer.opacity == pytest.approx(DIM * opacity)
     explored.viewer.dims.order = (2, 0, 1)  # a picture through all slices
     assert "not final yet" in overlay(explored).text

@@ -115,7 +115,7 @@ def test_a_model_that_does_not_fit_cannot_be_ticked(compare, tmp_path):
     (tmp_path / "config.json").write_text("{")
     compare.offer(tmp_path)
     item = compare.models.item(compare.models.count() - 1)
-    assert "does not fit" in item.text()
+    assert "cannot be used" in item.text()
     assert "JSON" in item.toolTip()
     compare.tick(tmp_path)
     assert not item.flags()

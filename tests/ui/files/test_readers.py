@@ -103,9 +103,9 @@ def test_a_layer_does_not_take_the_place_of_the_file_that_it_is_of(head, tmp_pat
     before = (tmp_path / "head.nii.gz").read_bytes()
     data, attributes, _ = readers.scan_layer(read_scan(tmp_path / "head.nii.gz"))
     for name in ("head", "head.nii.gz", "link.nii.gz"):
-        with pytest.raises(InputError, match="give another name"):
+        with pytest.raises(InputError, match="choose another name"):
             readers.write_image(str(tmp_path / name), data, attributes)
-        with pytest.raises(InputError, match="give another name"):
+        with pytest.raises(InputError, match="choose another name"):
             readers.write_labels(str(tmp_path / name), mask.astype(int).T, attributes)
     assert (tmp_path / "head.nii.gz").read_bytes() == before
 
@@ -188,7 +188,7 @@ def test_the_person_is_asked_which_series(dicom_folder, make_napari_viewer, noti
     viewer.open(dicom_folder, plugin="napari-vqad")
     ((first, second, text),) = asked
     assert (first, second) == ("1.  Series 3: t1 mprage, 5 slices", "2.  Series 5: flair, 4 slices")
-    assert "study holds 2 series" in text
+    assert "study contains 2 series" in text
     assert [layer.name for layer in viewer.layers] == ([name] if name else [])
     assert not notices
     if row == 0:  # columns ran to the back, rows to the feet, slices to the left
@@ -245,10 +245,10 @@ def test_many_files_handed_on_one_by_one_are_one_scan(dicom_folder, make_napari_
     viewer.add_layer(map_of_it)
     viewer.open(paths[-2], plugin="napari-vqad")  # closed, and opened again
     assert [layer.name for layer in viewer.layers] == ["t1 mprage", "map of it", "flair"]
-    monkeypatch.setattr(readers, "_lately", readers.RecentlyRead())  # another day
+    monkeypatch.setattr(readers, "_recently_read", readers.RecentlyRead())  # another day
     viewer.open(paths[:3], plugin="napari-vqad")
     assert len(viewer.layers) == 3
-    assert notices[1:] == ["The series of IM030000.dcm is open already; open its folder to have it twice."]
+    assert notices[1:] == ["The series of IM030000.dcm is already open; to open it twice, open its folder."]
 
     answer(1, [])
     viewer.open(dicom_folder, plugin="napari-vqad")

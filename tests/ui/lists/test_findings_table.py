@@ -150,7 +150,7 @@ def test_another_scan_begins_without_verdicts(listed, idle, head):
 def test_it_says_what_it_waits_for(listed, idle):
     session, findings_table = listed.session, listed.lists.findings_table
     session.change(seed=5)
-    assert "settings before" in findings_table.words.text()
+    assert "earlier settings" in findings_table.words.text()
     idle(listed)
     assert "finding" in findings_table.words.text()
 
@@ -234,6 +234,6 @@ def test_thousands_are_no_burden(qtbot):
     findings_table.view.sortByColumn(3, Qt.SortOrder.DescendingOrder)
     qtbot.wait(1)
     assert len(found) == 3000 > MANY
-    assert "threshold for voxels is low" in findings_table.words.text()
+    assert "threshold for voxels may be too low" in findings_table.words.text()
     assert time.monotonic() - shown < 3
     assert shown - started < 20

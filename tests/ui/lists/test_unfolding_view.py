@@ -41,11 +41,11 @@ def test_it_plays_to_the_end(view, qtbot, monkeypatch):
     steps = view.slider.maximum()
     seen = []
     view.slider.valueChanged.connect(seen.append)
-    view._clock.setInterval(1)
+    view._timer.setInterval(1)
     view.play.click()
     qtbot.waitUntil(lambda: not view.play.isChecked(), timeout=10_000)
     assert seen[-steps:] == list(range(1, steps + 1))
-    view._clock.setInterval(120)
+    view._timer.setInterval(120)
 
 
 def test_another_slice_begins_anew_and_without_codes_it_says_so(explored, view, idle, qtbot):

@@ -76,7 +76,7 @@ def test_a_scan_that_says_how_it_lies_is_not_asked_about(dock):
     ("shape", "about", "says"),
     [
         ((3, 8, 9, 10), {}, "“odd” has 4 axes, and a scan has 3. Take one volume of it"),
-        ((8, 9), {}, "“odd” is a single picture"),
+        ((8, 9), {}, "“odd” is a single 2D picture"),
         ((8, 9, 3), {"rgb": True}, "“odd” is a colour picture"),
     ],
 )

@@ -173,7 +173,7 @@ def test_a_study_is_the_same_next_week(read, idle, qtbot, dialogs, no_networks, 
     read.export_menu.open.trigger()
     qtbot.waitUntil(lambda: session.explorer is not old, timeout=15_000)
     idle(read)
-    assert [title for title, _ in shown[1:]] == ["Open study", "The scan has moved: where is it?"]
+    assert [title for title, _ in shown[1:]] == ["Open study", "The scan has moved: choose its file"]
     for name, array in before.items():
         np.testing.assert_array_equal(session.explorer.map(name), array)
     assert session.settings == settings
@@ -293,7 +293,7 @@ def test_a_name_that_the_dialog_did_not_ask_about_is_not_overwritten(read, qtbot
     (tmp_path / "mine.html").write_text("keep me")
     answers.append(tmp_path / "mine")
     read.export_menu.report.trigger()
-    told(qtbot, read, "mine.html exists already")
+    told(qtbot, read, "mine.html already exists")
     assert (tmp_path / "mine.html").read_text() == "keep me"
     assert len(notices) == 1
 

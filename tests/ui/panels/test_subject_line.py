@@ -83,20 +83,20 @@ def test_the_line_names_what_is_shown_and_says_in_amber_what_is_chosen(explored,
     other = add(explored, head[0])
     assert explored.inputs.scan.value is other
     assert subject.scan.text() == "Shown: head"
-    assert asks.text() == "Chosen: other: press Analyse."
+    assert asks.text() == "Chosen: other. Press Analyse."
     assert asks.isVisible()
     assert asks.geometry().bottom() <= subject.height()
     explored.inputs.bundle.box.addItem("Tiny, masked", tiny_masked)
     explored.inputs.bundle.pick(tiny_masked)
-    assert asks.text() == "Chosen: other, model Tiny, masked: press Analyse."
+    assert asks.text() == "Chosen: other, model Tiny, masked. Press Analyse."
     other.name = "patient 8"
-    assert asks.text() == "Chosen: patient 8, model Tiny, masked: press Analyse."
+    assert asks.text() == "Chosen: patient 8, model Tiny, masked. Press Analyse."
     explored.inputs.scan.pick(explored.viewer.layers["head"])
-    assert asks.text() == "Chosen: model Tiny, masked: press Analyse."
+    assert asks.text() == "Chosen: model Tiny, masked. Press Analyse."
     explored.inputs.bundle.pick(explored.session.explorer.bundle.folder)
     assert not asks.isVisible()
     explored.session.change(axis="coronal")
-    assert asks.text() == "Chosen: coronal slices: press Analyse."
+    assert asks.text() == "Chosen: coronal slices. Press Analyse."
     explored.session.change(axis="axial")
     assert not asks.isVisible()
 
@@ -224,7 +224,7 @@ def test_no_report_of_a_scan_that_went_while_the_dialog_was_open(read, head, qtb
     read.export_menu.write_report()
     qtbot.wait(300)
     assert not path.exists()
-    assert notices == ["Nothing was written: another scan is shown than when it was asked for."]
+    assert notices == ["Nothing was written: the scan was changed while the dialog was open."]
 
 
 def test_a_comparison_ends_with_its_scan(explored, comparison, compare_all, qtbot):

@@ -130,6 +130,23 @@ def test_a_head_brings_the_mask_back(watched, head, tiny_bundle, idle):
     assert watched.profile.places[0].endswith(" mm")
 
 
+def test_a_head_below_a_clip_keeps_its_letters_and_its_convention(dock, clip_file):
+    camera, letters = dock.viewer.scene.camera, dock.viewer.canvas.overlays
+    dock.display.sides.setChecked(True)
+    before = camera.orientation2d
+    assert letters["vqad_right"].text == "R"
+    clip, _labels = dock.viewer.open(clip_file, plugin="napari-vqad")
+    assert clip in dock.viewer.layers[1:], "it lies above the head"
+    assert dock.display.sides.text() == "Neurological"
+    assert camera.orientation2d == before
+    assert letters["vqad_right"].text == "R"
+    assert dock.display.other.isEnabled()
+    assert dock.display.head() is dock.viewer.layers["head"].metadata["napari_vqad"]
+    dock.viewer.layers.remove("head")
+    assert dock.display.head() is None
+    assert not letters["vqad_right"].visible
+
+
 def test_two_models_of_clips_beside_each_other(watched, tiny_clips, tmp_path, qtbot):
     other = shutil.copytree(tiny_clips, tmp_path / "other")
     compare = CompareDock(watched.viewer)

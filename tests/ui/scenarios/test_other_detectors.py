@@ -83,7 +83,7 @@ def test_beside_a_model_of_codes(dock, comparison, tiny_bundle, tiny_pca, tiny_h
         assert panel.map.data.max() > 0
     compare.what.setCurrentText("NLL")
     assert [p.map.visible for p in compare.panels] == [True, False, False]
-    assert "Tiny, PCA: it has no map 'NLL'" in compare.scales.text()
+    assert "Tiny, PCA has no map 'NLL'" in compare.scales.text()
     compare.what.setCurrentText("Residual")
     assert all(p.map.visible for p in compare.panels)
     compare.end()
