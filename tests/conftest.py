@@ -18,6 +18,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("LP_NUM_THREADS", "0")  # and so the drawing by software
 
 
+def pytest_collection_modifyitems(items):
+    """The tests of the shared window come last, in a row: each window of a test's own closes it, for seconds."""
+    items.sort(key=lambda item: "explored" in item.fixturenames)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Commands take all cores without `--threads`; two test processes that do so are ten times slower."""
