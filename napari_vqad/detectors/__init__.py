@@ -1,1 +1,1 @@
-"""Ways of detecting: volume in, named maps out."""
+"""Detectors: each computes named maps from a volume."""

@@ -1,4 +1,4 @@
-"""What most detectors answer in the same way; a detector overrides what it knows better."""
+"""Default methods of a detector. A detector overrides those that differ."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_vqad.settings import SharedSettings
 
 
 class BundleConfig(BaseModel):
-    """`config.json`: which detector, its grid and preprocessing, and what the user reads in the list of models."""
+    """`config.json` of a bundle: detector, grid, and the texts that the list of models shows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,7 +26,7 @@ class BundleConfig(BaseModel):
 
 
 class BaseDetector:
-    """A detector without thresholds of its own, with one sample a slice and one table of healthy residuals."""
+    """A detector without own thresholds, with one sample per slice and one table of healthy residuals."""
 
     files: ClassVar[tuple[str, ...]] = ()
     Settings: ClassVar[type[SharedSettings]] = SharedSettings
@@ -40,42 +40,42 @@ class BaseDetector:
     kind: ClassVar[str]
 
     def to(self, device: Any) -> Self:
-        """The same: there is no network."""
+        """Return the same detector, because there is no network to move."""
         return self
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """One, named after the detector."""
+        """A single variant, named after the detector."""
         return (self.kind,)
 
     @property
     def choices(self) -> Mapping[str, tuple[str, ...]]:
-        """Every setting is free."""
+        """Empty, because all values of all settings are allowed."""
         return {}
 
     def variant(self, settings: Any) -> str:
-        """The only one."""
+        """Return the single variant."""
         return self.variants[0]
 
     def asks_for(self, variant: str) -> Mapping[str, Any]:
-        """No setting asks for the only one."""
+        """Return no settings, because there is a single variant."""
         return {}
 
     @classmethod
     def inactive(cls, settings: Any) -> frozenset[str]:
-        """AS_sample is unknown here, and so is its choice."""
+        """Return the settings without effect: `slice_score`, if the detector has no slice score of its own."""
         return frozenset({"slice_score"} if cls.slice_title is None else ())
 
     def same(self, stage: str, done: Mapping[str, Arrays], before: Any, now: Any) -> bool:
-        """Unknown: another setting of a stage counts as another result."""
+        """Return False: any changed setting of a stage counts as a changed result."""
         return False
 
     def healthy(self, name: str, settings: Any) -> tuple[str, str] | None:
-        """Residuals have a table for each variant."""
+        """Return the table of the residual, one for each variant; None for other maps."""
         return ("residual", self.variant(settings)) if name == self.scored else None
 
     def slice_score(self, results: Arrays, settings: Any) -> NDArray | None:
-        """None: slices are scored by their voxels."""
+        """Return None, because slices are scored by their voxels."""
         return None
 
     @property
@@ -88,31 +88,31 @@ class BaseDetector:
         raise NotImplementedError(f"{self.kind} has no loss of a slice")
 
     def in_words(self, settings: Any, thresholds: Mapping[str, float]) -> str:
-        """The variant."""
+        """Return the name of the variant."""
         return self.variant(settings)
 
     def unfold(self, slice_: NDArray, position: float, done: Mapping[str, Arrays], settings: Any) -> Unfolding | None:
-        """None: no codes are restored."""
+        """Return None, because the detector has no codes."""
         return None
 
     def slice_words(self, settings: Any) -> str:
-        """There is no score to explain."""
+        """Return an empty string, because there is no slice score to describe."""
         return ""
 
     def about(self) -> list[tuple[str, str]]:
-        """The first sentence of the class."""
+        """Return the first line of the class docstring."""
         return [("detector", (type(self).__doc__ or "").partition("\n")[0])]
 
     def fits(self, results: Mapping[str, Sequence[Arrays]], shape: tuple[int, ...]) -> bool:
-        """Are they pictures, one sample of each slice?"""
+        """Check that the results are of all stages, and that each array is float32 (1, H, W)."""
         names = {stage.name for stage in self.stages}
         arrays = [array for slices in results.values() for of_slice in slices for array in of_slice.values()]
         return set(results) == names and all(a.shape == (1, *shape) and a.dtype == np.float32 for a in arrays)
 
     def check(self, calibration: Any) -> str | None:
-        """No table of its own can be missing."""
+        """Return None, because the detector needs no tables of its own."""
         return None
 
     def fit_tables(self, results: Sequence[Arrays], masks: Sequence[NDArray]) -> dict[str, Any]:
-        """No table of its own."""
+        """Return no tables."""
         return {}

@@ -1,4 +1,4 @@
-"""A bundle: networks, preprocessing, calibration and card, as one folder. Nothing is ever unpickled."""
+"""A bundle: a folder with networks, preprocessing, calibration and model card. No file is ever unpickled."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ SLICES = "slices.json"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle, its networks in eval mode on `device`.
+    """A loaded bundle, with networks in eval mode on `device`.
 
-    `hash` is that of the very bytes it was loaded from, as `fingerprint` makes it of a folder; `weights` that of the
-    networks, template and linear model alone, which a calibration belongs to.
+    `hash` is the SHA-256 of the bytes that were loaded, equal to `fingerprint` of the folder. `weights` is the SHA-256
+    of networks, template and linear model only; a calibration belongs to these.
     """
 
     folder: Path
@@ -56,45 +56,45 @@ class Bundle:
     detector: Detector
     calibration: Calibration
     device: torch.device
-    template: Template | None = None  # of a model that knows aligned heads
-    places: NormativeMaps = field(default_factory=NormativeMaps.none)  # what is normal where, of such a model
-    linear: PCA | None = None  # evidence of a fused score, beside that of the detector
+    template: Template | None = None  # of a model of aligned heads
+    places: NormativeMaps = field(default_factory=NormativeMaps.none)  # of a model of aligned heads
+    linear: PCA | None = None  # further evidence for a fused score
     weights: str = ""
-    tuned: TunedThresholds | None = None  # thresholds for the value "tuned"
+    tuned: TunedThresholds | None = None  # values for thresholds that are "tuned"
 
     @property
     def name(self) -> str:
-        """The folder's name, by which the command line knows it."""
+        """The folder's name, which the command line accepts."""
         return printable(self.folder.name)
 
     @property
     def title(self) -> str:
-        """What the list of models shows."""
+        """The title in the list of models."""
         return self.config.title
 
     # ---- settings -------------------------------------------------------------------------------------------------
 
     def coerce(self, settings: Settings) -> Settings:
-        """The settings with values that this bundle allows: its first, where theirs is another's.
+        """Replace each value that this bundle does not allow by the first allowed one, and "tuned" by its number.
 
         Raises:
-            InputError: a threshold is "tuned", and this bundle has no tuned value for it.
+            InputError: a threshold is "tuned" but this bundle has no tuned value for it.
         """
         changed = {
             name: allowed[0]
             for name, allowed in self.detector.choices.items()
             if getattr(settings, name) not in allowed
         }
-        # What fits is left as it is: a copy would count as chosen by the user.
+        # Allowed values are not updated: pydantic would mark them as set by the user.
         fitting = settings.model_copy(update=changed) if changed else settings
         return self._with_tuned(fitting)
 
     def tuned_value(self, setting: str, settings: Settings) -> float | None:
-        """The tuned threshold of a setting for the variant that the settings ask for; None where there is none."""
+        """Return the tuned threshold of a setting for the variant in use; None if there is none."""
         return self.tuned.value(setting, self.detector.variant(settings)) if self.tuned else None
 
     def _with_tuned(self, settings: Settings) -> Settings:
-        """The settings with a number in place of each "tuned"."""
+        """Replace each "tuned" by its number."""
         asked = [spec.setting for spec in self.detector.thresholds if getattr(settings, spec.setting) == TUNED]
         found = {name: self.tuned_value(name, settings) for name in asked}
         if lacking := [name for name, value in found.items() if value is None]:
@@ -103,10 +103,10 @@ class Bundle:
         return settings.model_copy(update=found) if found else settings
 
     def validated(self, settings: Settings) -> Settings:
-        """As `coerce`, where the user has not chosen otherwise.
+        """Like `coerce`, but refuse values that the user has set.
 
         Raises:
-            InputError: a value was chosen that this bundle does not allow.
+            InputError: the user has set a value that this bundle does not allow.
         """
         for name, allowed in self.detector.choices.items():
             value = getattr(settings, name)
@@ -117,17 +117,17 @@ class Bundle:
         return self.coerce(settings)
 
     def refuse_foreign(self, settings: Settings) -> None:
-        """Refuse settings of other detectors that the user has chosen: they would change nothing.
+        """Refuse settings of other detectors, because they would have no effect.
 
         Raises:
-            InputError: there is one.
+            InputError: the user has set one.
         """
         foreign = settings.model_fields_set - set(self.detector.Settings.model_fields)
         if foreign:
             raise InputError(f"{self.title} has no setting {flag(min(foreign))}.")
 
     def resolve_own(self, settings: Settings) -> Settings:
-        """The settings with the detector's own thresholds as numbers: percentiles looked up in the calibration."""
+        """Convert the detector's own thresholds to numbers; the calibration gives the values of percentiles."""
         settings = self._with_tuned(settings)
         own = {
             spec.setting: self.calibration.value(spec.table, getattr(settings, spec.setting))
@@ -136,7 +136,7 @@ class Bundle:
         return settings.model_copy(update=own)
 
     def thresholds(self, settings: Settings) -> dict[str, float]:
-        """Every threshold as a number in its own unit, by the name of the setting."""
+        """Return all thresholds as numbers in their own units, by name of the setting."""
         resolved = self.resolve_own(settings)
         own = {spec.setting: float(getattr(resolved, spec.setting)) for spec in self.detector.thresholds}
         kind = self.pixel_kind(settings)
@@ -146,47 +146,47 @@ class Bundle:
     # ---- healthy tables -------------------------------------------------------------------------------------------
 
     def pixel_kind(self, settings: Settings) -> str:
-        """The healthy table of the pixel score that the settings ask for; of SD of intensity without normative maps."""
+        """Return the name of the pixel score's healthy table; that of "intensity" if the chosen scale has none."""
         variant = self.detector.variant(settings)
         asked = pixel_kind(variant, settings.pooling, settings.score)
         return asked if asked in self.calibration.pixel_score else pixel_kind(variant, settings.pooling, "intensity")
 
     def scale(self, settings: Settings) -> Scale:
-        """The unit of the pixel score: as the settings ask where the bundle has normative maps, else "intensity"."""
+        """Return the scale of the pixel score: "intensity" if the bundle has no normative map for this score."""
         known = pixel_kind(self.detector.variant(settings), settings.pooling, "normative") in self.places
         return settings.score if known else "intensity"
 
     def shown_scale(self, settings: Settings) -> Scale:
-        """The unit that the healthy table of the pixel score is in."""
+        """Return the scale of the pixel score's healthy table."""
         variant = self.detector.variant(settings)
         scales = (s for s in get_args(Scale) if pixel_kind(variant, settings.pooling, s) == self.pixel_kind(settings))
         return next(scales)
 
     def slice_kind(self, settings: Settings) -> str | None:
-        """The healthy table of the slice score; None for the score of the networks alone (AS_sample).
+        """Return the name of the slice score's healthy table; None for the detector's own slice score (AS_sample).
 
-        That, too, where the healthy slice scores of the pixel score are not known.
+        None also if there is no table of slice scores for this pixel score.
         """
         kind = self.pixel_kind(settings)
         pixel = settings.slice_score == "pixel" or self.detector.slice_title is None
         return kind if pixel and kind in self.calibration.slices else None
 
     def unit(self, scale: str) -> str:
-        """The unit of pixel scores in short: "SD" of normative scales, else that of the map that is pooled."""
+        """Return the unit of the pixel score: that of the pooled map for scale "intensity", else "SD"."""
         scored = next(spec for spec in self.detector.maps if spec.name == self.detector.scored)
         return scored.unit if scale == "intensity" else "SD"
 
     def slice_value(self, settings: Settings) -> float:
-        """The threshold for slices in the unit of the slice score; other thresholds are resolved already."""
+        """Return the threshold for slices in the unit of the slice score; λ_s must be a number."""
         calibration, limit = self.calibration, settings.flag_slices
         if (kind := self.slice_kind(settings)) is None:
             if self.detector.slice_title is None:
-                return limit if isinstance(limit, float) else np.inf  # a bundle that is not calibrated yet
+                return limit if isinstance(limit, float) else np.inf  # the bundle is not calibrated yet
             return calibration.value("slice_score", limit, lambda_s=float(settings.lambda_s))
         return calibration.value("slices", limit, kind=kind)
 
     def slice_percentile(self, settings: Settings, value: float) -> float:
-        """Share of healthy slices whose slice score lies at or below `value`, 0 to 100; thresholds are resolved."""
+        """Return the percentage of healthy slices with a slice score of `value` or less; λ_s must be a number."""
         if (kind := self.slice_kind(settings)) is None:
             if self.detector.slice_title is None:
                 return np.nan
@@ -194,7 +194,7 @@ class Bundle:
         return self.calibration.percentile("slices", value, kind=kind)
 
     def evidence(self, slices: NDArray, mask: NDArray) -> dict[str, NDArray]:
-        """Evidence of a fused score that needs no network, (n, H, W) each, by name, of slices (n, H, W)."""
+        """Compute the evidence for a fused score that needs no network: name → (n, H, W), of slices (n, H, W)."""
         if self.linear is None or LINEAR not in self.places:
             return {}
         return {LINEAR: linear_score(self.linear, slices, mask)}
@@ -203,16 +203,16 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto", calibration: Calibration | None = None) -> Bundle:
-        """Load a bundle by its folder, or by its name under models/.
+        """Load a bundle from a folder, or by its name.
 
-        `calibration` stands in for calibration.json, which a bundle in training does not have yet.
+        `calibration` replaces calibration.json, which a bundle in training does not have yet.
 
         Raises:
-            InputError: it does not exist or does not fit; the sentence says what and where.
+            InputError: the bundle does not exist, or a file of it is damaged or of another model.
         """
         files, target = Snapshot(find(folder), "bundle"), pick_device(device)
         folder, given = files.folder, calibration
-        # In the order of `fingerprint`: each file is read once, and the hash is of what was read.
+        # Files are read once, in the order of `fingerprint`, so the hash is that of the bytes in use.
         config = _config(folder, files.read("config.json", limits.JSON))
         detector = detector_class(_kind(config)).load(config, files)
         parts = {name: files.read(name, limits.TABLES, True) for name in (LINEAR_FILE, TEMPLATE) if files.has(name)}
@@ -227,7 +227,7 @@ class Bundle:
             template = Template.parse(_there(parts, folder / TEMPLATE), folder / TEMPLATE)
             if LINEAR_FILE in parts:
                 linear = PCA.parse(parts[LINEAR_FILE], folder / LINEAR_FILE, config.grid.shape)
-            # A bundle that is about to be calibrated may have those of its last calibration.
+            # A bundle that is calibrated again still has the normative maps of its last calibration.
             if PLACES in parts and given is None:
                 places = NormativeMaps.parse(parts[PLACES], folder / PLACES)
         loaded = cls(
@@ -250,13 +250,13 @@ class Bundle:
         return replace(loaded, calibration=_with_slices(loaded), tuned=read_tuned(folder, loaded.weights))
 
     def to(self, device: str) -> Bundle:
-        """The same bundle on another device, with new modules; this one stays as it is."""
+        """Return the bundle on another device, with new modules; this one does not change."""
         target = pick_device(device)
         return replace(self, detector=self.detector.to(target), device=target)
 
 
 def same_grid(one: Path, other: Path) -> bool:
-    """Does a scan lie on the grid of both bundles in the same way?"""
+    """Check whether two bundles have the same grid and template, so that a scan is resampled alike for both."""
     grid = read_config(one).grid
     if grid != read_config(other).grid:
         return False
@@ -264,17 +264,17 @@ def same_grid(one: Path, other: Path) -> bool:
 
 
 def read_config(folder: Path) -> Any:
-    """`config.json` of a bundle, without its weights.
+    """Read `config.json` of a bundle, without the weights.
 
     Raises:
-        InputError: it is missing, does not fit, or is of a newer version.
+        InputError: the file is missing, damaged, or of a newer version.
     """
     path = folder / "config.json"
     return _config(folder, read_regular(path, limits.JSON, "is missing from the bundle"))
 
 
 def fingerprint(folder: Path) -> str:
-    """sha256 over what decides the maps: config, weights, template, calibration; not slices.json, which flags alone."""
+    """Compute the SHA-256 of the files that maps depend on; slices.json is excluded, because it only flags slices."""
     digest = hashlib.sha256()
     networks = detector_class(_kind(read_config(folder))).files
     for name in ("config.json", *networks, LINEAR_FILE, TEMPLATE, "calibration.json", PLACES):
@@ -284,7 +284,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def _kind(config: BundleConfig) -> str:
-    """The kind of detector that a config is of."""
+    """Return the kind of detector of a config."""
     return str(getattr(config, "detector", DEFAULT))
 
 
@@ -303,10 +303,10 @@ def _config(folder: Path, raw: bytes) -> Any:
 
 
 def _with_slices(bundle: Bundle) -> Calibration:
-    """Its calibration, with healthy slice scores where the bundle has some."""
+    """Return the calibration, with the healthy slice scores of slices.json if the bundle has them."""
     path = bundle.folder / SLICES
     if not path.exists():
-        if bundle.detector.slice_title is None:  # nothing else could flag slices
+        if bundle.detector.slice_title is None:  # slices could not be flagged
             raise InputError(f"{path} is missing from the bundle; run 'napari-vqad calibrate {bundle.folder}'.")
         return bundle.calibration
     tables = validated(SliceTables, read_json(path), path)

@@ -1,4 +1,4 @@
-"""Do the parts of a bundle belong together? A calibration of another model loads well and flags the wrong voxels."""
+"""Checks that the parts of a bundle belong together: a calibration of another model would flag the wrong voxels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS
 from napari_vqad.scores.normative import NormativeMaps
 from napari_vqad.settings import Pooling, Scale
 
-# What a calibration of fused scores holds for; it goes into the bundle and must agree with the code that reads it.
+# Constants of fused scores. The calibration stores them, and they must equal those of the code that reads it.
 MADE_WITH = {"weight of linear": WEIGHTS[LINEAR], "weight of NLL": WEIGHTS[NLL], "Huber SD": ROBUST}
 
 
@@ -25,7 +25,7 @@ def check_grid(folder: Path, grid: GridSpec, template: Template | None) -> None:
     """Refuse a template that is not on the model's grid.
 
     Raises:
-        InputError: it has other slices, or another spacing.
+        InputError: its slices have another size or spacing.
     """
     if template is None:
         return
@@ -46,16 +46,17 @@ def check_agreement(
     linear: object,
     weights: str,
 ) -> None:
-    """Refuse a calibration, or normative maps, of another model.
+    """Refuse a calibration or normative maps of another model.
 
     Args:
-        folder: the bundle's.
-        calibration, detector, template, places: its parts.
+        folder: folder of the bundle.
+        calibration, detector, template: parts of the bundle.
+        places: its normative maps.
         linear: its linear model, or None.
-        weights: as of `Bundle.weights`.
+        weights: see `Bundle.weights`.
 
     Raises:
-        InputError: the tables are not those that the model needs; or the calibration names other weights.
+        InputError: tables are missing or not of this model, or the calibration was made with other weights.
     """
 
     def other(why: str) -> InputError:
@@ -88,7 +89,7 @@ def check_agreement(
 def _places_agree(
     kinds: set[str], by_scale: dict[str, set[str]], template: Template | None, places: NormativeMaps, evidence: set[str]
 ) -> bool:
-    """Is there a table for each normative map, and a map for each table?"""
+    """Check that each normative map has a table and each table of a normative scale a map."""
     placed, fused = kinds & by_scale["normative"], kinds & by_scale["fused"]
     if template is None and placed:
         return False

@@ -1,4 +1,4 @@
-"""What is normal: quantiles of every score over healthy scans, so that thresholds speak in percentiles."""
+"""Calibration: quantiles of each score over healthy scans, so that thresholds can be healthy percentiles."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from napari_vqad.settings import Threshold
 
 Score = str  # a table of `Calibration`: "nll", "nll_map", "slice_score", "residual", "pixel_score", "slices"
 PER_VARIANT = ("residual", "pixel_score", "slices")
-WRITTEN = {"intensity": "plain", "normative": "place"}  # scales, as the files of bundles have always named them
+WRITTEN = {"intensity": "plain", "normative": "place"}  # names of the scales in the files of bundles
 
 LEVELS = tuple(float(p) for p in [*range(100), *np.arange(991, 1000) / 10, 99.95, 99.99, 99.999, 100])
 LAMBDA_LEVELS = (0.0, 50.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9)
 
 
 class SliceTables(BaseModel):
-    """Healthy slice scores, a file of their own: they decide what is flagged, and no map.
+    """Healthy slice scores, in a file of their own because they decide which slices are flagged but change no map.
 
     Attributes:
-        weights: sha256 of the networks that were calibrated (`Bundle.weights`).
-        slice_nll, slices: as of `Calibration`.
+        weights: SHA-256 of the networks that were calibrated (`Bundle.weights`).
+        slice_nll, slices: see `Calibration`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,20 +34,20 @@ class Calibration(BaseModel):
     """Quantiles over the calibration scans, at the percentiles `levels`.
 
     Attributes:
-        nll: nats, of the codes that touch the mask; empty where the detector has no codes.
+        nll: quantiles of the NLL of the codes that touch the mask, nats; empty if the detector has no codes.
         nll_map: level of codes ("all", "top", "bottom") → quantiles of its NLL map over the voxels of the mask, nats;
-            empty where there is one level, whose map has the quantiles of its codes.
+            empty if there is one level, because `nll` then applies to its map.
         slice_score: percentile of λ_s → quantiles of AS_sample at that λ_s, nats.
         residual: variant of the detector, such as a method → quantiles over the voxels of the mask, SD.
-        pixel_score: kind of pixel score, as `pixel_kind` names it → the same, in SD of intensity or of what is normal
-            at the place.
+        pixel_score: kind of pixel score, named by `pixel_kind` → quantiles over the voxels of the mask, in SD of
+            intensity or, for normative scales, in healthy SDs at the voxel.
         findings: kind of pixel score → healthy findings per scan (connected components of at least `finding_voxels`
-            grid voxels) above each of its quantiles.
-        slices: kind of pixel score → quantiles of the slice score made of it (`scores.slices`), in its unit.
-        slice_nll: median and 84th percentile of the NLL by place over the voxels of the mask; None where there are no
-            places.
-        fused: constants that fused scores were made with (`bundle_checks.MADE_WITH`); empty where there are none.
-        weights: sha256 of the networks that were calibrated (`Bundle.weights`); None in bundles of before there was it.
+            grid voxels) above each quantile of the pixel score.
+        slices: kind of pixel score → quantiles of the slice score computed from it (`scores.slices`), in its unit.
+        slice_nll: median and 84th percentile over the voxels of the mask of the NLL in healthy SDs at the voxel; None
+            without normative maps.
+        fused: constants that fused scores were computed with (`bundle_checks.MADE_WITH`); empty without fused scores.
+        weights: SHA-256 of the networks that were calibrated (`Bundle.weights`); None in bundles of earlier versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,7 +95,7 @@ class Calibration(BaseModel):
         return self
 
     def with_slices(self, tables: SliceTables) -> Calibration:
-        """The same with healthy slice scores.
+        """Return a copy with these healthy slice scores.
 
         Raises:
             pydantic.ValidationError: they do not fit the other tables.
@@ -103,18 +103,18 @@ class Calibration(BaseModel):
         return Calibration.model_validate(self.model_dump() | tables.model_dump(exclude={"weights"}))
 
     def value(self, score: Score, threshold: Threshold, *, kind: str = "", lambda_s: float = 0.0) -> float:
-        """A threshold in the score's own unit; "p90" and "1/3" are looked up, a number is passed through."""
+        """Return a threshold in the unit of the score; "p90" and "1/3" are converted, a number is returned as it is."""
         if not isinstance(threshold, str):
             return float(threshold)
         if "/" in threshold:
-            # No finer than the scans that were looked at can tell.
+            # n calibration scans cannot show a rate below one finding per n scans.
             return self.threshold_for_rate(kind, 1 / min(int(threshold.split("/")[1]), self.n_scans))
         return float(np.interp(float(threshold[1:]), self.levels, self._table(score, kind, lambda_s)))
 
     def percentile(self, score: Score, value: float, *, kind: str = "", lambda_s: float = 0.0) -> float:
-        """Share of healthy values at or below `value`, 0 to 100."""
+        """Return the percentage of healthy values that are `value` or less."""
         table = self._table(score, kind, lambda_s)
-        # Of several levels with one value the highest counts: that share lies at or below it.
+        # If several levels have this value, the highest applies: that share of values is at or below it.
         above = int(np.searchsorted(table, value, side="right"))
         if above == 0 or above == len(table):
             return self.levels[0] if above == 0 else self.levels[-1]
@@ -123,20 +123,20 @@ class Calibration(BaseModel):
         return float(self.levels[above - 1] + part * (self.levels[above] - self.levels[above - 1]))
 
     def findings_per_scan(self, threshold: float, *, kind: str) -> float:
-        """Healthy findings to expect in a scan above this pixel score."""
+        """Return the expected number of findings above this pixel score in a healthy scan."""
         return float(np.interp(threshold, self.pixel_score[kind], self.findings[kind]))
 
     def median_and_p84(self, kind: str) -> tuple[float, float]:
-        """Median and 84th percentile of a kind of pixel score."""
+        """Return the median and the 84th percentile of a kind of pixel score."""
         return self.value("pixel_score", "p50", kind=kind), self.value("pixel_score", "p84", kind=kind)
 
     def threshold_for_rate(self, kind: str, wanted: float = 1.0) -> float:
-        """The pixel score above which a healthy scan has `wanted` findings on average.
+        """Return the pixel score above which a healthy scan has `wanted` findings on average.
 
-        Where it never has so many, the 90th percentile: what lies below it nobody would flag.
+        Return the 90th percentile if there are never so many, because lower scores are not worth flagging.
         """
         counts, scores = np.array(self.findings[kind]), np.array(self.pixel_score[kind])
-        # Findings first rise, then fall with the threshold: the last crossing is meant.
+        # As the threshold rises, the number of findings rises, then falls. The last crossing is used.
         more = np.flatnonzero(counts > wanted)
         if not len(more):
             return float(np.interp(90.0, self.levels, scores))
@@ -151,7 +151,7 @@ class Calibration(BaseModel):
             return np.asarray(self.nll_map.get(kind, self.nll) if score == "nll_map" else self.nll)
         if score in PER_VARIANT:
             return np.asarray(getattr(self, score)[kind])
-        # AS_sample depends on λ_s: between two tabulated λ_s its quantiles are interpolated.
+        # AS_sample depends on λ_s. Between two tabulated λ_s its quantiles are interpolated.
         levels = sorted(float(level) for level in self.slice_score)
         tables = np.array([self.slice_score[f"{level:g}"] for level in levels])
         at = np.interp(self.percentile("nll", lambda_s), levels, np.arange(len(levels)))
@@ -161,7 +161,7 @@ class Calibration(BaseModel):
 
 
 def _is_level(key: str) -> bool:
-    """Is this a percentile as `_table` writes it?"""
+    """Check whether this is a percentile in the format that `_table` looks up."""
     try:
         return 0 <= float(key) <= 100 and f"{float(key):g}" == key
     except ValueError:
@@ -169,10 +169,10 @@ def _is_level(key: str) -> bool:
 
 
 def pixel_kind(variant: str, pooling: str, scale: str) -> str:
-    """The name of a kind of pixel score, in tables and files: "anchored smooth place"."""
+    """Return the name of a kind of pixel score in tables and files, such as "anchored smooth place"."""
     return f"{variant} {pooling} {WRITTEN.get(scale, scale)}"
 
 
 def quantiles(values: np.ndarray) -> list[float]:
-    """The quantiles of some values at the percentiles `LEVELS`."""
+    """Compute the quantiles of values at the percentiles `LEVELS`."""
     return [float(v) for v in np.percentile(values.astype(np.float32), LEVELS)]

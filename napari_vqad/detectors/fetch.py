@@ -1,4 +1,4 @@
-"""Fetch a bundle that the package knows, from a folder or a web address that the user names; every file is checked."""
+"""Fetch a bundle of the registry from a folder or web address that the user gives; the hash of each file is checked."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def fetch(name: str, source: str, into: Path | None = None, report: Callable[[st
     """Copy or download a bundle.
 
     Args:
-        name: of the bundle, in the registry.
-        source: a folder or an address (http, https) that is laid out as models/ of a checkout: NAME/FILE, and
+        name: name of the bundle in the registry.
+        source: a folder or an address (http, https) with the layout of models/ in a checkout: NAME/FILE, and
             shared/SHA256.safetensors.
-        into: the folder that gets a folder NAME; `library.fetched_folder` without it.
-        report: called with a line for each file.
+        into: the folder in which the folder NAME is made; default `library.fetched_folder`.
+        report: called with a line of text for each file.
 
     Returns:
         The folder of the bundle.
 
     Raises:
-        InputError: the package does not know the bundle; a file is missing or is not the one that the package knows;
-            or the folder cannot be written to. Nothing is left behind.
+        InputError: the registry does not list the bundle, a file is missing or has another hash, or the folder cannot
+            be written to. No files are left behind.
     """
     known = known_models()
     if name not in known:
@@ -44,7 +44,7 @@ def fetch(name: str, source: str, into: Path | None = None, report: Callable[[st
 
 
 def _get(source: str, model: str, file: str, wanted: KnownFile, work: Path) -> None:
-    """One file into the folder `work`: as the source has it for this bundle, or among those that bundles share."""
+    """Fetch a file into the folder `work`, from the bundle's folder at the source or from the source's shared files."""
     remote = source.startswith(("http://", "https://"))
     places = [f"{model}/{file}", *([f"{SHARED}/{wanted.sha256}.safetensors"] if file.endswith(".safetensors") else [])]
     take = _download if remote else _copy
@@ -54,7 +54,7 @@ def _get(source: str, model: str, file: str, wanted: KnownFile, work: Path) -> N
 
 
 def _copy(source: str, place: str, target: Path, wanted: KnownFile) -> str | None:
-    """Copy a file; why that is not possible, or None."""
+    """Copy a file; return the reason if this fails, else None."""
     if target.exists():
         return None
     path = Path(source).expanduser() / place
@@ -65,7 +65,7 @@ def _copy(source: str, place: str, target: Path, wanted: KnownFile) -> str | Non
 
 
 def _download(source: str, place: str, target: Path, wanted: KnownFile) -> str | None:
-    """Download a file; why that is not possible, or None."""
+    """Download a file; return the reason if this fails, else None."""
     if target.exists():
         return None
     import pooch

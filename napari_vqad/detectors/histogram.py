@@ -1,9 +1,9 @@
-"""The simplest detector: how bright, or how dark, a voxel is among those of its slice (Meissen et al. 2021).
+"""The simplest detector: the rank of a voxel's intensity within its slice (Meissen et al. 2021).
 
-    u = share of the slice's brain that is darker than the voxel      (histogram equalisation within the brain)
-    residual = u for lesions that are bright, 1 − u for lesions that are dark
+    u = share of the slice's brain voxels that are as dark or darker      (histogram equalisation within the brain)
+    residual = u for bright lesions, 1 − u for dark lesions
 
-It has no network and no training. A detector that does not beat it has learnt nothing beyond intensity.
+It has no network and needs no training. A detector that is not better has learnt nothing beyond intensity.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.settings import SharedSettings
 
 Lesions = Literal["bright", "dark"]
-BINS = 1024  # of the histogram: finer than a slice of 5,000 voxels can tell
+BINS = 1024  # enough for the about 5,000 brain voxels of a slice
 
 
 class HistogramSettings(SharedSettings):
-    """Which end of the histogram is abnormal."""
+    """Settings of the histogram detector."""
 
     lesions: Lesions = Field(
         "dark",
@@ -38,7 +38,7 @@ class HistogramSettings(SharedSettings):
 
 
 class HistogramConfig(BundleConfig):
-    """`config.json` of a bundle with this detector."""
+    """`config.json` of a bundle with the histogram detector."""
 
     detector: Literal["histogram"] = "histogram"
 
@@ -56,45 +56,50 @@ class HistogramDetector(BaseDetector):
 
     @classmethod
     def load(cls, config: Any, files: Snapshot) -> Self:
-        """There is nothing to read."""
+        """Return a detector; there are no files to read."""
         return cls()
 
     @classmethod
     def fit(cls, config: Any, slices: Callable[[], NDArray]) -> Self:
-        """There is nothing to learn."""
+        """Return a detector; there is nothing to fit."""
         return cls()
 
     def save(self, folder: Path) -> None:
-        """There is nothing to write."""
+        """Do nothing; there are no files to write."""
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """One for each end of the histogram."""
+        """One variant for dark and one for bright lesions."""
         return ("dark", "bright")
 
     def variant(self, settings: Any) -> str:
-        """The end that counts as abnormal."""
+        """Return "dark" or "bright"."""
         return settings.lesions
 
     def asks_for(self, variant: str) -> Mapping[str, Any]:
-        """The setting of that end."""
+        """Return the setting that selects a variant."""
         return {"lesions": variant}
 
     def run(self, stage: str, job: Job) -> list[Arrays]:
-        """u of each slice, (1, H, W)."""
+        """Compute u of each slice, (1, H, W)."""
         return [
             {"u": equalised(scan, mask).astype(np.float32)[None]}
             for scan, mask in zip(job.slices, job.mask, strict=True)
         ]
 
     def map(self, name: str, data: SliceData) -> NDArray:
-        """u for bright lesions, 1 − u within the mask for dark ones."""
+        """Return u for bright lesions, 1 − u within the mask for dark lesions."""
         u = data.stages["equalise"]["u"][0]
         return (1 - u) * data.mask if data.settings.lesions == "dark" else u
 
 
 def equalised(scan: NDArray, mask: NDArray) -> NDArray:
-    """u (H, W): the share of the voxels within bool (H, W) that are darker, 0 to 1; 0 outside and in an empty mask."""
+    """Compute u (H, W): the share of the voxels of the mask that are as dark or darker, 0 to 1; 0 outside the mask.
+
+    Args:
+        scan: (H, W).
+        mask: bool (H, W); if it is empty, u is 0 everywhere.
+    """
     if not mask.any():
         return np.zeros(scan.shape, np.float32)
     from skimage.exposure import equalize_hist

@@ -1,4 +1,4 @@
-"""The bundles that the package knows, with the SHA-256 of every file: `known_models.json`, which the wheel carries.
+"""The registry of bundles, with the SHA-256 of each file: `known_models.json`, which is part of the wheel.
 
 `python -m napari_vqad.detectors.publish` writes it from models/.
 """
@@ -20,7 +20,7 @@ REGISTRY = Path(__file__).parent / "known_models.json"
 
 
 class KnownFile(BaseModel):
-    """One file of a bundle."""
+    """A file of a bundle."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,7 +29,7 @@ class KnownFile(BaseModel):
 
 
 class KnownModel(BaseModel):
-    """One bundle: its title, and its files by name; shared ones among them."""
+    """A bundle: its title, and its files by name, including shared files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,7 +38,7 @@ class KnownModel(BaseModel):
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Total size of the files, bytes."""
         return sum(file.size for file in self.files.values())
 
 
@@ -46,7 +46,7 @@ _TABLE = TypeAdapter(dict[str, KnownModel])
 
 
 def known_models(path: Path = REGISTRY) -> dict[str, KnownModel]:
-    """The bundles of the registry, by name.
+    """Read the bundles of the registry, by name.
 
     Raises:
         InputError: the registry is damaged.
@@ -55,7 +55,7 @@ def known_models(path: Path = REGISTRY) -> dict[str, KnownModel]:
 
 
 def described(folder: Path) -> KnownModel:
-    """What the registry says of a bundle in a folder.
+    """Compute the entry of the registry for the bundle in a folder.
 
     Raises:
         InputError: a file cannot be read.
@@ -67,7 +67,7 @@ def described(folder: Path) -> KnownModel:
 
 
 def written(models: dict[str, KnownModel]) -> str:
-    """The registry as text."""
+    """Return the registry as JSON text."""
     return _TABLE.dump_json(models, indent=1).decode() + "\n"
 
 

@@ -1,7 +1,7 @@
-"""The bundles that are on this machine: in a folder of the user's choice, beside the code, or fetched before.
+"""The bundles on this computer.
 
-Looked for in this order: the folders that the environment variable NAPARI_VQAD_MODELS names, the models that come with
-the package (or lie in the checkout), and the folder that `napari-vqad models get` writes into.
+Folders are searched in this order: those in the environment variable NAPARI_VQAD_MODELS, the models of the package (or
+of the checkout), and the folder into which `napari-vqad models get` writes.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ VARIABLE = "NAPARI_VQAD_MODELS"  # folders of bundles, separated as in PATH
 
 
 def places() -> list[Path]:
-    """The folders in which bundles are looked for, the first one first."""
+    """Return the folders to search for bundles, in order."""
     named = [Path(folder).expanduser() for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder]
     return [*named, models_folder(), fetched_folder()]
 
 
 def fetched_folder() -> Path:
-    """The folder of bundles that were fetched."""
+    """Return the folder of fetched bundles."""
     return user_data_path("napari-vqad") / "models"
 
 
 def list_bundles(folder: Path | None = None) -> list[Path]:
-    """The folders of bundles under `folder`, or under all `places`; of two with one name the first is listed.
+    """List the folders of bundles in `folder`, or in all `places`; if two have the same name, the first is listed.
 
-    A folder whose config.json is damaged is among them, so that the user is told why it does not load.
+    Folders with a damaged config.json are included; loading them tells the user what is wrong.
     """
     found: dict[str, Path] = {}
     for place in places() if folder is None else [Path(folder)]:
@@ -47,10 +47,10 @@ def list_bundles(folder: Path | None = None) -> list[Path]:
 
 
 def find(name: str | Path) -> Path:
-    """The folder of a bundle given by path or by name.
+    """Return the folder of a bundle, which is given by path or by name.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such bundle.
     """
     for folder in (Path(name), *(place / name for place in places())):
         if is_regular(folder / "config.json"):
@@ -60,7 +60,7 @@ def find(name: str | Path) -> Path:
 
 
 def _is_bundle(folder: Path) -> bool:
-    """Is it a bundle, with all files of its detector? Not the brain mask's network, nor a bundle in training."""
+    """Check for all files of the detector; the brain mask's network and bundles in training are no bundles."""
     try:
         given = read_json(folder / "config.json")
     except InputError:

@@ -1,9 +1,10 @@
-"""The linear detector: a slice is projected onto 60 principal components of healthy slices; the rest is anomalous.
+"""The linear detector: distance of a slice from its projection onto 60 principal components of healthy slices.
 
     restoration = mean + components · coefficients          residual = |Y − restoration|
 
-No position, no codes, no prior. A detector that does not beat it does not earn its complexity (Meissen et al. 2021
-make the same point with intensity thresholds). The same model is also evidence of a fused score (`scores.fusion`).
+It uses no position, no codes and no prior. A more complex detector must be better than this one to be worth its
+complexity (Meissen et al. 2021 argue the same with intensity thresholds). The model also gives evidence for a fused
+score (`scores.fusion`).
 """
 
 from __future__ import annotations
@@ -29,22 +30,22 @@ from napari_vqad.files.tensors import parse_tensors
 from napari_vqad.scores.pooling import pool
 
 FILE = "linear.safetensors"
-# Tried on validation subjects, each smaller value was better than the one before: voxel AP 0.34 by least squares,
-# 0.38 at 0.7 SD, 0.42 at 0.35, 0.44 at 0.15. More passes change nothing.
+# Smaller values were better on validation subjects: voxel AP 0.34 with least squares, 0.38 with 0.7 SD, 0.42 with
+# 0.35 SD, 0.44 with 0.15 SD. More passes do not change the result.
 ROBUST = 0.15  # SD
 PASSES = 40
 
 
 @dataclass(frozen=True)
 class PCA:
-    """Mean (H·W,) and components (C, H·W) of healthy slices in SD."""
+    """Mean (H·W,) and principal components (C, H·W) of healthy slices, in SD of healthy intensity."""
 
     mean: np.ndarray
     components: np.ndarray
 
     @classmethod
     def fit(cls, slices: np.ndarray, n_components: int = 60, seed: int = 0) -> PCA:
-        """Fit on healthy slices (N, H, W) by randomised SVD."""
+        """Fit the model to healthy slices (N, H, W) by randomised SVD."""
         flat = torch.from_numpy(slices.reshape(len(slices), -1)).float()
         mean = flat.mean(0)
         torch.manual_seed(seed)
@@ -52,26 +53,26 @@ class PCA:
         return cls(mean.numpy(), v[:, :n_components].T.numpy().copy())
 
     def save(self, folder: Path, name: str = FILE) -> None:
-        """Write into a bundle, half precision."""
+        """Write the model into the folder of a bundle, in half precision."""
         parts = {"mean": self.mean, "components": self.components}
         (folder / name).write_bytes(save({k: v.astype(np.float16) for k, v in parts.items()}))
 
     @classmethod
     def load(cls, folder: Path, shape: tuple[int, int]) -> PCA | None:
-        """Read a bundle's linear model of slices of `shape`; None where there is no such file.
+        """Read the linear model of a bundle, for slices of `shape`; None if the bundle has none.
 
         Raises:
-            InputError: as `parse`.
+            InputError: see `parse`.
         """
         path = folder / FILE
         return cls.parse(read_file(folder, FILE, limits.TABLES), path, shape) if has_file(folder, FILE) else None
 
     @classmethod
     def parse(cls, raw: bytes, path: Path, shape: tuple[int, int]) -> PCA:
-        """What the bytes of such a file say; `path` names it in the sentence.
+        """Parse the bytes of a file; `path` is named in error messages.
 
         Raises:
-            InputError: it is broken, or of other slices.
+            InputError: the file is damaged, or the model is of slices of another size.
         """
         broken = InputError(f"{path} is not a linear model.")
         try:
@@ -88,12 +89,12 @@ class PCA:
         return cls(mean.astype(np.float32), components.astype(np.float32))
 
     def reconstruct(self, slices: np.ndarray, passes: int = PASSES) -> np.ndarray:
-        """What mean and components can say of slices (n, H, W), a lesion left out of account.
+        """Project slices (n, H, W) onto the components in a robust way, so that lesions have little influence.
 
             argmin_p Σ_i h(Y_i − p_i),  h the Huber loss: r²/2 up to `ROBUST`, linear beyond
 
-        by projecting again and again, what exceeds ROBUST clipped. Least squares, one pass, would explain a strong
-        lesion in part by components that are symmetric, and leave its twin as a residual on the other side.
+        The projection is repeated with residuals clipped to ±ROBUST. A single pass is the least-squares projection. It
+        fits a strong lesion in part with symmetric components, which adds a false residual on the other side.
         """
         flat = slices.reshape(len(slices), -1) - self.mean
         found = shown = flat
@@ -106,16 +107,16 @@ class PCA:
 def linear_score(
     model: PCA, slices: NDArray, mask: NDArray, pooling: str = "3d", passes: int = PASSES
 ) -> NDArray[np.float32]:
-    """|Y − projection onto the healthy components| within the mask, pooled; (n, H, W), SD.
+    """Compute |Y − projection onto the components|, pooled within the mask; (n, H, W), SD.
 
-    With one of the `passes` it is the least-squares projection.
+    With `passes` = 1 the projection is that of least squares.
     """
     residual = np.abs(slices - model.reconstruct(slices, passes)).astype(np.float32)
     return pool(torch.from_numpy(residual), torch.from_numpy(mask), pooling).numpy()
 
 
 class PCAConfig(BundleConfig):
-    """`config.json` of a bundle with this detector."""
+    """`config.json` of a bundle with the linear detector."""
 
     detector: Literal["pca"] = "pca"
     n_components: int = Field(60, ge=1, le=1000)
@@ -138,32 +139,32 @@ class PCADetector(BaseDetector):
 
     @classmethod
     def load(cls, config: PCAConfig, files: Snapshot) -> Self:
-        """The model of a bundle.
+        """Read the model of a bundle.
 
         Raises:
-            InputError: as `PCA.parse`.
+            InputError: see `PCA.parse`.
         """
         (name,) = cls.files
         return cls(PCA.parse(files.read(name, limits.TABLES, True), files.folder / name, config.grid.shape))
 
     @classmethod
     def fit(cls, config: PCAConfig, slices: Callable[[], NDArray]) -> Self:
-        """The components of the training slices."""
+        """Fit the model to the training slices."""
         return cls(PCA.fit(slices(), config.n_components))
 
     def save(self, folder: Path) -> None:
-        """Write mean and components, half precision."""
+        """Write mean and components in half precision."""
         self.model.save(folder, *self.files)
 
     def about(self) -> list[tuple[str, str]]:
-        """How many components."""
+        """Return the rows of the model card, with the number of components."""
         return [*super().about(), ("components", f"{len(self.model.components)}, projected in Huber's sense")]
 
     def run(self, stage: str, job: Job) -> list[Arrays]:
-        """The projection of each slice, (1, H, W), SD."""
+        """Compute the projection of each slice, (1, H, W), SD."""
         return [{"projection": p[None]} for p in self.model.reconstruct(job.slices).astype(np.float32)]
 
     def map(self, name: str, data: SliceData) -> NDArray:
-        """The projection, or how far the slice is from it."""
+        """Return the projection, or the distance of the slice from it, (H, W)."""
         projection = data.stages["project"]["projection"][0]
         return projection if name == "restoration" else np.abs(data.scan - projection) * data.mask

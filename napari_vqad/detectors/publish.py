@@ -1,6 +1,6 @@
-"""`python -m napari_vqad.detectors.publish`: store shared weights once, and write the registry of models.
+"""`python -m napari_vqad.detectors.publish`: store shared weights once, and write the registry of bundles.
 
-Run it in a checkout whenever models/ has changed.
+Developers run it in a checkout after each change of models/.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from napari_vqad.resources import models_folder
 
 
 def main() -> None:
-    """Share and describe the bundles of the checkout."""
+    """Store the shared weights of the checkout's bundles once, and write the registry."""
     folder = models_folder()
     share(folder)
     REGISTRY.write_text(registry_of(folder), encoding="utf-8")
@@ -24,12 +24,12 @@ def main() -> None:
 
 
 def registry_of(folder: Path) -> str:
-    """The registry of the bundles of a folder, as text."""
+    """Return the registry of the bundles in a folder, as text."""
     return written({bundle.name: described(bundle) for bundle in list_bundles(folder)})
 
 
 def share(folder: Path) -> None:
-    """Move weights that several bundles of a folder have alike into its folder `shared`; their bytes stay the same."""
+    """Move weights that are identical in several bundles of a folder into its folder `shared`, bytes unchanged."""
     bundles = list_bundles(folder)
     known = {bundle: described(bundle).files for bundle in bundles}
     users: dict[str, int] = defaultdict(int)
@@ -43,7 +43,7 @@ def share(folder: Path) -> None:
             target.parent.mkdir(exist_ok=True)
             if (bundle / name).exists():
                 (bundle / name).replace(target)
-        for name in set(shared_files(bundle)) - set(shared):  # nobody else has it any more
+        for name in set(shared_files(bundle)) - set(shared):  # no longer shared with another bundle
             if not (bundle / name).exists():
                 (bundle / name).write_bytes(shared_path(bundle, files[name].sha256).read_bytes())
         if shared:

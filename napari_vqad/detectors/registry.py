@@ -1,4 +1,4 @@
-"""The detectors there are, by the name that config.json gives them. To add one, add a line."""
+"""All detectors, by their names in config.json. To add a detector, add a line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_vqad.detectors.protocol import Detector
 
-DEFAULT = "vq"  # of a bundle that does not say
+DEFAULT = "vq"  # if config.json names no detector
 DETECTORS: Mapping[str, str] = {
     "vq": "napari_vqad.detectors.vq.detector:VQDetector",
     "pca": "napari_vqad.detectors.pca:PCADetector",
@@ -18,7 +18,7 @@ DETECTORS: Mapping[str, str] = {
 
 
 def detector_class(kind: str) -> type[Detector]:
-    """The class of a kind of detector, imported when it is needed.
+    """Import and return the class of a kind of detector.
 
     Raises:
         KeyError: there is no such kind.

@@ -1,4 +1,4 @@
-"""All settings in one object: those that every detector shares, and those of each detector."""
+"""All settings in one object: the shared settings, and those of each detector."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from napari_vqad.settings import first_error
 
 
 class Settings(HistogramSettings, VQSettings):
-    """What the user chose. A detector reads the fields of its own `Settings` and leaves the others alone.
+    """The user's settings of all detectors. A detector reads only the fields of its own `Settings`.
 
-    So a choice made for one model is still there when the user comes back to it from another.
+    The settings of one model are therefore kept while the user works with another.
     """
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Settings by name, of a JSON file; of a result.json those that it was made with.
+    """Read settings from a JSON file, by name; a result.json contains the settings of its run.
 
     Raises:
-        InputError: it cannot be read, or a value does not fit; the sentence names the flag.
+        InputError: the file cannot be read, or a value is not allowed; the message names the flag.
     """
     found = read_json(path)
     given = found.get("settings", found) if isinstance(found, dict) else None
@@ -35,10 +35,10 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def settings_from(given: dict[str, Any]) -> Settings:
-    """Settings made of what a user typed.
+    """Make settings from values that the user gave.
 
     Raises:
-        InputError: a value does not fit; the sentence names the flag.
+        InputError: a value is not allowed; the message names the flag.
     """
     try:
         return Settings(**given)

@@ -1,7 +1,7 @@
-"""Thresholds that were tuned for a bundle on labelled data, in its file tuned.json.
+"""Thresholds tuned for a bundle on labelled data, in its file tuned.json.
 
-Marimont & Tarroni 2020 and Ishii 2023 tune λ_s and λ_p on a validation part. A setting of the value "tuned" takes the
-number of this file. The file changes no map by itself, so the bundle's hash does not cover it.
+Marimont & Tarroni 2020 and Ishii 2023 tune λ_s and λ_p on a validation part. If a threshold is set to "tuned", the
+number in this file is used. The bundle's hash does not include the file, because the file alone changes no map.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ FILE = "tuned.json"
 
 
 class TunedThresholds(BaseModel):
-    """Thresholds in their own units, by what they were tuned for.
+    """Tuned thresholds, in their own units.
 
     Attributes:
-        weights: sha256 of the networks (`Bundle.weights`).
-        on: the data and the measure, as a noun: "the validation part of UCSD Ped2, balanced accuracy of frames".
+        weights: SHA-256 of the networks (`Bundle.weights`).
+        on: data and measure of the tuning, such as "the validation part of UCSD Ped2, balanced accuracy of frames".
         slices: setting → value, for the detector's own slice score.
         variants: variant of the detector → setting → value.
     """
@@ -34,15 +34,15 @@ class TunedThresholds(BaseModel):
     variants: dict[str, dict[str, float]] = {}
 
     def value(self, setting: str, variant: str) -> float | None:
-        """The threshold for a setting while a variant is in use; None where it was not tuned."""
+        """Return the tuned value of a setting for a variant, or else for the slice score; None if it was not tuned."""
         return self.variants.get(variant, {}).get(setting, self.slices.get(setting))
 
 
 def read_tuned(folder: Path, weights: str) -> TunedThresholds | None:
-    """The tuned thresholds of a bundle; None where it has none.
+    """Read the tuned thresholds of a bundle; None if it has none.
 
     Raises:
-        InputError: the file is damaged, or of other networks.
+        InputError: the file is damaged, or was made with other networks.
     """
     path = folder / FILE
     if not path.exists():
