@@ -200,6 +200,22 @@ def tiny_histogram(tiny_bundle, tmp_path_factory) -> Path:
     return _simple(folder, config, HistogramDetector(), tiny_bundle)
 
 
+@pytest.fixture(scope="session")
+def tiny_vae(tiny_bundle, tmp_path_factory) -> Path:
+    """A bundle of a VAE with random weights on the grid of the tiny one."""
+    import torch
+
+    from napari_vqad.detectors.bundle import read_config
+    from napari_vqad.detectors.vae import VAEConfig, VAEDetector
+    from napari_vqad.nets.autoencoder import AutoencoderSizes
+
+    sizes = AutoencoderSizes(channels=(8, 8, 8), blocks=(1, 1, 1), code_dim=4, condition=8, latent=6)
+    config = VAEConfig(title="Tiny, VAE", description="For tests.", grid=read_config(tiny_bundle).grid, network=sizes)
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("vae") / "tiny-vae"
+    return _simple(folder, config, VAEDetector(VAEDetector.make(config).eval()), tiny_bundle)
+
+
 def _simple(folder: Path, config, detector, calibrated_as: Path) -> Path:
     """A bundle of a detector without codes, with plausible tables."""
     import json

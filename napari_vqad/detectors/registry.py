@@ -13,6 +13,8 @@ DEFAULT = "vq"  # if config.json names no detector
 DETECTORS: Mapping[str, str] = {
     "vq": "napari_vqad.detectors.vq.detector:VQDetector",
     "pca": "napari_vqad.detectors.pca:PCADetector",
+    "autoencoder": "napari_vqad.detectors.autoencoder:AutoencoderDetector",
+    "vae": "napari_vqad.detectors.vae:VAEDetector",
     "histogram": "napari_vqad.detectors.histogram:HistogramDetector",
 }
 

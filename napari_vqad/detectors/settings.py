@@ -8,13 +8,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from napari_vqad.detectors.histogram import HistogramSettings
+from napari_vqad.detectors.sampling import SampleSettings
 from napari_vqad.detectors.vq.settings import VQSettings
 from napari_vqad.errors import InputError
 from napari_vqad.files.jsonfile import read_json
 from napari_vqad.settings import first_error
 
 
-class Settings(HistogramSettings, VQSettings):
+class Settings(HistogramSettings, SampleSettings, VQSettings):
     """The user's settings of all detectors. A detector reads only the fields of its own `Settings`.
 
     The settings of one model are therefore kept while the user works with another.

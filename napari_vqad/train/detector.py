@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     config, detector, out = *read_recipe(args.config), folder_of(args.out)
     with alone_in(out, OUTPUTS):
-        template = _template(args, config, out)
+        template = template_of(args, config, out)
         fitted = detector.fit(config, lambda: load_stack(args.data, "train", config.grid, template).of_brain().slices())
         with atomic_folder(out) as new:
             (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -77,7 +77,7 @@ def read_recipe(name: str | Path) -> tuple[BundleConfig, type[FittedDetector]]:
     return validated(cls.Config, given, path), cast(type[FittedDetector], cls)
 
 
-def _template(args: argparse.Namespace, config: BundleConfig, out: Path) -> Template | None:
+def template_of(args: argparse.Namespace, config: BundleConfig, out: Path) -> Template | None:
     """The template of the bundle, of the one to start with, or of packed data; else made of the training scans."""
     if not config.grid.aligned:
         return None

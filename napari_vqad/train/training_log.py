@@ -12,7 +12,7 @@ from napari_vqad.files.jsonfile import read_json, validated_as
 from napari_vqad.train.fit import Schedule
 
 FILE = "training.json"
-Network = Literal["tokenizer", "prior", "detector"]
+Network = Literal["tokenizer", "prior", "detector", "network"]
 
 
 class Trained(BaseModel):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from napari_vqad.detectors.sampling import Distance, Samples, Seed, Temperature
 from napari_vqad.settings import CodeThreshold, SharedSettings, no_rate
 
 Method = Literal["sequential", "anchored", "light", "masked", "regenerative"]
@@ -37,37 +38,10 @@ class VQSettings(SharedSettings):
         "encode and decode only.",
         json_schema_extra={"section": "Restoration"},
     )
-    n_restorations: int = Field(
-        15,
-        ge=1,
-        le=30,
-        title="S",
-        description="Number of restorations drawn for each slice; more give a steadier score.",
-        json_schema_extra={"section": "Restoration"},
-    )
-    k: float = Field(
-        3.0,
-        ge=0.0,
-        le=10.0,
-        title="k",
-        description="Softmax temperature of the restorations' weights: 0 gives all the same weight, a larger k favours "
-        "those closest to the scan.",
-        json_schema_extra={"section": "Restoration"},
-    )
-    distance: Literal["mean", "sum"] = Field(
-        "mean",
-        title="Distance",
-        description="Distance of a restoration from its slice: mean of the residual (authors' code) or sum (papers).",
-        json_schema_extra={"section": "Restoration"},
-    )
-    seed: int = Field(
-        0,
-        ge=0,
-        lt=2**32,
-        title="Seed",
-        description="Random seed of the draws; the same seed gives the same restorations.",
-        json_schema_extra={"section": "Restoration"},
-    )
+    n_restorations: Samples = 15
+    k: Temperature = 3.0
+    distance: Distance = "mean"
+    seed: Seed = 0
     level: OfLevel = Field(
         "all",
         title="NLL of level",

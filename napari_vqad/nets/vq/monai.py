@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.errors import InputError
+from napari_vqad.nets.encoder_decoder import Channels
 from napari_vqad.nets.vq.levels import CodeLevels
-from napari_vqad.nets.vq.vqvae import MOST_CODES, Channels
+from napari_vqad.nets.vq.vqvae import MOST_CODES
 
 Size = Annotated[int, Field(ge=0, le=64)]  # of a stride, kernel, dilation or padding
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.nets.blocks import PositionFeatures
+from napari_vqad.nets.encoder_decoder import Decoder, Encoder, Level
 from napari_vqad.nets.vq.codebook import Codebook, LatentLosses
 from napari_vqad.nets.vq.levels import CodeLevels
-from napari_vqad.nets.vq.vqvae import Decoder, Encoder, Level, SizesOfTokenizer
+from napari_vqad.nets.vq.vqvae import SizesOfTokenizer
 
 
 class VQVAE2Config(SizesOfTokenizer):
