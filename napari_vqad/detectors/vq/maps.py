@@ -1,10 +1,10 @@
-"""The maps of the vector-quantised detector, slice by slice: what codes, NLL and restorations say of each pixel.
+"""The maps of the vector-quantised detector, computed for each slice from codes, NLL and restorations.
 
     difference_j = Y − X_j                              (from the decoder)
     d_j = distance of restoration j from the slice      w_j = softmax_j(k / d_j)
     residual = Σ_j w_j |Y − X_j|                        restoration = Y − Σ_j w_j (Y − X_j)
 
-The equations stand in `scores.weighting` and `detectors.vq.likelihood`.
+See `scores.weighting` and `detectors.vq.likelihood` for the equations.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ MAPS = (
 
 
 class SliceMaps:
-    """Computes `MAPS`; it keeps nothing but a piece of memory that is used again and again."""
+    """Computes `MAPS`. It stores no results, only a buffer that it reuses."""
 
     def __init__(self, levels: CodeLevels) -> None:
         self._levels = levels
-        self._memory = threading.local()  # several explorers may share a detector, each in a thread of its own
+        self._memory = threading.local()  # explorers in other threads may share this detector
 
     def __call__(self, name: str, data: SliceData) -> NDArray:
-        """One slice of a map; of "distances" and "weights", (S,)."""
+        """Compute one slice of a map, (H, W); "distances" and "weights" are (S,)."""
         if name in ("nll", "nll_all"):
-            nll = torch.from_numpy(data.stages["nll"]["nll"])  # one sample: a batch of one slice
+            nll = torch.from_numpy(data.stages["nll"]["nll"])  # (1, h, w): its single sample is a batch of one slice
             level = data.settings.level if name == "nll" else "all"
             return on_pixels(nll, self._levels, data.scan.shape, level)[0].numpy() * data.mask
         difference, s = data.stages["decode"]["difference"], data.settings
@@ -73,7 +73,7 @@ class SliceMaps:
         raise KeyError(name)
 
     def _residuals(self, difference: NDArray) -> Tensor:
-        """R_j (1, S, H, W). One slice after another in the same memory: it stays in the processor's cache."""
+        """Compute R_j (1, S, H, W) in a buffer that all slices reuse, so that it stays in the processor's cache."""
         memory = getattr(self._memory, "scratch", None)
         if memory is None or memory.numel() < difference.size:
             memory = self._memory.scratch = torch.empty(difference.size)
