@@ -88,7 +88,7 @@ class VQUnfolding:
         return Step(codes, changed, shown, self._slice[0] - off)
 
     def _drawn(self, own_nll: NDArray, settings: VQSettings) -> NDArray:
-        """Find the places with a draw, bool (h, w), including those above λ_p where the draw gave the same code again."""
+        """Find the places with a draw, bool (h, w), also those above λ_p where the draw gave the same code again."""
         if settings.method == "regenerative":
             return np.zeros(self._x.shape, bool)
         judged = own_nll
@@ -99,5 +99,5 @@ class VQUnfolding:
                 where = torch.as_tensor(self._position, device=device)
                 log_p = log_probabilities(self._detector.causal, y.to(device), where)
                 judged = nll(log_p, x.to(device))[0].cpu().numpy()
-        # A fine code below a changed coarse code is also drawn, whatever its NLL. It is found here if the draw changed it.
+        # A fine code below a changed coarse code is also drawn, whatever its NLL. It is found if the draw changed it.
         return np.asarray((judged > float(settings.lambda_p)) | (self._x != self._y))
