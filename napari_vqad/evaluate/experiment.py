@@ -84,7 +84,7 @@ def collect(
 ) -> Collected:
     """Score all cases with all variants; `Row` says what is counted.
 
-    `look` is called for each case and each variant with a pixel score. Results in `cache` are not computed again.
+    `look` is called after each pixel score that is computed. Results in `cache` are not computed again.
     """
     explorer, found = Explorer(bundle, settings), Collected()
     for case in cases:

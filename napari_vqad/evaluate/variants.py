@@ -1,4 +1,4 @@
-"""Ways to score a scan: the methods of the papers, and one lever after the other for the ablation."""
+"""Variants of scoring a scan: the methods of the papers, and the steps of an ablation study."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Over = Literal["max", "mean"]
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of a table.
+    """A way to score a scan, which gives one row of a table.
 
     Attributes:
-        name: what the row is called.
+        name: title of the row.
         of: "pixel" for the pixel score; "sample" for the detector's own slice score and its first evidence map;
-            "linear" for the linear baseline by least squares; "evidence" for the weighted z maps of `evidence` alone.
-        updates: what the settings differ in from those given.
-        evidence: z maps of the other evidence that are added, by name.
-        over: a slice's score is the highest pixel score in it, or the mean of all.
+            "linear" for the linear baseline with least squares; "evidence" for the weighted z maps in `evidence` only.
+        updates: changes of the settings.
+        evidence: names of the evidence whose weighted z maps are added.
+        over: the score of a slice is the maximum or the mean of its pixel score.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Variant:
     over: Over = "max"
 
     def score(self, explorer: Explorer, settings: Settings, pca: PCA | None) -> tuple[NDArray, NDArray]:
-        """Score of the scan that the explorer holds: (n, H, W) for voxels, (n,) for slices."""
+        """Score the scan that the explorer has loaded: (n, H, W) for voxels, (n,) for slices."""
         score: NDArray
         if self.of == "linear":
             model = pca or explorer.bundle.linear
@@ -64,7 +64,7 @@ class Variant:
         mask = explorer.grid.mask
         if self.over == "mean":
             return score, (score * mask).sum((1, 2)) / np.maximum(mask.sum((1, 2)), 1)
-        # What is not brain must not win where scores may be negative.
+        # Voxels outside the brain are zero. They must not be the maximum if scores are negative.
         return score, np.where(mask, score, score.min()).max((1, 2))
 
 
@@ -72,16 +72,16 @@ SAMPLE = "sample-wise"
 
 
 def methods_of(detector: Detector, wanted: Collection[str] = ()) -> tuple[str, ...]:
-    """What a detector can be evaluated by: its own slice score, and each of its variants; of `wanted` alone."""
+    """List the methods of a detector: its own slice score and its variants; only those in `wanted`, if not empty."""
     known = (*([SAMPLE] if detector.slice_title else []), *detector.variants)
     return tuple(name for name in known if not wanted or name in wanted)
 
 
 def check_methods(bundles: Sequence[Bundle], wanted: Collection[str]) -> None:
-    """Refuse a method that none of the bundles has, before hours of work end in an empty table.
+    """Refuse a method that none of the bundles has, before a long evaluation starts.
 
     Raises:
-        InputError: there is one.
+        InputError: none of the bundles has a method in `wanted`.
     """
     known = dict.fromkeys(name for bundle in bundles for name in methods_of(bundle.detector))
     for name in wanted:
@@ -93,7 +93,7 @@ def check_methods(bundles: Sequence[Bundle], wanted: Collection[str]) -> None:
 
 
 def settings_of(bundle: Bundle, variant: str | None) -> Mapping[str, Any]:
-    """The settings that ask a bundle for a variant; those of its first one for None.
+    """Return the settings that select a variant of a bundle; None selects its first.
 
     Raises:
         InputError: the bundle has no such variant.
@@ -105,7 +105,7 @@ def settings_of(bundle: Bundle, variant: str | None) -> Mapping[str, Any]:
 
 
 def method_variants(detector: Detector, methods: Sequence[str], linear: bool, over: Over = "max") -> list[Variant]:
-    """The variants of a detector with the settings as they are; the linear baseline when asked for."""
+    """Return a variant for each method, and one for the linear baseline if `linear`."""
     ways = [
         Variant(m, "sample") if m == SAMPLE else Variant(m, updates=dict(detector.asks_for(m)), over=over)
         for m in methods
@@ -114,7 +114,7 @@ def method_variants(detector: Detector, methods: Sequence[str], linear: bool, ov
 
 
 def ablation(method: str) -> list[Variant]:
-    """From the paper's score to the fused one, a lever at a time; then the same for a method that restores."""
+    """Return baselines, then the steps from residual to fused score: for "regenerative", then for `method`."""
     plain = {"method": "regenerative", "pooling": "3d", "score": "intensity"}
     smooth = plain | {"pooling": "smooth"}
     placed = smooth | {"score": "normative"}
