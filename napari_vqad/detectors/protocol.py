@@ -1,7 +1,7 @@
-"""What a detector is: stages that need its networks, maps that follow from them by arithmetic, and its thresholds.
+"""The interface of a detector: stages that run its networks, maps computed from their results, and thresholds.
 
-Engine, viewer, command line, calibration, studies and evaluation follow from these declarations; none of them knows a
-detector by name. To add a detector, write a class with these members in a file of this folder and name it in
+Engine, viewer, command line, calibration, studies and evaluation use only this interface; none of them names a
+detector. To add a detector, write a class with these members in a file of this folder and add it to
 `detectors/registry.py`.
 """
 
@@ -17,26 +17,26 @@ from numpy.typing import NDArray
 from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.settings import SharedSettings
 
-if TYPE_CHECKING:  # a detector without networks needs no torch, nor do its settings
+if TYPE_CHECKING:  # detectors without networks, and settings, do not need torch
     import torch
 
-Arrays = dict[str, NDArray]  # of one slice, by name; the first axis counts its samples
+Arrays = dict[str, NDArray]  # arrays of one slice, by name; the first axis is that of samples
 Role = Literal["evidence", "restoration", "spread", "residual", "inner"]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A step that needs the networks; it is run slice by slice, and its results are kept.
+    """A step that runs the networks. The engine runs it slice by slice and stores the results.
 
-    Consecutive stages with the same `samples` are run together, a few slices at a time, so that the slice in view is
-    soon complete.
+    The engine runs consecutive stages with the same `samples` together, a few slices at a time, so that the slice in
+    view is complete early.
 
     Attributes:
         after: the stages whose results it reads.
-        settings: with another value of one of these it gives another result; no other setting matters.
-        samples: the setting that says how many samples a slice gets; None for a single one.
-        rebuildable: it is quick to run again, so its results are dropped first when memory is short.
-        at_once: at most so many slices in one job; None where the engine decides by the number of samples.
+        settings: the settings on which its results depend.
+        samples: the setting with the number of samples per slice; None for a single sample.
+        rebuildable: if True, it is quick to run again, and its results are deleted first when memory is short.
+        at_once: largest number of slices in a job; None if the engine derives it from the number of samples.
     """
 
     name: str
@@ -50,18 +50,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class MapSpec:
-    """A quantity of each slice that follows from the results of stages without networks.
+    """A map: a quantity of each slice, computed from the results of stages without the networks.
 
     Attributes:
-        title: as layers and buttons show it.
+        title: name in layers and buttons.
         unit: "nats", "SD", …
-        role: what it is for. It decides button, colours and scale; "inner" ones are intermediate values (of any
-            shape) that other maps read and nobody is shown.
-        stage: a slice of it is ready when this stage is done for the slice.
-        settings: the settings that it depends on, beside those of its stages.
+        role: purpose of the map, which determines button, colours and scale. Maps with the role "inner" are
+            intermediate values of any shape, which other maps read and the user does not see.
+        stage: the last stage that the map needs.
+        settings: the settings on which it depends, in addition to those of its stages.
         reads: the other maps that it reads.
-        indexed: there is one for each sample j.
-        all_samples: it is made of all samples that are kept, also of those beyond the number asked for.
+        indexed: if True, there is one map for each sample j.
+        all_samples: if True, it is computed from all stored samples, which may be more than the settings ask for.
     """
 
     name: str
@@ -80,10 +80,10 @@ class ThresholdSpec:
     """A setting that may be a percentile of healthy values.
 
     Attributes:
-        setting: its name.
-        table: the table of the calibration that holds the healthy values.
-        unit: of the values.
-        of: what the values belong to, such as "codes", for the sentence under the slider.
+        setting: name of the setting.
+        table: table of the calibration with the healthy values.
+        unit: unit of the values.
+        of: the objects that have these values, such as "codes"; the text below the slider names them.
     """
 
     setting: str
@@ -93,25 +93,25 @@ class ThresholdSpec:
 
 
 def _no_check() -> None:
-    """The result is wanted, whatever comes."""
+    """Do nothing, so that the work is never stopped."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Some slices to run a stage on.
+    """A batch of slices on which to run a stage.
 
     Attributes:
         slices: (B, H, W), SD of healthy intensity.
         mask: bool (B, H, W).
-        position: (B,), where each slice lies in the head, 0 to 1.
-        indices: their numbers on the grid, which key random numbers.
-        samples: which samples to make.
-        settings: with percentiles resolved to numbers.
-        done: stage → the results of earlier stages, one `Arrays` a slice, all samples that are kept.
-        near: (slice of the job, setting) → (value, results of this stage) at other values of that setting, all else
-            being equal; the nearest value first.
-        check: to be called often; it raises when the result is no longer wanted.
-        at_once: how many pictures the device takes at once.
+        position: (B,), position of each slice in the head, 0 to 1.
+        indices: numbers of the slices on the grid, used as keys of the random numbers.
+        samples: numbers of the samples to compute.
+        settings: settings, with percentiles converted to numbers.
+        done: stage → results of an earlier stage, one `Arrays` per slice with all stored samples.
+        near: (slice of the job, setting) → pairs (value, results of this stage) for other values of that setting, with
+            all other settings equal; the nearest value first.
+        check: a function to call often; it raises an exception if the result is no longer needed.
+        at_once: number of pictures that the device processes in one batch.
     """
 
     slices: NDArray
@@ -128,14 +128,15 @@ class Job:
 
 @dataclass(frozen=True)
 class SliceData:
-    """What a map of one slice is made of.
+    """The inputs of a map for one slice.
 
     Attributes:
-        scan: (H, W), SD of healthy intensity, and `mask`, bool (H, W).
-        stages: the results of stages, cut to the samples that are asked for (but for `MapSpec.all_samples`).
+        scan: (H, W), SD of healthy intensity.
+        mask: bool (H, W).
+        stages: results of the stages, only the samples that the settings ask for (all with `MapSpec.all_samples`).
         maps: the maps that it reads.
-        settings: with percentiles resolved to numbers.
-        j: which sample, of an indexed map.
+        settings: settings, with percentiles converted to numbers.
+        j: number of the sample, for an indexed map.
     """
 
     scan: NDArray
@@ -148,12 +149,13 @@ class SliceData:
 
 @dataclass(frozen=True)
 class Step:
-    """A slice in the middle of its restoration.
+    """A slice after some of the draws of its restoration.
 
     Attributes:
-        codes: (h, w), as they stand now; `changed`, bool (h, w), those that were drawn so far.
-        evidence: (H, W), how unlikely each pixel's code is now, nats.
-        picture: (H, W), the codes decoded, SD.
+        codes: (h, w), the codes after these draws.
+        changed: bool (h, w), where codes were drawn.
+        evidence: (H, W), NLL of these codes, nats.
+        picture: (H, W), the decoded codes, SD.
     """
 
     codes: NDArray
@@ -163,41 +165,33 @@ class Step:
 
 
 class Unfolding(Protocol):
-    """One restoration of one slice, step by step.
-
-    Attributes:
-        steps: the number of codes that were drawn.
-        places_key: equal for the same codes drawn at the same places.
-    """
+    """One restoration of one slice, step by step."""
 
     @property
     def steps(self) -> int:
-        """See above."""
+        """The number of codes that were drawn."""
 
     @property
     def places_key(self) -> bytes:
-        """See above."""
+        """A key that is equal for restorations with the same codes, drawn at the same places."""
 
     def at(self, n: int) -> Step:
-        """The slice after the first n draws, 0 to `steps`."""
+        """Return the slice after the first n draws, 0 to `steps`."""
 
 
 class Detector(Protocol):
-    """What is asked of a detector.
+    """The members that every detector has.
 
     Attributes:
-        kind: its name in config.json.
-        files: the files of a bundle that hold its networks, in the order in which they are hashed.
-        Settings: the settings that it reads.
-        Config: of config.json.
-        stages, maps, thresholds: see above.
-        scored: the map that is pooled into the pixel score.
-        fused: evidence that a fused score may add, where the bundle has a normative map of it → the map that gives it.
-        slice_title, slice_unit: of a slice score by the networks alone, such as AS_sample; None without one.
-        variants: the healthy tables that it is calibrated for, such as one for each way of restoring; the first is the
-            one to begin with, the last the quickest.
-        choices: setting → the values that this bundle allows, the one to begin with first; other settings are free.
-        loss_title: name of `loss`; None without one.
+        kind: name in config.json.
+        files: files of a bundle with the networks, in the order in which they are hashed.
+        Settings: model of the settings that it reads.
+        Config: model of config.json.
+        stages, maps, thresholds: see `Stage`, `MapSpec` and `ThresholdSpec`.
+        scored: name of the map that is pooled into the pixel score.
+        fused: name of the evidence → name of the map. A fused score adds the evidence if the bundle has a normative
+            map of it.
+        slice_title, slice_unit: name and unit of its own slice score, such as AS_sample; None without one.
     """
 
     kind: ClassVar[str]
@@ -214,87 +208,88 @@ class Detector(Protocol):
 
     @classmethod
     def load(cls, config: Any, files: Snapshot) -> Self:
-        """The detector of a bundle, on the CPU; its files are read in the order of `files`."""
+        """Load the detector of a bundle on the CPU, reading its files in the order of `files`."""
 
     def to(self, device: torch.device) -> Self:
-        """A detector with new modules on a device; this one stays as it is."""
+        """Return the detector on a device, with new modules; this one does not change."""
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """See above."""
+        """The variants that have healthy tables, such as methods; the first is the default, the last the quickest."""
 
     @property
     def choices(self) -> Mapping[str, tuple[str, ...]]:
-        """See above."""
+        """Setting → the values that this bundle allows, the default first; other settings are not restricted."""
 
     def variant(self, settings: Any) -> str:
-        """The variant that the settings ask for."""
+        """Return the variant that the settings select."""
 
     def asks_for(self, variant: str) -> Mapping[str, Any]:
-        """The settings that ask for a variant, by name."""
+        """Return the settings that select a variant, by name."""
 
     @classmethod
     def inactive(cls, settings: Any) -> frozenset[str]:
-        """The settings that change nothing just now: greyed in the viewer, left out of cache keys."""
+        """Return the settings without effect: the viewer disables them, and keys of stored results omit them."""
 
     def run(self, stage: str, job: Job) -> list[Arrays]:
-        """The new samples of each slice of a job, as `Arrays`."""
+        """Compute the samples of each slice of a job, as `Arrays`."""
 
     def same(self, stage: str, done: Mapping[str, Arrays], before: Any, now: Any) -> bool:
-        """Does a stage surely give a slice the same result with other settings? `done`: results of earlier stages."""
+        """Check whether a stage gives a slice the same result with both settings, for results `done` of earlier stages.
+
+        False means that the results may differ.
+        """
 
     def map(self, name: str, data: SliceData) -> NDArray:
-        """One slice of a map, (H, W), within the mask or not; of an inner one, any array."""
+        """Compute one slice of a map: (H, W), not always zero outside the mask; any shape for the role "inner"."""
 
     def healthy(self, name: str, settings: Any) -> tuple[str, str] | None:
-        """Table and kind of the calibration that hold healthy values of a map; None where there are none."""
+        """Return table and kind of the calibration with a map's healthy values; None if there are none."""
 
     def slice_score(self, results: Arrays, settings: Any) -> NDArray | None:
-        """Scores (n,) by the networks alone, of the results of the first stage, (n, …) each; None without such."""
+        """Compute its own slice score (n,) from the first stage's results, (n, …) each; None without such a score."""
 
     @property
     def loss_title(self) -> str | None:
-        """See above."""
+        """The name of `loss`; None if the detector has no loss."""
 
     def loss(self, slices: NDArray, position: NDArray) -> NDArray:
-        """The loss that the networks were trained with, of each slice (B, H, W) in SD: (B,).
+        """Compute the loss that the networks were trained with, for each slice (B, H, W) in SD: (B,).
 
-        It serves as the slice score that the papers compare theirs with. Only a detector with a `loss_title` has it.
+        The papers compare their slice scores with it.
         """
 
     def unfold(self, slice_: NDArray, position: float, done: Mapping[str, Arrays], settings: Any) -> Unfolding | None:
-        """One restoration of a slice (H, W), step by step; None where no codes are restored.
+        """Return one restoration of a slice (H, W), step by step; None if the detector restores no codes.
 
-        `done` holds the arrays of one sample by stage; thresholds of the settings are numbers.
+        `done` contains the arrays of one sample by stage. Thresholds in the settings must be numbers.
         """
 
     def in_words(self, settings: Any, thresholds: Mapping[str, float]) -> str:
-        """What was done with these settings, in a few words; thresholds by name, in their units."""
+        """Describe the settings in a few words; `thresholds` are numbers by name, in their units."""
 
     def slice_words(self, settings: Any) -> str:
-        """What that score is, in a sentence."""
+        """Describe its own slice score in a sentence."""
 
     def about(self) -> list[tuple[str, str]]:
-        """What it is, for the card of its bundle: rows of a name and a few words."""
+        """Describe the detector for the model card, as pairs of a name and a few words."""
 
     def fits(self, results: Mapping[str, Sequence[Arrays]], shape: tuple[int, ...]) -> bool:
-        """Can these be results of its stages, of slices of a shape (H, W)? They come from a file that nobody vouches
-        for.
-        """
+        """Check results read from an untrusted file: names, shapes and types for slices of shape (H, W)."""
 
     def check(self, calibration: Any) -> str | None:
-        """Why a calibration cannot be of this detector, such as "for another model: …"; None where it can."""
+        """Return why a calibration is not of this detector, such as "for another model: …"; None if it fits."""
 
     def fit_tables(self, results: Sequence[Arrays], masks: Sequence[NDArray]) -> dict[str, Any]:
-        """Tables of its own for a calibration, from the first stage's results (n, …) of healthy scans."""
+        """Compute its own tables for a calibration, from the first stage's results (n, …) of healthy scans."""
 
 
 class FittedDetector(Detector, Protocol):
-    """A detector that is made from healthy slices in one go, by `napari-vqad train detector`."""
+    """A detector that `napari-vqad train detector` fits to healthy slices in one step."""
 
     @classmethod
     def fit(cls, config: Any, slices: Callable[[], NDArray]) -> Self:
-        """The detector of a config; `slices` loads healthy training slices (N, H, W), SD, if it needs any."""
+        """Fit a detector; `slices` loads healthy training slices (N, H, W) in SD and is called only if needed."""
 
     def save(self, folder: Path) -> None:
         """Write its `files` into a folder."""

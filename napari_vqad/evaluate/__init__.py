@@ -1,1 +1,1 @@
-"""How well it finds: metrics, simulated anomalies, tables, pictures."""
+"""Evaluation of detectors: metrics, simulated anomalies, tables and figures."""

@@ -1,4 +1,4 @@
-"""One row a labelled case, for looking by eye at what a method sees and misses."""
+"""Pages with one row per labelled case, for visual inspection of what a method detects and misses."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate.cases import Case
 from napari_vqad.files.atomic import atomic_folder
 
-SHOWN = ("evidence", "restoration", "residual", "score")  # roles of the maps beside the scan
-ROWS = 7  # a page
+SHOWN = ("evidence", "restoration", "residual", "score")  # roles of the maps shown beside the scan
+ROWS = 7  # per page
 
 
 @dataclass(frozen=True)
 class CaseRow:
-    """One slice of a case: what its columns show, label and mask, all (H, W) as displayed; scales by map."""
+    """A slice of a case: scan, mask, label and maps, (H, W) each as displayed, and the colour limits of each map."""
 
     title: str
     scan: np.ndarray
@@ -34,15 +34,15 @@ class CaseRow:
 
 
 class CasePages:
-    """Collects a slice of every case and method; `write` makes the pages."""
+    """Collects one slice of each case and method. `write` draws the pages."""
 
     def __init__(self) -> None:
-        self.looks: dict[str, dict[str, CaseRow]] = {}  # method → title → look
+        self.looks: dict[str, dict[str, CaseRow]] = {}  # method → title → row
 
     def add(self, case: Case, explorer: Explorer) -> None:
-        """Keep the slice with most of the label, of an untouched case the one with the highest pixel score.
+        """Store the slice with the most labelled voxels, or with the highest pixel score if the case has no label.
 
-        So a row of an untouched case shows the worst false finding there is.
+        The row of a normal case therefore shows its strongest false finding.
         """
         columns = columns_of(explorer.maps, SHOWN)
         stacks = {column.map: explorer.map(column.map) for column in columns if column.map}
@@ -57,11 +57,11 @@ class CasePages:
             {name: upright(stack[i]) for name, stack in stacks.items()},
             limits(explorer),
         )
-        # Of several settings with one variant the last counts.
+        # If several settings have the same variant, the last is shown.
         self.looks.setdefault(explorer.detector.variant(explorer.settings), {})[look.title] = look
 
     def write(self, folder: Path) -> list[Path]:
-        """`METHOD-PAGE.png` in the folder, which is made; the files."""
+        """Write `METHOD-PAGE.png` into the folder, which is created if necessary, and return the files."""
         written = []
         for method, by_title in self.looks.items():
             looks = list(by_title.values())
@@ -74,7 +74,7 @@ class CasePages:
 
 
 def draw_page(looks: list[CaseRow], method: str) -> Figure:
-    """Rows are cases, columns the maps over the scan; the label is outlined in all of them."""
+    """Draw a page: rows are cases, columns are maps over the scan; all panels show the outline of the label."""
     columns, (tall, wide) = looks[0].columns, looks[0].scan.shape
     figure = Figure(figsize=(1.1 + 2.2 * len(columns) * wide / tall, 2.2 * len(looks) + 0.5), facecolor=PAPER)
     axes = figure.subplots(len(looks), len(columns), squeeze=False)

@@ -1,4 +1,4 @@
-"""Labelled cases: those of a folder of files, and validation scans with simulated anomalies."""
+"""Labelled cases: from a folder of files, or made of validation scans with simulated anomalies."""
 
 from __future__ import annotations
 
@@ -22,20 +22,22 @@ from napari_vqad.simulate.anomalies import KINDS, add_anomaly
 from napari_vqad.train.data import Stack
 
 NORMAL = "normal"
-PER_SUBJECT = 3  # simulated cases: untouched, and twice with an anomaly
-POSITIVE_VOXELS = 10  # of the grid; fewer in a slice are the rim of a lesion, and the slice is left out
+PER_SUBJECT = 3  # simulated cases: one without an anomaly, two with one
+POSITIVE_VOXELS = 10  # grid voxels; a slice with fewer is at the edge of a lesion and is not counted
 
 
 @dataclass(frozen=True)
 class Case:
-    """One scan with its answer.
+    """A scan with its label.
 
     Attributes:
-        name, kind: `kind` is "normal" for an untouched scan.
+        name: name of the case.
+        kind: kind of anomaly; "normal" for a scan without one.
         grid: the scan on the model's grid.
-        label: float (n, H, W) on the grid, share of the voxel that is anomalous.
-        truth: bool, the label on the voxels that are counted; with `counted`, the mask on the same voxels.
-        positive: bool (n,), where it is known of each slice whether anything in it is anomalous.
+        label: float (n, H, W) on the grid, anomalous share of each voxel.
+        truth: bool, the label, on the voxels of the scan or of the grid.
+        counted: bool, same shape as `truth`: the mask of the voxels that are counted.
+        positive: bool (n,), whether each slice is abnormal, if the data set says so; else None.
     """
 
     name: str
@@ -47,9 +49,10 @@ class Case:
     positive: np.ndarray | None = None
 
     def of_slices(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which slices count, and their answers, both bool (n,).
+        """Return which slices are counted and which are abnormal, bool (n,) each.
 
-        Without `positive` those with brain count that have at least `POSITIVE_VOXELS` labelled voxels, or none.
+        Slices with brain are counted. If `positive` is None, slices with labelled voxels but fewer than
+        `POSITIVE_VOXELS` are not counted.
         """
         brain = np.asarray(self.grid.mask.any((1, 2)))
         if self.positive is not None:
@@ -59,7 +62,7 @@ class Case:
         return clear & brain, voxels > 0
 
     def on_truth(self, stack: np.ndarray) -> np.ndarray:
-        """A map of the grid at the counted voxels, as a vector."""
+        """Return the values of a map (n, H, W) at the counted voxels, as a vector."""
         there = stack if self.truth.shape == self.grid.mask.shape else self.grid.to_scan(stack)
         return there[self.counted]
 
@@ -67,12 +70,12 @@ class Case:
 def folder_cases(
     folder: Path, spec: GridSpec, template: Template | None = None, names: list[str] | None = None
 ) -> Iterator[Case]:
-    """`caseNN_{t1,mask,label}.nii.gz` with `cases.csv`; counted on the scans' own voxels within the mask.
+    """Read the cases of a folder with `cases.csv` and `caseNN_{t1,mask,label}.nii.gz`.
 
-    Only those of `names`, where they are given.
+    The scans' own voxels within the mask are counted. If `names` is given, only these cases are read.
 
     Raises:
-        InputError: the folder holds no such cases.
+        InputError: the folder has no cases.csv, or a file cannot be read.
     """
     table = Path(folder) / "cases.csv"
     if not table.exists():
@@ -87,10 +90,10 @@ def folder_cases(
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of `cases.csv`, each with a "case" and a "kind".
+    """Read the rows of `cases.csv`, each with a "case" and a "kind".
 
     Raises:
-        InputError: it is no such table, too large, not UTF-8, or a case has the name of a file elsewhere.
+        InputError: the file is not such a table, is too large or not UTF-8, or a case's name contains a path.
     """
     text = read_text(path, limits.TEXT)
     try:
@@ -105,7 +108,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 
 def simulated_cases(stack: Stack, spec: GridSpec, each: int = PER_SUBJECT - 1, seed: int = 77) -> Iterator[Case]:
-    """Every scan of a stack untouched, and `each` times with one anomaly; kinds take turns."""
+    """Make cases of each scan of a stack: the scan itself, and `each` copies with one anomaly of alternating kind."""
     kinds = list(KINDS)
     for number, grid in enumerate(stack.grids(spec)):
         nothing = np.zeros(grid.mask.shape, bool)

@@ -1,4 +1,4 @@
-"""`napari-vqad evaluate …`: the tables."""
+"""`napari-vqad evaluate …`: commands that print tables."""
 
 from __future__ import annotations
 
@@ -50,65 +50,65 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add `evaluate` to the command line."""
     evaluate = commands.add_parser("evaluate", help="measure a bundle on labelled scans")
     kinds = evaluate.add_subparsers(required=True, metavar="WHAT")
-    testset = kinds.add_parser("testset", help="a folder of cases with masks, labels and cases.csv")
-    testset.add_argument("--cases", nargs="+", metavar="NAME", help="these alone")
+    testset = kinds.add_parser("testset", help="evaluate on a folder of cases with masks, labels and cases.csv")
+    testset.add_argument("--cases", nargs="+", metavar="NAME", help="only these cases")
     testset.set_defaults(func=run_testset)
-    validation = kinds.add_parser("validation", help="validation subjects with simulated anomalies, to choose settings")
+    validation = kinds.add_parser("validation", help="evaluate on validation subjects with simulated anomalies")
     validation.set_defaults(func=run_validation)
     findings = kinds.add_parser(
-        "findings", help="scans, with NAME_mask and NAME_label or NAME_gold beside them if known"
+        "findings", help="count findings; reads NAME_mask, and NAME_label or NAME_gold, beside a scan"
     )
     findings.add_argument("scans", type=Path, nargs="+")
-    findings.add_argument("--method", help="the bundle's first, without")
+    findings.add_argument("--method", help="default: the bundle's first method")
     findings.set_defaults(func=run_findings)
-    fit = kinds.add_parser("fitness", help="does each scan fit the model? With NAME_mask beside it, by that mask")
+    fit = kinds.add_parser("fitness", help="check whether scans fit the model; reads NAME_mask beside a scan")
     fit.add_argument("scans", type=Path, nargs="+")
-    fit.add_argument("--method", help="the bundle's quickest, without")
+    fit.add_argument("--method", help="default: the bundle's quickest method")
     fit.set_defaults(func=run_fitness)
-    flagged = kinds.add_parser("slices", help="how well slices are flagged, on validation subjects as for validation")
+    flagged = kinds.add_parser("slices", help="evaluate flagged slices on the data of validation")
     flagged.add_argument("data", type=Path)
-    flagged.add_argument("--method", help="the bundle's quickest, without")
+    flagged.add_argument("--method", help="default: the bundle's quickest method")
     flagged.add_argument("--flag-slices", default=Settings().flag_slices, help="healthy percentile")
     flagged.set_defaults(func=run_slices)
-    grid = kinds.add_parser("grid", help="every bundle of a folder by every method it knows: tokenizers × priors")
-    grid.add_argument("models", type=Path, nargs="?", help="folder of bundles; those that come along, without it")
-    grid.add_argument("--data", type=Path, required=True, help="folder of cases, as for testset")
+    grid = kinds.add_parser("grid", help="compare all bundles of a folder with all their methods")
+    grid.add_argument("models", type=Path, nargs="?", help="folder of bundles; default: those installed")
+    grid.add_argument("--data", type=Path, required=True, help="folder of test cases, as for testset")
     grid.add_argument("--validation", type=Path, required=True, help="healthy scans or packed files, as for validation")
     grid.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
     grid.add_argument("--pooling", default=Settings().pooling, choices=get_args(Pooling), help="2d as in the papers")
     grid.add_argument("--score", default=Settings().score, choices=get_args(Scale), help="intensity as in the papers")
-    grid.add_argument("--bundles", nargs="+", metavar="NAME", help="these alone, of the folder")
-    grid.add_argument("--subjects", type=int, metavar="N", help="of the validation part the first N alone")
+    grid.add_argument("--bundles", nargs="+", metavar="NAME", help="only these bundles")
+    grid.add_argument("--subjects", type=int, metavar="N", help="only the first N validation subjects")
     grid.set_defaults(func=run_grid)
-    again = kinds.add_parser("reconstructions", help="how close and how sharp tokenizers are on held-out healthy scans")
-    again.add_argument("bundles", nargs="+", help="names or folders")
+    again = kinds.add_parser("reconstructions", help="compare error and sharpness of tokenizers on healthy scans")
+    again.add_argument("bundles", nargs="+", help="names or folders of bundles")
     again.add_argument("--data", type=Path, required=True, help="healthy scans or packed files, as for validation")
-    again.add_argument("--picture", type=Path, help="write slices side by side here, as PNG")
+    again.add_argument("--picture", type=Path, help="file for a figure of slices, as PNG")
     again.set_defaults(func=run_reconstructions)
-    clips = kinds.add_parser("ped2", help="bundles of clips on UCSD Ped2, split as in Ishii 2023")
-    clips.add_argument("bundles", nargs="*", help="names or folders; all of clips that come along, without")
+    clips = kinds.add_parser("ped2", help="compare bundles of clips on UCSD Ped2, split as in Ishii 2023")
+    clips.add_argument("bundles", nargs="*", help="names or folders; default: all installed bundles of clips")
     clips.add_argument("--data", type=Path, required=True, help="folder with training_NN.npz and testing_NN.npz")
-    clips.add_argument("-S", "--n-restorations", type=int, default=5, help="5 without, as in the author's code")
-    clips.add_argument("--lambda-p", help="nats, or a healthy percentile, in place of the tuned one")
-    clips.add_argument("--lambda-s", help="the same")
+    clips.add_argument("-S", "--n-restorations", type=int, default=5, help="default: 5, as in the author's code")
+    clips.add_argument("--lambda-p", help="nats, or a healthy percentile; default: tuned")
+    clips.add_argument("--lambda-s", help="as --lambda-p")
     clips.add_argument("--write-tuned", action="store_true", help="write the chosen λ into each bundle, as tuned.json")
-    clips.add_argument("--histograms", type=Path, help="write histograms of the scores of frames here, as PNG")
-    clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="2d without: no frame sees another")
-    clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of a frame's pixel scores")
+    clips.add_argument("--histograms", type=Path, help="file for histograms of frame scores, as PNG")
+    clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="default: 2d, within each frame")
+    clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of the pixel scores of a frame")
     clips.set_defaults(func=run_ped2)
     swept, steps = sweep_command.add_command(kinds), steps_command.add_command(kinds)
     for parser in (grid, clips):
-        parser.add_argument("--methods", nargs="+", default=[], help="these alone, of the bundles that have them")
-        parser.add_argument("--json", type=Path, help="write the lines here")
-        parser.add_argument("--keep", type=Path, help="folder for what is measured of each case, to continue from")
+        parser.add_argument("--methods", nargs="+", default=[], help="only these methods")
+        parser.add_argument("--json", type=Path, help="file for the results, as JSON")
+        parser.add_argument("--keep", type=Path, help="folder for results of cases, to continue later")
         parser.add_argument(
             "--percentiles",
             nargs="*",
             type=float,
             default=tuning.PERCENTILES if parser is clips else (),
             metavar="P",
-            help="candidates for λ_s and λ_p, percentiles of the NLL of all codes of the validation part; each model "
-            "and method takes the one with the best balanced accuracy there. None: λ is that of the defaults",
+            help="candidates for λ_s and λ_p, as percentiles of the NLL of all codes of the validation part; the one "
+            "with the best balanced accuracy there is chosen for each model and method. If empty, λ is not tuned",
         )
     for parser in (testset, validation, findings, fit, flagged):
         parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
@@ -117,21 +117,21 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         parser.add_argument("--threads", type=int, default=os.cpu_count())
     for parser in (testset, validation):
         parser.add_argument("data", type=Path)
-        parser.add_argument("--methods", nargs="+", help="these alone; all that the bundle has, without")
+        parser.add_argument("--methods", nargs="+", help="only these methods; default: all of the bundle")
         parser.add_argument("--lambda-p", default=Settings().lambda_p, help="nats, or a healthy percentile")
         parser.add_argument("--lambda-s", default=Settings().lambda_s, help="nats, or a healthy percentile")
         parser.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
         parser.add_argument("-k", type=float, default=Settings().k)
         parser.add_argument("--pooling", default=Settings().pooling, choices=get_args(Pooling))
         parser.add_argument("--score", default=Settings().score, choices=get_args(Scale))
-        parser.add_argument("--ablation", metavar="METHOD", help="one lever a row instead, ending with this method")
-        parser.add_argument("--pca-data", type=Path, help="training scans: adds the linear baseline with 60 components")
-        parser.add_argument("--json", type=Path, help="write the rows here")
-        parser.add_argument("--pictures", type=Path, help="folder for pages that show every case")
+        parser.add_argument("--ablation", metavar="METHOD", help="ablation study instead, which ends with this method")
+        parser.add_argument("--pca-data", type=Path, help="training scans; adds the linear baseline with 60 components")
+        parser.add_argument("--json", type=Path, help="file for the rows, as JSON")
+        parser.add_argument("--pictures", type=Path, help="folder for pages that show all cases")
 
 
 def run_findings(args: argparse.Namespace) -> int:
-    """The findings of scans at the threshold of one per healthy head."""
+    """Print the findings of scans at the threshold of one finding per healthy head."""
     bundle = _load(args)
     settings = settings_from(dict(settings_of(bundle, args.method)))
     rows = []
@@ -145,7 +145,7 @@ def run_findings(args: argparse.Namespace) -> int:
 
 
 def run_fitness(args: argparse.Namespace) -> int:
-    """The fitness verdict on scans."""
+    """Print the fitness verdicts on scans."""
     bundle, rows = _load(args), []
     settings = settings_from(dict(settings_of(bundle, args.method or bundle.detector.variants[-1])))
     for scan in args.scans:
@@ -159,7 +159,7 @@ def run_fitness(args: argparse.Namespace) -> int:
 
 
 def run_slices(args: argparse.Namespace) -> int:
-    """Slice scores on validation subjects with simulated anomalies."""
+    """Evaluate slice scores on validation subjects with simulated anomalies."""
     bundle = _load(args)
     asked = settings_of(bundle, args.method or bundle.detector.variants[-1])
     settings = settings_from({**asked, "flag_slices": args.flag_slices})
@@ -170,31 +170,31 @@ def run_slices(args: argparse.Namespace) -> int:
 
 
 def _beside(scan: Path, stem: str, names: tuple[str, ...]) -> Path | None:
-    """A file such as STEM_mask.nii.gz beside a scan, if there is one."""
+    """Return a file such as STEM_mask.nii.gz beside a scan; None if there is none."""
     return next((p for n in names if (p := scan.parent / f"{stem}_{n}.nii.gz").exists()), None)
 
 
 def run_testset(args: argparse.Namespace) -> int:
-    """The table on a folder of cases."""
+    """Evaluate a bundle on a folder of cases."""
     bundle = _load(args)
     return _run(args, bundle, folder_cases(args.data, bundle.config.grid, bundle.template, args.cases))
 
 
 def run_validation(args: argparse.Namespace) -> int:
-    """The table on validation subjects with simulated anomalies."""
+    """Evaluate a bundle on validation subjects with simulated anomalies."""
     bundle = _load(args)
     spec = bundle.config.grid
     return _run(args, bundle, simulated_cases(load_stack(args.data, "validation", spec, bundle.template), spec))
 
 
 def run_grid(args: argparse.Namespace) -> int:
-    """Tokenizers × priors on the same cases."""
+    """Compare bundles on the same heads."""
     torch.set_num_threads(args.threads)
     settings = settings_from({name: getattr(args, name) for name in ("n_restorations", "pooling", "score")})
     lines: list[comparison.ModelResult] = []
     if args.json:
         check_file(args.json)
-    # All of them before the first runs: one that does not fit must not end it after an hour.
+    # Load all bundles first, so that a damaged one does not stop the command after an hour.
     known = [found for found in _known(args.models, "head") if not args.bundles or found.name in args.bundles]
     bundles = [Bundle.load(folder, args.device) for folder in known]
     if not bundles:
@@ -204,7 +204,7 @@ def run_grid(args: argparse.Namespace) -> int:
     for bundle in bundles:
         spec = bundle.config.grid
         print(bundle.title, flush=True)
-        # Heads are aligned once for all models of a template.
+        # Heads are aligned once for consecutive bundles with the same grid and template.
         if before is None or not same_grid(before.folder, bundle.folder):
             stack = load_stack(args.validation, "validation", spec, bundle.template)
             subjects = list(
@@ -215,14 +215,14 @@ def run_grid(args: argparse.Namespace) -> int:
         lines += comparison.compare_models(
             bundle, subjects, cases, settings, tuple(args.methods), _say, "max", args.keep, args.percentiles
         )
-        if args.json:  # after each, for who stops it
+        if args.json:  # after each bundle, in case the user stops the command
             write_text(args.json, json.dumps(comparison.as_json(lines), indent=1) + "\n")
     print(f"\n{comparison.table(lines)}\n\n{comparison.scan_table(lines)}\n\n{comparison.tuning_tables(lines)}")
     return 0
 
 
 def run_reconstructions(args: argparse.Namespace) -> int:
-    """Tokenizers on the validation scans."""
+    """Compare tokenizers on the validation scans."""
     torch.set_num_threads(args.threads)
     if args.picture:
         check_file(args.picture)
@@ -246,7 +246,7 @@ def run_reconstructions(args: argparse.Namespace) -> int:
 
 
 def run_ped2(args: argparse.Namespace) -> int:
-    """Tokenizers × priors on the clips of Ped2."""
+    """Compare bundles on the clips of UCSD Ped2."""
     torch.set_num_threads(args.threads)
     given = {name: getattr(args, name) for name in ("n_restorations", "pooling", "lambda_p", "lambda_s")}
     settings = settings_from({name: value for name, value in given.items() if value is not None})
@@ -258,7 +258,7 @@ def run_ped2(args: argparse.Namespace) -> int:
         raise InputError("No bundle of clips comes along; give one.")
     check_methods(bundles, args.methods)
     for bundle in bundles if args.write_tuned else ():
-        check_folder(bundle.folder, [TUNED_FILE])  # told before the work
+        check_folder(bundle.folder, [TUNED_FILE])  # report errors before the work starts
     lines: list[comparison.ModelResult] = []
     histograms = ScoreHistograms()
     for bundle in bundles:
@@ -269,7 +269,7 @@ def run_ped2(args: argparse.Namespace) -> int:
         if args.write_tuned:
             found = comparison.tuned_thresholds(bundle, of_bundle, ped2.TUNED_ON)
             write_text(bundle.folder / TUNED_FILE, found.model_dump_json(indent=1) + "\n")
-        if args.json:  # after each, for who stops it
+        if args.json:  # after each bundle, in case the user stops the command
             write_text(args.json, json.dumps(comparison.as_json(lines), indent=1) + "\n")
     print(f"\n{comparison.table(lines, 'frame', 3)}\n\n{ped2.paper_table(lines)}")
     print(f"\n{comparison.tuning_tables(lines)}")
@@ -279,7 +279,7 @@ def run_ped2(args: argparse.Namespace) -> int:
 
 
 def _known(folder: Path | None, kind: Kind) -> list[Path]:
-    """The bundles of a folder, or those that come along, that know heads, or clips."""
+    """List the bundles of one kind in a folder, or among the installed ones if `folder` is None."""
     return [found for found in list_bundles(folder) if read_config(found).grid.kind == kind]
 
 
@@ -295,7 +295,7 @@ def _load(args: argparse.Namespace) -> Bundle:
 def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
     names = ("lambda_p", "lambda_s", "n_restorations", "k", "pooling", "score")
     settings = bundle.validated(settings_from({name: getattr(args, name) for name in names}))
-    if args.json:  # told before the work
+    if args.json:  # report errors before the work starts
         check_file(args.json)
     if args.pictures:
         check_folder(args.pictures, ["page.png"])

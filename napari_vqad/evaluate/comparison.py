@@ -1,8 +1,8 @@
-"""Tokenizers × priors: every bundle by every method it knows, on the same cases (after Ishii 2023, tables 5–12).
+"""Comparison of tokenizers and priors: each bundle with each of its methods, on the same cases.
 
-True AUROC and AP stand in columns of their own. F1 and the balanced accuracy that the paper calls AUC are measured at a
-threshold that the validation cases chose; at the best one of the very cases measured, as the paper has them, they stand
-in `best` and `best_voxels`, for a table of their own.
+After Ishii 2023, tables 5–12. AUROC and AP have columns of their own. F1 and balanced accuracy, which the paper calls
+AUC, are measured at a threshold chosen on the validation cases. The paper instead measures them at the best threshold
+of the test cases; these values are in `best` and `best_voxels`, for a separate table.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ from napari_vqad.evaluate.variants import SAMPLE, Over, Variant, method_variants
 
 @dataclass(frozen=True)
 class ModelResult:
-    """One bundle by one method.
+    """Result of one bundle with one method on the test cases.
 
     Attributes:
-        voxels, slices: over all test cases.
-        interval: 95 % bootstrap interval of the slices' AUROC, whole cases drawn anew.
-        at: the test's slices at the threshold with the best balanced accuracy on the validation cases.
-        scans: of whole scans by the sum of their slices' scores; NaN where all or none of them hold an anomaly.
-        scans_interval: as `interval`.
-        n_scans: with an anomaly, and without.
-        seconds: a slice, from pixels to restorations; on the machine that made the table.
-        best, best_voxels: slices and voxels at the best threshold of the test cases themselves: an upper bound.
-        tuning: the λ that was chosen on the validation cases; None where it was given, or none matters.
+        bundle, method: their names in tables.
+        voxels, slices: ranking of all voxels, and of all slices.
+        interval: 95 % bootstrap interval of the slices' AUROC, with whole cases resampled.
+        at: the slices at the threshold with the best balanced accuracy on the validation cases.
+        scans: ranking of whole scans by the sum of their slices' scores; NaN if all or none contain an anomaly.
+        scans_interval: as `interval`, of `scans`.
+        n_scans: number of scans with and without an anomaly.
+        seconds: time per slice, from pixels to restorations, on the computer that made the table.
+        best, best_voxels: slices and voxels at the best threshold for the test cases themselves: an upper bound.
+        tuning: the λ that was chosen on the validation cases; None if the user gave λ or the method uses none.
     """
 
     bundle: str
@@ -69,17 +70,23 @@ def compare_models(
     percentiles: Sequence[float] = (),
     look: Callable[[ModelResult, np.ndarray, np.ndarray], None] | None = None,
 ) -> list[ModelResult]:
-    """A line for sample-wise and for each method that the bundle knows (of `methods` alone, where given).
+    """Evaluate a bundle with its own slice score ("sample-wise") and with each of its methods.
 
     Args:
-        bundle, settings: a λ that the settings give explicitly is not tuned; nor is any, where `percentiles` is empty.
-        validation, test: cases; the validation ones choose λ and the decision threshold.
-        methods: of those of the bundle.
-        report: is told of each case.
-        over: as in `Variant`.
-        keep: a folder that holds what was measured before.
-        percentiles: the candidates for λ, of the NLL of all codes of the validation cases.
-        look: is given each line with the scores of the test's slices and their answers.
+        bundle: the model.
+        validation: cases on which λ and the decision threshold are chosen.
+        test: cases on which the results are measured.
+        settings: settings of all methods. A λ that the user has set is not tuned.
+        methods: only these methods; default all.
+        report: called with a line of text for each case and each tuned λ.
+        over: see `Variant`.
+        keep: folder of stored results of cases, to continue an interrupted evaluation.
+        percentiles: candidates for λ, as percentiles of the NLL of all codes of the validation cases; no λ is tuned if
+            there are none.
+        look: called with each result, the scores of the test slices, and which of them are abnormal.
+
+    Returns:
+        One result per method.
     """
     fixed = settings.model_fields_set
     settings = settings.model_copy(update=dict(settings_of(bundle, None)))
@@ -134,7 +141,7 @@ def _line(
 
 
 def tuned_thresholds(bundle: Bundle, lines: Sequence[ModelResult], on: str) -> TunedThresholds:
-    """The λ that were chosen, beside those that the bundle holds of other methods; `on` names data and measure."""
+    """Combine the chosen λ with those in the bundle for other methods on the same data; `on` names data and measure."""
     before = bundle.tuned if bundle.tuned and bundle.tuned.on == on else None
     slices, variants = (dict(before.slices), dict(before.variants)) if before else ({}, {})
     for tuned in (line.tuning for line in lines if line.tuning):
@@ -146,7 +153,7 @@ def tuned_thresholds(bundle: Bundle, lines: Sequence[ModelResult], on: str) -> T
 
 
 def table(lines: list[ModelResult], what: str = "slice", digits: int = 2) -> str:
-    """Markdown: how each pair does, and how long it takes. F1 and balanced accuracy at the validation's threshold."""
+    """Make a Markdown table of metrics and times; F1 and balanced accuracy are at the validation threshold."""
     part = "voxel" if what == "slice" else "pixel"
     head = (
         f"| tokenizer + prior | method | λ | {what} AUROC (95 % interval) | {what} AP | F1 | balanced accuracy "
@@ -182,12 +189,12 @@ def scan_table(lines: list[ModelResult]) -> str:
 
 
 def in_words(tuned: Tuning | None) -> str:
-    """The λ that was chosen: "p60, 1.94"; a dash where none was."""
+    """Describe the chosen λ, such as "p60, 1.94"; a dash if none was chosen."""
     return "–" if tuned is None else f"p{tuned.chosen.percentile:g}, {tuned.chosen.value:.2f}"
 
 
 def tuning_tables(lines: list[ModelResult]) -> str:
-    """Markdown: the candidates for λ of each model (Ishii 2023, tables 13–24)."""
+    """Make a Markdown table for each model of the candidates for λ (Ishii 2023, tables 13–24)."""
     by_model: dict[str, list[Tuning]] = {}
     for line in lines:
         if line.tuning:
@@ -196,5 +203,5 @@ def tuning_tables(lines: list[ModelResult]) -> str:
 
 
 def as_json(lines: list[ModelResult]) -> list[dict]:
-    """The lines as plain data."""
+    """Convert the results to plain data for JSON."""
     return [asdict(line) for line in lines]

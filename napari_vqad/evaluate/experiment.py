@@ -1,4 +1,4 @@
-"""One experiment: every method on every case, in one table."""
+"""An experiment: all methods on all cases, in one table."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from napari_vqad.evaluate.result_cache import CaseResult, ResultCache
 from napari_vqad.evaluate.variants import Variant
 from napari_vqad.files.atomic import write_text
 
-Pair = tuple[np.ndarray, np.ndarray]  # scores, answers
+Pair = tuple[np.ndarray, np.ndarray]  # scores, and which are abnormal
 
 
 @dataclass(frozen=True)
 class Row:
-    """A method on the cases of one kind and the normal ones, or on all cases.
+    """Result of one method on the cases of one kind and the normal cases, or on all cases.
 
     Attributes:
-        voxels: over the voxels of all masks of these cases together.
-        slices: over their slices that count (`Case.of_slices`). A slice's score is AS_sample for `sample-wise`, else
-            its highest pixel score, or the mean where the way asks for it.
+        voxels: ranking of the voxels within the masks of all these cases together.
+        slices: ranking of their counted slices (`Case.of_slices`). The score of a slice is AS_sample for "sample-wise",
+            else the maximum or mean of the pixel score (`Variant.over`).
     """
 
     method: str
@@ -41,15 +41,14 @@ class Row:
 
 @dataclass
 class Collected:
-    """Scores with their answers, case by case, from which tables are made.
+    """Scores and labels of all cases, from which tables are made.
 
     Attributes:
-        voxels, slices: (name of the way, kind) → (scores, answers) of each case.
-        scans: name of the way → (score, answer) of each case: the sum over its slices, and whether any of it is
-            anomalous.
-        kinds: of the cases, in their order.
-        seconds: name of the variant → of all stages of the detector, all cases together.
-        n_slices: with brain, of all cases.
+        voxels, slices: (name of the variant, kind of case) → (scores, which are abnormal) of each case.
+        scans: name of the variant → (sum of the scores of all slices, whether any is abnormal) of each case.
+        kinds: kinds of cases, in order of appearance.
+        seconds: name of the variant → time of all stages of the detector, sum over the cases.
+        n_slices: number of slices with brain, sum over the cases.
     """
 
     voxels: dict[tuple[str, str], list[Pair]] = field(default_factory=dict)
@@ -60,13 +59,13 @@ class Collected:
     n_slices: int = 0
 
     def of(self, what: str, name: str, kinds: list[str] | None = None) -> Pair:
-        """All "voxels" or "slices" of a way over the cases of these kinds, one after the other."""
+        """Return scores and labels of all "voxels" or "slices" of a variant, for cases of some kinds or of all."""
         found = getattr(self, what)
         pairs = [pair for kind in kinds or self.kinds for pair in found.get((name, kind), [])]
         return np.concatenate([s for s, _ in pairs]), np.concatenate([t for _, t in pairs])
 
     def rows(self, ways: list[Variant]) -> list[Row]:
-        """The table: each way over all cases, then kind by kind."""
+        """Return the rows of the table: for each variant all cases, then each kind."""
         chosen = [("all", self.kinds), *((k, [k, NORMAL]) for k in self.kinds if k != NORMAL)]
         return [
             Row(w.name, kind, rank(*self.of("voxels", w.name, kinds)), rank(*self.of("slices", w.name, kinds)))
@@ -85,9 +84,9 @@ def collect(
     look: Callable[[Case, Explorer], None] | None = None,
     cache: ResultCache = ResultCache(),  # noqa: B008  # frozen
 ) -> Collected:
-    """Score all cases; see `Row` for what is counted.
+    """Score all cases with all variants; `Row` says what is counted.
 
-    `look` is shown each case after each way of restoring it. What lies on `cache` is not measured again.
+    `look` is called after each pixel score that is computed. Results in `cache` are not computed again.
     """
     explorer, found = Explorer(bundle, settings), Collected()
     for case in cases:
@@ -117,8 +116,8 @@ def _measure(
     pca: PCA | None,
     look: Callable[[Case, Explorer], None] | None,
 ) -> CaseResult:
-    """The case that the explorer holds by one way."""
-    # The first phase is run once for all variants, and counts for each of them.
+    """Score the case that the explorer has loaded, with one variant."""
+    # The first phase runs once for all variants. Its time is added to that of each variant.
     first, *others = (phase.names[0] for phase in explorer.phases)
     before = sum(explorer.seconds.get(name, 0.0) for name in others)
     score, slice_score = way.score(explorer, settings, pca)
@@ -131,7 +130,7 @@ def _measure(
 
 
 def overall_table(rows: list[Row]) -> str:
-    """Markdown: methods over all cases."""
+    """Make a Markdown table of the methods on all cases."""
     lines = ["| method | slice AUROC | slice AP | voxel AUROC | voxel AP | best Dice |", "|---|---|---|---|---|---|"]
     for row in rows:
         if row.kind == "all":
@@ -141,7 +140,7 @@ def overall_table(rows: list[Row]) -> str:
 
 
 def kind_table(rows: list[Row], what: str = "ap") -> str:
-    """Markdown: a voxel metric of each method, kind by kind."""
+    """Make a Markdown table of a voxel metric: rows are methods, columns are kinds of cases."""
     kinds = list(dict.fromkeys(r.kind for r in rows if r.kind != "all"))
     methods = list(dict.fromkeys(r.method for r in rows))
     by = {(r.method, r.kind): getattr(r.voxels, what) for r in rows}
@@ -151,7 +150,7 @@ def kind_table(rows: list[Row], what: str = "ap") -> str:
 
 
 def write_json(rows: list[Row], path: Path, about: dict) -> None:
-    """The rows with what they were made with.
+    """Write the rows as JSON, with the entries of `about` (bundle and settings).
 
     Raises:
         InputError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""The fitness verdict on many scans, as a table."""
+"""Fitness verdicts on several scans, as a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_vqad.io.nifti import read_mask
 
 @dataclass(frozen=True)
 class Row:
-    """One scan: its verdict, or why it was refused, and what reading it had to guess."""
+    """A scan: its fitness, or why it was refused, and notes on what the reader had to guess."""
 
     name: str
     fitness: Fitness | None
@@ -27,7 +27,7 @@ class Row:
 
 
 def evaluate_fitness(bundle: Bundle, settings: Settings, scan: Path, mask: Path | None = None) -> Row:
-    """Analyse one scan and say whether it fits; the brain mask is made where none is given."""
+    """Analyse a scan and check whether it fits the model; without `mask`, the brain mask is computed."""
     try:
         volume = load_scan(scan)
         brain = read_mask(mask, volume) if mask else make_mask(volume).voxels
@@ -41,7 +41,7 @@ def evaluate_fitness(bundle: Bundle, settings: Settings, scan: Path, mask: Path 
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Markdown: a row for each scan."""
+    """Make a Markdown table with one row per scan."""
     lines = [
         "| scan | verdict | brain, mL | contrast | flagged slices | why, and what was guessed |",
         "|---|---|---|---|---|---|",

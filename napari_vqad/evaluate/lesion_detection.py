@@ -1,4 +1,4 @@
-"""How many findings a scan has at the threshold of one per healthy head, and where a known lesion comes among them."""
+"""Findings of a scan at one expected finding per healthy head, and the rank of a known lesion among them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from napari_vqad.scores.components import find
 
 @dataclass(frozen=True)
 class LesionDetection:
-    """Of one scan.
+    """Result of one scan.
 
     Attributes:
-        name: of its file.
-        findings: how many.
-        rank: which of them, from 1, is the first that touches the lesion; 0 where none does; None without a label.
-        recall: share of the lesion's voxels that are flagged.
-        precision: share of the flagged voxels that are lesion.
+        name: name of the file.
+        findings: number of findings.
+        rank: number, from 1, of the first finding that touches the lesion; 0 if none does; None without a label.
+        recall: share of the lesion's voxels that are flagged; NaN without a label.
+        precision: share of the flagged voxels that are in the lesion; NaN without a label.
         note: how the head was aligned.
     """
 
@@ -40,7 +40,7 @@ class LesionDetection:
 def evaluate_scan(
     bundle: Bundle, settings: Settings, scan: Path, mask: Path | None, label: Path | None
 ) -> LesionDetection:
-    """Score one scan and look for its lesion among the findings."""
+    """Score a scan and search for its lesion among the findings."""
     volume = read_scan(scan)
     brain = read_mask(mask, volume) if mask else make_mask(volume).voxels
     grid = to_grid(volume, brain, bundle.config.grid, template=bundle.template)
@@ -63,7 +63,7 @@ def evaluate_scan(
 
 
 def table(rows: list[LesionDetection]) -> str:
-    """Markdown."""
+    """Make a Markdown table with one row per scan."""
     lines = [
         "| scan | findings | lesion is finding | of the lesion flagged | of the flagged, lesion |",
         "|---|---|---|---|---|",

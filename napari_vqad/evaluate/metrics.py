@@ -1,4 +1,4 @@
-"""AUROC, average precision, best Dice and what a threshold does, exact with ties, and sharpness, in NumPy."""
+"""AUROC, average precision, Dice, F1 and balanced accuracy, exact with ties, and gradient energy, in NumPy."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Ranking:
-    """How well scores put positives above negatives; NaN where there is none of either.
+    """How well scores rank positives above negatives; NaN if there are no positives or no negatives.
 
     Attributes:
-        auroc: probability that a positive has a higher score than a negative, ties counting half.
+        auroc: probability that a positive has a higher score than a negative; ties count half.
         ap: average precision, Σ (recall_n − recall_{n−1})·precision_n over falling thresholds.
-        dice: best 2·TP / (flagged + positives) over all thresholds. The threshold is chosen on the very data it is
-            measured on, so this is an upper bound and no performance to expect.
+        dice: best 2·TP / (flagged + positives) over all thresholds. The threshold is chosen on the same data, so this
+            is an upper bound, not an expected performance.
     """
 
     auroc: float
@@ -26,7 +26,7 @@ class Ranking:
 
 
 def rank(scores: ArrayLike, labels: ArrayLike) -> Ranking:
-    """Scores and boolean labels of one length → their `Ranking`."""
+    """Compute the `Ranking` of scores and boolean labels of the same length."""
     scores, labels = np.asarray(scores).ravel(), np.asarray(labels, bool).ravel()
     positives, negatives = int(labels.sum()), int((~labels).sum())
     if not positives or not negatives:
@@ -40,10 +40,11 @@ def rank(scores: ArrayLike, labels: ArrayLike) -> Ranking:
 
 
 def auroc_interval(cases: Sequence[tuple[ArrayLike, ArrayLike]], n: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of the AUROC over cases, each a pair of scores and boolean labels.
+    """Compute the 95 % bootstrap interval of the AUROC over cases, each a pair of scores and boolean labels.
 
-    Whole cases are drawn anew, since neighbouring frames or slices are nearly the same picture: those with a positive
-    and those without one, each as often as there are. NaN where there is none of either.
+    Whole cases are resampled, because neighbouring slices or frames are nearly identical. Cases with and without a
+    positive are resampled separately, so that their numbers stay the same. The interval is NaN if there are no
+    positives or no negatives.
     """
     pairs = [(np.asarray(s).ravel(), np.asarray(a, bool).ravel()) for s, a in cases]
     with_, without = ([p for p in pairs if p[1].any() == positive] for positive in (True, False))
@@ -58,23 +59,24 @@ def auroc_interval(cases: Sequence[tuple[ArrayLike, ArrayLike]], n: int = 1000, 
 
 
 def _counts(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The distinct scores, falling; at each, how many positives and how many of all have at least that score."""
+    """Return the distinct scores, falling, and for each the numbers of positives and of all items that reach it."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
-    # Equal scores are one threshold: counts are taken at the last of each run.
+    # Equal scores are one threshold, so counts are taken at the last of them.
     last = np.append(np.flatnonzero(np.diff(ranked)), len(scores) - 1)
     return ranked[last], np.cumsum(labels[order])[last].astype(float), last + 1.0
 
 
 @dataclass(frozen=True)
 class AtThreshold:
-    """What a fixed threshold does.
+    """Metrics at a fixed threshold; NaN if there are no positives or no negatives.
 
     Attributes:
         threshold: scores above it are flagged.
         f1: 2·TP / (flagged + positives).
-        balanced: (sensitivity + specificity) / 2; its best over thresholds is what Ishii 2023 prints as "AUC".
-        macro: mean of the F1 of positives and that of negatives; what his code prints as F1.
+        balanced: balanced accuracy, (sensitivity + specificity) / 2. Ishii 2023 reports its maximum over thresholds as
+            "AUC".
+        macro: mean of the F1 of positives and the F1 of negatives. The code of Ishii 2023 reports it as F1.
     """
 
     threshold: float
@@ -84,7 +86,7 @@ class AtThreshold:
 
 
 def at_threshold(scores: ArrayLike, labels: ArrayLike, threshold: float) -> AtThreshold:
-    """Scores and boolean labels of one length, flagged where the score exceeds `threshold`."""
+    """Compute metrics of scores and boolean labels of the same length; scores above `threshold` are flagged."""
     flagged, labels = np.asarray(scores).ravel() > threshold, np.asarray(labels, bool).ravel()
     hits, positives, negatives = int((flagged & labels).sum()), int(labels.sum()), int((~labels).sum())
     if not positives or not negatives:
@@ -95,18 +97,21 @@ def at_threshold(scores: ArrayLike, labels: ArrayLike, threshold: float) -> AtTh
 
 
 def at_best(scores: ArrayLike, labels: ArrayLike) -> AtThreshold:
-    """At the threshold of the best balanced accuracy: chosen on the very data that it is measured on (Ishii 2023)."""
+    """Compute metrics at the threshold with the best balanced accuracy on the same data (Ishii 2023)."""
     scores, labels = np.asarray(scores).ravel(), np.asarray(labels, bool).ravel()
     if labels.all() or not labels.any():
         return at_threshold(scores, labels, np.nan)
     values, true, flagged = _counts(scores, labels)
     balanced = true / labels.sum() - (flagged - true) / (~labels).sum()
-    # Flagged is what exceeds the threshold, so it lies at the next lower score.
+    # Scores above the threshold are flagged, so the threshold is the next lower score.
     return at_threshold(scores, labels, float(np.append(values[1:], -np.inf)[balanced.argmax()]))
 
 
 def gradient_energy(slices: ArrayLike, mask: ArrayLike) -> float:
-    """Mean |∇Y|² over (n, H, W), forward differences of pixels that lie within bool (n, H, W) with both neighbours."""
+    """Compute the mean |∇Y|² of slices (n, H, W), by forward differences.
+
+    A pixel is counted if it and the two neighbours of the differences lie in the mask, bool (n, H, W).
+    """
     y, inside = np.asarray(slices, float), np.asarray(mask, bool)
     down, right = y[:, 1:, :-1] - y[:, :-1, :-1], y[:, :-1, 1:] - y[:, :-1, :-1]
     counted = inside[:, :-1, :-1] & inside[:, 1:, :-1] & inside[:, :-1, 1:]

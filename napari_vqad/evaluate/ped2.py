@@ -1,14 +1,14 @@
-"""Ishii's experiment on UCSD Ped2 (2023, tables 5–9): frames and pixels of the test part, by every method of a bundle.
+"""The experiment of Ishii 2023 (tables 5–9) on UCSD Ped2: all methods of a bundle on test frames and pixels.
 
-λ_s and λ_p are tuned for each model and method on the validation part (`evaluate.tuning`), as the paper does.
+As in the paper, λ_s and λ_p are tuned for each model and method on the validation part (`evaluate.tuning`).
 
-Two kinds of figures, in tables of their own and never mixed: true AUROC and AP, with F1 at a threshold that the
-validation part chose; and the paper's, which are F1 and the balanced accuracy that it calls AUC, at the threshold of
-the best balanced accuracy of the test frames themselves.
+Two kinds of metrics are in separate tables. The first table has AUROC and AP, and F1 at a threshold chosen on the
+validation part. The second has the paper's metrics: F1 and balanced accuracy, which the paper calls AUC, at the
+threshold with the best balanced accuracy on the test part itself.
 
-As in the author's code (helper.py of github.com/re8423/VQ_Anomaly_Improved) the F1 of the paper's table is the mean of
-both classes', and a frame's score, of a method that makes a pixel score, is the mean of that over the frame. Pixels are
-counted one by one; Mahadevan's rule of 40 % of the abnormal pixels is not used.
+As in the author's code (helper.py of github.com/re8423/VQ_Anomaly_Improved), the F1 in the second table is the mean of
+the F1 of both classes, and the score of a frame is the mean of its pixel score, if the method has one. Pixels are
+counted individually; Mahadevan's rule of 40 % of the abnormal pixels is not used.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ TUNED_ON = "the validation part of UCSD Ped2, normal and abnormal frames, by the
 
 
 def clip_cases(folder: Path, part: Part, spec: GridSpec) -> Iterator[Case]:
-    """The pieces of a part, each a case: its frames are all normal or all abnormal.
+    """Make a case of each segment of a part; the frames of a segment are all normal or all abnormal.
 
     Raises:
-        InputError: there are no clips, or their frames have another size than the model's.
+        InputError: there are no clips, or the size of their frames is not that of the model.
     """
     for piece in segments(folder, part):
         volume = piece.volume()
@@ -59,10 +59,10 @@ def lines_of(
     percentiles: Sequence[float] = PERCENTILES,
     look: Callable[[comparison.ModelResult, np.ndarray, np.ndarray], None] | None = None,
 ) -> list[comparison.ModelResult]:
-    """A line for sample-wise and for each method that the bundle knows; the arguments are those of `compare_models`.
+    """Evaluate a bundle on the clips in a folder; see `comparison.compare_models` for the other arguments.
 
     Raises:
-        InputError: the bundle knows heads, or as `clip_cases`.
+        InputError: the bundle is not a model of clips; or see `clip_cases`.
     """
     spec = bundle.config.grid
     if spec.kind != "clip":
@@ -72,7 +72,7 @@ def lines_of(
 
 
 def paper_table(lines: list[comparison.ModelResult]) -> str:
-    """Markdown: the paper's figures, at the best threshold of the test part itself."""
+    """Make a Markdown table of the paper's metrics, at the best threshold for the test part itself."""
     head = ("frame “AUC”", "frame F1", "pixel “AUC”", "pixel F1")
     found = [(x, (x.best.balanced, x.best.macro, x.best_voxels.balanced, x.best_voxels.macro)) for x in lines]
     return _table(tuple(f"{name}, as in the paper" for name in head), found)

@@ -1,4 +1,4 @@
-"""How close and how sharp reconstructions of healthy slices are: tokenizers side by side."""
+"""Error and sharpness of the reconstructions of healthy slices, to compare tokenizers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from napari_vqad.files.atomic import atomic_write
 from napari_vqad.nets.vq.vqvae import Tokenizer, reconstruct
 from napari_vqad.train.data import Stack
 
-AT_ONCE = 32  # slices
+AT_ONCE = 32  # slices per batch
 SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """What a tokenizer makes of a stack.
+    """Reconstructions X by a tokenizer of all slices Y of a stack.
 
     Attributes:
-        slices: float32 (N, H, W), SD.
+        title: title of the model.
+        slices: X, float32 (N, H, W), SD.
         l1: mean |Y − X| within the mask, SD.
-        sharpness: gradient energy of X as a share of that of Y; 1 is as sharp as the scan, less is softer.
+        sharpness: gradient energy of X divided by that of Y; 1 is as sharp as the scan, lower values are blurred.
     """
 
     title: str
@@ -41,7 +42,7 @@ class Reconstructed:
 
 @torch.inference_mode()
 def reconstructed(title: str, tokenizer: Tokenizer, stack: Stack, device: torch.device) -> Reconstructed:
-    """decode(encode(Y)) of all slices of a stack, measured."""
+    """Compute decode(encode(Y)) of all slices of a stack, with its error and sharpness."""
     scan, mask = stack.slices(), stack.mask
     parts = []
     for start in range(0, len(stack), AT_ONCE):
@@ -59,13 +60,13 @@ def reconstructed(title: str, tokenizer: Tokenizer, stack: Stack, device: torch.
 
 
 def table(found: Iterable[Reconstructed]) -> str:
-    """Markdown: a line a tokenizer."""
+    """Make a Markdown table with one row per tokenizer."""
     head = "| reconstructions | L1 (SD) | gradient energy, of the scan's |\n|---|---|---|"
     return "\n".join([head, *(f"| {r.title} | {r.l1:.3f} | {r.sharpness:.0%} |" for r in found)])
 
 
 def draw(stack: Stack, found: list[Reconstructed]) -> Figure:
-    """Rows are the scan and each tokenizer, columns slices spread over the brain of the first scan."""
+    """Draw a figure: rows are the scan and each tokenizer, columns are slices across the brain of the first scan."""
     first = np.flatnonzero(stack.scan == stack.scan[0])
     chosen = first[np.rint(np.linspace(0.2, 0.85, SHOWN) * (len(first) - 1)).astype(int)]
     rows = [("Scan", stack.slices(chosen)), *((r.title, r.slices[chosen]) for r in found)]
@@ -82,7 +83,7 @@ def draw(stack: Stack, found: list[Reconstructed]) -> Figure:
 
 
 def write_picture(figure: Figure, path: Path) -> None:
-    """At the resolution of a screen, whole or not at all.
+    """Write a figure at screen resolution; if this fails, no partial file is left.
 
     Raises:
         InputError: the file cannot be written.

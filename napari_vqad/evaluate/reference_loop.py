@@ -1,6 +1,6 @@
-"""The plain way to restore, as the definitions read: one code after the other, a whole pass of the network for each.
+"""The reference implementation of restoration: one code after the other, with a whole pass of the network for each.
 
-It is what tests hold the quick way against, and what `bench` compares it with.
+Tests check the fast implementation (`detectors.vq.restoration`) against it, and `bench` compares their speed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,19 @@ from napari_vqad.nets.vq.protocols import LevelledPrior, Prior
 def restore_by_loop(
     prior: Prior, codes: Tensor, position: Tensor, noise: Tensor, lambda_p: float, method: str
 ) -> tuple[Tensor, Tensor]:
-    """S restorations of one slice: codes (h, w), position (), noise (S, K, h, w), λ_p in nats.
+    """Compute S restorations of one slice.
+
+    Args:
+        prior: a causal prior.
+        codes: (h, w), original codes.
+        position: scalar tensor, position of the slice in the head, 0 to 1.
+        noise: Gumbel noise (S, K, h, w).
+        lambda_p: nats.
+        method: "sequential", "anchored" or "light".
 
     Returns:
-        restored codes (S, h, w), and how close to a tie each chain came, (S,) in nats: the least distance of an ℓ_i
-        from λ_p, or of the best draw from the second best.
+        Restored codes (S, h, w), and for each restoration how close a decision was to a tie, (S,) in nats: the smallest
+        distance of an ℓ_i from λ_p, or of the best draw from the second best.
     """
     s = len(noise)
     x, place = codes.expand(s, *codes.shape), position.expand(s)

@@ -1,4 +1,4 @@
-"""A restoration after some of its draws, as a figure (Marimont & Tarroni 2020, figure 2; Ishii 2023, figure 10)."""
+"""Figure of a restoration after some of its draws (Marimont & Tarroni 2020, figure 2; Ishii 2023, figure 10)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from napari_vqad.files.atomic import atomic_write
 
 
 def draw(explorer: Explorer, index: int, j: int, steps: Sequence[int]) -> Figure:
-    """The scan, then a column for each number of draws: codes, NLL and picture.
+    """Draw the scan, and a column with codes, NLL and picture for each number of draws.
 
     Args:
-        explorer: has analysed the slice.
-        index: the slice, along the grid.
-        j: the restoration, from 0.
-        steps: numbers of draws; one beyond the last draw shows the finished restoration.
+        explorer: an explorer that has analysed the slice.
+        index: number of the slice on the grid.
+        j: number of the restoration, from 0.
+        steps: numbers of draws; a number above that of all draws shows the finished restoration.
 
     Raises:
         InputError: the slice has no restoration of codes.
@@ -51,7 +51,7 @@ def draw(explorer: Explorer, index: int, j: int, steps: Sequence[int]) -> Figure
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Write it as a PNG.
+    """Write a figure as PNG.
 
     Raises:
         InputError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""What was measured of a case stays in a folder, so that an evaluation of hours goes on where it was stopped."""
+"""A folder of results of cases, so that an interrupted evaluation of several hours can be continued."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from napari_vqad.files.regular import read_regular
 
 
 class CaseResult(NamedTuple):
-    """One case by one way.
+    """Result of a case with one variant.
 
     Attributes:
         voxels, slices: scores of the counted voxels and of the clear slices.
         scan: sum of the scores of all slices with brain.
-        seconds: in the networks.
+        seconds: time in the networks.
     """
 
     voxels: NDArray
@@ -38,17 +38,17 @@ class CaseResult(NamedTuple):
 
 @dataclass(frozen=True)
 class ResultCache:
-    """A folder for one bundle with one set of settings; nothing is kept where there is none.
+    """Stored results of one bundle with one set of settings.
 
     Attributes:
-        folder: made when something is kept.
+        folder: created with the first result; if None, no results are stored.
     """
 
     folder: Path | None = None
 
     @classmethod
     def of(cls, folder: Path | None, bundle: Bundle, settings: Settings, over: str = "max") -> ResultCache:
-        """That of a bundle's weights and calibration, these settings and this score of a slice (`Way.over`)."""
+        """Return the cache in `folder` for a bundle, its calibration, settings, and `over` (see `Variant`)."""
         if folder is None:
             return cls()
         calibration = read_regular(bundle.folder / "calibration.json", limits.JSON)
@@ -58,11 +58,11 @@ class ResultCache:
         return cls(Path(folder) / f"{bundle.name}-{key[:12]}")
 
     def has(self, case: Case, way: str) -> bool:
-        """Was it measured before?"""
+        """Check whether there is a stored result of a case with a variant."""
         return self.folder is not None and self._file(self.folder, case, way).exists()
 
     def measured(self, case: Case, way: str, measure: Callable[[], CaseResult]) -> CaseResult:
-        """As it was kept, or else measured now."""
+        """Return the stored result; if there is none, call `measure` and store its result."""
         if self.folder is None:
             return measure()
         file = self._file(self.folder, case, way)
@@ -75,7 +75,7 @@ class ResultCache:
         return found
 
     def _file(self, folder: Path, case: Case, way: str) -> Path:
-        """Named by what is in the case, too: other data have cases of the same names."""
+        """Return the file of a result. Its name has a hash of the case, because other data may have equal names."""
         content = hashlib.sha256()
         for part in (case.grid.slices, case.grid.mask, case.truth, case.counted):
             content.update(np.ascontiguousarray(part).tobytes())
@@ -83,7 +83,7 @@ class ResultCache:
 
 
 def _read(file: Path) -> CaseResult | None:
-    """What was kept; None where it is damaged, and is measured again."""
+    """Read a stored result; None if the file is damaged, so that the case is measured again."""
     try:
         known = read_npz(file, CaseResult._fields, "measurement", limits.VOXELS)
         voxels, slices, scan, seconds = (known[name] for name in CaseResult._fields)

@@ -1,4 +1,4 @@
-"""Histograms of the scores of normal and abnormal slices or frames, a panel a method (Ishii 2023, figures 6–8)."""
+"""Histograms of the scores of normal and abnormal slices or frames, one panel per method (Ishii 2023, figures 6–8)."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from napari_vqad.evaluate.comparison import ModelResult
 from napari_vqad.files.atomic import atomic_write
 
 BINS = 40
-COLOURS = {False: "#3b7dd8", True: "#e07b00"}  # told apart by the colour-blind, too
+COLOURS = {False: "#3b7dd8", True: "#e07b00"}  # distinguishable for colour-blind readers
 
 
 @dataclass
 class ScoreHistograms:
-    """Collects the scores of the test part; `write` draws them."""
+    """Collects scores of the test part. `write` draws their histograms."""
 
     what: str = "frames"
     rows: dict[str, list[tuple[ModelResult, np.ndarray, np.ndarray]]] = field(default_factory=dict)
 
     def add(self, line: ModelResult, scores: np.ndarray, answers: np.ndarray) -> None:
-        """Take the scores of one model by one method, and which of them are of abnormal slices."""
+        """Add the scores of one model with one method, and which of them are of abnormal slices."""
         self.rows.setdefault(line.bundle, []).append((line, scores, answers))
 
     def write(self, path: Path) -> None:
-        """Draw a row a model and a column a method, as a PNG.
+        """Draw the histograms as PNG: rows are models, columns are methods.
 
         Raises:
             InputError: the file cannot be written.

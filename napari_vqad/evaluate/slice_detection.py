@@ -1,4 +1,4 @@
-"""How well slices are flagged, on validation heads with simulated anomalies, at a healthy percentile."""
+"""Detection of slices with simulated anomalies in validation heads, flagged at a healthy percentile."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ ROUNDS = 1000  # of the bootstrap
 
 @dataclass
 class Collected:
-    """Of one slice score, an array for each subject: scores, whether flagged, whether the slice holds an anomaly."""
+    """Results of one slice score: subject → (scores, flagged, has an anomaly) of the slices of each case."""
 
     subjects: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = field(default_factory=dict)
 
     def measures(self, chosen: Iterable[str] | None = None) -> tuple[float, float, float]:
-        """AUROC, share of slices with an anomaly that are flagged, and of those without."""
+        """Compute AUROC, flagged share of slices with an anomaly, and flagged share of slices without one."""
         parts = [part for subject in (self.subjects if chosen is None else chosen) for part in self.subjects[subject]]
         scores, flagged, positive = (np.concatenate(column) for column in zip(*parts, strict=True))
         return rank(scores, positive).auroc, float(flagged[positive].mean()), float(flagged[~positive].mean())
 
     def intervals(self, seed: int = 0) -> np.ndarray:
-        """5th and 95th percentile of each measure over subjects drawn with replacement, (2, 3)."""
+        """Compute the 5th and 95th percentile of each measure over bootstrap samples of subjects, (2, 3)."""
         names, rng = list(self.subjects), np.random.default_rng(seed)
         drawn = [self.measures(rng.choice(names, len(names))) for _ in range(ROUNDS)]
         return np.percentile(drawn, [5, 95], axis=0)
 
 
 def collect(bundle: Bundle, settings: Settings, cases: Iterable[Case]) -> dict[str, Collected]:
-    """Every slice score of the settings on all cases, by its name."""
+    """Compute each slice score on all cases, by its name."""
     found: dict[str, Collected] = {name: Collected() for name in get_args(SliceScore)}
     explorer = Explorer(bundle, settings)
     for case in cases:
@@ -56,7 +56,7 @@ def collect(bundle: Bundle, settings: Settings, cases: Iterable[Case]) -> dict[s
 
 
 def table(found: dict[str, Collected]) -> str:
-    """Markdown: a row for each slice score, with bootstrap intervals over subjects."""
+    """Make a Markdown table with one row per slice score, with bootstrap intervals over subjects."""
     lines = ["| slice score | AUROC | flagged, with an anomaly | flagged, without |", "|---|---|---|---|"]
     for name, collected in found.items():
         cells = [

@@ -1,7 +1,7 @@
-"""How quick it is, on this machine: restorations against their plain loops, a whole volume, and what it costs.
+"""Speed and memory on this computer: restorations compared with the reference loop, and a whole volume.
 
-Times of a busy machine say little; ratios within one run say more, and the matrix product measured beside them tells
-what the machine could do at that moment.
+Times depend on what else the computer does. Ratios within one run are more reliable. A matrix product, measured in the
+same run, shows the speed of the computer at that time.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from napari_vqad.train.recipe import Recipe
 
 EXACT = ("sequential", "anchored")
 T = TypeVar("T")
-TIE = 1e-4  # nats; a decision closer than this may fall either way (tests/scores/test_restore.py)
+TIE = 1e-4  # nats; rounding may change closer decisions (tests/detectors/vq/test_restoration.py)
 
 
 def machine(device: torch.device) -> dict:
-    """What it ran on, and the float32 rate of a matrix product there and then."""
+    """Describe the computer, and measure its float32 rate for a matrix product."""
     a = torch.randn(2048, 2048, device=device)
     seconds = min(_timed(device, lambda: a @ a)[0] for _ in range(5))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
@@ -60,7 +60,7 @@ def machine(device: torch.device) -> dict:
 
 @dataclass(frozen=True)
 class Slices:
-    """Coded slices for the networks of a prior: codes (n, h, w), position (n,), what λ_p is, and their numbers."""
+    """Encoded slices: prior, codes (n, h, w), position (n,), numbers of the slices, and λ_p in nats."""
 
     prior: Prior
     codes: torch.Tensor
@@ -70,24 +70,24 @@ class Slices:
 
     @property
     def places(self) -> int:
-        """How many codes a slice has."""
+        """Number of codes per slice."""
         return int(self.prior.levels.is_code.sum()) if isinstance(self.prior, LevelledPrior) else self.codes[0].numel()
 
     def take(self, rows: Sequence[int]) -> Slices:
-        """Some of them."""
+        """Return the slices at some rows."""
         chosen = list(rows)
         indices = [self.indices[r] for r in chosen]
         return Slices(self.prior, self.codes[chosen], self.position[chosen], indices, self.lambda_p)
 
     def noise(self, chains: int) -> torch.Tensor:
-        """(n, S, K, h, w)."""
+        """Generate Gumbel noise (n, S, K, h, w) for S = `chains` restorations of each slice."""
         height, width = self.codes.shape[1:]
         drawn = gumbel_batch(0, self.indices, range(chains), self.prior.n_codes, (height, width))
         return torch.from_numpy(drawn).to(self.codes.device)
 
 
 def sample_grid(bundle: Bundle) -> Grid:
-    """The sample head with lesions on the bundle's grid."""
+    """Load the sample head with lesions on the bundle's grid."""
     scan = read_scan(samples_folder() / "lesions_t1.nii.gz")
     return to_grid(
         scan, read_mask(samples_folder() / "lesions_brain.nii.gz", scan), bundle.config.grid, template=bundle.template
@@ -95,7 +95,7 @@ def sample_grid(bundle: Bundle) -> Grid:
 
 
 def coded(bundle: Bundle, grid: Grid) -> Slices:
-    """All slices of a grid, with λ_p at the healthy 90th percentile."""
+    """Encode all slices of a grid; λ_p is the healthy 90th percentile."""
     codes = torch.from_numpy(vq_of(bundle).encode(grid.slices, grid.position)).long().to(bundle.device)
     position = torch.from_numpy(grid.position).to(bundle.device)
     return Slices(vq_of(bundle).causal, codes, position, list(range(len(grid))), bundle.calibration.value("nll", "p90"))
@@ -103,7 +103,7 @@ def coded(bundle: Bundle, grid: Grid) -> Slices:
 
 @torch.inference_mode()
 def loops(slices: Slices, chains: int, report: Callable[[str], None]) -> dict:
-    """Each exact restoration by its loop and as the engine does it: seconds for all slices, and whether codes agree."""
+    """Compare each method in `EXACT` with its reference loop: seconds for all slices, and number of different codes."""
     device, rows, found = slices.codes.device, range(len(slices.indices)), {}
     size = max(1, at_once(device) // chains)
     lots = [slices.take(rows[i : i + size]) for i in range(0, len(rows), size)]
@@ -142,10 +142,10 @@ def _all_lots(lots: list[Slices], noises: list[torch.Tensor], method: str) -> to
 
 @torch.inference_mode()
 def passes(slices: Slices, chains: int) -> tuple[dict[str, dict[str, int]], dict[str, float]]:
-    """How many passes chains take, in whole grids.
+    """Count the passes of each restoration, in units of a whole grid.
 
     Returns:
-        method → upper end of a bin half a pass wide → how many chains; and method → their mean.
+        Histograms, method → upper end of a bin of width 0.5 → number of restorations; and means, method → passes.
     """
     found, mean = {}, {}
     for method in (*EXACT, "light"):
@@ -161,7 +161,7 @@ def passes(slices: Slices, chains: int) -> tuple[dict[str, dict[str, int]], dict
 
 
 def with_decode(bundle: Bundle, grid: Grid, rows: Sequence[int], chains: int, tries: int) -> dict[str, float]:
-    """Seconds from codes to differences of some slices, method by method, the way the engine does it."""
+    """Measure the seconds from codes to differences of some slices for "anchored" and "light", as in the engine."""
     found: dict[str, float] = {}
     detector, chosen = vq_of(bundle), list(rows)
     pictures = at_once(bundle.device)
@@ -174,7 +174,7 @@ def with_decode(bundle: Bundle, grid: Grid, rows: Sequence[int], chains: int, tr
         for start in range(0, len(chosen), size):
             lot = slice(start, start + size)
             place, indices = grid.position[chosen[lot]], chosen[lot]
-            # A detector of its own: one that is kept would remember noise and first pass.
+            # A new detector, because a used one has stored noise and first pass.
             fresh = VQDetector(detector.config, detector.tokenizer, detector.prior)
             settings = VQSettings(method=method, lambda_p=lambda_p)
             drawn = fresh.restore(codes[lot], nll[lot], place, indices, range(chains), settings)
@@ -187,7 +187,7 @@ def with_decode(bundle: Bundle, grid: Grid, rows: Sequence[int], chains: int, tr
 
 
 def volume(bundle: Bundle, grid: Grid, settings: Settings) -> dict[str, float]:
-    """Seconds from a scan on the grid to its pixel score, without a viewer."""
+    """Measure the seconds from a scan on the grid to its pixel score, without a viewer."""
     explorer = Explorer(bundle, settings)
     explorer.load_grid(grid)
     started = time.perf_counter()
@@ -203,19 +203,20 @@ def volume(bundle: Bundle, grid: Grid, settings: Settings) -> dict[str, float]:
 
 @torch.inference_mode()
 def paper_size(device: torch.device, chains: int, quick: bool, report: Callable[[str], None]) -> dict:
-    """The sizes of Marimont & Tarroni 2020 with random weights: a pass, a picture, and one slice restored.
+    """Measure a pass, a picture and a restoration with networks of the size in Marimont & Tarroni 2020.
 
-    The loop's time is its number of passes times the time of one; its codes are checked on one chain.
+    Weights are random. The time of the reference loop is estimated as its number of passes times the time of one pass.
+    Codes are compared with those of the loop for one restoration, unless `quick`.
     """
     report("the paper's size, random weights …")
     recipe = Recipe.read("paper-160")
     torch.manual_seed(0)
     tokenizer = make_own(recipe.tokenizer).eval().to(device)
-    # The simplified network, which the bundles have and which can resume, at the paper's width and depth.
+    # The simplified PixelSNAIL of the bundles, which can resume, with the width and depth of the paper.
     prior = (
         PixelSNAIL(PixelSnailConfig(channels=128, blocks=4, res_blocks=4), recipe.tokenizer.n_codes).eval().to(device)
     )
-    for parameter in prior.parameters():  # fresh weights start at zero where it matters: such a prior has no context
+    for parameter in prior.parameters():  # some initial weights are zero, and the prior would ignore its context
         torch.nn.init.normal_(parameter, std=0.05)
     side = recipe.grid.shape[0] // tokenizer.stride
     codes = torch.randint(recipe.tokenizer.n_codes, (1, side, side), device=device)
@@ -241,7 +242,7 @@ def paper_size(device: torch.device, chains: int, quick: bool, report: Callable[
         found[f"{method}_seconds"], found[f"{method}_passes"] = seconds, float(done.passes.mean())
         if method in EXACT and not quick:
             by_loop, closest = restore_by_loop(prior, codes[0], place[0], noise[0, :1], lambda_p, method)
-            if closest > TIE:  # else nothing can be said of this chain
+            if closest > TIE:  # closer to a tie, a difference would mean nothing
                 found[f"{method}_codes_that_differ"] = int((by_loop[0] != done.codes[0, 0]).sum())
     if not quick:
         found["picture_seconds"], _ = _timed(device, tokenizer.decode, codes, place)
@@ -252,7 +253,7 @@ def paper_size(device: torch.device, chains: int, quick: bool, report: Callable[
 
 
 def work_of(bundle: Bundle) -> dict[str, float]:
-    """GFLOP of a pass of the prior over one slice, and of one decoded picture."""
+    """Count the GFLOP of a pass of the prior over one slice, and of one decoded picture."""
     codes, place = torch.zeros(1, *vq_of(bundle).levels.shape, dtype=torch.long), torch.zeros(1)
     found = {}
     for name, run in (("pass", vq_of(bundle).causal.logits), ("picture", vq_of(bundle).tokenizer.decode)):
@@ -263,7 +264,7 @@ def work_of(bundle: Bundle) -> dict[str, float]:
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process has held so far; NaN where the system does not tell (Windows)."""
+    """Return the peak memory of this process, MB; NaN if the system does not report it (Windows)."""
     try:
         import resource
     except ImportError:
@@ -273,7 +274,7 @@ def peak_memory_mb() -> float:
 
 
 def _timed(device: torch.device, run: Callable[..., T], *args: object, best_of: int = 1) -> tuple[float, T]:
-    """Seconds, the least of some tries, and what came of it."""
+    """Run a function `best_of` times; return the shortest time in seconds, and the last result."""
     taken = []
     for _ in range(best_of):
         _wait(device)

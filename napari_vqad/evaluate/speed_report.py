@@ -1,4 +1,4 @@
-"""`napari-vqad bench`: everything measured in one run, as a table and as JSON."""
+"""`napari-vqad bench`: all measurements in one run, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ from napari_vqad.detectors.settings import Settings
 from napari_vqad.evaluate import speed
 from napari_vqad.files.atomic import write_text
 
-Viewer = Callable[[int], dict]  # rounds → what ui.bench measures
+Viewer = Callable[[int], dict]  # number of rounds → measurements of `ui.latency.run`
 
 
 def run(bundle: Bundle, quick: bool, viewer: Viewer | None, report: Callable[[str], None]) -> dict:
-    """Measure. `viewer` measures the sliders in a real viewer; without one the volume is timed alone.
+    """Run all measurements.
+
+    Args:
+        bundle: the model.
+        quick: use fewer slices and rounds.
+        viewer: a function that measures the sliders in a viewer; if None, only the volume is timed.
+        report: called with a line of text for each step.
 
     Returns:
-        what the JSON holds: `ratios`, `latency_ms`, `volume_seconds`, `gui_longest_frame_ms`, `peak_memory_mb`,
-        `passes`, and what they were made of.
+        The content of the JSON file: `ratios`, `latency_ms`, `volume_seconds`, `gui_longest_frame_ms`,
+        `peak_memory_mb`, `passes`, and the measurements from which they were computed.
     """
     chains, grid = Settings().n_restorations, speed.sample_grid(bundle)
     found: dict = {"bundle": bundle.name, "quick": quick, "machine": speed.machine(bundle.device)}
-    # Before the viewer, whose threads and repainting would be measured with it.
+    # This is measured before the viewer opens, because its threads and drawing would add to the times.
     slices, n = speed.coded(bundle, grid), len(grid)
     compared = [n // 2] if quick else [n // 4, 2 * n // 5, n // 2, 2 * n // 3]
     found["restoration"] = loops = speed.loops(slices.take(compared), chains, report)
@@ -58,7 +64,7 @@ def run(bundle: Bundle, quick: bool, viewer: Viewer | None, report: Callable[[st
 
 
 def table(found: dict) -> str:
-    """Markdown: each figure beside what it is compared with."""
+    """Make Markdown tables of the measurements."""
     m, loops, paper, decoded = (found[k] for k in ("machine", "restoration", "paper_size", "with_decode_seconds"))
     slices, bins = loops["anchored"]["slices"], sorted({b for p in found["passes"].values() for b in p}, key=float)
     lines = [
@@ -120,9 +126,9 @@ def table(found: dict) -> str:
 
 
 def write(found: dict, path: Path) -> None:
-    """The JSON file.
+    """Write the measurements as JSON.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: the file cannot be written.
     """
     write_text(path, json.dumps(found, indent=1, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""`evaluate steps`: a figure of one restoration after some of its draws."""
+"""`evaluate steps`: draw a restoration after some of its draws."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from napari_vqad.resources import DEFAULT_BUNDLE
 
 
 def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    """Add it to the kinds of `evaluate`."""
-    steps = kinds.add_parser("steps", help="a figure of one restoration after some of its draws, of a head or a frame")
-    steps.add_argument("scan", type=Path, help="a head, or a clip (npz)")
-    steps.add_argument("-o", "--out", type=Path, required=True, help="write the figure here, as PNG")
-    steps.add_argument("--slice", type=int, required=True, metavar="N", help="slice as the viewer numbers it, or frame")
-    steps.add_argument("--mask", type=Path, help="of a head's brain; made when not given")
-    steps.add_argument("--method", default="sequential", help="way of restoring")
+    """Add `steps` to the subcommands of `evaluate`."""
+    steps = kinds.add_parser("steps", help="draw a restoration of a slice or frame after some of its draws")
+    steps.add_argument("scan", type=Path, help="head scan, or clip (npz)")
+    steps.add_argument("-o", "--out", type=Path, required=True, help="file for the figure, as PNG")
+    steps.add_argument("--slice", type=int, required=True, metavar="N", help="slice number of the viewer, or frame")
+    steps.add_argument("--mask", type=Path, help="brain mask of a head; default: computed")
+    steps.add_argument("--method", default="sequential", help="restoration method")
     steps.add_argument("--lambda-p", default=Settings().lambda_p, help="nats, a healthy percentile, or tuned")
-    steps.add_argument("--restoration", type=int, default=1, metavar="J", help="which of S, from 1")
+    steps.add_argument("--restoration", type=int, default=1, metavar="J", help="number of the restoration, from 1")
     steps.add_argument("--after", type=int, nargs="+", default=(0, 10, 20, 30), metavar="N", help="numbers of draws")
     steps.add_argument("--bundle", default=DEFAULT_BUNDLE)
     steps.set_defaults(func=run_steps)
@@ -39,7 +39,7 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
 
 
 def run_steps(args: argparse.Namespace) -> int:
-    """One restoration after some of its draws."""
+    """Draw a restoration after some of its draws."""
     check_file(args.out)
     torch.set_num_threads(args.threads)
     bundle = Bundle.load(args.bundle, args.device)

@@ -1,7 +1,7 @@
-"""One method at every point of a grid of settings (λ_s, λ_p, S, k), on labelled cases; the best point becomes a file.
+"""Evaluate a method at all points of a grid of settings (λ_s, λ_p, S, k) on labelled cases, and choose the best point.
 
-For λ_LP of Ishii 2023 sweep λ_p with the method `light`. Percentiles are of the healthy values of the calibration, or,
-as in the papers, of all codes of the cases, normal and abnormal ones.
+To sweep λ_LP of Ishii 2023, sweep λ_p with the method `light`. Percentiles refer to the healthy values of the
+calibration or, as in the papers, to all codes of the cases, normal and abnormal ones.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ MEASURES: dict[Measure, tuple[str, Callable[[Point], float]]] = {
 
 @dataclass(frozen=True)
 class Point:
-    """One point of the grid.
+    """A point of the grid.
 
     Attributes:
-        given: the settings as they were asked for, such as {"lambda_p": "p60", "n_restorations": 5}.
-        updates: the same with numbers.
-        slices, voxels: over all cases.
+        given: the settings as given, such as {"lambda_p": "p60", "n_restorations": 5}.
+        updates: the settings with thresholds as numbers, and those that select the method.
+        slices, voxels: ranking over all cases.
         best: slices at the threshold with the best balanced accuracy.
     """
 
@@ -59,7 +59,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """The settings in words: "lambda_p p60, n_restorations 5"."""
+        """The settings as text, such as "lambda_p p60, n_restorations 5"."""
         return ", ".join(f"{name} {value}" for name, value in self.given.items()) or "as it is"
 
 
@@ -74,18 +74,19 @@ def sweep(
     keep: Path | None = None,
     report: Callable[[str], None] = print,
 ) -> list[Point]:
-    """Score the cases at every point.
+    """Score the cases at all points of the grid.
 
     Args:
-        bundle, settings: what is not in the grid is as in the settings.
-        cases: labelled.
-        method: "sample-wise", or a way of restoring.
-        grid: setting → values; a percentile is written "p60".
-        of_all: percentiles are of all codes of the cases; else of the healthy ones of the calibration.
-        over, keep, report: as of `comparison.compare_models`.
+        bundle: the model.
+        cases: labelled cases.
+        settings: values of the settings that are not in the grid.
+        method: "sample-wise", or a restoration method.
+        grid: setting → values; percentiles are written as "p60".
+        of_all: percentiles refer to all codes of the cases if True, to healthy codes of the calibration if False.
+        over, keep, report: see `comparison.compare_models`.
 
     Raises:
-        InputError: a value does not fit, or changes nothing with this method.
+        InputError: a value is not allowed, or a setting has no effect with this method.
     """
     sample = method == SAMPLE
     asks = {} if sample else dict(bundle.detector.asks_for(method))
@@ -125,12 +126,12 @@ def _check(bundle: Bundle, settings: Settings, grid: Mapping[str, Sequence[Any]]
 
 
 def best_of(points: Sequence[Point], by: Measure) -> Point:
-    """The point that is best by a measure; of several, the first."""
+    """Return the best point by a measure; the first if several are equal."""
     return max(points, key=lambda p: np.nan_to_num(MEASURES[by][1](p), nan=-1.0))
 
 
 def table(points: Sequence[Point], by: Measure) -> str:
-    """Markdown: every measure at every point; bold is the best by one measure."""
+    """Make a Markdown table of all measures at all points, with the best point by one measure in bold."""
     chosen = best_of(points, by)
     lines = [
         f"| settings | {' | '.join(title for title, _ in MEASURES.values())} |",
@@ -143,7 +144,7 @@ def table(points: Sequence[Point], by: Measure) -> str:
 
 
 def plot(points: Sequence[Point], by: Measure, path: Path) -> None:
-    """Draw a measure against the first setting of the grid, a line for each choice of the others, as a PNG.
+    """Plot a measure against the first setting of the grid, with a line for each value of the others, as PNG.
 
     Raises:
         InputError: the file cannot be written.
@@ -167,7 +168,7 @@ def plot(points: Sequence[Point], by: Measure, path: Path) -> None:
 
 
 def write_choice(point: Point, by: Measure, bundle: Bundle, on: str, path: Path) -> None:
-    """The settings of a point as a file that `score --settings` reads, with what chose them.
+    """Write the settings of a point for `score --settings`, with bundle, data and measure of the choice.
 
     Raises:
         InputError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""`evaluate sweep`: one method at every point of a grid of settings."""
+"""`evaluate sweep`: evaluate a method at all points of a grid of settings."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from napari_vqad.train.data import load_stack
 
 
 def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    """Add it to the kinds of `evaluate`."""
-    swept = kinds.add_parser("sweep", help="one method at every point of a grid of settings, for heads or clips")
-    swept.add_argument("bundle", help="name or folder")
-    swept.add_argument("--data", type=Path, required=True, help="clips, a folder of cases, or healthy scans to change")
-    swept.add_argument("--method", required=True, help="sample-wise, or a way of restoring")
+    """Add `sweep` to the subcommands of `evaluate`."""
+    swept = kinds.add_parser("sweep", help="evaluate a method at all points of a grid of settings, on heads or clips")
+    swept.add_argument("bundle", help="name or folder of the bundle")
+    swept.add_argument("--data", type=Path, required=True, help="folder of clips, labelled cases, or healthy scans")
+    swept.add_argument("--method", required=True, help="sample-wise, or a restoration method")
     swept.add_argument("--lambda-s", nargs="+", metavar="L", help="nats, or percentiles such as p60")
-    swept.add_argument("--lambda-p", nargs="+", metavar="L", help="the same; λ_LP of Ishii 2023 with --method light")
+    swept.add_argument("--lambda-p", nargs="+", metavar="L", help="as --lambda-s; with light, λ_LP of Ishii 2023")
     swept.add_argument("-S", "--n-restorations", nargs="+", metavar="S")
     swept.add_argument("-k", nargs="+", metavar="K")
-    swept.add_argument("--of", default="healthy", choices=("healthy", "all"), help="codes that percentiles are of")
-    swept.add_argument("--by", default="balanced", choices=tuple(sweep.MEASURES), help="what chooses the best point")
-    swept.add_argument("--pooling", choices=get_args(Pooling), help="2d for clips, else the default, without")
+    swept.add_argument("--of", default="healthy", choices=("healthy", "all"), help="codes to which percentiles refer")
+    swept.add_argument("--by", default="balanced", choices=tuple(sweep.MEASURES), help="measure for the best point")
+    swept.add_argument("--pooling", choices=get_args(Pooling), help="default: 2d for clips")
     swept.add_argument("--score", choices=get_args(Scale))
-    swept.add_argument("--plot", type=Path, help="draw it here, as PNG")
-    swept.add_argument("--write", type=Path, help="write the best point here, for score --settings")
-    swept.add_argument("--keep", type=Path, help="folder for what is measured of each case, to continue from")
+    swept.add_argument("--plot", type=Path, help="file for a plot, as PNG")
+    swept.add_argument("--write", type=Path, help="file for the best point, for score --settings")
+    swept.add_argument("--keep", type=Path, help="folder for results of cases, to continue later")
     swept.set_defaults(func=run_sweep)
     return swept
 
 
 def run_sweep(args: argparse.Namespace) -> int:
-    """A grid of settings on the validation part of clips, on a folder of cases, or on simulated anomalies."""
+    """Sweep settings on the validation part of clips, on a folder of cases, or on simulated anomalies."""
     torch.set_num_threads(args.threads)
     bundle = Bundle.load(args.bundle, args.device)
     check_methods([bundle], [args.method])

@@ -1,12 +1,13 @@
-"""λ tuned on a validation part, for each model and method apart (Marimont & Tarroni 2020, §3; Ishii 2023, §4).
+"""Tuning of λ on a validation part, for each model and method (Marimont & Tarroni 2020, §3; Ishii 2023, §4).
 
-The candidates are percentiles of the NLL of all codes of the validation part, normal and abnormal ones together. For
-each candidate the slices of the validation part are scored, and the candidate with the best balanced accuracy wins:
-(sensitivity + specificity) / 2 at the best threshold for these scores, which is what Ishii 2023 prints as "AUC". Which
-codes the percentiles are of, and that balanced accuracy decides, stands in the author's code, not in the text.
+The candidates are percentiles of the NLL of all codes of the validation part, normal and abnormal ones together. The
+slices of the validation part are scored with each candidate, and the candidate with the best balanced accuracy is
+chosen: (sensitivity + specificity) / 2 at the best threshold for these scores, which Ishii 2023 reports as "AUC". The
+percentiles of all codes and the choice by balanced accuracy are taken from the author's code; the text does not
+describe them.
 
-A detector declares its thresholds. Those that a stage reads (λ_p) are tuned for each way of restoring, the others
-(λ_s) for the detector's own slice score.
+Thresholds that a stage reads (λ_p) are tuned for each restoration method, the others (λ_s) for the detector's own slice
+score.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ PERCENTILES = (20.0, 40.0, 60.0, 80.0, 90.0, 98.0)
 
 @dataclass(frozen=True)
 class Tried:
-    """One candidate for a threshold.
+    """A candidate for a threshold.
 
     Attributes:
-        percentile: of the values of all codes of the validation part.
+        percentile: percentile of the values of all codes of the validation part.
         value: the threshold, in its own unit (nats).
-        best: the slices of the validation part at the best threshold of their scores.
-        ranking: of the same scores.
+        best: metrics of the validation slices at the best threshold for their scores.
+        ranking: ranking of the same scores.
     """
 
     percentile: float
@@ -45,7 +46,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Tuning:
-    """The candidates for one setting of one method, and which of them was chosen."""
+    """The candidates for one setting of one method, of which one is chosen."""
 
     method: str
     setting: str
@@ -53,12 +54,12 @@ class Tuning:
 
     @property
     def chosen(self) -> Tried:
-        """The candidate with the best balanced accuracy; of several, the lowest."""
+        """The candidate with the best balanced accuracy; the first if several are equal."""
         return max(self.tried, key=lambda one: one.best.balanced)
 
 
 def tuned_by(detector: Detector, variant: Variant) -> ThresholdSpec | None:
-    """The threshold that matters to a variant; None where there is none, as without a prior."""
+    """Return the threshold that affects a variant; None if none does, such as for a detector without a prior."""
     if variant.of == "loss":
         return None
     read = {name for stage in detector.stages for name in stage.settings}
@@ -70,7 +71,7 @@ def tuned_by(detector: Detector, variant: Variant) -> ThresholdSpec | None:
 
 
 def values_of(explorer: Explorer, cases: Iterable[Case], tables: Iterable[str]) -> dict[str, np.ndarray]:
-    """The values of all codes of some cases, by the table that holds their healthy ones: "nll" → (N,), nats."""
+    """Compute the values of all codes of the cases, by table of their healthy values: "nll" → (N,), nats."""
     found: dict[str, list[np.ndarray]] = {name: [] for name in tables}
     first = explorer.phases[0].name
     for case in cases:
@@ -85,10 +86,10 @@ def values_of(explorer: Explorer, cases: Iterable[Case], tables: Iterable[str]) 
 def candidates(
     variant: Variant, spec: ThresholdSpec, values: np.ndarray, percentiles: Sequence[float]
 ) -> list[Variant]:
-    """The variant with its threshold at each percentile of `values`."""
+    """Return copies of a variant with its threshold at each percentile of `values`."""
     limits = {p: float(np.percentile(values, p)) for p in percentiles}
     return [
-        # Results are kept by this name: other validation cases give another value at the same percentile.
+        # Results are stored by this name. It has the value, because a percentile of other cases has another value.
         replace(
             variant, name=f"{variant.name} {spec.setting} p{p:g} {v!r}", updates={**variant.updates, spec.setting: v}
         )
@@ -99,7 +100,7 @@ def candidates(
 def tuning_of(
     variant: Variant, spec: ThresholdSpec, tried: Sequence[Variant], percentiles: Sequence[float], found: Collected
 ) -> Tuning:
-    """What the candidates `tried` did on the validation part, whose scores are `found`."""
+    """Evaluate the candidates `tried`, whose scores on the validation part are `found`."""
     rows = []
     for p, candidate in zip(percentiles, tried, strict=True):
         scores, answers = found.of("slices", candidate.name)
@@ -109,7 +110,7 @@ def tuning_of(
 
 
 def table(bundle: str, tunings: Sequence[Tuning]) -> str:
-    """Markdown: the macro F1 and the balanced accuracy of each candidate on the validation part; bold is the chosen."""
+    """Make a Markdown table of macro F1 and balanced accuracy of the candidates, the chosen one in bold."""
     if not tunings:
         return ""
     percentiles = [one.percentile for one in tunings[0].tried]

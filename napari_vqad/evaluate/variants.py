@@ -1,4 +1,4 @@
-"""Ways to score a scan: the methods of the papers, and one lever after the other for the ablation."""
+"""Variants of scoring a scan: the methods of the papers, and the steps of an ablation study."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Over = Literal["max", "mean"]
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of a table.
+    """A way to score a scan, which gives one row of a table.
 
     Attributes:
-        name: what the row is called.
+        name: title of the row.
         of: "pixel" for the pixel score; "sample" for the detector's own slice score and its first evidence map;
-            "loss" for the loss of the networks, a number for each slice and its voxels;
-            "linear" for the linear baseline by least squares; "evidence" for the weighted z maps of `evidence` alone.
-        updates: what the settings differ in from those given.
-        evidence: z maps of the other evidence that are added, by name.
-        over: a slice's score is the highest pixel score in it, or the mean of all.
+            "loss" for the loss of the networks, one number for each slice and its voxels;
+            "linear" for the linear baseline with least squares; "evidence" for the weighted z maps in `evidence` only.
+        updates: changes of the settings.
+        evidence: names of the evidence whose weighted z maps are added.
+        over: the score of a slice is the maximum or the mean of its pixel score.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Variant:
     over: Over = "max"
 
     def score(self, explorer: Explorer, settings: Settings, pca: PCA | None) -> tuple[NDArray, NDArray]:
-        """Score of the scan that the explorer holds: (n, H, W) for voxels, (n,) for slices."""
+        """Score the scan that the explorer has loaded: (n, H, W) for voxels, (n,) for slices."""
         score: NDArray
         if self.of == "linear":
             model = pca or explorer.bundle.linear
@@ -69,7 +69,7 @@ class Variant:
         mask = explorer.grid.mask
         if self.over == "mean":
             return score, (score * mask).sum((1, 2)) / np.maximum(mask.sum((1, 2)), 1)
-        # What is not brain must not win where scores may be negative.
+        # Voxels outside the brain are zero. They must not be the maximum if scores are negative.
         return score, np.where(mask, score, score.min()).max((1, 2))
 
 
@@ -77,9 +77,9 @@ SAMPLE = "sample-wise"
 
 
 def methods_of(detector: Detector, wanted: Collection[str] = ()) -> tuple[str, ...]:
-    """What a detector can be evaluated by: its own slice score, and each of its variants; of `wanted` alone.
+    """List the methods of a detector: its own slice score and its variants; only those in `wanted`, if not empty.
 
-    The loss of its networks, where they have one, is there when `wanted` names it.
+    The loss of its networks is listed only if `wanted` contains its title.
     """
     known = (*([SAMPLE] if detector.slice_title else []), *detector.variants)
     loss = [detector.loss_title] if detector.loss_title and detector.loss_title in wanted else []
@@ -87,10 +87,10 @@ def methods_of(detector: Detector, wanted: Collection[str] = ()) -> tuple[str, .
 
 
 def check_methods(bundles: Sequence[Bundle], wanted: Collection[str]) -> None:
-    """Refuse a method that none of the bundles has, before hours of work end in an empty table.
+    """Refuse a method that none of the bundles has, before a long evaluation starts.
 
     Raises:
-        InputError: there is one.
+        InputError: none of the bundles has a method in `wanted`.
     """
     detectors = [bundle.detector for bundle in bundles]
     known = dict.fromkeys(name for d in detectors for name in (*methods_of(d), *filter(None, [d.loss_title])))
@@ -103,7 +103,7 @@ def check_methods(bundles: Sequence[Bundle], wanted: Collection[str]) -> None:
 
 
 def settings_of(bundle: Bundle, variant: str | None) -> Mapping[str, Any]:
-    """The settings that ask a bundle for a variant; those of its first one for None.
+    """Return the settings that select a variant of a bundle; None selects its first.
 
     Raises:
         InputError: the bundle has no such variant.
@@ -115,7 +115,7 @@ def settings_of(bundle: Bundle, variant: str | None) -> Mapping[str, Any]:
 
 
 def method_variants(detector: Detector, methods: Sequence[str], linear: bool, over: Over = "max") -> list[Variant]:
-    """The variants of a detector with the settings as they are; the linear baseline when asked for."""
+    """Return a variant for each method, and one for the linear baseline if `linear`."""
     kinds = {SAMPLE: "sample", detector.loss_title: "loss"}
     ways = [
         Variant(m, kinds[m]) if m in kinds else Variant(m, updates=dict(detector.asks_for(m)), over=over)
@@ -125,7 +125,7 @@ def method_variants(detector: Detector, methods: Sequence[str], linear: bool, ov
 
 
 def ablation(method: str) -> list[Variant]:
-    """From the paper's score to the fused one, a lever at a time; then the same for a method that restores."""
+    """Return baselines, then the steps from residual to fused score: for "regenerative", then for `method`."""
     plain = {"method": "regenerative", "pooling": "3d", "score": "intensity"}
     smooth = plain | {"pooling": "smooth"}
     placed = smooth | {"score": "normative"}

@@ -1,1 +1,1 @@
-"""The vector-quantised detector: codes, NLL, restorations."""
+"""The vector-quantised detector: codes, NLL and restorations."""

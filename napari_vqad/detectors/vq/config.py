@@ -14,7 +14,7 @@ from napari_vqad.nets.vq.registry import PriorConfig, TokenizerConfig, fits_grid
 
 
 class VQConfig(BundleConfig):
-    """Which tokenizer and prior, and the grid of their slices. A config that names no detector is one of these."""
+    """Tokenizer, prior and grid. A config.json without the entry "detector" is of this kind."""
 
     detector: Literal["vq"] = "vq"
     tokenizer: TokenizerConfig
@@ -42,6 +42,6 @@ class VQConfig(BundleConfig):
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        """The ways of restoring that the prior knows, the one to begin with first."""
+        """The restoration methods that the prior supports, the default first."""
         masked = isinstance(self.prior, MaskedConfig)
         return ("masked", "regenerative") if masked else ("anchored", "sequential", "light", "regenerative")

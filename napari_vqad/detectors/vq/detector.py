@@ -1,10 +1,10 @@
-"""The vector-quantised detector, stage by stage: slices → codes → NLL → restored codes → differences.
+"""The vector-quantised detector, in stages: slices → codes → NLL → restored codes → differences.
 
     nll            codes x_i of each slice, and ℓ_i = −ln p(x_i | x_<i)
     restoration    codes y of each of S restorations (method, λ_p, seed)
-    decode         Y − X_j, what restoration j takes off the slice
+    decode         Y − X_j, the difference between slice and restoration j
 
-A stage knows nothing of caches or of order: that is the engine's.
+The engine stores results and decides the order of stages.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from napari_vqad.nets.vq.vqvae import Tokenizer
 from napari_vqad.nets.weights import read_network
 from napari_vqad.settings import SharedSettings
 
-# Without restorations these change nothing.
+# These settings have no effect without restorations.
 OF_RESTORATIONS = frozenset({"lambda_p", "n_restorations", "k", "seed", "distance"})
-# With these rules, which codes are resampled depends on the scan's own NLL alone.
+# With these methods, only the NLL of the original codes decides which codes are resampled.
 BY_OWN_NLL = ("anchored", "light", "masked")
 
 
@@ -80,10 +80,10 @@ class VQDetector(BaseDetector):
 
     @classmethod
     def load(cls, config: VQConfig, files: Snapshot) -> Self:
-        """The networks of a bundle.
+        """Load the networks of a bundle.
 
         Raises:
-            InputError: a file is missing, or of other networks.
+            InputError: a file is missing, or contains other networks.
         """
         tokenizer = read_network(files, cls.files[0], partial(make_tokenizer, config.tokenizer))
         prior = read_network(files, cls.files[1], partial(make_prior, config.prior, config.tokenizer.n_codes))
@@ -91,22 +91,22 @@ class VQDetector(BaseDetector):
         return cls(config, tokenizer, prior)
 
     def to(self, device: torch.device) -> Self:
-        """The same networks on another device, as new modules."""
+        """Return the detector on another device, with new modules."""
         return type(self)(self.config, moved(self.tokenizer, device), moved(self.prior, device))
 
-    # ---- what is declared of this bundle --------------------------------------------------------------------------
+    # ---- declarations of this bundle ------------------------------------------------------------------------------
 
     @property
     def levels(self) -> CodeLevels:
-        """The levels of codes of a slice; their `shape` is that of all arrays of codes."""
+        """The levels of codes of a slice; `levels.shape` is the shape of all arrays of codes."""
         return self.config.levels
 
     @property
     def causal(self) -> Prior:
-        """The prior, where it sees the past alone.
+        """The prior, if it is causal.
 
         Raises:
-            InputError: it sees both sides.
+            InputError: the prior is masked.
         """
         if isinstance(self.prior, MaskedPrior):
             raise InputError(f"{self.config.title} has a masked prior; this needs a causal one.")
@@ -114,31 +114,31 @@ class VQDetector(BaseDetector):
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The ways of restoring that the prior knows."""
+        """The restoration methods that the prior supports."""
         return self.config.methods
 
     @property
     def choices(self) -> Mapping[str, tuple[str, ...]]:
-        """Ways of restoring, and levels of codes."""
+        """Restoration methods and levels of codes that this bundle allows."""
         return {"method": self.config.methods, "level": ("all", *self.levels.names)}
 
     def variant(self, settings: VQSettings) -> str:
-        """Each way of restoring has healthy tables of its own."""
+        """Return the restoration method; each method has healthy tables of its own."""
         return settings.method
 
     def asks_for(self, variant: str) -> Mapping[str, Any]:
-        """The setting of a way of restoring."""
+        """Return the setting that selects a restoration method."""
         return {"method": variant}
 
     @classmethod
     def inactive(cls, settings: VQSettings) -> frozenset[str]:
-        """Regenerative restores nothing: neither λ_p nor S nor the seed can matter."""
+        """Return the settings of restorations if the method is "regenerative", which resamples no codes."""
         return OF_RESTORATIONS if settings.method == "regenerative" else frozenset()
 
     # ---- stages ---------------------------------------------------------------------------------------------------
 
     def run(self, stage: str, job: Job) -> list[Arrays]:
-        """The new samples of each slice: {"codes", "nll"}, {"codes"} or {"difference"}, a sample a row."""
+        """Compute the samples of each slice: {"codes", "nll"}, {"codes"} or {"difference"}, one sample per row."""
         if stage == "nll":
             codes = self.encode(job.slices, job.position)
             found = zip(codes, self.nll(codes, job.position), strict=True)
@@ -150,14 +150,14 @@ class VQDetector(BaseDetector):
             return [{"codes": of_slice} for of_slice in drawn]
         chains = slice(job.samples.start, job.samples.stop)
         restored = np.stack([d["codes"][chains] for d in job.done["restoration"]])
-        half = max(1, job.at_once // 2)  # in two halves: what is no longer wanted ends between them
+        half = max(1, job.at_once // 2)  # in two halves, so that unneeded work can stop between them
         difference = self.difference(job.slices, restored, job.position, half, job.check)
         return [{"difference": of_slice} for of_slice in difference]
 
     def same(self, stage: str, done: Mapping[str, Arrays], before: VQSettings, now: VQSettings) -> bool:
-        """No ℓ_i lies between two λ_p: the codes to resample are the same there.
+        """Return True if no ℓ_i lies between the two λ_p, because the same codes are then resampled.
 
-        Not with the `sequential` rule, which compares other ℓ with λ_p, too.
+        Return False for `sequential`, which also compares the ℓ_i given restored codes with λ_p.
         """
         if (before.method, before.seed) != (now.method, now.seed) or now.method not in BY_OWN_NLL:
             return False
@@ -166,7 +166,7 @@ class VQDetector(BaseDetector):
         return not ((nll > low) & (nll <= high)).any()
 
     def _guess(self, job: Job, codes: NDArray) -> NDArray:
-        """The same restorations at the nearest λ_p that has them, (B, S, h, w); else the slice's own codes."""
+        """Return stored restorations at the nearest λ_p, (B, S, h, w), or the slice's own codes if none are stored."""
         guess = np.repeat(codes[:, None], len(job.samples), 1)
         for row in range(len(codes)):
             near = (arrays["codes"] for _, arrays in job.near(row, "lambda_p") if "codes" in arrays)
@@ -177,14 +177,14 @@ class VQDetector(BaseDetector):
 
     @torch.inference_mode()
     def encode(self, slices: NDArray, position: NDArray) -> NDArray[np.int16]:
-        """Codes (B, h, w) of slices (B, H, W)."""
-        with exact(self.device):  # which code is nearest is a decision
+        """Encode slices (B, H, W) as codes (B, h, w)."""
+        with exact(self.device):  # rounding errors could change which code is nearest
             codes = self.tokenizer.encode(self._tensor(slices)[:, None], self._tensor(position))
         return codes.cpu().numpy().astype(np.int16)
 
     @torch.inference_mode()
     def nll(self, codes: NDArray, position: NDArray) -> NDArray[np.float32]:
-        """ℓ (B, h, w) in nats, by the same arithmetic that `restore` compares with λ_p."""
+        """Compute ℓ (B, h, w) in nats, with the same arithmetic that `restore` uses to compare ℓ with λ_p."""
         x = self._tensor(codes, torch.long)
         with exact(self.device):
             prior, where = self.prior, self._tensor(position)
@@ -204,15 +204,17 @@ class VQDetector(BaseDetector):
         guess: NDArray | None = None,
         check: Callable[[], None] = _no_check,
     ) -> NDArray[np.int16]:
-        """Restored codes (B, S, h, w) of codes (B, h, w).
+        """Compute restored codes (B, S, h, w).
 
         Args:
-            codes, nll, position: the slices.
-            indices: their numbers, which key the noise.
-            chains: which restorations j.
+            codes: (B, h, w), original codes.
+            nll: (B, h, w), NLL of the codes, nats.
+            position: (B,), position of each slice in the head, 0 to 1.
+            indices: numbers of the slices, used as keys of the noise.
+            chains: numbers j of the restorations to compute.
             settings: method, λ_p in nats, and seed.
-            guess: (B, S, h, w), restorations at a λ_p nearby.
-            check: called again and again; what it raises ends the work.
+            guess: (B, S, h, w), restorations at a similar λ_p. They only save time.
+            check: called repeatedly; it may raise an exception to stop the work.
         """
         if settings.method == "regenerative":
             return np.repeat(codes[:, None], len(chains), 1).astype(np.int16)
@@ -228,9 +230,9 @@ class VQDetector(BaseDetector):
         return restored.cpu().numpy().astype(np.int16)
 
     def _begin(self, codes: NDArray, position: NDArray, indices: Sequence[int], chains: range, seed: int) -> FirstPass:
-        """Noise and first pass; kept of the last single slice, where λ_p is dragged over one slice in view."""
+        """Compute noise and first pass; those of the last single slice are stored, for a user who drags λ_p."""
         key = (seed, tuple(indices), chains, codes.tobytes())
-        kept = self._begun  # several explorers may share this detector, each in a thread of its own
+        kept = self._begun  # read once: explorers in other threads may share this detector
         if kept is not None and kept[0] == key:
             return kept[1]
         noise = gumbel_batch(seed, indices, chains, self.tokenizer.n_codes, codes.shape[1:])
@@ -249,13 +251,13 @@ class VQDetector(BaseDetector):
         at_once: int = 30,
         check: Callable[[], None] = _no_check,
     ) -> NDArray[np.float16]:
-        """Y − X_j, SD of healthy intensity: slices (B, H, W), codes (B, S, h, w) → (B, S, H, W).
+        """Compute Y − X_j, SD of healthy intensity: slices (B, H, W), codes (B, S, h, w) → (B, S, H, W).
 
-        At most `at_once` pictures are decoded together, and `check` is called before each lot.
+        Pictures are decoded in batches of at most `at_once`, and `check` is called before each batch.
         """
         n_slices, n_chains = restored.shape[:2]
         owner = np.repeat(np.arange(n_slices), n_chains)
-        # Where the prior finds nothing unlikely all restorations are one: decode each picture once.
+        # Restorations of a slice without unlikely codes are identical. Decode each distinct picture once.
         keyed = np.column_stack([owner, restored.reshape(n_slices * n_chains, -1)])
         distinct, where = np.unique(keyed, axis=0, return_inverse=True)
         first, codes = distinct[:, 0], distinct[:, 1:].reshape(-1, *restored.shape[2:])
@@ -273,17 +275,17 @@ class VQDetector(BaseDetector):
     # ---- maps and healthy values ----------------------------------------------------------------------------------
 
     def map(self, name: str, data: SliceData) -> NDArray:
-        """One slice of a map; see `detectors.vq.maps`."""
+        """Compute one slice of a map; see `detectors.vq.maps`."""
         return self._slice_maps(name, data)
 
     def healthy(self, name: str, settings: VQSettings) -> tuple[str, str] | None:
-        """The NLL map has a table for each level; residuals, and how restorations differ, for each way of restoring."""
+        """Return the table of the level for the NLL map, and that of the method for residual and disagreement."""
         if name == "nll":
             return "nll_map", settings.level
         return ("residual", settings.method) if name in ("residual", "disagreement") else None
 
     def slice_score(self, results: Arrays, settings: VQSettings) -> NDArray | None:
-        """AS_sample of each slice, (n,), nats (Marimont & Tarroni 2020, §2.3)."""
+        """Compute AS_sample of each slice, (n,), nats (Marimont & Tarroni 2020, §2.3)."""
         return sample_score(torch.from_numpy(results["nll"]), float(settings.lambda_s)).numpy()
 
     @property
@@ -303,24 +305,24 @@ class VQDetector(BaseDetector):
         return torch.stack(found).cpu().numpy()
 
     def unfold(self, slice_: NDArray, position: float, done: Mapping[str, Arrays], settings: VQSettings) -> VQUnfolding:
-        """A restoration code by code."""
+        """Return a restoration code by code."""
         own, restored = done["nll"], done["restoration"]["codes"]
         return VQUnfolding(self, slice_, position, own["codes"], restored, own["nll"], settings)
 
     def in_words(self, settings: VQSettings, thresholds: Mapping[str, float]) -> str:
-        """Method and its settings."""
+        """Describe the method and its settings."""
         if settings.method == "regenerative":
             return "regenerative"
         s, limit = settings, f"{thresholds['lambda_p']:.2f} nats"
         return f"{s.method}, λ_p {limit}, S = {s.n_restorations}, k = {s.k:g}"
 
     def slice_words(self, settings: VQSettings) -> str:
-        """What AS_sample is."""
+        """Describe AS_sample."""
         limit = f"{float(settings.lambda_s):.2f} nats"
         return f"AS_sample of each slice: the sum of the NLL of its codes above λ_s, {limit}."
 
     def fits(self, results: Mapping[str, Sequence[Arrays]], shape: tuple[int, ...]) -> bool:
-        """Codes that the tokenizer knows, their NLL, and pictures; no more pictures than restorations."""
+        """Check names, types, shapes and the range of codes, and that there are no more pictures than restorations."""
         if set(results) != {stage.name for stage in self.stages}:
             return False
         kinds = {
@@ -344,11 +346,11 @@ class VQDetector(BaseDetector):
         return all(len(d.get("difference", ())) <= len(r.get("codes", ())) for d, r in pairs)
 
     def check(self, calibration: Any) -> str | None:
-        """Are there tables of the NLL of these codes?"""
+        """Return why a calibration lacks the tables of these codes; None if it has them."""
         return healthy.check(calibration, self.levels)
 
     def fit_tables(self, results: Sequence[Arrays], masks: Sequence[NDArray]) -> dict[str, Any]:
-        """Quantiles of the NLL and of AS_sample."""
+        """Compute quantiles of the NLL and of AS_sample."""
         return healthy.fit_tables(results, masks, self.levels)
 
     def _tensor(self, array: NDArray, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -356,10 +358,10 @@ class VQDetector(BaseDetector):
 
 
 def vq_of(bundle: Any) -> VQDetector:
-    """The vector-quantised detector of a bundle.
+    """Return the vector-quantised detector of a bundle.
 
     Raises:
-        InputError: it has another detector.
+        InputError: the bundle has another detector.
     """
     if not isinstance(bundle.detector, VQDetector):
         raise InputError(f"{bundle.title} has no tokenizer and prior; this needs a vector-quantised model.")

@@ -1,4 +1,4 @@
-"""What a calibration knows of healthy codes: quantiles of the NLL, of its map, and of AS_sample."""
+"""The calibration's tables of healthy codes: quantiles of the NLL, of the NLL map, and of AS_sample."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from napari_vqad.nets.vq.levels import CodeLevels
 
 
 def fit_tables(results: Sequence[Arrays], masks: Sequence[NDArray], levels: CodeLevels) -> dict[str, Any]:
-    """The tables `nll`, `nll_map` and `slice_score` of `Calibration`.
+    """Compute the tables `nll`, `nll_map` and `slice_score` of `Calibration`.
 
     Args:
-        results: of each healthy scan, its "nll", (n, h, w), nats.
-        masks: of each, bool (n, H, W).
-        levels: of the codes.
+        results: "nll" of each healthy scan, (n, h, w), nats.
+        masks: mask of each scan, bool (n, H, W).
+        levels: levels of the codes.
     """
     nll = np.concatenate([r["nll"] for r in results])
     touched = np.concatenate([codes_within(mask, levels) for mask in masks])
@@ -39,14 +39,14 @@ def fit_tables(results: Sequence[Arrays], masks: Sequence[NDArray], levels: Code
 
 
 def codes_within(mask: NDArray, levels: CodeLevels) -> NDArray:
-    """Codes (n, rows, columns) whose patch of pixels touches the mask (n, H, W)."""
+    """Find the codes, bool (n, rows, columns), whose patch of pixels touches the mask (n, H, W)."""
     n, height, width = mask.shape
     touched = [mask.reshape(n, h, height // h, w, width // w).any((2, 4)) for h, w in levels.shapes]
     return levels.join([torch.from_numpy(t) for t in touched]).numpy()
 
 
 def check(calibration: Calibration, levels: CodeLevels) -> str | None:
-    """Why a calibration has not the tables of these codes; None where it has."""
+    """Return why a calibration lacks the tables of these codes; None if it has them."""
     if not calibration.nll or not calibration.slice_score:
         return "without slice scores"
     named = {"all", *levels.names} if levels.names else set()

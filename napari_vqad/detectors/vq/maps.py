@@ -28,9 +28,9 @@ class SliceMaps:
         self._of_samples = SampleMaps("decode")
 
     def __call__(self, name: str, data: SliceData) -> NDArray:
-        """Compute one slice of a map, (H, W); of "distances" and "weights", (S,)."""
+        """Compute one slice of a map, (H, W); "distances" and "weights" are (S,)."""
         if name in ("nll", "nll_all"):
-            nll = torch.from_numpy(data.stages["nll"]["nll"])  # one sample: a batch of one slice
+            nll = torch.from_numpy(data.stages["nll"]["nll"])  # (1, h, w): its single sample is a batch of one slice
             level = data.settings.level if name == "nll" else "all"
             return on_pixels(nll, self._levels, data.scan.shape, level)[0].numpy() * data.mask
         return self._of_samples(name, data)

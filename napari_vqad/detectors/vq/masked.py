@@ -1,14 +1,15 @@
-"""Likelihood and restoration with a prior that sees both sides of a code (Ishii 2023, §6.1, eq. 20).
+"""Likelihood and restoration with a masked prior, which sees the codes on both sides (Ishii 2023, §6.1, eq. 20).
 
-No code may be asked to explain itself, so codes are hidden in turn, a fold at a time. What is unlikely in a first pass,
+The prior must not see the code that it predicts. The codes are therefore divided into folds, and one fold at a time is
+hidden. The first pass finds the unlikely codes
 
-    u  =  {i : −ln p(x_i | x without the fold of i) > doubt},
+    u  =  {i : −ln p(x_i | x without the fold of i) > doubt}.
 
-would make its neighbours look likely: one dark code explains the next. The second pass hides all of u from everybody:
+Anomalous codes make neighbouring anomalous codes look likely. The second pass therefore hides all of u:
 
     ℓ_i  =  −ln p(x_i | x without u and without the fold of i).
 
-Restoration draws the codes above λ_p anew, given those below it.
+Restoration resamples the codes with ℓ_i > λ_p, given the other codes.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from napari_vqad.nets.vq.protocols import MaskedPrior
 
 
 def fold_of(shape: tuple[int, int], folds: int, device: torch.device | str = "cpu") -> Tensor:
-    """Which fold each place belongs to, (h, w): no two neighbours share one when there are four or more."""
+    """Compute the fold of each place, (h, w); with four or more folds, neighbours are in different folds."""
     rows, columns = (torch.arange(n, device=device) for n in shape)
     return (2 * rows[:, None] + columns) % folds
 
 
 def nll_by_folds(prior: MaskedPrior, codes: Tensor, position: Tensor, hidden: Tensor) -> Tensor:
-    """−ln p(x_i | the codes that are neither hidden nor in the fold of i), nats: (B, h, w) → (B, h, w)."""
+    """Compute −ln p(x_i | codes neither hidden nor in the fold of i), nats: (B, h, w) → (B, h, w)."""
     fold, found = (
         fold_of((codes.shape[1], codes.shape[2]), prior.folds, codes.device),
         torch.zeros(codes.shape, device=codes.device),
@@ -40,10 +41,10 @@ def nll_by_folds(prior: MaskedPrior, codes: Tensor, position: Tensor, hidden: Te
 
 
 def masked_nll(prior: MaskedPrior, codes: Tensor, position: Tensor) -> Tensor:
-    """ℓ of the two-pass density, nats: codes (B, h, w), position (B,) → (B, h, w).
+    """Compute ℓ in two passes, nats: codes (B, h, w), position (B,) → (B, h, w).
 
-    With more than one of the prior's `rounds` the second pass is repeated with the u that it finds itself, until that
-    stays as it is.
+    If the prior's `rounds` is above 1, the second pass is repeated with the u found by the pass before, until u no
+    longer changes, at most `rounds` times in all.
     """
     hidden = torch.zeros(codes.shape, dtype=torch.bool, device=codes.device)
     found = nll_by_folds(prior, codes, position, hidden)
@@ -57,12 +58,16 @@ def masked_nll(prior: MaskedPrior, codes: Tensor, position: Tensor) -> Tensor:
 
 
 def resample(prior: MaskedPrior, codes: Tensor, position: Tensor, unlikely: Tensor, noise: Tensor) -> Tensor:
-    """y_i = argmax_c(ln p(c | x without u) + g_ic) for i in u, else x_i: one pass for all S restorations.
+    """Resample the codes of u: y_i = argmax_c(ln p(c | x without u) + g_ic) for i in u, else x_i.
+
+    One pass of the network serves all S restorations.
 
     Args:
-        codes, position: x (B, h, w), (B,).
+        prior: the masked prior.
+        codes: x, (B, h, w).
+        position: (B,).
         unlikely: u, bool (B, h, w).
-        noise: g, (B, S, K, h, w), Gumbel.
+        noise: Gumbel noise g, (B, S, K, h, w).
 
     Returns:
         (B, S, h, w).

@@ -1,23 +1,25 @@
-"""Restoration: unlikely codes replaced by draws from the prior (Marimont & Tarroni 2020 §2.4; Ishii 2023 §3.5).
+"""Restoration: unlikely codes are replaced by draws from the prior (Marimont & Tarroni 2020 §2.4; Ishii 2023 §3.5).
 
-With its noise g fixed, a restoration is a function, and the raster-order loop over codes is the unique fixed point of
+For fixed noise g a restoration is deterministic. The result of the loop over codes in raster order is the unique fixed
+point of
 
-    y_i  =  x_i                                 where the rule keeps code i,
-            argmax_c ( ln p(c | y_<i) + g_ic )  elsewhere,
+    y_i  =  x_i                                 if the method keeps code i,
+            argmax_c ( ln p(c | y_<i) + g_ic )  otherwise.
 
-reached by applying it to many places at once, from any guess: everything up to the first change is final after one
-evaluation (predictive sampling, Wiggers & Hoogeboom 2020; Song et al. 2021). The rules differ in what they keep:
+This equation is applied to many codes at once, starting from a guess. After each evaluation, all codes up to the first
+one that changed are final (predictive sampling, Wiggers & Hoogeboom 2020; Song et al. 2021). The methods differ in the
+codes that they keep:
 
-    sequential   ℓ_i given the codes already restored, ℓ_i ≤ λ_p   (the paper's pixel-wise restoration; it drifts)
-    anchored     ℓ_i given the original codes, ℓ_i ≤ λ_p
-    light        as anchored, but one pass alone: every draw given the original codes
+    sequential   codes with ℓ_i ≤ λ_p, ℓ_i given the codes already restored   (pixel-wise restoration of the paper)
+    anchored     codes with ℓ_i ≤ λ_p, ℓ_i given the original codes
+    light        as anchored, but in a single pass: each draw is given the original codes
 
-With levels of codes (`LevelledPrior`) a code that refines one drawn anew is drawn anew, too, whatever its ℓ: it says
-what the old one left out.
+With several levels of codes (`LevelledPrior`), a fine code is also redrawn if the coarse code that it refines was
+changed, whatever its own ℓ_i, because it describes what the old coarse code left out.
 
-The guess is the `light` restoration, most of whose draws are right. A prior that can resume is asked for a window of a
-few rows at a time, again and again until the window no longer changes; the rows above are final then and cost nothing
-more. Other priors are asked for the whole grid each time.
+The guess is the `light` restoration, in which most draws are already final. If the prior can resume, it evaluates a
+window of a few rows until the window no longer changes. The rows above are then final and are not computed again. Other
+priors evaluate the whole grid each time.
 """
 
 from __future__ import annotations
@@ -33,22 +35,23 @@ from napari_vqad.detectors.vq.likelihood import log_probabilities, nll
 from napari_vqad.nets.vq.kv_cache import RowCache
 from napari_vqad.nets.vq.protocols import LevelledPrior, Prior, ResumingPrior
 
-# Codes that one evaluation should hold. Fewer, and the overhead of an evaluation shows; more, and windows grow tall and
-# need more evaluations. Measured on two CPU cores: 15 chains of 13 columns are quickest two rows at a time, 60 one row.
-# On a GPU an evaluation costs the same until it is full; the number for it is an estimate.
+# Codes per evaluation. With fewer codes the overhead of an evaluation dominates; with more, windows have more rows and
+# need more evaluations. On two CPU cores, windows of two rows are the quickest for 15 chains of 13 columns, and windows
+# of one row for 60 chains. On a GPU all sizes up to a limit cost the same; the number for GPUs is an estimate.
 PLACES = {"cpu": 320, "cuda": 16384}
 
 
 @dataclass(frozen=True)
 class FirstPass:
-    """What all restorations of some slices share, whatever λ_p, method and S.
+    """The pass over the original codes, with which the restorations for all λ_p and methods start.
 
     Attributes:
+        prior: the causal prior.
         codes: x, (B, h, w).
         position: (B,).
-        noise: g, (B, S, K, h, w), Gumbel.
-        log_p: ln p(c | x_<i), (B, K, h, w): of the one pass that all chains begin with.
-        memory: what the prior saw in it.
+        noise: Gumbel noise g, (B, S, K, h, w).
+        log_p: ln p(c | x_<i), (B, K, h, w).
+        memory: activations of the prior in this pass.
     """
 
     prior: Prior
@@ -60,14 +63,14 @@ class FirstPass:
 
 
 class Restored(NamedTuple):
-    """Codes (B, S, h, w), and passes (B, S): how often each chain went through the network, in whole grids."""
+    """Restored codes (B, S, h, w), and the number of passes of each chain (B, S), in units of a whole grid."""
 
     codes: Tensor
     passes: Tensor
 
 
 def first_pass(prior: Prior, codes: Tensor, position: Tensor, noise: Tensor) -> FirstPass:
-    """The pass over the original codes (B, h, w) at `position` (B,), for restorations with `noise` (B, S, K, h, w)."""
+    """Compute the pass over the original codes (B, h, w) at `position` (B,); `noise` is (B, S, K, h, w)."""
     memory = RowCache()
     return FirstPass(prior, codes, position, noise, log_probabilities(prior, codes, position, memory), memory)
 
@@ -82,11 +85,12 @@ def restore(
     """Draw S restorations of each slice.
 
     Args:
-        begun: the slices.
+        begun: the first pass over the slices.
         lambda_p: nats.
         method: "sequential", "anchored" or "light".
-        guess: (B, S, h, w), restorations with the same noise at a λ_p nearby. They save time and change nothing.
-        check: called before each evaluation; what it raises ends the work.
+        guess: (B, S, h, w), restorations with the same noise at a similar λ_p. They save time but do not change the
+            result.
+        check: called before each evaluation; it may raise an exception to stop the work.
     """
     codes, noise = begun.codes, begun.noise
     n_chains = noise.shape[1]
@@ -111,9 +115,12 @@ def _iterate_to_fixed_point(
     drifts: bool,
     check: Callable[[], None],
 ) -> None:
-    """From the guess y to the fixed point, in place, window by window."""
+    """Iterate from the guess y to the fixed point, in place, one window of rows after the other.
+
+    `drifts` is True for "sequential", whose decisions depend on the codes already restored.
+    """
     n_chains, (height, width) = y.shape[1], y.shape[2:]
-    # A chain is a row of the batch: M = all S chains of the slices where anything is unlikely.
+    # Each chain is an item of the batch: all S chains of each slice with unlikely codes.
     owner = unlikely.flatten(1).any(1).nonzero()[:, 0].repeat_interleave(n_chains)
     chain = torch.arange(n_chains, device=y.device).repeat(len(owner) // n_chains)
     has = _possible(begun, unlikely).any(2)
@@ -126,7 +133,7 @@ def _iterate_to_fixed_point(
 
     for row in range(first, height, step):
         if not drifts and len(going := (last[owner] >= row).nonzero()[:, 0]) < len(owner):
-            # Nothing is drawn below a chain's last unlikely code: it is finished and leaves the batch.
+            # A chain has no draws below its last row with unlikely codes: it is finished and leaves the batch.
             owner, chain = owner[going], chain[going]
             memory.keep(going)
         if not len(owner):
@@ -154,12 +161,12 @@ def _iterate_to_fixed_point(
 
 
 def _refining(begun: FirstPass, y: Tensor, codes: Tensor) -> Tensor:
-    """bool (B, S, h, w): the codes that refine one that differs between y and codes; none with a single level."""
+    """Find the codes, bool (B, S, h, w), that refine a code that differs between y and codes; none with one level."""
     if not isinstance(begun.prior, LevelledPrior):
         return torch.zeros(y.shape, dtype=torch.bool, device=y.device)
     return begun.prior.levels.descendants((y != codes).flatten(0, 1)).unflatten(0, y.shape[:2])
 
 
 def _possible(begun: FirstPass, unlikely: Tensor) -> Tensor:
-    """bool (B, h, w): what may be drawn at all, by a rule that does not drift."""
+    """Find the codes, bool (B, h, w), that "anchored" and "light" may draw."""
     return unlikely | begun.prior.levels.descendants(unlikely) if isinstance(begun.prior, LevelledPrior) else unlikely

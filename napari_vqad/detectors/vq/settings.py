@@ -14,7 +14,7 @@ OfLevel = Literal["all", "top", "bottom"]
 
 
 class VQSettings(SharedSettings):
-    """Thresholds of the NLL, the way of restoring, and how restorations are weighted."""
+    """Thresholds of the NLL, the restoration method, and the weighting of restorations."""
 
     lambda_s: CodeThreshold = Field(
         "p98",

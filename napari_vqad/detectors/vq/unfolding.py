@@ -1,9 +1,9 @@
 """A restoration code by code: the codes after the first n draws (Marimont & Tarroni 2020, fig. 2; Ishii 2023, fig. 10).
 
-    z^n_i  =  y_i   at the first n places that were drawn, in raster order
+    z^n_i  =  y_i   at the first n places with a draw, in raster order
               x_i   elsewhere
 
-x are the codes of the slice and y those of its restoration, so that z^0 = x and z^m = y.
+x are the codes of the slice and y those of its restoration. With m draws, z^0 = x and z^m = y.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from napari_vqad.nets.vq.protocols import Prior
 
 
 class Networks(Protocol):
-    """What is asked of `VQDetector`, whose file imports this one."""
+    """The members of `VQDetector` in use here. Its file imports this one, so this file cannot import it."""
 
     device: torch.device
 
@@ -33,20 +33,20 @@ class Networks(Protocol):
 
     @property
     def causal(self) -> Prior:
-        """The prior, which sees the past alone."""
+        """The causal prior."""
 
     def nll(self, codes: NDArray, position: NDArray) -> NDArray[np.float32]:
-        """ℓ (B, h, w), nats."""
+        """Compute ℓ (B, h, w), nats."""
 
     def difference(self, slices: NDArray, restored: NDArray, position: NDArray) -> NDArray[np.float16]:
-        """Y − X_j (B, S, H, W), SD."""
+        """Compute Y − X_j (B, S, H, W), SD."""
 
 
 class VQUnfolding:
-    """One restoration of one slice, step by step; a step is computed when it is asked for.
+    """One restoration of one slice, step by step. Each step is computed on demand.
 
     Attributes:
-        places: (m, 2), rows and columns of the codes that were drawn, in raster order.
+        places: (m, 2), row and column of each code that was drawn, in raster order.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class VQUnfolding:
         own_nll: NDArray,
         settings: VQSettings,
     ) -> None:
-        """A slice (H, W), its codes x, NLL and restored codes y, (h, w) each; thresholds of the settings in nats."""
+        """`slice_` is (H, W); codes x, restored codes y and NLL are (h, w); thresholds in the settings are in nats."""
         self._detector, self._slice = detector, slice_[None]
         self._position = np.array([position], np.float32)
         self._x, self._y = x, y
@@ -72,11 +72,11 @@ class VQUnfolding:
 
     @property
     def places_key(self) -> bytes:
-        """The places and the codes that were drawn there."""
+        """The places, and all codes of the restoration, as bytes."""
         return self.places.tobytes() + self._y.tobytes()
 
     def at(self, n: int) -> Step:
-        """The slice after the first n draws."""
+        """Return the slice after the first n draws."""
         detector, codes = self._detector, self._x.copy()
         rows, columns = self.places[:n].T
         codes[rows, columns] = self._y[rows, columns]
@@ -88,16 +88,16 @@ class VQUnfolding:
         return Step(codes, changed, shown, self._slice[0] - off)
 
     def _drawn(self, own_nll: NDArray, settings: VQSettings) -> NDArray:
-        """Where a code was drawn, even where the draw gave the same code again; bool (h, w)."""
+        """Find the places with a draw, bool (h, w), also those above λ_p where the draw gave the same code again."""
         if settings.method == "regenerative":
             return np.zeros(self._x.shape, bool)
         judged = own_nll
-        if settings.method == "sequential":  # it judges each code given those already restored
+        if settings.method == "sequential":  # ℓ is given the codes already restored
             x, y = (torch.as_tensor(codes[None].astype(np.int64)) for codes in (self._x, self._y))
             device = self._detector.device
             with torch.inference_mode(), exact(device):
                 where = torch.as_tensor(self._position, device=device)
                 log_p = log_probabilities(self._detector.causal, y.to(device), where)
                 judged = nll(log_p, x.to(device))[0].cpu().numpy()
-        # A code that refines one drawn anew is drawn anew, too, whatever its own NLL.
+        # A fine code below a changed coarse code is also drawn, whatever its NLL. It is found if the draw changed it.
         return np.asarray((judged > float(settings.lambda_p)) | (self._x != self._y))
