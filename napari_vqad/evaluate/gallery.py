@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from napari_vqad.detectors.settings import Settings
@@ -27,6 +28,7 @@ ROWS = 12  # at most, on a page
 PANEL, GAP = 1.35, 0.05  # inches: the height of a picture, and the space between two
 LEFT, TOP, HEADING, BOTTOM = 0.95, 0.36, 0.56, 0.62  # inches: titles of rows, of the page, of blocks; colour bars
 BAR, BAR_HEIGHT = 1.9, 0.1  # inches
+NARROWEST = 5.5  # inches, of a page: both colour bars fit
 
 
 class Scale(NamedTuple):
@@ -179,24 +181,24 @@ def _page(title: str, blocks: Sequence[GalleryBlock], residual: Scale, score: Sc
     panels = [[panels_of(row, residual, score) for row in block.rows] for block in blocks]
     tall, wide = panels[0][0][0].rgb.shape[:2]  # as all others: slices of one scan, or frames of one camera
     panel_width = PANEL * wide / tall
-    width = LEFT + max(len(row) for block in panels for row in block) * (panel_width + GAP)
+    width = max(NARROWEST, LEFT + max(len(row) for block in panels for row in block) * (panel_width + GAP))
     height = TOP + len(blocks) * HEADING + sum(map(len, panels)) * (PANEL + GAP) + BOTTOM
     figure = Figure(figsize=(width, height), dpi=130, facecolor=PAPER)
-    letters = int(width * 13)  # that fit beside each other
 
-    def write(x: float, y: float, words: str, colour: str = INK, size: float = 9, **how: str) -> None:
-        figure.text(x / width, 1 - y / height, words, color=colour, fontsize=size, parse_math=False, **how)
+    def write(x: float, y: float, words: str, colour: str = INK, size: float = 9, **how: Any) -> Text:
+        return figure.text(x / width, 1 - y / height, words, color=colour, fontsize=size, parse_math=False, **how)
 
-    write(GAP, 0.08, _cut(title, letters), va="top", weight="bold")
+    _shorten(write(GAP, 0.08, title, va="top", weight="bold"), figure.bbox.width)
     y = TOP
     for block, rows in zip(blocks, panels, strict=True):
-        write(GAP, y + 0.08, _cut(block.title, letters), va="top")
+        _shorten(write(GAP, y + 0.08, block.title, va="top"), figure.bbox.width)
         y += HEADING
         for column, panel in enumerate(rows[0]):
             x = LEFT + column * (panel_width + GAP) + panel_width / 2
             write(x, y - 0.06, panel.title, FAINT, 8, ha="center", va="bottom")
         for row, pictures in zip(block.rows, rows, strict=True):
-            write(LEFT - 0.08, y + PANEL / 2, row.title, INK, 7.5, ha="right", va="center")
+            words = "\n".join(_cut(line) for line in row.title.split("\n"))
+            write(LEFT - 0.08, y + PANEL / 2, words, INK, 7.5, ha="right", va="center")
             for column, panel in enumerate(pictures):
                 x = LEFT + column * (panel_width + GAP)
                 place = (x / width, 1 - (y + PANEL) / height, panel_width / width, PANEL / height)
@@ -226,6 +228,14 @@ def _colour_bar(figure: Figure, place: tuple[float, float, float, float], words:
     axes.tick_params(colors=INK, labelsize=7, length=2, pad=2)
 
 
-def _cut(words: str, letters: int) -> str:
-    """Shorten a title that is too long for its line."""
-    return words if len(words) <= letters else words[: letters - 1] + "…"
+def _shorten(text: Text, edge: float) -> None:
+    """Cut a line that would run beyond an edge of the page, in pixels."""
+    words = text.get_text()
+    while (box := text.get_window_extent()).x1 > edge:
+        words = words[: int(len(words) * (edge - box.x0) / box.width) - 2]
+        text.set_text(f"{words}…")
+
+
+def _cut(line: str, letters: int = 14) -> str:
+    """Shorten a line that would not fit left of the pictures."""
+    return line if len(line) <= letters else f"{line[: letters - 1]}…"

@@ -76,7 +76,11 @@ def index_of(grid: Grid, number: int, name: str) -> int:
     known = numbers(grid)
     found = np.flatnonzero(brain & (known == number))
     if not len(found):
-        what, among = ("frame", "its frames are") if grid.kind == "clip" else ("slice", "its slices with brain are")
-        first, last = known[brain].min(), known[brain].max()
-        raise InputError(f"{name} has no {what} {number} to analyse; {among} {first} to {last}.")
+        there = np.sort(known[brain])
+        what, among = ("frame", "frames") if grid.kind == "clip" else ("slice", "slices with brain")
+        nearest = there[np.abs(there - number).argmin()]
+        raise InputError(
+            f"{name} has no {what} {number} to analyse; of its {among}, {there[0]} to {there[-1]}, the nearest is "
+            f"{nearest}."
+        )
     return int(found[0])
