@@ -21,6 +21,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.evaluate import (
     comparison,
     fitness,
+    gallery_command,
     ped2,
     reconstruction,
     slice_detection,
@@ -96,7 +97,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="default: 2d, within each frame")
     clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of the pixel scores of a frame")
     clips.set_defaults(func=run_ped2)
-    swept, steps = sweep_command.add_command(kinds), steps_command.add_command(kinds)
+    swept, *figures = (c.add_command(kinds) for c in (sweep_command, steps_command, gallery_command))
     for parser in (grid, clips):
         parser.add_argument("--methods", nargs="+", default=[], help="only these methods")
         parser.add_argument("--json", type=Path, help="file for the results, as JSON")
@@ -112,7 +113,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         )
     for parser in (testset, validation, findings, fit, flagged):
         parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
-    for parser in (testset, validation, findings, fit, flagged, grid, again, clips, swept, steps):
+    for parser in (testset, validation, findings, fit, flagged, grid, again, clips, swept, *figures):
         parser.add_argument("--device", default="auto")
         parser.add_argument("--threads", type=int, default=os.cpu_count())
     for parser in (testset, validation):

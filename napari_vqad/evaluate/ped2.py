@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,8 @@ from napari_vqad.evaluate.tuning import PERCENTILES
 from napari_vqad.evaluate.variants import Over
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.layout import to_grid
-from napari_vqad.train.ped2_split import Part, segments
+from napari_vqad.io.clips import Clip
+from napari_vqad.train.ped2_split import Part, pieces, segments
 
 ABNORMAL = "abnormal"
 TUNED_ON = "the validation part of UCSD Ped2, normal and abnormal frames, by the balanced accuracy of frames"
@@ -46,6 +48,36 @@ def clip_cases(folder: Path, part: Part, spec: GridSpec) -> Iterator[Case]:
         grid = to_grid(volume, volume.voxels >= 0, spec)
         kind = ABNORMAL if piece.abnormal.any() else NORMAL
         yield Case(piece.name, kind, grid, piece.label.astype(float), piece.label, grid.mask, piece.abnormal)
+
+
+class Frame(NamedTuple):
+    """A frame of a clip, by its number from 0."""
+
+    clip: Clip
+    number: int
+
+
+def draw_frames(folder: Path, part: Part, normal: int, abnormal: int, seed: int) -> list[Frame]:
+    """Draw frames of a part at random: normal ones, then abnormal ones, each in the order of clips and frames.
+
+    With the same seed, a larger number adds frames to those of a smaller one.
+
+    Raises:
+        InputError: as in `segments`, or the part has fewer such frames.
+    """
+    known: dict[str, list[Frame]] = {NORMAL: [], ABNORMAL: []}
+    for clip, frames in pieces(folder, part):
+        assert clip.abnormal is not None
+        known[ABNORMAL if clip.abnormal[frames.start] else NORMAL] += [Frame(clip, t) for t in frames]
+    drawn: list[Frame] = []
+    for stream, (kind, wanted) in enumerate(((NORMAL, normal), (ABNORMAL, abnormal))):
+        if wanted > len(known[kind]):
+            raise InputError(
+                f"The {part} part of {folder} has {len(known[kind])} {kind} frames, fewer than the {wanted} asked for."
+            )
+        order = np.random.default_rng([seed, stream]).permutation(len(known[kind]))
+        drawn += [known[kind][i] for i in sorted(order[:wanted])]
+    return drawn
 
 
 def lines_of(

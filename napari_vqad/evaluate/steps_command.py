@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from napari_vqad.detectors.bundle import Bundle
@@ -13,12 +12,9 @@ from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import restoration_steps
+from napari_vqad.evaluate.scan_input import index_of, read_input
 from napari_vqad.evaluate.variants import settings_of
 from napari_vqad.files.space import check_file
-from napari_vqad.imaging.brain_mask import make_mask
-from napari_vqad.io.clips import read_clip
-from napari_vqad.io.load import load_scan
-from napari_vqad.io.nifti import read_mask
 from napari_vqad.resources import DEFAULT_BUNDLE
 
 
@@ -48,17 +44,9 @@ def run_steps(args: argparse.Namespace) -> int:
     chosen = {"lambda_p": args.lambda_p, "n_restorations": args.restoration, "slices": (args.slice, args.slice)}
     settings = settings_from({**settings_of(bundle, args.method), **chosen})
     explorer = Explorer(bundle, settings)
-    if bundle.config.grid.kind == "clip":
-        volume = read_clip(args.scan).volume()
-        mask = np.ones(volume.voxels.shape, bool)
-    else:
-        volume = load_scan(args.scan)
-        mask = read_mask(args.mask, volume) if args.mask else make_mask(volume)[0]
-    explorer.load_scan(volume, mask)
-    found = np.flatnonzero(explorer.chosen())
-    if not len(found):
-        raise InputError(f"{args.scan} has no slice {args.slice} to analyse.")
-    explorer.focus = int(found[0])
+    scan = read_input(args.scan, bundle.config.grid.kind, args.mask)
+    grid = explorer.load_scan(scan.volume, scan.mask)
+    explorer.focus = index_of(grid, args.slice, str(args.scan))
     explorer.finish()
     figure = restoration_steps.draw(explorer, explorer.focus, args.restoration - 1, args.after)
     restoration_steps.write(figure, args.out)

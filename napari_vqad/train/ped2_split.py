@@ -38,11 +38,17 @@ def segments(folder: Path, part: Part) -> Iterator[Clip]:
     Raises:
         InputError: there are no clips, or a test clip has no labels.
     """
+    for clip, frames in pieces(folder, part):
+        yield clip.part(frames.start, frames.stop)
+
+
+def pieces(folder: Path, part: Part) -> Iterator[tuple[Clip, range]]:
+    """As `segments`, each piece as its whole clip and the numbers of its frames in it."""
     for clip in _clips(Path(folder)):
         for first, end, abnormal in runs(clip):
             start, stop = cut(end - first, abnormal)[part]
             if stop > start:
-                yield clip.part(first + start, first + stop)
+                yield clip, range(first + start, first + stop)
 
 
 def runs(clip: Clip) -> list[tuple[int, int, bool]]:
