@@ -78,7 +78,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     grid.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
     grid.add_argument("--pooling", default=Settings().pooling, choices=get_args(Pooling), help="2d as in the papers")
     grid.add_argument("--score", default=Settings().score, choices=get_args(Scale), help="intensity as in the papers")
-    grid.add_argument("--bundles", nargs="+", metavar="NAME", help="only these bundles")
+    grid.add_argument("--bundles", nargs="+", metavar="NAME", help="names or folders; default: all")
     grid.add_argument("--subjects", type=int, metavar="N", help="only the first N validation subjects")
     grid.set_defaults(func=run_grid)
     again = kinds.add_parser("reconstructions", help="compare error and sharpness of tokenizers on healthy scans")
@@ -196,7 +196,7 @@ def run_grid(args: argparse.Namespace) -> int:
     if args.json:
         check_file(args.json)
     # Load all bundles first, so that a damaged one does not stop the command after an hour.
-    known = [found for found in _known(args.models, "head") if not args.bundles or found.name in args.bundles]
+    known = [_named(name, args.models) for name in args.bundles or ()] or _known(args.models, "head")
     bundles = [Bundle.load(folder, args.device) for folder in known]
     if not bundles:
         raise InputError(f"{args.models} holds no bundles.")
@@ -282,6 +282,16 @@ def run_ped2(args: argparse.Namespace) -> int:
 def _known(folder: Path | None, kind: Kind) -> list[Path]:
     """List the bundles of one kind in a folder, or among the installed ones if `folder` is None."""
     return [found for found in list_bundles(folder) if read_config(found).grid.kind == kind]
+
+
+def _named(name: str, folder: Path | None) -> Path:
+    """Find a bundle by its name in a folder of bundles, or else as `find` does.
+
+    Raises:
+        InputError: there is no such bundle.
+    """
+    inside = folder / name if folder else None
+    return inside if inside and (inside / "config.json").exists() else find(name)
 
 
 def _say(line: str) -> None:

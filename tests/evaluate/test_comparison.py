@@ -13,6 +13,7 @@ from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import folder_cases
+from napari_vqad.evaluate.cli import _named
 from napari_vqad.evaluate.comparison import _line, scan_table
 from napari_vqad.evaluate.experiment import Collected
 from napari_vqad.evaluate.metrics import at_threshold, rank
@@ -89,6 +90,17 @@ def test_every_bundle_of_a_folder(tiny_bundle, tiny_masked, case_folder, head, t
     truth = [True] * len(totals[True]) + [False] * len(totals[False])
     assert line["scans"]["auroc"] == rank(totals[True] + totals[False], truth).auroc
     assert f"of {len(totals[True])} scans with and {len(totals[False])} without" in printed
+
+
+def test_bundles_are_found_by_name_or_folder_and_unknown_ones_are_named(tiny_bundle, case_folder, tmp_path, capsys):
+    """A name that was mistyped must not end in a table without that bundle."""
+    models = tmp_path / "models"
+    shutil.copytree(tiny_bundle, models / "mine")
+    args = ["evaluate", "grid", str(models), "--data", str(case_folder), "--validation", str(tmp_path), "--bundles"]
+    assert main([*args, "mine", "mien"]) == 2
+    assert "mien" in capsys.readouterr().err
+    assert _named("mine", models) == models / "mine"
+    assert _named(str(tiny_bundle), models) == tiny_bundle
 
 
 def test_a_folder_without_bundles(tmp_path, case_folder, capsys):
