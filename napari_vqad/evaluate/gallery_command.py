@@ -42,10 +42,10 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
         "gallery",
         help="a figure of restorations, residuals and pixel scores of chosen slices or frames",
         description="Draws one row for each slice or frame: input, label, regeneration (the codes decoded as they "
-        "are), restorations with their residuals, and the pixel score of Marimont & Tarroni 2020, in SD of intensity and "
-        "pooled within the slice. Models and methods stand below each other. All residuals have the same colours, and so "
-        f"have all pixel scores. A gallery of more than {gallery.ROWS} rows is split over files, OUT-1.png, OUT-2.png, "
-        "….",
+        "are), restorations with their residuals, and the pixel score of Marimont & Tarroni 2020, in SD of intensity "
+        "and pooled within the slice. Models and methods stand below each other. All residuals have the same colours, "
+        f"and so have all pixel scores. A gallery of more than {gallery.ROWS} rows is split over files, OUT-1.png, "
+        "OUT-2.png, ….",
     )
     parser.add_argument("scan", type=Path, nargs="?", help="a head, or a clip (npz)")
     parser.add_argument("-o", "--out", type=Path, required=True, help="write the figure here, as PNG")
