@@ -42,10 +42,10 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
         "gallery",
         help="a figure of restorations, residuals and pixel scores of chosen slices or frames",
         description="Draws one row for each slice or frame: input, label, regeneration (the codes decoded as they "
-        "are), restorations with their residuals, and the pixel score of the papers, in SD of intensity and pooled "
-        "within the slice. Models and methods stand below each other. All residuals have the same colours, and so "
-        f"have all pixel scores. A gallery of more than {gallery.ROWS} rows is split over files, OUT-1.png, OUT-2.png, "
-        "….",
+        "are), restorations with their residuals, and the pixel score of Marimont & Tarroni 2020, in SD of intensity "
+        "and pooled within the slice. Models and methods stand below each other. All residuals have the same colours, "
+        f"and so have all pixel scores. A gallery of more than {gallery.ROWS} rows is split over files, OUT-1.png, "
+        "OUT-2.png, ….",
     )
     parser.add_argument("scan", type=Path, nargs="?", help="a head, or a clip (npz)")
     parser.add_argument("-o", "--out", type=Path, required=True, help="write the figure here, as PNG")
@@ -58,9 +58,15 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser.add_argument("--abnormal", type=int, metavar="N", help=f"of its abnormal frames; {ABNORMAL} if not given")
     parser.add_argument("--mask", type=Path, help="brain mask of a head; computed if not given")
     parser.add_argument("--label", type=Path, help="label of a head; a clip has its labels in its own file")
-    parser.add_argument("--method", nargs="+", default=["sequential"], metavar="METHOD", help="ways of restoring")
+    parser.add_argument(
+        "--method",
+        nargs="+",
+        default=["sequential"],
+        metavar="METHOD",
+        help="ways of restoring; sequential if not given",
+    )
     parser.add_argument("--lambda-p", default=Settings().lambda_p, help="nats, a healthy percentile, or tuned")
-    parser.add_argument("--restorations", type=int, default=2, metavar="N", help="number of restorations to show")
+    parser.add_argument("--restorations", type=int, default=2, metavar="N", help="restorations to show; 2 if not given")
     parser.add_argument(
         "-S", "--n-restorations", type=int, help="number to draw for the pixel score; those shown if not given"
     )
@@ -94,7 +100,7 @@ def run_gallery(args: argparse.Namespace) -> int:
             for of_pair, row in zip(rows, shown, strict=True):
                 of_pair.append(row)
     blocks = [gallery.block_of(*pair, of_pair) for pair, of_pair in zip(pairs, rows, strict=True)]
-    title = f"{args.ped2.name}, {args.part or 'test'} part" if args.ped2 else selections[0].scan.volume.name
+    title = f"{args.ped2.resolve().name}, {args.part or 'test'} part" if args.ped2 else selections[0].scan.volume.name
     for figure, path in zip(gallery.draw(title, blocks), files, strict=True):
         restoration_steps.write(figure, path)
         print(f"Wrote {path}")
