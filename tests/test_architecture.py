@@ -190,7 +190,7 @@ def test_text_is_utf_8_whatever_the_locale():
 def _opens_text(call: ast.Call, dialogs: bool) -> bool:
     """Does a call open, read or write a file as text? With `dialogs` an `open()` of nothing shows a dialog."""
     mode = next((k.value for k in call.keywords if k.arg == "mode"), None)
-    if isinstance(call.func, ast.Name):  # `write_text` is that of `io.whole`
+    if isinstance(call.func, ast.Name):  # `write_text` is that of `files.atomic`
         mode = mode or (call.args[1] if len(call.args) > 1 else None)
         return call.func.id == "open" and "b" not in getattr(mode, "value", "r")
     if not isinstance(call.func, ast.Attribute) or ast.unparse(call.func) == "os.open":

@@ -99,5 +99,7 @@ class VQUnfolding:
                 where = torch.as_tensor(self._position, device=device)
                 log_p = log_probabilities(self._detector.causal, y.to(device), where)
                 judged = nll(log_p, x.to(device))[0].cpu().numpy()
-        # A fine code below a changed coarse code is also drawn, whatever its NLL. It is found if the draw changed it.
-        return np.asarray((judged > float(settings.lambda_p)) | (self._x != self._y))
+        changed = self._x != self._y
+        # A fine code below a changed coarse code is also drawn, whatever its NLL.
+        below = self._detector.levels.descendants(torch.from_numpy(changed)[None])[0].numpy()
+        return np.asarray((judged > float(settings.lambda_p)) | changed | below)

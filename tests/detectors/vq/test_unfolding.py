@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
@@ -137,3 +138,20 @@ def test_the_command_draws_a_head_and_a_frame(tiny_bundle, tiny_clips, clip_fold
     words = ["evaluate", "steps", clip_folder / "testing_01.npz", "--slice", 500, "--bundle", tiny_clips]
     assert main([str(w) for w in [*words, "-o", tmp_path / "none.png", *common]]) == 2
     assert "500" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["sequential", "anchored", "light"])
+def test_every_fine_code_below_a_changed_coarse_one_is_a_step(tiny_two, head, method):
+    """Also where the draw gave the same code again, which is one time in 16 here."""
+    explorer = analysed(tiny_two, head, method=method)
+    again = 0
+    for i in np.flatnonzero(explorer.grid.mask.any((1, 2))):
+        x, y = explorer.results("nll", "codes")[i], explorer.results("restoration", "codes")[i]
+        below = explorer.detector.levels.descendants(torch.from_numpy(x != y)[None])[0].numpy()
+        found = unfolding(explorer, int(i))
+        drawn = np.zeros(x.shape, bool)
+        drawn[tuple(found.places.T)] = True
+        assert drawn[below].all()
+        assert found.at(found.steps).changed.sum() == found.steps
+        again += int((below & (x == y)).sum())
+    assert again > 0
