@@ -104,7 +104,7 @@ class SharedWindow:
         viewer.canvas.grid.enabled, viewer.canvas.grid.stride, viewer.canvas.grid.shape = start["grid"]
         viewer.fit_to_view()
         session.redraw()
-        dock.export_menu.options = start["export"]
+        dock.export_menu.options, dock.export_menu.folder = start["export"]
         table = dock.lists.findings_table.view
         table.sortByColumn(*start["sorted"])
         table.clearSelection()
@@ -150,7 +150,7 @@ def state(dock: ExplorerDock) -> dict[str, Any]:
         "tabs": {t: t.currentIndex() for t in window.findChildren(QTabWidget) if _is_ours(t)},
         "bundles": dock.inputs.bundle.box.count(),
         "inputs": dock.inputs.chosen(),
-        "export": dock.export_menu.options,
+        "export": (dock.export_menu.options, dock.export_menu.folder),
         "sorted": (header.sortIndicatorSection(), header.sortIndicatorOrder()),
         "status": dock.status.text(),
         "listeners": [len(getattr(session, name)) for name in SIGNALS] + [len(session.review.changed)],

@@ -30,13 +30,18 @@ def whole():
     return volume, read_mask(samples_folder() / "healthy_brain.nii.gz", volume)
 
 
+@pytest.fixture(scope="module")
+def masked(whole):
+    """Its mask, and the note."""
+    return make_mask(whole[0])
+
+
 def scan(voxels, like):
     return Volume.from_array(voxels, like.affine, name="scan")
 
 
-def test_a_whole_head_goes_through_the_network(whole):
-    volume, brain = whole
-    mask, note = make_mask(volume)
+def test_a_whole_head_goes_through_the_network(whole, masked):
+    (volume, brain), (mask, note) = whole, masked
     assert NETWORK in note
     assert mask.dtype == bool
     assert mask.shape == volume.voxels.shape
@@ -149,18 +154,18 @@ def test_the_brain_of_an_infant_is_masked(coarse, scale):
 
 
 @pytest.mark.parametrize("order", [(1, 2, 0), (2, 0, 1)])
-def test_the_mask_does_not_depend_on_the_files_axis_order(whole, order):
+def test_the_mask_does_not_depend_on_the_files_axis_order(whole, masked, order):
     volume, _ = whole
     turned = Volume.from_array(volume.voxels.transpose(order), volume.affine[:, [*order, 3]])
-    np.testing.assert_array_equal(make_mask(turned)[0], make_mask(volume)[0])
+    np.testing.assert_array_equal(make_mask(turned)[0], masked[0])
 
 
 @pytest.mark.parametrize("change", [lambda x: 3 * x - 1000, lambda x: x * 1e-4], ids=["offset", "scale"])
-def test_the_mask_does_not_depend_on_the_unit(whole, change):
+def test_the_mask_does_not_depend_on_the_unit(whole, masked, change):
     volume, _ = whole
     mask, note = make_mask(scan(change(volume.voxels), volume))
     assert NETWORK in note
-    assert dice(mask, make_mask(volume)[0]) > 0.99
+    assert dice(mask, masked[0]) > 0.99
 
 
 def test_what_the_network_makes_no_sense_of_is_masked_by_otsu(whole):
