@@ -108,7 +108,7 @@ def _has_skull(volume: Volume, piece: np.ndarray, level: float, brain: np.ndarra
         level: grey value of the background.
         brain: bool (R, A, S), the network's brain mask.
     """
-    depth = ndimage.distance_transform_edt(np.pad(piece, 1, mode="edge"), sampling=volume.spacing)[1:-1, 1:-1, 1:-1]
+    depth = _depth(np.pad(piece, 1, mode="edge"), volume.spacing)[1:-1, 1:-1, 1:-1]
     shell = piece & (depth > SKULL_MM[0]) & (depth < SKULL_MM[1])
     grey = np.abs(volume.voxels - level)
     dark = float(np.mean(grey[shell] < 0.1 * np.percentile(grey[piece], 95))) if shell.any() else 0.0
@@ -181,11 +181,15 @@ def without_islands(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
         mask: bool (R, A, S).
         spacing: voxel size in mm, (3,).
     """
-    core = _largest(ndimage.distance_transform_edt(mask, sampling=spacing) > BRIDGE)
+    box = _around(mask)
+    part = mask[box]
+    core = _largest(_depth(part, spacing) > BRIDGE)
     if not core.any():  # the whole mask is thinner than that
         return mask
     near = ndimage.distance_transform_edt(~core, sampling=spacing) <= BRIDGE + float(np.linalg.norm(spacing))
-    return mask & near
+    kept = np.zeros_like(mask)
+    kept[box] = part & near
+    return kept
 
 
 def to_network_grid(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
@@ -263,6 +267,20 @@ def _foreground(voxels: np.ndarray) -> np.ndarray:
     bright = voxels > 0.6 * (threshold_otsu(np.clip(voxels, low, high)) - low) + low
     piece = _largest(ndimage.binary_opening(bright))
     return ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(piece, 3), iterations=2)[3:-3, 3:-3, 3:-3])
+
+
+def _depth(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Compute the distance of each voxel of a mask from the nearest one outside it, in mm; zero outside."""
+    depth, box = np.zeros(mask.shape), _around(mask)
+    depth[box] = ndimage.distance_transform_edt(mask[box], sampling=spacing)
+    return depth
+
+
+def _around(mask: np.ndarray) -> tuple[slice, ...]:
+    """Return the box of a mask and one voxel more on each side: no voxel outside is nearer to it than that border."""
+    found = ndimage.find_objects(mask.astype(np.uint8))
+    whole = found[0] if found else (slice(0, n) for n in mask.shape)
+    return tuple(slice(max(0, s.start - 1), min(n, s.stop + 1)) for s, n in zip(whole, mask.shape, strict=True))
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.imaging.brain_mask import (
     PLAUSIBLE,
     SIDES,
+    _depth,
     background_of,
     make_mask,
     network_mask,
@@ -250,3 +251,12 @@ def test_without_anything_thick_a_mask_stays():
     thin = np.zeros((20, 20, 20), bool)
     thin[10] = True
     np.testing.assert_array_equal(without_islands(thin, np.ones(3)), thin)
+
+
+def test_depths_within_a_box_are_those_of_the_whole_picture():
+    """Also where the mask touches a face of the picture, is empty, or is in several pieces."""
+    rng, spacing = np.random.default_rng(0), np.array([1.0, 1.5, 2.0])
+    for trial in range(6):
+        mask = ndimage.gaussian_filter(rng.normal(size=(20, 24, 18)), 3) > 0.02
+        mask[: 4 * trial] = False
+        np.testing.assert_allclose(_depth(mask, spacing), ndimage.distance_transform_edt(mask, sampling=spacing))

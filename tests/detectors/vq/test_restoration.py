@@ -183,7 +183,7 @@ def sample():
     grid = to_grid(scan, mask, bundle.config.grid, template=bundle.template)
     chosen, (rows, columns) = [25, 40], (slice(5, 13), slice(4, 16))  # a window: the loop over all of it takes minutes
     position = torch.from_numpy(grid.position[chosen])
-    noise = torch.from_numpy(gumbel_batch(3, chosen, range(10), bundle.detector.tokenizer.n_codes, (8, 12)))
+    noise = torch.from_numpy(gumbel_batch(3, chosen, range(6), bundle.detector.tokenizer.n_codes, (8, 12)))
     codes = torch.from_numpy(bundle.detector.encode(grid.slices[chosen], grid.position[chosen])).long()
     return bundle, codes[:, rows, columns], position, noise
 
