@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,20 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
     parser.add_argument("--out", required=True, help="folder of the bundle")
     parser.add_argument("--start", metavar="BUNDLE", help="take the template from this one")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe")
     parser.set_defaults(func=run)
     return parser
 
 
-def read_recipe(name: str | Path) -> tuple[BundleConfig, AutoencoderTraining, type[NetworkDetector]]:
+def read_recipe(
+    name: str | Path, changes: Sequence[str] = ()
+) -> tuple[BundleConfig, AutoencoderTraining, type[NetworkDetector]]:
     """Read a recipe: the bundle's config, the training, and the class of the detector.
 
     Raises:
         InputError: there is no such recipe, it does not fit, or its detector is trained in another way.
     """
-    given, path = read_toml(name)
+    given, path = read_toml(name, changes)
     kind = given.get("detector")
     if kind not in KINDS:
         raise InputError(f"{path} does not say detector = one of {', '.join(KINDS)}, but '{short(str(kind))}'.")
@@ -72,7 +76,7 @@ def read_recipe(name: str | Path) -> tuple[BundleConfig, AutoencoderTraining, ty
 def run(args: argparse.Namespace) -> int:
     """Train the network of a recipe and write its bundle; `calibrate` completes it."""
     torch.set_num_threads(args.threads)
-    (config, training, detector), out = read_recipe(args.config), folder_of(args.out)
+    (config, training, detector), out = read_recipe(args.config, args.set), folder_of(args.out)
     device, work = pick_device(args.device), out / WORK
     with alone_in(out, OUTPUTS):
         check_folder(work, [CHECKPOINT])
@@ -97,6 +101,7 @@ def _trained(
 ) -> Trained:
     """The record of the training, for the card."""
     start = f" --start {Path(args.start).name}" if args.start else ""
+    start += "".join(f" --set {change}" for change in args.set)
     what = f"--config {Path(args.config).stem} --data DATA --out models/{out.name}{start}"
     loss = f"L1 and the KL divergence with weight {network.sizes.kl:g}" if network.variational else "L1"
     command = f"napari-vqad train autoencoder {what}"

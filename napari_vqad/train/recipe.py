@@ -24,11 +24,15 @@ from napari_vqad.train.tokenizer import TokenizerTraining
 FOLDER = Path(__file__).parent / "recipes"
 
 
-def read_toml(name: str | Path) -> tuple[dict[str, Any], Path]:
+def read_toml(name: str | Path, changes: Sequence[str] = ()) -> tuple[dict[str, Any], Path]:
     """A TOML file, or one of the recipes that come with the package by its name; and its path.
 
+    Args:
+        name: of the file or the recipe.
+        changes: values to change, such as "tokenizer.n_codes=512"; the value is written as in TOML.
+
     Raises:
-        InputError: there is none, or it is not TOML.
+        InputError: there is none, or it is not TOML; or a change is not of this form.
     """
     path = next((p for p in (Path(name), FOLDER / f"{name}.toml") if is_regular(p)), None)
     if path is None:
@@ -39,9 +43,12 @@ def read_toml(name: str | Path) -> tuple[dict[str, Any], Path]:
     if max(line.count(".") for line in text.split("\n")) > limits.DOTS:
         raise InputError(f"{path} has a line with more than {limits.DOTS} dots, which is no recipe's.")
     try:
-        return tomllib.loads(text), path
+        given = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not readable TOML: {short(error)}.") from error
+    for change in changes:
+        _change(given, change)
+    return given, path
 
 
 class Recipe(BaseModel):
@@ -67,16 +74,12 @@ class Recipe(BaseModel):
     def read(cls, name: str | Path, changes: Sequence[str] = ()) -> Recipe:
         """Read a TOML file, or one of the recipes that come with the package by its name.
 
-        Args:
-            name: of the file or the recipe.
-            changes: values to change, such as "tokenizer.n_codes=512"; the value is written as in TOML.
+        The arguments are those of `read_toml`.
 
         Raises:
-            InputError: there is none, or it does not fit; or a change is not of this form.
+            InputError: there is none, or it does not fit; or a change is not of the form.
         """
-        given, path = read_toml(name)
-        for change in changes:
-            _change(given, change)
+        given, path = read_toml(name, changes)
         return validated(cls, given, path)
 
     def bundle_config(self) -> VQConfig:

@@ -8,7 +8,7 @@ import torch
 
 from napari_vqad.cli import main
 from napari_vqad.detectors.autoencoder import AutoencoderDetector
-from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.bundle import Bundle, read_config
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.detectors.vae import VAEDetector
 from napari_vqad.engine.explorer import Explorer
@@ -198,6 +198,11 @@ def test_a_killed_training_goes_on(packed, tmp_path, capsys):
     capsys.readouterr()
     assert run(*words) == 0
     assert "resumed at step 40" in capsys.readouterr().out
+    other = (*words[:-1], tmp_path / "other")
+    assert run(*other, "--set", "network.latent=5") == 0
+    assert read_config(tmp_path / "other").network.latent == 5
+    assert run(*other, "--set", "network.latent") == 2
+    assert "not of the form" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
