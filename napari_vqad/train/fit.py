@@ -118,10 +118,11 @@ def _fit(
 ) -> dict[str, list]:
     parts = getattr(model, "parts", ((model, 1.0),))
     groups = [{"params": list(part.parameters()), "pace": pace} for part, pace in parts]
-    optimiser = torch.optim.Adam(groups, lr=schedule.lr, betas=(0.9, schedule.beta2))
+    fused = True if device.type == "cuda" else None  # one kernel for all weights
+    optimiser = torch.optim.Adam(groups, lr=schedule.lr, betas=(0.9, schedule.beta2), fused=fused)
     state, kept = _resume(model, optimiser, folder, schedule)
     history, started, first = state["history"], time.monotonic(), state["step"]
-    running: dict[str, float] = {}
+    running: dict[str, Tensor] = {}  # sums; a GPU is asked for a number only when one is shown
     saved = time.monotonic()
 
     step = first
@@ -141,7 +142,7 @@ def _fit(
         optimiser.step()
         step += 1
         for name, value in values.items():
-            running[name] = running.get(name, 0.0) + float(value.detach())
+            running[name] = value.detach().double() + running.get(name, 0.0)
 
         if step % schedule.validate_every == 0 or step == schedule.steps:
             model.eval()
@@ -149,7 +150,7 @@ def _fit(
                 score = held_out()
             count = (step - 1) % schedule.validate_every + 1
             for name, total in running.items():
-                history.setdefault(name, []).append(total / count)
+                history.setdefault(name, []).append(float(total) / count)
             history.setdefault("held_out", []).append(score)
             history.setdefault("step", []).append(step)
             running.clear()
