@@ -3,9 +3,9 @@
     network        λ1 |Y − X| + λ2 KL(q(z|Y) ‖ N(0, I)) − λ3 log Dis(X),   X = Dec(z)
     discriminator  −log Dis(Y) − log(1 − Dis(X))
 
-The two descend in turn, each with an Adam of its own. KL reaches the encoder alone. |Y − X| and KL are per pixel, as in `nets.autoencoder.loss`.
-The paper gives neither λ nor the discriminator: here it judges patches, log Dis is averaged over them, and λ2 is `kl`
-of the network.
+The two descend in turn, each with an Adam of its own. KL reaches the encoder alone. |Y − X| and KL are per pixel, as
+in `nets.autoencoder.loss`. The paper gives neither λ nor the discriminator: here it judges patches, log Dis is averaged
+over them, and λ2 is `kl` of the network.
 """
 
 from __future__ import annotations
