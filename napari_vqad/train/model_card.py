@@ -142,7 +142,7 @@ def _training(bundle: Bundle) -> str:
             lines.append(f"The {network} is fitted in one go. {t.note}")
             continue
         lines.append(
-            f"The {network}: {t.loss}; {t.steps} steps of {s.batch} slices, Adam at {s.lr:g}"
+            f"The {network}: {t.loss}; {t.steps} steps of {s.batch} slices, {'AdamW' if s.weight_decay else 'Adam'} at {s.lr:g}"
             f"{' with cosine decay' if s.decay else ''}, seed {s.seed}, the {s.keep} weights kept{' by held-out loss' if s.keep == 'best' else ''}. {t.note}"
         )
     commands = [*(t.command for t in history.values()), f"napari-vqad calibrate models/{bundle.name} --data DATA"]
