@@ -21,7 +21,7 @@ from napari_vqad.detectors.base import BaseDetector, BundleConfig
 from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage
 from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.nets.device import device_of, exact, moved
-from napari_vqad.nets.ganomaly import GanomalySizes, Generator, Passed, anomaly_score
+from napari_vqad.nets.ganomaly import GanomalySizes, Generator, Passed
 from napari_vqad.nets.weights import read_network, save_weights
 
 FILE = "network.safetensors"
@@ -45,6 +45,8 @@ class GanomalyDetector(BaseDetector):
     kind: ClassVar[str] = "ganomaly"
     files: ClassVar[tuple[str, ...]] = (FILE,)
     Config: ClassVar[type[Any]] = GanomalyConfig
+    slice_title: ClassVar[str | None] = "GANomaly score"
+    slice_unit: ClassVar[str | None] = "|z − ẑ|"
     stages: ClassVar[tuple[Stage, ...]] = (Stage("reconstruct", "Reconstructions", at_once=16),)
     maps: ClassVar[tuple[MapSpec, ...]] = (
         MapSpec("restoration", "Reconstruction", "SD", "restoration", "reconstruct"),
@@ -77,15 +79,15 @@ class GanomalyDetector(BaseDetector):
         """Return the same network on another device, as a new module."""
         return type(self)(moved(self.network, device))
 
-    @property
-    def loss_title(self) -> str | None:
-        """Return the name of A, the score of a slice."""
-        return "GANomaly score"
+    def slice_score(self, results: Arrays, settings: Any) -> NDArray | None:
+        """Compute A = mean |z − ẑ| of each slice, (n,): the score of the paper, divided by the number of latents."""
+        return results["latent_error"].mean(1)
 
-    def loss(self, slices: NDArray, position: NDArray) -> NDArray[np.float32]:
-        """Compute A = mean |z − ẑ| of each slice (B, H, W) in SD: (B,), the score of the paper."""
-        parts = [slices[start : start + 16] for start in range(0, len(slices), 16)]
-        return np.concatenate([anomaly_score(self._pass(part)).cpu().numpy() for part in parts])
+    def slice_words(self, settings: Any) -> str:
+        """Describe A."""
+        return (
+            "GANomaly score of each slice: the mean distance |z − ẑ| between its latent and that of its reconstruction."
+        )
 
     def run(self, stage: str, job: Job) -> list[Arrays]:
         """Compute of each slice the reconstruction, (1, H, W), SD, and |z − ẑ|, (1, latent)."""

@@ -173,8 +173,3 @@ def feature_loss(real: Tensor, decoded: Tensor) -> Tensor:
 def discriminator_loss(real: Tensor, decoded: Tensor) -> Tensor:
     """½ (−mean log σ(D(x)) − mean log(1 − σ(D(x̂)))) of logits: binary cross-entropy."""
     return 0.5 * (F.softplus(-real).mean() + F.softplus(decoded).mean())
-
-
-def anomaly_score(passed: Passed) -> Tensor:
-    """A(x) = mean |z − ẑ| of each slice, (B,): the score of the paper, divided by the number of latents."""
-    return (passed.z - passed.z_again).abs().mean(1)

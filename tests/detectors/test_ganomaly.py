@@ -11,13 +11,15 @@ from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.ganomaly import GanomalyConfig
 from napari_vqad.detectors.settings import Settings
+from napari_vqad.display import slice_scores
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
+from napari_vqad.evaluate.variants import Variant
 from napari_vqad.export.study import open_study, save_study
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.volume import Volume
-from napari_vqad.nets.ganomaly import GanomalySizes, Generator, anomaly_score
+from napari_vqad.nets.ganomaly import GanomalySizes, Generator
 from napari_vqad.train.data import Stack
 from napari_vqad.train.ganomaly import GanomalyTraining, GeneratorAndDiscriminator, read_recipe
 
@@ -97,7 +99,7 @@ def test_it_overfits_one_slice_and_its_latent():
     with torch.no_grad():
         passed = network(x)
     assert (network.unscaled(passed.decoded) - slices).abs().mean() < 0.2 * slices.abs().mean()
-    assert anomaly_score(passed).max() < 0.2 * passed.z.abs().mean()
+    assert (passed.z - passed.z_again).abs().mean() < 0.2 * passed.z.abs().mean()
 
 
 def test_each_loss_reaches_its_own_network_alone():
@@ -136,14 +138,14 @@ def test_a_slice_keeps_its_size_whatever_the_halvings_round(shape):
     assert network.unscaled(torch.tensor([-1.0, 1.0])).tolist() == [-3.0, 4.0]
 
 
-def test_a_loaded_detector_gives_the_same_scores(trained, tmp_path):
+def test_a_loaded_detector_gives_the_same_scores(trained, head, tmp_path):
     bundle = Bundle.load(trained, "cpu")
-    slices, place = np.random.default_rng(0).normal(size=(3, 18, 28)).astype(np.float32), np.zeros(3, np.float32)
     bundle.detector.save(tmp_path)
     copy = shutil.copytree(trained, tmp_path / "copy")
     shutil.copy(tmp_path / "network.safetensors", copy)
-    again = Bundle.load(copy, "cpu").detector
-    np.testing.assert_array_equal(bundle.detector.loss(slices, place), again.loss(slices, place))
+    ours, again = (explored(b, *head) for b in (bundle, Bundle.load(copy, "cpu")))
+    np.testing.assert_array_equal(ours.sample_scores(), again.sample_scores())
+    np.testing.assert_array_equal(ours.map("residual"), again.map("residual"))
 
 
 @pytest.mark.parametrize("axes", [(1, 2, 0), (2, 0, 1)])
@@ -160,12 +162,23 @@ def test_maps_lie_in_the_space_of_the_scan(trained, head, axes):
 
 def test_the_score_of_a_slice_is_the_mean_distance_of_its_latents(trained, head):
     bundle = Bundle.load(trained, "cpu")
-    grid, network = explored(bundle, *head).grid, bundle.detector.network
+    explorer, network = explored(bundle, *head), bundle.detector.network
+    grid = explorer.grid
     with torch.no_grad():
         x = network.scaled(torch.from_numpy(grid.slices)[:, None])
         z = network.encoder(x)
         wanted = (z - network.encoder_again(network.decoder(z))).abs().mean(1).numpy()
-    np.testing.assert_allclose(bundle.detector.loss(grid.slices, grid.position), wanted, rtol=1e-4)
+    chosen = explorer.chosen()
+    np.testing.assert_allclose(explorer.sample_scores()[chosen], wanted[chosen], rtol=1e-4)
+    assert "GANomaly" not in slice_scores.title(explorer)
+    explorer.change(explorer.settings.model_copy(update={"slice_score": "sample", "flag_slices": "p50"}))
+    np.testing.assert_array_equal(explorer.slice_scores(), explorer.sample_scores())
+    assert slice_scores.title(explorer) == "GANomaly score, |z − ẑ|"
+    limit = np.interp(50, bundle.calibration.levels, bundle.calibration.slice_score["0"])
+    np.testing.assert_array_equal(explorer.flagged_slices()[chosen], wanted[chosen] > limit)
+    assert "distance" in slice_scores.explained(explorer)
+    voxels, slices = Variant("sample-wise", "sample").score(explorer, explorer.settings, None)
+    np.testing.assert_allclose(voxels[:, 3, 5], slices)
 
 
 def test_the_card_says_what_it_is(trained):
