@@ -180,13 +180,13 @@ def tiny_masked(tiny_bundle, tmp_path_factory) -> Path:
 def tiny_pca(tiny_bundle, tmp_path_factory) -> Path:
     """A bundle of the linear detector on the grid of the tiny one, fitted on noise."""
     from napari_vqad.detectors.bundle import read_config
-    from napari_vqad.detectors.pca import PCAConfig, PCADetector
+    from napari_vqad.detectors.pca import PCA, PCAConfig, PCADetector
 
     grid = read_config(tiny_bundle).grid
     config = PCAConfig(title="Tiny, PCA", description="For tests.", grid=grid, n_components=3)
     slices = np.random.default_rng(0).normal(size=(20, *grid.shape)).astype(np.float32)
     folder = tmp_path_factory.mktemp("pca") / "tiny-pca"
-    return _simple(folder, config, PCADetector.fit(config, lambda: slices), tiny_bundle)
+    return _simple(folder, config, PCADetector(PCA.fit(slices, 3)), tiny_bundle)
 
 
 @pytest.fixture(scope="session")

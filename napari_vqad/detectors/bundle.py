@@ -139,9 +139,11 @@ class Bundle:
         """Return all thresholds as numbers in their own units, by name of the setting."""
         resolved = self.resolve_own(settings)
         own = {spec.setting: float(getattr(resolved, spec.setting)) for spec in self.detector.thresholds}
+        own["flag_slices"] = self.slice_value(resolved)
+        if self.detector.scored is None:
+            return own
         kind = self.pixel_kind(settings)
-        voxels = self.calibration.value("pixel_score", settings.flag_voxels, kind=kind)
-        return own | {"flag_voxels": voxels, "flag_slices": self.slice_value(resolved)}
+        return own | {"flag_voxels": self.calibration.value("pixel_score", settings.flag_voxels, kind=kind)}
 
     # ---- healthy tables -------------------------------------------------------------------------------------------
 
@@ -172,7 +174,9 @@ class Bundle:
         return kind if pixel and kind in self.calibration.slices else None
 
     def unit(self, scale: str) -> str:
-        """Return the unit of the pixel score: that of the pooled map for scale "intensity", else "SD"."""
+        """Return the unit of the pixel score: that of the pooled map for scale "intensity", else "SD"; "" without."""
+        if self.detector.scored is None:
+            return ""
         scored = next(spec for spec in self.detector.maps if spec.name == self.detector.scored)
         return scored.unit if scale == "intensity" else "SD"
 

@@ -43,7 +43,8 @@ def rows_of(explorer: Explorer, found: list[Finding]) -> list[Row]:
     flagged = np.flatnonzero(explorer.flagged_slices())
     ranked = [int(i) for i in flagged[np.argsort(-scores[flagged], kind="stable")]]
     # Computing the score of a whole scan is slow, so it is not repeated after each slice.
-    pixels = explorer.map("pixel_score") if explorer.complete else None
+    known = explorer.complete and explorer.detector.scored is not None
+    pixels = explorer.map("pixel_score") if known else None
     number_of = numbers(grid)
     rows: list[Row] = []
     for rank, i in enumerate(ranked, start=1):

@@ -27,9 +27,9 @@ class Variant:
 
     Attributes:
         name: title of the row.
-        of: "pixel" for the pixel score; "sample" for the detector's own slice score and its first evidence map, or the same score
-            for all voxels of a slice;
-            "loss" for the loss of the networks, one number for each slice and its voxels;
+        of: "pixel" for the pixel score; "sample" for the detector's own slice score and its first evidence map or,
+            without one, the score of its slice for each voxel; "loss" for the loss of the networks, one number for
+            each slice and its voxels;
             "linear" for the linear baseline with least squares; "evidence" for the weighted z maps in `evidence` only.
         updates: changes of the settings.
         evidence: names of the evidence whose weighted z maps are added.
@@ -85,7 +85,8 @@ def methods_of(detector: Detector, wanted: Collection[str] = ()) -> tuple[str, .
 
     The loss of its networks is listed only if `wanted` contains its title.
     """
-    known = (*([SAMPLE] if detector.slice_title else []), *detector.variants)
+    of_voxels = detector.variants if detector.scored is not None else ()
+    known = (*([SAMPLE] if detector.slice_title else []), *of_voxels)
     loss = [detector.loss_title] if detector.loss_title and detector.loss_title in wanted else []
     return (*(name for name in known if not wanted or name in wanted), *loss)
 

@@ -79,7 +79,7 @@ def result_dict(
             "slice_scores": slice_scores.unit(explorer),
             "sample_scores": explorer.detector.slice_unit,
             "volume_score": explorer.detector.slice_unit,
-            "residual": map_unit(explorer, explorer.detector.scored),
+            "residual": map_unit(explorer, explorer.detector.scored) if explorer.detector.scored else "",
             "pixel_score": score_unit(explorer),
             "evidence_peaks": {spec.name: spec.unit for spec in evidence_maps(explorer.maps)},
         },
