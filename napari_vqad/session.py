@@ -280,7 +280,7 @@ class ExplorerSession:
             self.redraw()
 
     def _is_final_in_view(self, explorer: Explorer) -> bool:
-        return bool(explorer.ready(self.shown_map or next(iter(explorer.maps)))[explorer.focus])
+        return bool(explorer.ready(self.shown_map or next(iter(explorer.maps), "pixel_score"))[explorer.focus])
 
     def _give_settings(self) -> bool:
         """Give the settings to the explorer. Returns whether there is something to compute.

@@ -16,8 +16,8 @@ DETECTORS: Mapping[str, str] = {
     "autoencoder": "napari_vqad.detectors.autoencoder:AutoencoderDetector",
     "vae": "napari_vqad.detectors.vae:VAEDetector",
     "ganomaly": "napari_vqad.detectors.ganomaly:GanomalyDetector",
-    "dfkde": "napari_vqad.detectors.dfkde:DFKDEDetector",
     "histogram": "napari_vqad.detectors.histogram:HistogramDetector",
+    "dfkde": "napari_vqad.detectors.dfkde:DFKDEDetector",
 }
 
 
