@@ -87,3 +87,35 @@ def test_beside_a_model_of_codes(dock, comparison, tiny_bundle, tiny_pca, tiny_h
     compare.what.setCurrentText("Residual")
     assert all(p.map.visible for p in compare.panels)
     compare.end()
+
+
+def test_a_detector_that_scores_slices_only(analysed, tiny_dfkde, idle):
+    """It has no maps, no findings and no settings of voxels, and whatever is pressed, slices are flagged."""
+    dock = analysed("Tiny, DFKDE", tiny_dfkde)
+    explorer = dock.session.explorer
+    assert views(dock) == ["Scan"]
+    assert not {"residual", "pixel_score", "flagged", "nll"} & set(dock.session.map_layers.layers)
+    assert not {"lambda_s", "lambda_p", "k", "lesions"} & shown(dock)
+    assert dock.widgets["flag_slices"].isEnabled()
+    assert not dock.widgets["flag_voxels"].isEnabled()
+    dock.widgets["flag_slices"].slide(0.5 * np.nanmin(explorer.slice_scores()))
+    idle(dock)
+    assert explorer.flagged_slices().sum() == explorer.n_slices
+    for button in (dock.findings, dock.display.other, dock.display.box):
+        button.click()
+    dock.lists.step(1)
+    idle(dock)
+    assert not dock.session.review.found
+
+
+def test_one_without_maps_beside_a_model_of_codes(dock, comparison, tiny_bundle, tiny_dfkde, qtbot):
+    compare = comparison(dock.viewer)
+    compare.inputs.brain.pick(dock.viewer.layers["ball"])
+    compare.offer(tiny_dfkde)
+    compare.tick(tiny_bundle, tiny_dfkde)
+    compare.what.setCurrentText("Score")
+    compare.start()
+    qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=40_000)
+    assert [p.map.visible for p in compare.panels] == [True, False]
+    assert "on features of tiny-vae has no map 'Score'" in compare.scales.text()
+    compare.end()
