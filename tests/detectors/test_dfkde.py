@@ -20,6 +20,7 @@ from napari_vqad.display.readout import read_out
 from napari_vqad.display.views import views_of
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
+from napari_vqad.evaluate.lesion_detection import evaluate_scan
 from napari_vqad.evaluate.variants import methods_of
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.scores.kernel_density import KernelDensity
@@ -206,6 +207,11 @@ def test_a_recipe_alone_is_no_bundle_and_needs_a_network(fitted, packed, tiny_pc
     wrong.write_text(recipe.read_text().replace('"dfkde"', '"histogram"').replace("components = 5\n", ""))
     assert run(*(wrong if w == recipe else w for w in words), "--features", tiny_pca) == 2
     assert "no use for the features" in capsys.readouterr().err
+
+
+def test_findings_of_it_cannot_be_evaluated(fitted, tmp_path):
+    with pytest.raises(InputError, match="scores slices only"):
+        evaluate_scan(Bundle.load(fitted, "cpu"), Settings(), tmp_path / "scan.nii.gz", None, None)
 
 
 def test_recipes_fit():
