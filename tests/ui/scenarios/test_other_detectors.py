@@ -66,26 +66,29 @@ def test_back_to_codes_the_views_are_back(analysed, tiny_pca, idle):
     assert {"lambda_p", "k", "method"} < shown(dock)
 
 
-def test_beside_a_model_of_codes(dock, comparison, tiny_bundle, tiny_pca, tiny_histogram, qtbot):
+def test_beside_a_model_of_codes(dock, comparison, tiny_bundle, tiny_pca, tiny_histogram, tiny_dfkde, qtbot):
     """Each shows the map that was asked for; one that has no such map shows the scan alone, and says so."""
     compare = comparison(dock.viewer)
     compare.inputs.brain.pick(dock.viewer.layers["ball"])
-    for folder in (tiny_pca, tiny_histogram):
+    for folder in (tiny_pca, tiny_histogram, tiny_dfkde):
         compare.offer(folder)
     assert [compare.what.itemText(i) for i in range(compare.what.count())] == ["NLL", "Residual", "Score"]
-    compare.tick(tiny_bundle, tiny_pca, tiny_histogram)
+    compare.tick(tiny_bundle, tiny_pca, tiny_histogram, tiny_dfkde)
     compare.what.setCurrentText("Score")
     compare.start()
     qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=40_000)
-    assert [p.map.name for p in compare.panels] == ["Tiny", "Tiny, PCA", "Tiny, histogram"]
-    for panel in compare.panels:
+    *with_maps, without = compare.panels
+    assert [p.map.name for p in with_maps] == ["Tiny", "Tiny, PCA", "Tiny, histogram"]
+    assert not without.map.visible
+    assert "Tiny, DFKDE on features of tiny-vae has no map 'Score'" in compare.scales.text()
+    for panel in with_maps:
         assert panel.map.visible
         assert panel.map.data.max() > 0
     compare.what.setCurrentText("NLL")
-    assert [p.map.visible for p in compare.panels] == [True, False, False]
+    assert [p.map.visible for p in compare.panels] == [True, False, False, False]
     assert "Tiny, PCA has no map 'NLL'" in compare.scales.text()
     compare.what.setCurrentText("Residual")
-    assert all(p.map.visible for p in compare.panels)
+    assert [p.map.visible for p in compare.panels] == [True, True, True, False]
     compare.end()
 
 
@@ -106,16 +109,3 @@ def test_a_detector_that_scores_slices_only(analysed, tiny_dfkde, idle):
     dock.lists.step(1)
     idle(dock)
     assert not dock.session.review.found
-
-
-def test_one_without_maps_beside_a_model_of_codes(dock, comparison, tiny_bundle, tiny_dfkde, qtbot):
-    compare = comparison(dock.viewer)
-    compare.inputs.brain.pick(dock.viewer.layers["ball"])
-    compare.offer(tiny_dfkde)
-    compare.tick(tiny_bundle, tiny_dfkde)
-    compare.what.setCurrentText("Score")
-    compare.start()
-    qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=40_000)
-    assert [p.map.visible for p in compare.panels] == [True, False]
-    assert "on features of tiny-vae has no map 'Score'" in compare.scales.text()
-    compare.end()
