@@ -40,7 +40,7 @@ PARTS = ("mean", "sd", "whiten", "points")  # arrays of the density
 class FeatureNetwork(BaseModel):
     """The network whose encoder gives the features: an autoencoder or VAE, or a tokenizer.
 
-    `weights` is the file in its bundle; a copy with the same bytes is stored, which bundles may share.
+    The bundle holds its file with the bytes unchanged, so that both bundles may share it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
