@@ -8,7 +8,8 @@ detector. To add a detector, write a class with these members in a file of this 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
@@ -188,7 +189,8 @@ class Detector(Protocol):
         Settings: model of the settings that it reads.
         Config: model of config.json.
         stages, maps, thresholds: see `Stage`, `MapSpec` and `ThresholdSpec`.
-        scored: name of the map that is pooled into the pixel score.
+        scored: name of the map that is pooled into the pixel score; None for a detector that scores slices only. It
+            has a slice score of its own, and no pixel score, flagged voxels or findings.
         fused: name of the evidence → name of the map. A fused score adds the evidence if the bundle has a normative
             map of it.
         slice_title, slice_unit: name and unit of its own slice score, such as AS_sample; None without one.
@@ -201,7 +203,7 @@ class Detector(Protocol):
     stages: ClassVar[tuple[Stage, ...]]
     maps: ClassVar[tuple[MapSpec, ...]]
     thresholds: ClassVar[tuple[ThresholdSpec, ...]]
-    scored: ClassVar[str]
+    scored: ClassVar[str | None]
     fused: ClassVar[Mapping[str, str]]
     slice_title: ClassVar[str | None]
     slice_unit: ClassVar[str | None]
@@ -284,12 +286,54 @@ class Detector(Protocol):
         """Compute its own tables for a calibration, from the first stage's results (n, …) of healthy scans."""
 
 
+@dataclass(frozen=True)
+class HealthySlices:
+    """The training slices of a detector that is fitted in one step, loaded when they are first needed.
+
+    Attributes:
+        load: loads slices (N, H, W) in SD, and their positions (N,).
+        files: the detector's files that are taken over from another bundle, by name: where they are.
+    """
+
+    load: Callable[[], tuple[NDArray, NDArray]]
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    @cached_property
+    def _loaded(self) -> tuple[NDArray, NDArray]:
+        return self.load()
+
+    @property
+    def slices(self) -> NDArray:
+        """The slices, (N, H, W), SD."""
+        return self._loaded[0]
+
+    @property
+    def position(self) -> NDArray:
+        """Their positions, (N,)."""
+        return self._loaded[1]
+
+
 class FittedDetector(Detector, Protocol):
     """A detector that `napari-vqad train detector` fits to healthy slices in one step."""
 
     @classmethod
-    def fit(cls, config: Any, slices: Callable[[], NDArray]) -> Self:
-        """Fit a detector; `slices` loads healthy training slices (N, H, W) in SD and is called only if needed."""
+    def prepare(cls, config: Any, source: Any, name: str) -> tuple[Any, dict[str, str]]:
+        """Complete a recipe's config before the data are read, and name the files to take over from another bundle.
+
+        Args:
+            config: config of the recipe.
+            source, name: config and name of the bundle whose network gives features; None and "" without one.
+
+        Returns:
+            The config of the bundle, and name of the detector's file → name of the other bundle's file.
+
+        Raises:
+            InputError: it needs such a bundle, or has no use for one.
+        """
+
+    @classmethod
+    def fit(cls, config: Any, healthy: HealthySlices) -> Self:
+        """Fit a detector to healthy training slices."""
 
     def save(self, folder: Path) -> None:
         """Write its `files` into a folder."""

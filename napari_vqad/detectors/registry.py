@@ -15,7 +15,9 @@ DETECTORS: Mapping[str, str] = {
     "pca": "napari_vqad.detectors.pca:PCADetector",
     "autoencoder": "napari_vqad.detectors.autoencoder:AutoencoderDetector",
     "vae": "napari_vqad.detectors.vae:VAEDetector",
+    "ganomaly": "napari_vqad.detectors.ganomaly:GanomalyDetector",
     "histogram": "napari_vqad.detectors.histogram:HistogramDetector",
+    "dfkde": "napari_vqad.detectors.dfkde:DFKDEDetector",
 }
 
 

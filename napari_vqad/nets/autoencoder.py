@@ -127,6 +127,10 @@ class Autoencoder(LatentNetwork):
         """q(z|x) of slices (B, 1, H, W) in SD at positions (B,)."""
         return self.latent_of(self.into(self.encoder(slices, self.position(position))))
 
+    def features(self, slices: Tensor, position: Tensor) -> list[Tensor]:
+        """What the encoder finds at each of its levels in slices (B, 1, H, W), (B, C, h, w) each, fine to coarse."""
+        return self.encoder.features(slices, self.position(position))
+
     def decode(self, z: Tensor, position: Tensor) -> Tensor:
         """Slices (B, 1, H, W) in SD of latents (B, *latent_shape)."""
         return self.decoder(self.out_of(z), self.position(position))

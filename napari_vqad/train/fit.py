@@ -40,7 +40,8 @@ class Schedule(BaseModel):
     batch: int = Field(32, ge=1, le=10**6, description="slices a step")
     lr: float = Field(1e-4, gt=0, allow_inf_nan=False, description="Adam's learning rate after the warm-up")
     warm_up: int = Field(100, ge=1, description="steps over which the rate rises from zero; 1 for none")
-    beta2: float = Field(0.99, gt=0, lt=1, description="Adam's β2; its β1 is 0.9")
+    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's β1")
+    beta2: float = Field(0.99, gt=0, lt=1, description="Adam's β2")
     weight_decay: float = Field(
         0.0, ge=0, allow_inf_nan=False, description="of AdamW, apart from the gradient; 0 makes it Adam"
     )
@@ -204,7 +205,7 @@ def _adam(parts: Sequence[tuple[nn.Module, float]], schedule: Schedule) -> torch
     """AdamW, which is Adam where nothing decays; a group for each network, with the pace of its learning rate."""
     groups = [{"params": list(part.parameters()), "pace": pace} for part, pace in parts]
     fused = device_of(parts[0][0]).type == "cuda" or None  # one kernel for all weights
-    betas, decay = (0.9, schedule.beta2), schedule.weight_decay
+    betas, decay = (schedule.beta1, schedule.beta2), schedule.weight_decay
     return torch.optim.AdamW(groups, lr=schedule.lr, betas=betas, weight_decay=decay, fused=fused)
 
 
