@@ -38,7 +38,8 @@ class Schedule(BaseModel):
     batch: int = Field(32, ge=1, le=10**6, description="slices a step")
     lr: float = Field(1e-4, gt=0, allow_inf_nan=False, description="Adam's learning rate after the warm-up")
     warm_up: int = Field(100, ge=1, description="steps over which the rate rises from zero; 1 for none")
-    beta2: float = Field(0.99, gt=0, lt=1, description="Adam's β2; its β1 is 0.9")
+    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's β1")
+    beta2: float = Field(0.99, gt=0, lt=1, description="Adam's β2")
     clip: float = Field(1.0, ge=0, allow_inf_nan=False, description="norm to which gradients are clipped; 0 for none")
     decay: bool = Field(True, description="let the rate fall to zero along a cosine")
     seed: int = Field(0, ge=0, lt=2**32)
@@ -118,7 +119,7 @@ def _fit(
 ) -> dict[str, list]:
     parts = getattr(model, "parts", ((model, 1.0),))
     groups = [{"params": list(part.parameters()), "pace": pace} for part, pace in parts]
-    optimiser = torch.optim.Adam(groups, lr=schedule.lr, betas=(0.9, schedule.beta2))
+    optimiser = torch.optim.Adam(groups, lr=schedule.lr, betas=(schedule.beta1, schedule.beta2))
     state, kept = _resume(model, optimiser, folder, schedule)
     history, started, first = state["history"], time.monotonic(), state["step"]
     running: dict[str, float] = {}
