@@ -1,11 +1,15 @@
-"""The settings of detectors that optimise by gradient descent at test time: AnoGAN's latent search."""
+"""The settings of detectors that run gradient descent on the scan: AnoGAN's latent search, and gradient restoration."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field
 
 from napari_vqad.detectors.sampling import Distance, Seed, Temperature
 from napari_vqad.settings import SharedSettings
+
+DataTerm = Literal["TV", "L1"]
 
 
 class SearchSettings(SharedSettings):
@@ -47,3 +51,41 @@ class SearchSettings(SharedSettings):
     k: Temperature = 3.0
     distance: Distance = "mean"
     seed: Seed = 0
+
+
+class RestorationSettings(SharedSettings):
+    """Settings of the restoration by gradient descent in pixel space."""
+
+    descent_steps: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        title="Descent steps",
+        description="Steps of gradient descent that restore a slice; a larger number continues the restorations that "
+        "are there.",
+        json_schema_extra={"section": "Restoration"},
+    )
+    descent_rate: float = Field(
+        0.01,
+        ge=0.0001,
+        le=0.1,
+        title="Descent step size",
+        description="Size of a step of gradient descent; large steps leave noise in the restoration.",
+        json_schema_extra={"section": "Restoration"},
+    )
+    data_weight: float = Field(
+        1.0,
+        ge=0.0,
+        le=10.0,
+        title="Data weight",
+        description="Weight of the data term, which keeps a restoration close to its slice; a smaller weight restores "
+        "more of it.",
+        json_schema_extra={"section": "Restoration"},
+    )
+    data_term: DataTerm = Field(
+        "TV",
+        title="Data term",
+        description="How a restoration is kept close to its slice: by the total variation (TV) of the difference, "
+        "which costs little for large uniform lesions, or by the sum of its absolute values (L1).",
+        json_schema_extra={"section": "Restoration"},
+    )

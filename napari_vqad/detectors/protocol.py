@@ -293,3 +293,13 @@ class FittedDetector(Detector, Protocol):
 
     def save(self, folder: Path) -> None:
         """Write its `files` into a folder."""
+
+
+class NetworkUser(Detector, Protocol):
+    """A detector that uses the trained network of another detector's bundle.
+
+    Attributes:
+        network_of: the kind of that detector; its config.json has the field `network`, and so has this one's.
+    """
+
+    network_of: ClassVar[str]

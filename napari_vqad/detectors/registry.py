@@ -15,6 +15,7 @@ DETECTORS: Mapping[str, str] = {
     "pca": "napari_vqad.detectors.pca:PCADetector",
     "autoencoder": "napari_vqad.detectors.autoencoder:AutoencoderDetector",
     "vae": "napari_vqad.detectors.vae:VAEDetector",
+    "vae-restoration": "napari_vqad.detectors.vae_restoration:VAERestorationDetector",
     "anogan": "napari_vqad.detectors.anogan:AnoGANDetector",
     "histogram": "napari_vqad.detectors.histogram:HistogramDetector",
 }
