@@ -21,6 +21,7 @@ from pydantic import model_validator
 
 from napari_vqad.detectors.base import BaseDetector, BundleConfig
 from napari_vqad.detectors.descent_settings import SearchSettings
+from napari_vqad.detectors.gradient_steps import AT_ONCE, batches
 from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage
 from napari_vqad.detectors.sample_maps import SampleMaps, sample_maps
 from napari_vqad.detectors.vae import draw
@@ -31,7 +32,6 @@ from napari_vqad.nets.latent_search import LatentSearch, SearchState
 from napari_vqad.nets.weights import read_network, save_weights
 from napari_vqad.settings import SharedSettings
 
-AT_ONCE = 8  # slices in a search: few, so that progress is reported and a step of all of them is short
 STATE = ("z", "m", "v")
 
 
@@ -97,15 +97,15 @@ class AnoGANDetector(BaseDetector):
             of each slice: "z", "m", "v", (S, latent), where the searches are; "loss", A(z), (S,); "difference",
             Y − G(z), (S, H, W), SD.
         """
-        s, found = job.settings, [[] for _ in job.indices]  # type: tuple[Any, list[list[Arrays]]]
+        found: list[list[Arrays]] = [[] for _ in job.indices]
         for j in job.samples:
             begun = [self._begin(job, row, j) for row in range(len(job.indices))]
             for steps in sorted({steps for _, steps in begun}):  # searches with as many steps are continued together
                 rows = [row for row, (_, done) in enumerate(begun) if done == steps]
-                z, m, v = (self._tensor(np.stack([begun[row][0][name] for row in rows])) for name in STATE)
-                state = SearchState(z, m, v, steps)
-                for row, arrays in zip(rows, self._search(job, rows, state, s), strict=True):
-                    found[row].append(arrays)
+                for part in batches(rows, job.slices[0].size):
+                    z, m, v = (self._tensor(np.stack([begun[row][0][name] for row in part])) for name in STATE)
+                    for row, arrays in zip(part, self._search(job, part, SearchState(z, m, v, steps)), strict=True):
+                        found[row].append(arrays)
         return [{name: np.stack([of[name] for of in each]) for name in each[0]} for each in found]
 
     def _begin(self, job: Job, row: int, j: int) -> tuple[Arrays, int]:
@@ -118,7 +118,8 @@ class AnoGANDetector(BaseDetector):
         z = draw(job.settings.seed, job.indices[row], j, (self.sizes.latent,))
         return {"z": z, "m": np.zeros_like(z), "v": np.zeros_like(z)}, 0
 
-    def _search(self, job: Job, rows: list[int], state: SearchState, settings: Any) -> list[Arrays]:
+    def _search(self, job: Job, rows: Sequence[int], state: SearchState) -> list[Arrays]:
+        settings, rows = job.settings, list(rows)
         slices, position = self._tensor(job.slices[rows])[:, None], self._tensor(job.position[rows])
         with torch.inference_mode(False), torch.no_grad(), exact(self.device):
             search = LatentSearch(self.generator, self.discriminator, slices, position, settings.feature_weight)

@@ -66,15 +66,15 @@ class RestorationSettings(SharedSettings):
         json_schema_extra={"section": "Restoration"},
     )
     descent_rate: float = Field(
-        0.01,
-        ge=0.0001,
-        le=0.1,
-        title="Descent step size",
-        description="Size of a step of gradient descent; large steps leave noise in the restoration.",
+        0.04,
+        ge=0.001,
+        le=0.2,
+        title="Descent step size (SD)",
+        description="How far a pixel with a gradient of one moves in a step; large steps leave noise in the restoration.",
         json_schema_extra={"section": "Restoration"},
     )
     data_weight: float = Field(
-        1.0,
+        0.5,
         ge=0.0,
         le=10.0,
         title="Data weight",

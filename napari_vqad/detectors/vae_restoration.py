@@ -8,7 +8,7 @@ from the restoration that is there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from napari_vqad.detectors.autoencoder import NetworkConfig, NetworkDetector
 from napari_vqad.detectors.descent_settings import RestorationSettings
+from napari_vqad.detectors.gradient_steps import AT_ONCE, batches
 from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage
 from napari_vqad.nets.device import exact
 from napari_vqad.nets.gradient_restoration import descend
 from napari_vqad.settings import SharedSettings
-
-AT_ONCE = 8  # slices in a descent: few, so that progress is reported and a step of all of them is short
 
 
 class VAERestorationConfig(NetworkConfig):
@@ -45,6 +44,7 @@ class VAERestorationDetector(NetworkDetector):
             "Restorations",
             settings=("descent_steps", "descent_rate", "data_weight", "data_term"),
             at_once=AT_ONCE,
+            focus_alone=True,
         ),
     )
     maps: ClassVar[tuple[MapSpec, ...]] = (
@@ -63,9 +63,10 @@ class VAERestorationDetector(NetworkDetector):
         found: list[Arrays] = [{} for _ in begun]
         for done in sorted({done for _, done in begun}):  # those with as many steps are continued together
             rows = [row for row, (_, steps) in enumerate(begun) if steps == done]
-            restored = self._descend(job, rows, np.stack([begun[row][0] for row in rows]), done)
-            for row, x in zip(rows, restored, strict=True):
-                found[row] = {"restored": x}
+            for part in batches(rows, job.slices[0].size):
+                restored = self._descend(job, part, np.stack([begun[row][0] for row in part]), done)
+                for row, x in zip(part, restored, strict=True):
+                    found[row] = {"restored": x}
         return found
 
     def _begin(self, job: Job, row: int) -> tuple[NDArray, int]:
@@ -75,7 +76,7 @@ class VAERestorationDetector(NetworkDetector):
         done, restored = max(stored, key=lambda pair: pair[0], default=(0, job.slices[row]))
         return restored, int(done)
 
-    def _descend(self, job: Job, rows: list[int], restored: NDArray, done: int) -> NDArray[np.float32]:
+    def _descend(self, job: Job, rows: Sequence[int], restored: NDArray, done: int) -> NDArray[np.float32]:
         s, steps = job.settings, job.settings.descent_steps - done
         x, y = (self._tensor(array)[:, None] for array in (restored, job.slices[rows]))
         position = self._tensor(job.position[rows])

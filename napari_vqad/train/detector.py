@@ -74,7 +74,7 @@ def _use_network(args: argparse.Namespace, config: BundleConfig, detector: type[
     """
     if not args.start:
         raise InputError(
-            f"{detector.kind} uses the network of another bundle; name one of {detector.network_of}: --start."
+            f"{detector.kind} uses the network of a bundle of {detector.network_of}; name it with --start."
         )
     source = find(args.start)
     if source.resolve() == out.resolve():
