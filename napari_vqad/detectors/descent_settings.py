@@ -70,7 +70,7 @@ class RestorationSettings(SharedSettings):
         ge=0.001,
         le=0.2,
         title="Descent step size (SD)",
-        description="How far a pixel with a gradient of one moves in a step; large steps leave noise in the restoration.",
+        description="How far a pixel with a gradient of one moves in a step; large steps leave noise in the picture.",
         json_schema_extra={"section": "Restoration"},
     )
     data_weight: float = Field(

@@ -28,7 +28,7 @@ from napari_vqad.nets.vq.monai import MonaiTokenizerConfig
 from napari_vqad.nets.vq.protocols import MaskedPrior
 from napari_vqad.nets.vq.registry import OwnTokenizer, make_own, make_prior, make_tokenizer
 from napari_vqad.nets.weights import load_weights, save_weights
-from napari_vqad.train import autoencoder, gan, import_lpips
+from napari_vqad.train import autoencoder, gan, import_lpips, reuse
 from napari_vqad.train.build_template import make_template
 from napari_vqad.train.calibrate import calibrate, slice_tables
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
@@ -66,6 +66,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     _data(add_detector(kinds))
     _data(autoencoder.add_command(kinds))
     _data(gan.add_command(kinds))
+    reuse.add_command(kinds)
     import_lpips.add_command(kinds)
     done = commands.add_parser("calibrate", help="write a bundle's healthy quantiles and its card")
     done.add_argument("bundle", help="name or folder of the bundle")

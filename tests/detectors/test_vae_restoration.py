@@ -107,14 +107,13 @@ def made(tiny_vae, head, tmp_path):
     for split in SPLITS:
         Stack.of([to_grid(*head, read_config(tiny_vae).grid)], read_config(tiny_vae).grid).save(data / f"{split}.npz")
     recipe.write_text(RECIPE)
-    options = ["--data", str(data), "--device", "cpu", "--threads", "1"]
-    words = ["train", "detector", "--config", str(recipe), "--out", str(out), *options]
-    return words, out, options
+    words = ["train", "reuse", "--config", str(recipe), "--out", str(out), "--start"]
+    return words, out, ["--data", str(data), "--device", "cpu", "--threads", "1"]
 
 
 def test_its_network_is_that_of_another_bundle(made, tiny_vae, monkeypatch):
     words, out, options = made
-    assert main([*words, "--start", str(tiny_vae)]) == 0
+    assert main([*words, str(tiny_vae)]) == 0
     name = "network.safetensors"
     assert (out / name).read_bytes() == (tiny_vae / name).read_bytes(), "so that both share one file"
     assert read_config(out).network == read_config(tiny_vae).network
@@ -122,18 +121,24 @@ def test_its_network_is_that_of_another_bundle(made, tiny_vae, monkeypatch):
     assert main(["calibrate", str(out), *options]) == 0
     card = (out / "README.md").read_text(encoding="utf-8")
     assert f"uses the network of {tiny_vae.name}" in card
-    assert f"train detector --config mine --data DATA --out models/mine --start {tiny_vae.name}" in card
+    assert f"train reuse --config mine --out models/mine --start {tiny_vae.name}" in card
     Bundle.load(out, "cpu")
 
 
 @pytest.mark.parametrize(
-    ("start", "said"),
-    [(None, "name it with --start"), ("tiny_pca", "is a bundle of pca"), ("tiny_bundle", "is a bundle of vq")],
+    ("start", "old", "new", "said"),
+    [
+        ("tiny_pca", "", "", "is a bundle of pca"),
+        ("tiny_bundle", "", "", "is a bundle of vq"),
+        ("tiny_vae", "40", "48", "has another grid"),
+        ("tiny_vae", "vae-restoration", "vae", "does not say detector = one of vae-restoration"),
+        ("tiny_vae", "[grid]", "bad = 1\n[grid]", "bad"),
+    ],
 )
-def test_a_bundle_of_another_detector_is_refused(start, said, made, request, capsys):
+def test_what_does_not_fit_is_refused(start, old, new, said, made, request, tmp_path, capsys):
     words, out, _ = made
-    more = ["--start", str(request.getfixturevalue(start))] if start else []
-    assert main([*words, *more]) == 2
+    (tmp_path / "mine.toml").write_text(RECIPE.replace(old, new) if old else RECIPE)
+    assert main([*words, str(request.getfixturevalue(start))]) == 2
     assert said in capsys.readouterr().err
     assert not out.exists()
 

@@ -194,8 +194,8 @@ def test_trained_and_calibrated_by_the_commands(kind, head, tiny_bundle, tmp_pat
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('title = "Mine"\ndescription = ""\n', "detector = one of pca, vae-restoration, histogram"),
-        ('detector = "vq"\ntitle = "Mine"\ndescription = ""\n', "detector = one of pca, vae-restoration, histogram"),
+        ('title = "Mine"\ndescription = ""\n', "detector = one of pca, histogram"),
+        ('detector = "vq"\ntitle = "Mine"\ndescription = ""\n', "detector = one of pca, histogram"),
         ('detector = "pca"\ntitle = "Mine"\ndescription = ""\nn_components = 0\n', "n_components"),
         ('detector = "histogram"\ntitle = "Mine"\ndescription = ""\nn_components = 5\n', "n_components"),
     ],
