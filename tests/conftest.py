@@ -266,6 +266,8 @@ def _simple(folder: Path, config, detector, calibrated_as: Path) -> Path:
         }
     for table in ("nll", "slice_score", "nll_map"):
         known.pop(table, None)
+    if detector.slice_title is not None:
+        known["slice_score"] = {"0": next(iter(known["pixel_score"].values()))}
     (folder / "calibration.json").write_text(json.dumps(known))
     weights = Bundle.load(folder, "cpu", Calibration(**known)).weights
     tables = SliceTables(weights=weights, slice_nll=None, slices=known["pixel_score"])

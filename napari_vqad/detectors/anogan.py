@@ -64,6 +64,8 @@ class AnoGANDetector(BaseDetector):
         ),
     )
     maps: ClassVar[tuple[MapSpec, ...]] = sample_maps("search")
+    slice_title: ClassVar[str | None] = "AnoGAN loss"
+    slice_unit: ClassVar[str | None] = "SD"
 
     def __init__(self, generator: Generator, discriminator: SliceDiscriminator, sizes: GanSizes) -> None:
         self.generator, self.discriminator, self.sizes = generator, discriminator, sizes
@@ -137,6 +139,17 @@ class AnoGANDetector(BaseDetector):
     def healthy(self, name: str, settings: SearchSettings) -> tuple[str, str] | None:
         """Return the table of healthy residuals, which holds for the spread of the searches, too."""
         return ("residual", self.kind) if name in ("residual", "disagreement") else None
+
+    def slice_score(self, results: Arrays, settings: SearchSettings) -> NDArray | None:
+        """Return A(z) of each slice after its first search, (n,): the paper's anomaly score as means."""
+        return results["loss"]
+
+    def slice_words(self, settings: SearchSettings) -> str:
+        """Describe A(z)."""
+        return (
+            f"AnoGAN loss of each slice: residual and, with weight {settings.feature_weight:g}, distance of the "
+            "discriminator's features, that its first latent search leaves."
+        )
 
     def in_words(self, settings: SearchSettings, thresholds: Mapping[str, float]) -> str:
         """Describe the search in a few words."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_vqad.detectors.calibration import quantiles
 from napari_vqad.detectors.protocol import Arrays, Stage, ThresholdSpec, Unfolding
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.settings import SharedSettings
@@ -110,9 +111,15 @@ class BaseDetector:
         return set(results) == names and all(a.shape == (1, *shape) and a.dtype == np.float32 for a in arrays)
 
     def check(self, calibration: Any) -> str | None:
-        """Return None, because the detector needs no tables of its own."""
-        return None
+        """Return why its own slice score cannot be used; None if its table is there, or it has no such score."""
+        if (self.slice_title is not None) == (len(calibration.slice_score) == 1):
+            return None
+        return "for another model: its tables and the model do not agree on slice scores"
 
     def fit_tables(self, results: Sequence[Arrays], masks: Sequence[NDArray]) -> dict[str, Any]:
-        """Return no tables."""
-        return {}
+        """Compute the quantiles of its own slice score over slices with brain; no tables without such a score."""
+        found = []
+        for arrays, mask in zip(results, masks, strict=True):
+            if (scores := self.slice_score(arrays, self.Settings())) is not None:
+                found.append(scores[mask.any((1, 2))])
+        return {"slice_score": {"0": quantiles(np.concatenate(found))}} if found else {}

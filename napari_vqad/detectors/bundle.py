@@ -182,7 +182,7 @@ class Bundle:
         if (kind := self.slice_kind(settings)) is None:
             if self.detector.slice_title is None:
                 return limit if isinstance(limit, float) else np.inf  # the bundle is not calibrated yet
-            return calibration.value("slice_score", limit, lambda_s=float(settings.lambda_s))
+            return calibration.value("slice_score", limit, lambda_s=self._lambda_s(settings))
         return calibration.value("slices", limit, kind=kind)
 
     def slice_percentile(self, settings: Settings, value: float) -> float:
@@ -190,8 +190,13 @@ class Bundle:
         if (kind := self.slice_kind(settings)) is None:
             if self.detector.slice_title is None:
                 return np.nan
-            return self.calibration.percentile("slice_score", value, lambda_s=float(settings.lambda_s))
+            return self.calibration.percentile("slice_score", value, lambda_s=self._lambda_s(settings))
         return self.calibration.percentile("slices", value, kind=kind)
+
+    def _lambda_s(self, settings: Settings) -> float:
+        """Return λ_s, which AS_sample depends on; 0 for a slice score without such a threshold."""
+        known = any(spec.setting == "lambda_s" for spec in self.detector.thresholds)
+        return float(settings.lambda_s) if known else 0.0
 
     def evidence(self, slices: NDArray, mask: NDArray) -> dict[str, NDArray]:
         """Compute the evidence for a fused score that needs no network: name → (n, H, W), of slices (n, H, W)."""

@@ -55,10 +55,13 @@ class Variant:
             return np.broadcast_to(loss[:, None, None], grid.slices.shape), loss
         explorer.change(settings.model_copy(update=self.updates))
         if self.of != "pixel":
-            evidence = evidence_maps(explorer.maps)[0].name
-            explorer.finish(explorer.stages_of(evidence))
+            evidence = next((spec.name for spec in evidence_maps(explorer.maps)), None)
+            explorer.finish(explorer.phases[0].names if evidence is None else explorer.stages_of(evidence))
             if self.of == "sample":
-                return explorer.map(evidence), np.nan_to_num(explorer.sample_scores())
+                of_slices = np.nan_to_num(explorer.sample_scores())
+                if evidence is None:  # each voxel has the score of its slice
+                    return np.broadcast_to(of_slices[:, None, None], explorer.grid.slices.shape), of_slices
+                return explorer.map(evidence), of_slices
             score = np.zeros(explorer.grid.slices.shape, np.float32)
         else:
             explorer.finish()

@@ -82,7 +82,15 @@ def trained(packed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     (folder / "r.toml").write_text(RECIPE)
     assert run("train", "gan", "--config", folder / "r.toml", "--data", packed, "--out", folder / "gan") == 0
+    assert run("calibrate", folder / "gan", "--data", packed) == 0
     return folder / "gan"
+
+
+def test_trained_and_calibrated_it_has_a_card_and_tables(trained):
+    card, bundle = (trained / "README.md").read_text(encoding="utf-8"), Bundle.load(trained, "cpu")
+    assert "napari-vqad train gan --config r" in card
+    assert "latent of 4 numbers" in card
+    assert 0 < bundle.calibration.value("slice_score", "p50") <= bundle.calibration.value("slice_score", "p99")
 
 
 def test_a_gan_learns_one_slice():
@@ -174,6 +182,24 @@ def test_maps_are_what_the_generator_makes(tiny_anogan, head):
     np.testing.assert_allclose(explorer.map("restoration")[chosen], made[chosen], atol=5e-3)
     expected = (np.abs(grid.slices - made) * grid.mask)[chosen]
     np.testing.assert_allclose(explorer.map("residual")[chosen], expected, atol=5e-3)
+
+
+def test_the_loss_of_the_first_search_scores_slices(tiny_anogan, head):
+    explorer = explored(tiny_anogan, head, search_steps=3, searches=2, slice_score="sample", flag_slices=0.5)
+    loss, chosen = explorer.results("search", "loss"), explorer.chosen()
+    np.testing.assert_allclose(explorer.slice_scores()[chosen], loss[chosen])
+    np.testing.assert_array_equal(explorer.flagged_slices(), (loss > 0.5) & chosen)
+    grid, detector = explorer.grid, explorer.detector
+    search = LatentSearch(
+        detector.generator,
+        detector.discriminator,
+        torch.from_numpy(grid.slices)[:, None],
+        torch.from_numpy(grid.position),
+        0.1,
+    )
+    with torch.no_grad():
+        expected = search.loss(torch.from_numpy(explorer.results("search", "z")))[0].numpy()
+    np.testing.assert_allclose(loss[chosen], expected[chosen], rtol=1e-4)
 
 
 def test_it_is_cancelled_within_a_second(tiny_anogan, head):
