@@ -44,7 +44,7 @@ def explain(explorer: Explorer, settings: Settings, limits: Mapping[str, float])
     share = bundle.slice_percentile(resolved, limits["flag_slices"])
     words["flag_slices"] = f"{slice_scores.value(explorer, limits['flag_slices'])} · {share:.1f} % of healthy slices"
     most = bundle.slice_value(resolved.model_copy(update={"flag_slices": "p100"}))
-    highest["flag_slices"] = 1.5 * most if bundle.slice_kind(settings) is None and most > 0 else max(1.0, 1.5 * most)
+    highest["flag_slices"] = max(1.0, 1.5 * most)
     words["flag_voxels"] = _of_voxels(explorer, settings, limits["flag_voxels"], kind)
     highest["flag_voxels"] = 2 * calibration.value("pixel_score", "p99.9", kind=kind)
     return Explained(words, highest, tuned)
