@@ -34,9 +34,9 @@ class SearchSettings(SharedSettings):
     )
     search_rate: float = Field(
         0.1,
-        ge=0.001,
+        ge=0.01,
         le=1.0,
-        title="Search step size",
+        title="Step size",
         description="Size of a step of the search (Adam's learning rate).",
         json_schema_extra={"section": "Restoration"},
     )
@@ -66,10 +66,10 @@ class RestorationSettings(SharedSettings):
         json_schema_extra={"section": "Restoration"},
     )
     descent_rate: float = Field(
-        0.04,
-        ge=0.001,
+        0.05,
+        ge=0.01,
         le=0.2,
-        title="Descent step size (SD)",
+        title="Step size (SD)",
         description="How far a pixel with a gradient of one moves in a step; large steps leave noise in the picture.",
         json_schema_extra={"section": "Restoration"},
     )
