@@ -97,7 +97,7 @@ class SliceDiscriminator(nn.Module):
     def forward(self, slices: Tensor, position: Tensor) -> Tensor:
         """Slices (B, 1, H, W) in SD at positions (B,) → (B,), high where they look real."""
         found = self.features(slices)
-        score = self.out(found.flatten(1))[:, 0]
+        score = self.out(found.flatten(1))[:, 0].float()
         if self.position is None or self.project is None:
             return score
         return score + (self.project(self.position(position)) * found.mean((2, 3))).sum(1)

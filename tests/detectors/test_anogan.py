@@ -11,6 +11,7 @@ import torch
 
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle, read_config
+from napari_vqad.detectors.gradient_steps import AT_ONCE
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
@@ -200,6 +201,15 @@ def test_the_loss_of_the_first_search_scores_slices(tiny_anogan, head):
     with torch.no_grad():
         expected = search.loss(torch.from_numpy(explorer.results("search", "z")))[0].numpy()
     np.testing.assert_allclose(loss[chosen], expected[chosen], rtol=1e-4)
+
+
+def test_the_slice_in_view_is_first_and_progress_is_reported_after_a_few(tiny_anogan, head):
+    explorer = Explorer(Bundle.load(tiny_anogan, "cpu"), Settings(search_steps=1))
+    explorer.load_scan(*head)
+    lots = [progress.slices for progress in explorer.work()]
+    assert lots[0] == (explorer.focus,)
+    assert max(map(len, lots)) == AT_ONCE
+    assert sum(map(len, lots)) == explorer.n_slices > AT_ONCE + 1
 
 
 def test_it_is_cancelled_within_a_second(tiny_anogan, head):
