@@ -27,8 +27,9 @@ class Variant:
 
     Attributes:
         name: title of the row.
-        of: "pixel" for the pixel score; "sample" for the detector's own slice score and its first evidence map;
-            "loss" for the loss of the networks, one number for each slice and its voxels;
+        of: "pixel" for the pixel score; "sample" for the detector's own slice score and its first evidence map, NaN
+            for each voxel if it has none; "loss" for the loss of the networks, one number for
+            each slice and its voxels;
             "linear" for the linear baseline with least squares; "evidence" for the weighted z maps in `evidence` only.
         updates: changes of the settings.
         evidence: names of the evidence whose weighted z maps are added.
@@ -59,8 +60,8 @@ class Variant:
             explorer.finish(explorer.phases[0].names if evidence is None else explorer.stages_of(evidence))
             if self.of == "sample":
                 of_slices = np.nan_to_num(explorer.sample_scores())
-                if evidence is None:  # each voxel has the score of its slice
-                    return np.broadcast_to(of_slices[:, None, None], explorer.grid.slices.shape), of_slices
+                if evidence is None:
+                    return np.full(explorer.grid.slices.shape, np.nan, np.float32), of_slices
                 return explorer.map(evidence), of_slices
             score = np.zeros(explorer.grid.slices.shape, np.float32)
         else:
