@@ -27,7 +27,7 @@ class SearchSettings(SharedSettings):
         100,
         ge=1,
         le=1000,
-        title="Search steps",
+        title="Steps",
         description="Steps of gradient descent that look for the closest slice that the GAN generates; a larger number "
         "continues the searches that are there.",
         json_schema_extra={"section": "Restoration"},
@@ -60,7 +60,7 @@ class RestorationSettings(SharedSettings):
         100,
         ge=1,
         le=1000,
-        title="Descent steps",
+        title="Steps",
         description="Steps of gradient descent that restore a slice; a larger number continues the restorations that "
         "are there.",
         json_schema_extra={"section": "Restoration"},
@@ -69,7 +69,7 @@ class RestorationSettings(SharedSettings):
         0.05,
         ge=0.01,
         le=0.2,
-        title="Step size (SD)",
+        title="Step size",
         description="How far a pixel with a gradient of one moves in a step; large steps leave noise in the picture.",
         json_schema_extra={"section": "Restoration"},
     )
