@@ -121,6 +121,7 @@ def test_its_network_is_that_of_another_bundle(made, tiny_vae, monkeypatch):
     assert main(["calibrate", str(out), *options]) == 0
     card = (out / "README.md").read_text(encoding="utf-8")
     assert f"uses the network of {tiny_vae.name}" in card
+    assert "fitted in one go" not in card
     assert f"train reuse --config mine --out models/mine --start {tiny_vae.name}" in card
     Bundle.load(out, "cpu")
 
