@@ -177,6 +177,36 @@ def tiny_masked(tiny_bundle, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_anogan(tiny_bundle, tmp_path_factory) -> Path:
+    """A bundle of AnoGAN with random weights on the grid of the tiny one."""
+    import torch
+
+    from napari_vqad.detectors.anogan import AnoGANConfig, AnoGANDetector
+    from napari_vqad.detectors.bundle import read_config
+    from napari_vqad.nets.gan import GanSizes, Generator, SliceDiscriminator
+
+    grid, sizes = read_config(tiny_bundle).grid, GanSizes(latent=4, channels=(4, 6, 6), condition=4)
+    config = AnoGANConfig(title="Tiny, AnoGAN", description="For tests.", grid=grid, network=sizes)
+    torch.manual_seed(0)
+    networks = (Generator(sizes, grid.shape).eval(), SliceDiscriminator(sizes, grid.shape).eval())
+    return _simple(
+        tmp_path_factory.mktemp("gan") / "tiny-anogan", config, AnoGANDetector(*networks, sizes), tiny_bundle
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_restoration(tiny_bundle, tiny_vae, tmp_path_factory) -> Path:
+    """A bundle of gradient restoration with the network of the tiny VAE."""
+    from napari_vqad.detectors.bundle import Bundle, read_config
+    from napari_vqad.detectors.vae_restoration import VAERestorationConfig, VAERestorationDetector
+
+    known = read_config(tiny_vae)
+    config = VAERestorationConfig(title="Tiny, restored", description=".", grid=known.grid, network=known.network)
+    detector = VAERestorationDetector(Bundle.load(tiny_vae, "cpu").detector.network)
+    return _simple(tmp_path_factory.mktemp("restoration") / "tiny-restoration", config, detector, tiny_bundle)
+
+
+@pytest.fixture(scope="session")
 def tiny_pca(tiny_bundle, tmp_path_factory) -> Path:
     """A bundle of the linear detector on the grid of the tiny one, fitted on noise."""
     from napari_vqad.detectors.bundle import read_config
@@ -264,6 +294,8 @@ def _simple(folder: Path, config, detector, calibrated_as: Path) -> Path:
         }
     for table in ("nll", "slice_score", "nll_map"):
         known.pop(table, None)
+    if detector.slice_title is not None:
+        known["slice_score"] = {"0": next(iter(known["pixel_score"].values()))}
     (folder / "calibration.json").write_text(json.dumps(known))
     weights = Bundle.load(folder, "cpu", Calibration(**known)).weights
     tables = SliceTables(weights=weights, slice_nll=None, slices=known["pixel_score"])

@@ -37,7 +37,10 @@ class Stage:
         settings: the settings on which its results depend.
         samples: the setting with the number of samples per slice; None for a single sample.
         rebuildable: if True, it is quick to run again, and its results are deleted first when memory is short.
-        at_once: largest number of slices in a job; None if the engine derives it from the number of samples.
+        at_once: largest number of slices in a job, or of samples of several slices; None if the engine derives it from
+            the number of samples.
+        focus_alone: if True, the slice in view runs alone, before the others, as it always does with samples; for
+            stages that take a second or more for a slice.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Stage:
     samples: str | None = None
     rebuildable: bool = False
     at_once: int | None = None
+    focus_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -337,3 +341,13 @@ class FittedDetector(Detector, Protocol):
 
     def save(self, folder: Path) -> None:
         """Write its `files` into a folder."""
+
+
+class NetworkUser(Detector, Protocol):
+    """A detector that uses the trained network of another detector's bundle.
+
+    Attributes:
+        network_of: the kind of that detector; its config.json has the field `network`, and so has this one's.
+    """
+
+    network_of: ClassVar[str]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 DEFAULT = "vq"  # if config.json names no detector
 DETECTORS: Mapping[str, str] = {
     "vq": "napari_vqad.detectors.vq.detector:VQDetector",
+    "vae-restoration": "napari_vqad.detectors.vae_restoration:VAERestorationDetector",
+    "anogan": "napari_vqad.detectors.anogan:AnoGANDetector",
     "pca": "napari_vqad.detectors.pca:PCADetector",
     "autoencoder": "napari_vqad.detectors.autoencoder:AutoencoderDetector",
     "vae": "napari_vqad.detectors.vae:VAEDetector",

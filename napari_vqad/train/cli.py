@@ -35,9 +35,11 @@ from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, 
 from napari_vqad.train.detector import add_command as add_detector
 from napari_vqad.train.facts import facts_of
 from napari_vqad.train.fit import CHECKPOINT, alone_in, state_of
+from napari_vqad.train.gan import add_command as add_gan
 from napari_vqad.train.model_card import write_card
 from napari_vqad.train.prior import train_prior
 from napari_vqad.train.recipe import Recipe
+from napari_vqad.train.reuse import add_command as add_reuse
 from napari_vqad.train.tokenizer import TokenizerTraining, describe, train_tokenizer
 from napari_vqad.train.training_log import Trained, read_history, write_history
 
@@ -63,6 +65,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     prior = _command(kinds, "prior", "train the prior of a bundle that has a tokenizer; resumes", run_prior)
     prior.add_argument("--tokenizer", metavar="BUNDLE", help="take tokenizer, template and linear model from this one")
     prior.add_argument("--start", metavar="BUNDLE", help="begin with this one's prior")
+    _data(add_gan(kinds))
+    add_reuse(kinds)
     _data(add_detector(kinds))
     _data(autoencoder.add_command(kinds))
     _data(ganomaly.add_command(kinds))

@@ -149,7 +149,7 @@ def _training(bundle: Bundle) -> str:
     for network, t in history.items():
         s = t.schedule
         if s is None:
-            lines.append(f"The {network} is fitted in one go. {t.note}")
+            lines.append(t.note or f"The {network} is fitted in one go.")
             continue
         lines.append(
             f"The {network}: {t.loss}; {t.steps} steps of {s.batch} slices, {'AdamW' if s.weight_decay else 'Adam'} at {s.lr:g}"

@@ -57,6 +57,20 @@ def test_the_histogram_answers_its_own_setting(analysed, tiny_histogram, idle):
     assert not np.allclose(before, after)
 
 
+def test_more_steps_of_a_search_continue_it(analysed, tiny_anogan, idle):
+    dock = analysed("Tiny, AnoGAN", tiny_anogan)
+    assert {"search_steps", "feature_weight", "seed"} <= shown(dock)
+    assert not {"lambda_p", "n_restorations", "lesions", "descent_steps"} & shown(dock)
+    dock.show_view("Residual")
+    before = np.array(dock.session.map_layers.layers["residual"].data)
+    dock.widgets["search_steps"].slide(110)
+    idle(dock)
+    assert dock.session.explorer.settings.search_steps == 110
+    after = np.array(dock.session.map_layers.layers["residual"].data)
+    assert np.abs(after - before).max() > 0
+    assert np.abs(after - before).mean() < 0.2 * before.mean(), "ten steps more, not others"
+
+
 def test_back_to_codes_the_views_are_back(analysed, tiny_pca, idle):
     dock = analysed("Tiny, PCA", tiny_pca)
     dock.inputs.bundle.box.setCurrentIndex(dock.inputs.bundle.box.findText("Tiny"))
