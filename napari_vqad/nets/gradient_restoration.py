@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from napari_vqad.nets import autoencoder
-from napari_vqad.nets.autoencoder import Autoencoder
+from napari_vqad.nets.autoencoder import LatentNetwork
 
 
-def negative_elbo(network: Autoencoder, slices: Tensor, position: Tensor) -> Tensor:
+def negative_elbo(network: LatentNetwork, slices: Tensor, position: Tensor) -> Tensor:
     """−ELBO of slices (B, 1, H, W) at the mean of their latents, (B,): Σ |X − decode(μ(X))| + kl · KL, nats."""
     latent = network.encode(slices, position)
     decoded = network.decode(latent.mean, position)
@@ -42,14 +42,14 @@ DATA_TERMS: Mapping[str, Callable[[Tensor], Tensor]] = {"TV": total_variation, "
 
 
 def energy(
-    network: Autoencoder, restored: Tensor, slices: Tensor, position: Tensor, weight: float, term: str
+    network: LatentNetwork, restored: Tensor, slices: Tensor, position: Tensor, weight: float, term: str
 ) -> Tensor:
     """−ELBO(X) + w · D(X − Y) of each slice, (B,); `term` is a name in `DATA_TERMS`."""
     return negative_elbo(network, restored, position) + weight * DATA_TERMS[term](restored - slices)
 
 
 def descend(
-    network: Autoencoder,
+    network: LatentNetwork,
     restored: Tensor,
     slices: Tensor,
     position: Tensor,

@@ -1,7 +1,7 @@
 """CUDA graphs for training: a network's forward and backward pass are each one launch.
 
-The networks here are small. A GPU computes a step faster than Python launches its kernels one after the other, so most of
-a training on a GPU is waiting. A CUDA graph records the kernels once and launches them together.
+The networks here are small. A GPU computes a step faster than Python launches its kernels one after the other, so most
+of a training on a GPU is waiting. A CUDA graph records the kernels once and launches them together.
 """
 
 from __future__ import annotations

@@ -112,7 +112,6 @@ class Codebook(nn.Module):
 
 def perplexity(codes: Tensor, n_codes: int) -> Tensor:
     """exp of the entropy of code use, a scalar: n_codes when all are used alike, 1 when only one is."""
-    ones = torch.ones(codes.numel(), dtype=torch.float64, device=codes.device)
-    share = torch.zeros(n_codes, dtype=torch.float64, device=codes.device).scatter_add_(0, codes.reshape(-1), ones)
+    share = torch.bincount(codes.reshape(-1), minlength=n_codes).double()
     share = share / share.sum()
     return torch.exp(-(share * share.clamp_min(1e-12).log()).sum())
