@@ -26,7 +26,7 @@ from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stag
 from napari_vqad.detectors.sample_maps import SampleMaps, sample_maps
 from napari_vqad.detectors.vae import draw
 from napari_vqad.files.snapshot import Snapshot
-from napari_vqad.nets.device import device_of, exact, moved
+from napari_vqad.nets.device import device_of, exact, moved, times_of_cpu
 from napari_vqad.nets.gan import GanSizes, Generator, SliceDiscriminator
 from napari_vqad.nets.latent_search import LatentSearch, SearchState
 from napari_vqad.nets.weights import read_network, save_weights
@@ -104,7 +104,7 @@ class AnoGANDetector(BaseDetector):
             begun = [self._begin(job, row, j) for row in range(len(job.indices))]
             for steps in sorted({steps for _, steps in begun}):  # searches with as many steps are continued together
                 rows = [row for row, (_, done) in enumerate(begun) if done == steps]
-                for part in batches(rows, job.slices[0].size):
+                for part in batches(rows, job.slices[0].size, times_of_cpu(self.device)):
                     z, m, v = (self._tensor(np.stack([begun[row][0][name] for row in part])) for name in STATE)
                     for row, arrays in zip(part, self._search(job, part, SearchState(z, m, v, steps)), strict=True):
                         found[row].append(arrays)

@@ -37,8 +37,8 @@ class Stage:
         settings: the settings on which its results depend.
         samples: the setting with the number of samples per slice; None for a single sample.
         rebuildable: if True, it is quick to run again, and its results are deleted first when memory is short.
-        at_once: largest number of slices in a job, or of samples of several slices; None if the engine derives it from
-            the number of samples.
+        at_once: largest number of slices in a job on a CPU, or of samples of several slices; None if the engine
+            derives it from the number of samples.
         focus_alone: if True, the slice in view runs alone, before the others, as it always does with samples; for
             stages that take a second or more for a slice.
     """

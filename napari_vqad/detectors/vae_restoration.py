@@ -19,7 +19,7 @@ from napari_vqad.detectors.autoencoder import NetworkConfig, NetworkDetector
 from napari_vqad.detectors.descent_settings import RestorationSettings
 from napari_vqad.detectors.gradient_steps import AT_ONCE, batches
 from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage
-from napari_vqad.nets.device import exact
+from napari_vqad.nets.device import exact, times_of_cpu
 from napari_vqad.nets.gradient_restoration import descend
 from napari_vqad.settings import SharedSettings
 
@@ -63,7 +63,7 @@ class VAERestorationDetector(NetworkDetector):
         found: list[Arrays] = [{} for _ in begun]
         for done in sorted({done for _, done in begun}):  # those with as many steps are continued together
             rows = [row for row, (_, steps) in enumerate(begun) if steps == done]
-            for part in batches(rows, job.slices[0].size):
+            for part in batches(rows, job.slices[0].size, times_of_cpu(self.device)):
                 restored = self._descend(job, part, np.stack([begun[row][0] for row in part]), done)
                 for row, x in zip(part, restored, strict=True):
                     found[row] = {"restored": x}

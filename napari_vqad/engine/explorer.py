@@ -35,7 +35,7 @@ from napari_vqad.imaging.fitness import Fitness, assess, check_extent
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.volume import Volume
-from napari_vqad.nets.device import at_once
+from napari_vqad.nets.device import at_once, times_of_cpu
 
 
 class Explorer:
@@ -171,7 +171,10 @@ class Explorer:
             settings, kept = self.settings, self._current.results
             key, results = kept.key(phase, settings), kept.of(phase, settings)
             taken = kept.take_over(phase, missing, settings)
-            indices = [] if taken else kept.next_lot(phase, missing, settings, self.focus, self._at_once)
+            indices = []
+            if not taken:
+                times = times_of_cpu(self.bundle.device)
+                indices = kept.next_lot(phase, missing, settings, self.focus, self._at_once, times)
             if phase.samples is not None:
                 self.restoring = tuple(indices)
         if taken or not indices:

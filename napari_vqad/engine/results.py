@@ -71,13 +71,16 @@ class ScanResults:
                     taken.append(i)
         return taken
 
-    def next_lot(self, phase: Phase, missing: Sequence[int], settings: Settings, focus: int, at_once: int) -> list[int]:
+    def next_lot(
+        self, phase: Phase, missing: Sequence[int], settings: Settings, focus: int, at_once: int, times: int = 1
+    ) -> list[int]:
         """Choose the next slices to run, nearest to the focus first.
 
-        With samples, or where the phase declares it, the slice in focus runs alone.
+        With samples, or where the phase declares it, the slice in focus runs alone. A phase's own limit is that of a
+        CPU; the device takes `times` as many.
         """
         nearest = sorted(missing, key=lambda i: abs(i - focus))
-        at_once = min(phase.at_once or at_once, at_once)
+        at_once = min((phase.at_once or at_once) * times, at_once)
         alone = nearest[0] == focus and (phase.samples is not None or phase.focus_alone)
         if phase.samples is None:
             return nearest[: 1 if alone else at_once]
