@@ -21,7 +21,7 @@ from pydantic import Field
 from safetensors.numpy import save
 
 from napari_vqad.detectors.base import BaseDetector, BundleConfig
-from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage
+from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.shared import has_file, read_file
@@ -126,6 +126,7 @@ class PCADetector(BaseDetector):
     """Distance of a slice from its projection onto the principal components of healthy slices."""
 
     kind: ClassVar[str] = "pca"
+    family: ClassVar[Family] = "classical"
     files: ClassVar[tuple[str, ...]] = ("pca.safetensors",)
     Config: ClassVar[type[Any]] = PCAConfig
     stages: ClassVar[tuple[Stage, ...]] = (Stage("project", "Projections", at_once=16),)
