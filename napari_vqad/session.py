@@ -206,7 +206,7 @@ class ExplorerSession:
             later = "findings are listed when all slices are done."
             self.review.mark_stale(f"From earlier settings; new {later}" if self.review.found else later.capitalize())
             return
-        shown = [explorer.map(name) for name in ("flagged", "pixel_score", next(iter(explorer.maps)))]
+        shown = [explorer.map(name) for name in ("flagged", "pixel_score", *tuple(explorer.maps)[:1])]
         alike = len(self._listed) == len(shown) and all(a is b for a, b in zip(shown, self._listed, strict=True))
         if self.review.note or not alike:
             self._listed = shown
@@ -280,7 +280,7 @@ class ExplorerSession:
             self.redraw()
 
     def _is_final_in_view(self, explorer: Explorer) -> bool:
-        return bool(explorer.ready(self.shown_map or next(iter(explorer.maps)))[explorer.focus])
+        return bool(explorer.ready(self.shown_map or next(iter(explorer.maps), "pixel_score"))[explorer.focus])
 
     def _give_settings(self) -> bool:
         """Give the settings to the explorer. Returns whether there is something to compute.

@@ -109,7 +109,7 @@ class SharedSettings(BaseModel):
         "pixel",
         title="Slice score",
         description="The number that flags and ranks slices: the highest pixel scores and NLL in the slice (pixel), or "
-        "AS_sample of the papers, the sum of the NLL above λ_s (sample).",
+        "the detector's own score (sample), such as AS_sample of the papers, the sum of the NLL above λ_s.",
         json_schema_extra={"section": "More"},
     )
     score: Scale = Field(

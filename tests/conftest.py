@@ -177,16 +177,46 @@ def tiny_masked(tiny_bundle, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_anogan(tiny_bundle, tmp_path_factory) -> Path:
+    """A bundle of AnoGAN with random weights on the grid of the tiny one."""
+    import torch
+
+    from napari_vqad.detectors.anogan import AnoGANConfig, AnoGANDetector
+    from napari_vqad.detectors.bundle import read_config
+    from napari_vqad.nets.gan import GanSizes, Generator, SliceDiscriminator
+
+    grid, sizes = read_config(tiny_bundle).grid, GanSizes(latent=4, channels=(4, 6, 6), condition=4)
+    config = AnoGANConfig(title="Tiny, AnoGAN", description="For tests.", grid=grid, network=sizes)
+    torch.manual_seed(0)
+    networks = (Generator(sizes, grid.shape).eval(), SliceDiscriminator(sizes, grid.shape).eval())
+    return _simple(
+        tmp_path_factory.mktemp("gan") / "tiny-anogan", config, AnoGANDetector(*networks, sizes), tiny_bundle
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_restoration(tiny_bundle, tiny_vae, tmp_path_factory) -> Path:
+    """A bundle of gradient restoration with the network of the tiny VAE."""
+    from napari_vqad.detectors.bundle import Bundle, read_config
+    from napari_vqad.detectors.vae_restoration import VAERestorationConfig, VAERestorationDetector
+
+    known = read_config(tiny_vae)
+    config = VAERestorationConfig(title="Tiny, restored", description=".", grid=known.grid, network=known.network)
+    detector = VAERestorationDetector(Bundle.load(tiny_vae, "cpu").detector.network)
+    return _simple(tmp_path_factory.mktemp("restoration") / "tiny-restoration", config, detector, tiny_bundle)
+
+
+@pytest.fixture(scope="session")
 def tiny_pca(tiny_bundle, tmp_path_factory) -> Path:
     """A bundle of the linear detector on the grid of the tiny one, fitted on noise."""
     from napari_vqad.detectors.bundle import read_config
-    from napari_vqad.detectors.pca import PCAConfig, PCADetector
+    from napari_vqad.detectors.pca import PCA, PCAConfig, PCADetector
 
     grid = read_config(tiny_bundle).grid
     config = PCAConfig(title="Tiny, PCA", description="For tests.", grid=grid, n_components=3)
     slices = np.random.default_rng(0).normal(size=(20, *grid.shape)).astype(np.float32)
     folder = tmp_path_factory.mktemp("pca") / "tiny-pca"
-    return _simple(folder, config, PCADetector.fit(config, lambda: slices), tiny_bundle)
+    return _simple(folder, config, PCADetector(PCA.fit(slices, 3)), tiny_bundle)
 
 
 @pytest.fixture(scope="session")
@@ -216,6 +246,34 @@ def tiny_vae(tiny_bundle, tmp_path_factory) -> Path:
     return _simple(folder, config, VAEDetector(VAEDetector.make(config).eval()), tiny_bundle)
 
 
+@pytest.fixture(scope="session")
+def tiny_dfkde(tiny_vae, tmp_path_factory) -> Path:
+    """A bundle that scores slices only, by features of the tiny VAE, fitted on noise."""
+    import shutil
+
+    from napari_vqad.detectors.bundle import read_config
+    from napari_vqad.detectors.calibration import LEVELS, Calibration, quantiles
+    from napari_vqad.detectors.dfkde import FEATURES, DFKDEConfig, DFKDEDetector, pooled_features
+    from napari_vqad.detectors.protocol import HealthySlices
+
+    source = read_config(tiny_vae)
+    recipe = DFKDEConfig(title="Tiny, DFKDE", description="For tests.", grid=source.grid, components=4)
+    config, names = DFKDEDetector.prepare(recipe, source, tiny_vae.name)
+    slices = np.random.default_rng(0).normal(size=(20, *source.grid.shape)).astype(np.float32)
+    position, network = np.zeros(20, np.float32), tiny_vae / names[FEATURES]
+    detector = DFKDEDetector.fit(config, HealthySlices(lambda: (slices, position), {FEATURES: network}))
+    folder = tmp_path_factory.mktemp("dfkde") / "tiny-dfkde"
+    folder.mkdir()
+    (folder / "config.json").write_text(config.model_dump_json())
+    shutil.copyfile(network, folder / FEATURES)
+    detector.save(folder)
+    scores = detector.density.surprise(pooled_features(detector.network, slices, position))
+    tables = {"residual": {}, "pixel_score": {}, "findings": {}, "slice_score": {"0": quantiles(scores)}}
+    calibration = Calibration(n_scans=1, n_slices=20, levels=list(LEVELS), **tables)
+    (folder / "calibration.json").write_text(calibration.model_dump_json())
+    return folder
+
+
 def _simple(folder: Path, config, detector, calibrated_as: Path) -> Path:
     """A bundle of a detector without codes, with plausible tables."""
     import json
@@ -236,6 +294,8 @@ def _simple(folder: Path, config, detector, calibrated_as: Path) -> Path:
         }
     for table in ("nll", "slice_score", "nll_map"):
         known.pop(table, None)
+    if detector.slice_title is not None:
+        known["slice_score"] = {"0": next(iter(known["pixel_score"].values()))}
     (folder / "calibration.json").write_text(json.dumps(known))
     weights = Bundle.load(folder, "cpu", Calibration(**known)).weights
     tables = SliceTables(weights=weights, slice_nll=None, slices=known["pixel_score"])

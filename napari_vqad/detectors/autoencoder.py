@@ -20,7 +20,8 @@ from napari_vqad.detectors.base import BaseDetector, BundleConfig
 from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
 from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.nets import autoencoder
-from napari_vqad.nets.autoencoder import Autoencoder, AutoencoderSizes
+from napari_vqad.nets.autoencoder import AutoencoderSizes, LatentNetwork
+from napari_vqad.nets.autoencoder_layouts import Sizes, make_autoencoder
 from napari_vqad.nets.device import device_of, exact, moved, quick
 from napari_vqad.nets.weights import read_network, save_weights
 
@@ -30,7 +31,7 @@ FILE = "network.safetensors"
 class NetworkConfig(BundleConfig):
     """What `config.json` holds of the network."""
 
-    network: AutoencoderSizes = AutoencoderSizes()
+    network: Sizes = AutoencoderSizes()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -51,14 +52,14 @@ class NetworkDetector(BaseDetector):
     files: ClassVar[tuple[str, ...]] = (FILE,)
     variational: ClassVar[bool]
 
-    def __init__(self, network: Autoencoder) -> None:
+    def __init__(self, network: LatentNetwork) -> None:
         self.network = network
         self.device = device_of(network)
 
     @classmethod
-    def make(cls, config: Any) -> Autoencoder:
+    def make(cls, config: Any) -> LatentNetwork:
         """Make the network of a config, untrained."""
-        return Autoencoder(config.network, config.grid.shape, cls.variational)
+        return make_autoencoder(config.network, config.grid.shape, cls.variational)
 
     @classmethod
     def load(cls, config: Any, files: Snapshot) -> Self:
@@ -91,9 +92,9 @@ class NetworkDetector(BaseDetector):
 
     def about(self) -> list[tuple[str, str]]:
         """Describe the network and its latent."""
-        sizes, millions = self.network.sizes, sum(p.numel() for p in self.network.parameters()) / 1e6
+        millions = sum(p.numel() for p in self.network.parameters()) / 1e6
         latent = "×".join(map(str, self.network.latent_shape[1:] + self.network.latent_shape[:1]))
-        kind = "spatial" if sizes.spatial else "dense"
+        kind = "spatial" if self.network.spatial else "dense"
         return [*super().about(), ("network", f"{millions:.2f} M parameters, {kind} latent of {latent} numbers")]
 
     def _tensor(self, array: NDArray) -> torch.Tensor:

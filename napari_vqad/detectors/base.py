@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_vqad.detectors.calibration import quantiles
 from napari_vqad.detectors.protocol import Arrays, Family, Stage, ThresholdSpec, Unfolding
+from napari_vqad.errors import InputError
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.settings import SharedSettings
 
@@ -25,6 +27,10 @@ class BundleConfig(BaseModel):
     grid: GridSpec = GridSpec()
 
 
+# Settings of pixel score, flagged voxels and findings.
+OF_VOXELS = frozenset({"flag_voxels", "min_volume_ml", "median", "erode_mm", "score", "pooling", "paper_faithful"})
+
+
 class BaseDetector:
     """A detector without own thresholds, with one sample per slice and one table of healthy residuals."""
 
@@ -33,7 +39,7 @@ class BaseDetector:
     Config: ClassVar[type[Any]] = BundleConfig
     thresholds: ClassVar[tuple[ThresholdSpec, ...]] = ()
     stages: ClassVar[tuple[Stage, ...]]
-    scored: ClassVar[str] = "residual"
+    scored: ClassVar[str | None] = "residual"
     fused: ClassVar[Mapping[str, str]] = {}
     slice_title: ClassVar[str | None] = None
     slice_unit: ClassVar[str | None] = None
@@ -64,15 +70,28 @@ class BaseDetector:
 
     @classmethod
     def inactive(cls, settings: Any) -> frozenset[str]:
-        """Return the settings without effect: `slice_score`, if the detector has no slice score of its own."""
+        """Return the settings without effect: `slice_score` without a choice of two, those of voxels without any."""
+        if cls.scored is None:
+            return OF_VOXELS | {"slice_score"}
         return frozenset({"slice_score"} if cls.slice_title is None else ())
+
+    @classmethod
+    def prepare(cls, config: Any, source: Any, name: str) -> tuple[Any, dict[str, str]]:
+        """Return the config of a recipe unchanged, and no files to take over from another bundle.
+
+        Raises:
+            InputError: there is another bundle.
+        """
+        if source is not None:
+            raise InputError(f"The detector '{cls.kind}' has no use for the features of {name}.")
+        return config, {}
 
     def same(self, stage: str, done: Mapping[str, Arrays], before: Any, now: Any) -> bool:
         """Return False: any changed setting of a stage counts as a changed result."""
         return False
 
     def healthy(self, name: str, settings: Any) -> tuple[str, str] | None:
-        """Return the table of the residual, one for each variant; None for other maps."""
+        """Return the table of the scored map, one for each variant; None for other maps."""
         return ("residual", self.variant(settings)) if name == self.scored else None
 
     def slice_score(self, results: Arrays, settings: Any) -> NDArray | None:
@@ -111,9 +130,15 @@ class BaseDetector:
         return set(results) == names and all(a.shape == (1, *shape) and a.dtype == np.float32 for a in arrays)
 
     def check(self, calibration: Any) -> str | None:
-        """Return None, because the detector needs no tables of its own."""
-        return None
+        """Return why its own slice score cannot be used; None if its table is there, or it has no such score."""
+        if (self.slice_title is not None) == (len(calibration.slice_score) == 1):
+            return None
+        return "for another model: its tables and the model do not agree on slice scores"
 
     def fit_tables(self, results: Sequence[Arrays], masks: Sequence[NDArray]) -> dict[str, Any]:
-        """Return no tables."""
-        return {}
+        """Compute the quantiles of its own slice score over slices with brain; no tables without such a score."""
+        found = []
+        for arrays, mask in zip(results, masks, strict=True):
+            if (scores := self.slice_score(arrays, self.Settings())) is not None:
+                found.append(scores[mask.any((1, 2))])
+        return {"slice_score": {"0": quantiles(np.concatenate(found))}} if found else {}

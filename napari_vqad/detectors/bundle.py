@@ -160,9 +160,11 @@ class Bundle:
         """Return all thresholds as numbers in their own units, by name of the setting."""
         resolved = self.resolve_own(settings)
         own = {spec.setting: float(getattr(resolved, spec.setting)) for spec in self.detector.thresholds}
+        own["flag_slices"] = self.slice_value(resolved)
+        if self.detector.scored is None:
+            return own
         kind = self.pixel_kind(settings)
-        voxels = self.calibration.value("pixel_score", settings.flag_voxels, kind=kind)
-        return own | {"flag_voxels": voxels, "flag_slices": self.slice_value(resolved)}
+        return own | {"flag_voxels": self.calibration.value("pixel_score", settings.flag_voxels, kind=kind)}
 
     # ---- healthy tables -------------------------------------------------------------------------------------------
 
@@ -193,7 +195,9 @@ class Bundle:
         return kind if pixel and kind in self.calibration.slices else None
 
     def unit(self, scale: str) -> str:
-        """Return the unit of the pixel score: that of the pooled map for scale "intensity", else "SD"."""
+        """Return the unit of the pixel score: that of the pooled map for scale "intensity", else "SD"; "" without."""
+        if self.detector.scored is None:
+            return ""
         scored = next(spec for spec in self.detector.maps if spec.name == self.detector.scored)
         return scored.unit if scale == "intensity" else "SD"
 
@@ -203,7 +207,7 @@ class Bundle:
         if (kind := self.slice_kind(settings)) is None:
             if self.detector.slice_title is None:
                 return limit if isinstance(limit, float) else np.inf  # the bundle is not calibrated yet
-            return calibration.value("slice_score", limit, lambda_s=float(settings.lambda_s))
+            return calibration.value("slice_score", limit, lambda_s=self._lambda_s(settings))
         return calibration.value("slices", limit, kind=kind)
 
     def slice_percentile(self, settings: Settings, value: float) -> float:
@@ -211,8 +215,13 @@ class Bundle:
         if (kind := self.slice_kind(settings)) is None:
             if self.detector.slice_title is None:
                 return np.nan
-            return self.calibration.percentile("slice_score", value, lambda_s=float(settings.lambda_s))
+            return self.calibration.percentile("slice_score", value, lambda_s=self._lambda_s(settings))
         return self.calibration.percentile("slices", value, kind=kind)
+
+    def _lambda_s(self, settings: Settings) -> float:
+        """Return λ_s, which AS_sample depends on; 0 for a slice score without such a threshold."""
+        known = any(spec.setting == "lambda_s" for spec in self.detector.thresholds)
+        return float(settings.lambda_s) if known else 0.0
 
     def evidence(self, slices: NDArray, mask: NDArray) -> dict[str, NDArray]:
         """Compute the evidence for a fused score that needs no network: name → (n, H, W), of slices (n, H, W)."""

@@ -66,14 +66,15 @@ def check_agreement(
         raise other("for another fused score")
     if calibration.weights not in (None, weights):
         raise other("with other weights")
-    variants = list(product(detector.variants, get_args(Pooling)))
+    of_voxels = detector.variants if detector.scored is not None else ()
+    variants = list(product(of_voxels, get_args(Pooling)))
     by_scale = {scale: {pixel_kind(*v, scale) for v in variants} for scale in get_args(Scale)}
     kinds = set(calibration.pixel_score)
     added = {pixel_kind(v, p, "intensity") for v, p in variants if p in ADDED_POOLINGS}
     # Tables of a pooling that was added later may be absent, but not in part.
     required = by_scale["intensity"] - (added if not added & kinds else set())
     asked = required | (kinds & (by_scale["normative"] | by_scale["fused"]))
-    if wrong := set(detector.variants) ^ set(calibration.residual):
+    if wrong := set(of_voxels) ^ set(calibration.residual):
         raise other(f"for another model: its table of residuals and the model do not agree on '{_first(wrong)}'")
     if wrong := asked ^ kinds:
         raise other(f"for another model: its tables and the model do not agree on '{_first(wrong)}'")

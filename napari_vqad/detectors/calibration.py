@@ -37,7 +37,8 @@ class Calibration(BaseModel):
         nll: quantiles of the NLL of the codes that touch the mask, nats; empty if the detector has no codes.
         nll_map: level of codes ("all", "top", "bottom") → quantiles of its NLL map over the voxels of the mask, nats;
             empty if there is one level, because `nll` then applies to its map.
-        slice_score: percentile of λ_s → quantiles of AS_sample at that λ_s, nats.
+        slice_score: percentile of λ_s → quantiles of AS_sample at that λ_s, nats; "0" alone → quantiles of the
+            detector's own slice score, if it depends on no threshold.
         residual: variant of the detector, such as a method → quantiles over the voxels of the mask, SD.
         pixel_score: kind of pixel score, named by `pixel_kind` → quantiles over the voxels of the mask, in SD of
             intensity or, for normative scales, in healthy SDs at the voxel.
@@ -151,6 +152,8 @@ class Calibration(BaseModel):
             return np.asarray(self.nll_map.get(kind, self.nll) if score == "nll_map" else self.nll)
         if score in PER_VARIANT:
             return np.asarray(getattr(self, score)[kind])
+        if len(self.slice_score) == 1:  # of a slice score that depends on no threshold
+            return np.asarray(next(iter(self.slice_score.values())))
         # AS_sample depends on λ_s. Between two tabulated λ_s its quantiles are interpolated.
         levels = sorted(float(level) for level in self.slice_score)
         tables = np.array([self.slice_score[f"{level:g}"] for level in levels])

@@ -8,7 +8,7 @@ It has no network and needs no training. A detector that is not better has learn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from napari_vqad.detectors.base import BaseDetector, BundleConfig
-from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
+from napari_vqad.detectors.protocol import Arrays, Family, HealthySlices, Job, MapSpec, SliceData, Stage
 from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.settings import SharedSettings
 
@@ -61,7 +61,7 @@ class HistogramDetector(BaseDetector):
         return cls()
 
     @classmethod
-    def fit(cls, config: Any, slices: Callable[[], NDArray]) -> Self:
+    def fit(cls, config: Any, healthy: HealthySlices) -> Self:
         """Return a detector; there is nothing to fit."""
         return cls()
 

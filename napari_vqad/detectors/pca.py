@@ -9,7 +9,6 @@ score (`scores.fusion`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -21,7 +20,7 @@ from pydantic import Field
 from safetensors.numpy import save
 
 from napari_vqad.detectors.base import BaseDetector, BundleConfig
-from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
+from napari_vqad.detectors.protocol import Arrays, Family, HealthySlices, Job, MapSpec, SliceData, Stage
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.shared import has_file, read_file
@@ -149,9 +148,9 @@ class PCADetector(BaseDetector):
         return cls(PCA.parse(files.read(name, limits.TABLES, True), files.folder / name, config.grid.shape))
 
     @classmethod
-    def fit(cls, config: PCAConfig, slices: Callable[[], NDArray]) -> Self:
+    def fit(cls, config: PCAConfig, healthy: HealthySlices) -> Self:
         """Fit the model to the training slices."""
-        return cls(PCA.fit(slices(), config.n_components))
+        return cls(PCA.fit(healthy.slices, config.n_components))
 
     def save(self, folder: Path) -> None:
         """Write mean and components in half precision."""

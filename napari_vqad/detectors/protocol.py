@@ -8,7 +8,8 @@ detector. To add a detector, write a class with these members in a file of this 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
@@ -37,7 +38,10 @@ class Stage:
         settings: the settings on which its results depend.
         samples: the setting with the number of samples per slice; None for a single sample.
         rebuildable: if True, it is quick to run again, and its results are deleted first when memory is short.
-        at_once: largest number of slices in a job; None if the engine derives it from the number of samples.
+        at_once: largest number of slices in a job on a CPU, or of samples of several slices; None if the engine
+            derives it from the number of samples.
+        focus_alone: if True, the slice in view runs alone, before the others, as it always does with samples; for
+            stages that take a second or more for a slice.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Stage:
     samples: str | None = None
     rebuildable: bool = False
     at_once: int | None = None
+    focus_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,8 @@ class Detector(Protocol):
         Settings: model of the settings that it reads.
         Config: model of config.json.
         stages, maps, thresholds: see `Stage`, `MapSpec` and `ThresholdSpec`.
-        scored: name of the map that is pooled into the pixel score.
+        scored: name of the map that is pooled into the pixel score; None for a detector that scores slices only. It
+            has a slice score of its own, and no pixel score, flagged voxels or findings.
         fused: name of the evidence → name of the map. A fused score adds the evidence if the bundle has a normative
             map of it.
         slice_title, slice_unit: name and unit of its own slice score, such as AS_sample; None without one.
@@ -204,7 +210,7 @@ class Detector(Protocol):
     stages: ClassVar[tuple[Stage, ...]]
     maps: ClassVar[tuple[MapSpec, ...]]
     thresholds: ClassVar[tuple[ThresholdSpec, ...]]
-    scored: ClassVar[str]
+    scored: ClassVar[str | None]
     fused: ClassVar[Mapping[str, str]]
     slice_title: ClassVar[str | None]
     slice_unit: ClassVar[str | None]
@@ -287,12 +293,64 @@ class Detector(Protocol):
         """Compute its own tables for a calibration, from the first stage's results (n, …) of healthy scans."""
 
 
+@dataclass(frozen=True)
+class HealthySlices:
+    """The training slices of a detector that is fitted in one step, loaded when they are first needed.
+
+    Attributes:
+        load: loads slices (N, H, W) in SD, and their positions (N,).
+        files: the detector's files that are taken over from another bundle, by name: where they are.
+    """
+
+    load: Callable[[], tuple[NDArray, NDArray]]
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    @cached_property
+    def _loaded(self) -> tuple[NDArray, NDArray]:
+        return self.load()
+
+    @property
+    def slices(self) -> NDArray:
+        """The slices, (N, H, W), SD."""
+        return self._loaded[0]
+
+    @property
+    def position(self) -> NDArray:
+        """Their positions, (N,)."""
+        return self._loaded[1]
+
+
 class FittedDetector(Detector, Protocol):
     """A detector that `napari-vqad train detector` fits to healthy slices in one step."""
 
     @classmethod
-    def fit(cls, config: Any, slices: Callable[[], NDArray]) -> Self:
-        """Fit a detector; `slices` loads healthy training slices (N, H, W) in SD and is called only if needed."""
+    def prepare(cls, config: Any, source: Any, name: str) -> tuple[Any, dict[str, str]]:
+        """Complete a recipe's config before the data are read, and name the files to take over from another bundle.
+
+        Args:
+            config: config of the recipe.
+            source, name: config and name of the bundle whose network gives features; None and "" without one.
+
+        Returns:
+            The config of the bundle, and name of the detector's file → name of the other bundle's file.
+
+        Raises:
+            InputError: it needs such a bundle, or has no use for one.
+        """
+
+    @classmethod
+    def fit(cls, config: Any, healthy: HealthySlices) -> Self:
+        """Fit a detector to healthy training slices."""
 
     def save(self, folder: Path) -> None:
         """Write its `files` into a folder."""
+
+
+class NetworkUser(Detector, Protocol):
+    """A detector that uses the trained network of another detector's bundle.
+
+    Attributes:
+        network_of: the kind of that detector; its config.json has the field `network`, and so has this one's.
+    """
+
+    network_of: ClassVar[str]

@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 DEFAULT = "vq"  # if config.json names no detector
 DETECTORS: Mapping[str, str] = {
     "vq": "napari_vqad.detectors.vq.detector:VQDetector",
+    "vae-restoration": "napari_vqad.detectors.vae_restoration:VAERestorationDetector",
+    "anogan": "napari_vqad.detectors.anogan:AnoGANDetector",
     "pca": "napari_vqad.detectors.pca:PCADetector",
     "autoencoder": "napari_vqad.detectors.autoencoder:AutoencoderDetector",
     "vae": "napari_vqad.detectors.vae:VAEDetector",
+    "ganomaly": "napari_vqad.detectors.ganomaly:GanomalyDetector",
     "histogram": "napari_vqad.detectors.histogram:HistogramDetector",
+    "dfkde": "napari_vqad.detectors.dfkde:DFKDEDetector",
 }
 
 

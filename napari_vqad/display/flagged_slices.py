@@ -15,7 +15,7 @@ COLUMNS = {
     "Rank": "By the slice score, the highest first.",
     "Slice": "The number of the slice, as on the slider below the canvas.",
     "Place": "Position of the middle of the slice.",
-    "Score": "Slice score: the highest pixel scores and NLL in the slice, or AS_sample in nats; see the settings.",
+    "Score": "Slice score: the highest pixel scores and NLL in the slice, or the detector's own; see the settings.",
     "Healthy percentile": "Percentage of healthy slices with a lower score.",
     "Peak (SD)": "Highest pixel score in the slice, in the SD that the view Score names.",
     "Findings": "Numbers of the findings in this slice.",
@@ -39,11 +39,12 @@ def place_head(grid: Grid) -> tuple[str, str]:
 def rows_of(explorer: Explorer, found: list[Finding]) -> list[Row]:
     """The flagged slices, the highest score first. The peak is empty until the analysis is complete."""
     scores, grid = np.nan_to_num(explorer.slice_scores()), explorer.grid
-    digits = None if slice_scores.unit(explorer) == "nats" else 1
+    digits = slice_scores.digits(explorer)
     flagged = np.flatnonzero(explorer.flagged_slices())
     ranked = [int(i) for i in flagged[np.argsort(-scores[flagged], kind="stable")]]
     # Computing the score of a whole scan is slow, so it is not repeated after each slice.
-    pixels = explorer.map("pixel_score") if explorer.complete else None
+    known = explorer.complete and explorer.detector.scored is not None
+    pixels = explorer.map("pixel_score") if known else None
     number_of = numbers(grid)
     rows: list[Row] = []
     for rank, i in enumerate(ranked, start=1):

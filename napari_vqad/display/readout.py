@@ -37,7 +37,9 @@ def read_out(explorer: Explorer, mm: np.ndarray) -> str:
             if explorer.ready(spec.name)[at[0]]:
                 value = float(explorer.map(spec.name)[at])
                 parts.append(f"{spec.title} {value:.1f} {spec.unit}{_percentile(explorer, spec.name, value)}")
-        if explorer.complete:  # before that, each read-out would compute the score of the whole scan
+        if (
+            explorer.complete and explorer.detector.scored is not None
+        ):  # before that, each read-out would compute the score of the whole scan
             parts.append(f"score {float(explorer.map('pixel_score')[at]):.2f}")
     if volume.kind == "clip":
         return "; ".join([*parts, place(volume, mm)])

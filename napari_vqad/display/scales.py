@@ -38,7 +38,9 @@ def limits(explorer: Explorer) -> dict[str, tuple[float, float]]:
 
 
 def score_unit(explorer: Explorer) -> str:
-    """The unit of the pixel score, as shown to the user."""
+    """The unit of the pixel score, as shown to the user; empty without one."""
+    if explorer.detector.scored is None:
+        return ""
     scale = explorer.bundle.shown_scale(explorer.settings)
     if scale in SCORE_UNITS:
         return SCORE_UNITS[scale]

@@ -18,7 +18,14 @@ def value(explorer: Explorer, score: float) -> str:
     """A slice score with its unit."""
     if np.isnan(score):
         return "not analysed"
-    return f"{score:.0f} {unit(explorer)}" if _is_own(explorer) else f"{score:.1f} {unit(explorer)}"
+    return f"{_own(explorer, score)}" if _is_own(explorer) else f"{score:.1f} {unit(explorer)}"
+
+
+def digits(explorer: Explorer) -> int | None:
+    """Decimals of slice scores in tables; None for whole numbers."""
+    if not _is_own(explorer):
+        return 1
+    return None if explorer.detector.slice_unit == "nats" else 4
 
 
 def percentile(explorer: Explorer, score: float) -> float:
@@ -48,7 +55,13 @@ def volume_score(explorer: Explorer) -> str:
     """The end of a sentence, "; the volume score is 812 nats"; empty if the detector has no slice score of its own."""
     if explorer.detector.slice_title is None:
         return ""
-    return f"; the volume score is {explorer.volume_score():.0f} {explorer.detector.slice_unit}"
+    return f"; the volume score is {_own(explorer, explorer.volume_score())}"
+
+
+def _own(explorer: Explorer, score: float) -> str:
+    """The detector's own score with its unit. Nats are large; other scores may be far below 1."""
+    unit = explorer.detector.slice_unit
+    return f"{score:.0f} nats" if unit == "nats" else f"{score:.3g} {unit}"
 
 
 def _is_own(explorer: Explorer) -> bool:

@@ -44,7 +44,9 @@ def explain(explorer: Explorer, settings: Settings, limits: Mapping[str, float])
     share = bundle.slice_percentile(resolved, limits["flag_slices"])
     words["flag_slices"] = f"{slice_scores.value(explorer, limits['flag_slices'])} · {share:.1f} % of healthy slices"
     most = bundle.slice_value(resolved.model_copy(update={"flag_slices": "p100"}))
-    highest["flag_slices"] = max(1.0, 1.5 * most)
+    highest["flag_slices"] = 1.5 * most if bundle.slice_kind(settings) is None and most > 0 else max(1.0, 1.5 * most)
+    if explorer.detector.scored is None:
+        return Explained(words, highest, tuned)
     words["flag_voxels"] = _of_voxels(explorer, settings, limits["flag_voxels"], kind)
     highest["flag_voxels"] = 2 * calibration.value("pixel_score", "p99.9", kind=kind)
     return Explained(words, highest, tuned)
@@ -77,9 +79,10 @@ def in_units(explorer: Explorer) -> dict[str, tuple[float, str, float]]:
         spec.setting: (limits[spec.setting], spec.unit, percentile(spec.table, limits[spec.setting]))
         for spec in explorer.detector.thresholds
     }
-    voxels = percentile("pixel_score", limits["flag_voxels"], kind=bundle.pixel_kind(settings))
     slices = bundle.slice_percentile(bundle.resolve_own(settings), limits["flag_slices"])
-    found["flag_voxels"] = limits["flag_voxels"], score_unit(explorer), voxels
+    if explorer.detector.scored is not None:
+        voxels = percentile("pixel_score", limits["flag_voxels"], kind=bundle.pixel_kind(settings))
+        found["flag_voxels"] = limits["flag_voxels"], score_unit(explorer), voxels
     found["flag_slices"] = limits["flag_slices"], slice_scores.unit(explorer), slices
     return found
 

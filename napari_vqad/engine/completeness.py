@@ -23,5 +23,6 @@ def incomplete(explorer: Explorer) -> str:
         return ""
     what = "slices have" if explorer.grid.kind == "head" else "frames have"
     words = f"Not complete: {len(missing)} of {explorer.n_slices} {what} no final score; all numbers are preliminary."
-    pooled = int(explorer.ready(explorer.detector.scored)[missing].sum())
+    scored = explorer.detector.scored
+    pooled = 0 if scored is None else int(explorer.ready(scored)[missing].sum())
     return f"{words} {pooled} of them only wait for their neighbours." if pooled else words

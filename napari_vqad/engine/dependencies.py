@@ -47,8 +47,9 @@ class Dependencies:
 
     @property
     def maps(self) -> Mapping[str, MapSpec | TailSpec]:
-        """The maps that the user can see, by name: the detector's, the pixel score and the flagged voxels."""
-        specs: list[MapSpec | TailSpec] = [*self._detector.maps, *TAIL]
+        """The maps that the user can see, by name: the detector's, then pixel score and flagged voxels."""
+        tail = TAIL if self._detector.scored is not None else ()
+        specs: list[MapSpec | TailSpec] = [*self._detector.maps, *tail]
         return {spec.name: spec for spec in specs if spec.role != "inner"}
 
     def before(self, stage: str) -> tuple[str, ...]:
@@ -62,7 +63,9 @@ class Dependencies:
         return tuple(dict.fromkeys(n for stage in stages for n in (*self.before(stage), stage)))
 
     def sources(self, fused: bool = True) -> list[str]:
-        """List the declared maps from which the pixel score is computed."""
+        """List the declared maps from which the pixel score is computed; none without a pixel score."""
+        if self._detector.scored is None:
+            return []
         return [self._detector.scored, *(self._detector.fused.values() if fused else ())]
 
     def fed_by(self, stages: Iterable[str]) -> set[str]:

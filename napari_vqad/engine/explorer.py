@@ -35,7 +35,7 @@ from napari_vqad.imaging.fitness import Fitness, assess, check_extent
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.volume import Volume
-from napari_vqad.nets.device import at_once
+from napari_vqad.nets.device import at_once, times_of_cpu
 
 
 class Explorer:
@@ -171,7 +171,10 @@ class Explorer:
             settings, kept = self.settings, self._current.results
             key, results = kept.key(phase, settings), kept.of(phase, settings)
             taken = kept.take_over(phase, missing, settings)
-            indices = [] if taken else kept.next_lot(phase, missing, settings, self.focus, self._at_once)
+            indices = []
+            if not taken:
+                times = times_of_cpu(self.bundle.device)
+                indices = kept.next_lot(phase, missing, settings, self.focus, self._at_once, times)
             if phase.samples is not None:
                 self.restoring = tuple(indices)
         if taken or not indices:
@@ -251,6 +254,8 @@ class Explorer:
             inputs, specs = loaded.results.inputs(s), loaded.maps.slices.specs
             if name in specs:
                 return inputs.there(specs[name].stage)
+            if self.detector.scored is None:
+                return inputs.there(self.phases[-1].name)
             scored, *evidence = (inputs.there(specs[source].stage) for source in self._dependencies.sources())
             known = np.all(evidence, axis=0) if evidence else np.ones(len(grid), bool)
             least = max(1, round(s.min_volume_ml / grid.voxel_ml)) if grid.kind == "head" else 1
@@ -262,14 +267,14 @@ class Explorer:
         If neighbours of a slice are missing, its pixel score is pooled without them; `ready` says which are final.
 
         Args:
-            name: one of `maps`. Every detector has a map that is pooled, such as "residual"; "pixel_score" (SD of
-                intensity, or of healthy scores at the same voxel); and "flagged" (uint8, 1 where the pixel score
-                exceeds its threshold).
+            name: one of `maps`, such as "residual"; "pixel_score" (SD of intensity, or of healthy scores at the same
+                voxel); or "flagged" (uint8, 1 where the pixel score exceeds its threshold). The latter two are zero
+                for a detector that scores slices only.
             j: number of the restoration, for an indexed map.
         """
         with self._lock:
             # During training a bundle has no threshold for voxels; only "flagged" needs it.
-            limit = self.thresholds()["flag_voxels"] if name == "flagged" else np.inf
+            limit = self.thresholds().get("flag_voxels", np.inf) if name == "flagged" else np.inf
             return self._current.maps.get(name, self._inputs(limit), j)
 
     def results(self, stage: str, name: str, j: int = 0) -> NDArray:

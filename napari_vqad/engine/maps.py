@@ -117,7 +117,7 @@ class Maps:
     def _made_of(self, name: str, inputs: MapInputs) -> Hashable:
         """Return everything that a shared map depends on; the map is computed again only if this changes."""
         s = inputs.stages.settings
-        scored = tuple(self._made_by_slice(self._detector.scored, inputs))
+        scored = () if self._detector.scored is None else tuple(self._made_by_slice(self._detector.scored, inputs))
         fused = (self._evidence_made_of(inputs), inputs.healthy, inputs.whole) if inputs.scale == "fused" else None
         score = scored, s.pooling, s.paper_faithful, inputs.scale, inputs.variant, fused
         if name == "pixel_score":
@@ -146,7 +146,9 @@ class Maps:
         return (found if self._brain is None else within(found, self._brain)).astype(np.uint8)
 
     def _pixel_score(self, inputs: MapInputs) -> NDArray:
-        """Compute the pixel score, float32 (n, H, W), in the unit of the scale."""
+        """Compute the pixel score, float32 (n, H, W), in the unit of the scale; zero if the detector has none."""
+        if self._detector.scored is None:
+            return np.zeros(self.grid.slices.shape, np.float32)
         scored, made = self.slices.stack(self._detector.scored, inputs.stages)
         s = inputs.stages.settings
         score = self._pooled.update(scored, made, s)

@@ -45,6 +45,11 @@ class Phase:
         """Most slices in one job; None if the detector sets no limit."""
         return self.stages[0].at_once
 
+    @property
+    def focus_alone(self) -> bool:
+        """True if the slice in view runs alone, before the others."""
+        return self.stages[0].focus_alone
+
 
 def phases_of(stages: Sequence[Stage]) -> tuple[Phase, ...]:
     """Group stages into phases. A stage with a single sample forms its own phase."""

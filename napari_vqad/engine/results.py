@@ -71,11 +71,19 @@ class ScanResults:
                     taken.append(i)
         return taken
 
-    def next_lot(self, phase: Phase, missing: Sequence[int], settings: Settings, focus: int, at_once: int) -> list[int]:
-        """Choose the next slices to run, nearest to the focus first; with samples, the focused slice runs alone."""
+    def next_lot(
+        self, phase: Phase, missing: Sequence[int], settings: Settings, focus: int, at_once: int, times: int = 1
+    ) -> list[int]:
+        """Choose the next slices to run, nearest to the focus first.
+
+        With samples, or where the phase declares it, the slice in focus runs alone. A phase's own limit is that of a
+        CPU; the device takes `times` as many.
+        """
         nearest = sorted(missing, key=lambda i: abs(i - focus))
+        at_once = min((phase.at_once or at_once) * times, at_once)
+        alone = nearest[0] == focus and (phase.samples is not None or phase.focus_alone)
         if phase.samples is None:
-            return nearest[: min(phase.at_once or at_once, at_once)]
+            return nearest[: 1 if alone else at_once]
         results, wanted = self.of(phase, settings), self.wanted(phase, settings)
 
         def have(i: int) -> tuple[int, ...]:
@@ -83,7 +91,7 @@ class ScanResults:
 
         alike = [i for i in nearest if have(i) == have(nearest[0])]
         lacking = wanted - results[phase.name].count(nearest[0])
-        return alike[: 1 if nearest[0] == focus else max(1, at_once // max(1, lacking))]
+        return alike[: 1 if alone else max(1, at_once // max(1, lacking))]
 
     def job(self, phase: Phase, stage: str, indices: list[int], samples: range, settings: Settings) -> Job:
         """Make the job of a detector's stage for some slices."""

@@ -53,8 +53,9 @@ class CaseDetails(NamedTuple):
         """Read what `as_vector` returned; an empty vector, of a case without pixel scores, becomes NaN."""
         numbers = len(cls._fields) - 1
         if len(vector) < numbers:
-            return cls(*[np.nan] * numbers, np.zeros(0))
-        return cls(*(float(v) for v in vector[:numbers]), vector[numbers:])
+            vector = np.full(numbers, np.nan)
+        hits, flagged, positives, lesions, found, false = map(float, vector[:numbers])
+        return cls(hits, flagged, positives, lesions, found, false, vector[numbers:])
 
 
 def details_at(percentile: str, rate: str) -> Callable[[Case, Explorer], NDArray]:

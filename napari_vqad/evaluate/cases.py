@@ -106,19 +106,19 @@ def paired_cases(
         InputError: the folder has no such pair, or a file cannot be read.
     """
     found = {
-        path.name.removesuffix(".nii.gz"): (path, label, path.name.rpartition("_")[0])
+        path.name.removesuffix(".nii.gz"): (path, answer, path.name.rpartition("_")[0])
         for path in sorted(Path(folder).glob("*.nii.gz"))
         if path.name.removesuffix(".nii.gz").rpartition("_")[2] in SEQUENCES
-        and (label := beside(path, path.name.rpartition("_")[0], ("label", "gold")))
+        and (answer := beside(path, path.name.rpartition("_")[0], ("label", "gold")))
     }
     if not found:
         raise InputError(f"{folder} has neither cases.csv nor scans with labels, such as a_t1.nii.gz, a_label.nii.gz.")
-    for name, (path, answer, subject) in found.items():
+    for name, (path, labels, subject) in found.items():
         if names is None or name in names:
             scan = read_scan(path)
             given = beside(path, subject, ("mask",))
             mask = read_mask(given, scan) if given else make_mask(scan).voxels
-            label = read_labels(answer, scan) > 0
+            label = read_labels(labels, scan) > 0
             grid = to_grid(scan, mask, spec, template=template)
             # Labelled voxels beyond the mask cannot be found, but are missed all the same.
             yield Case(name, LESION, grid, grid.from_scan(label), label, mask | label, subject=subject)

@@ -20,7 +20,7 @@ from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate import tuning
 from napari_vqad.evaluate.cases import Case
 from napari_vqad.evaluate.experiment import Collected, collect
-from napari_vqad.evaluate.metrics import AtThreshold, Ranking, at_best, at_threshold, auroc_interval, rank
+from napari_vqad.evaluate.metrics import AtThreshold, Ranking, at_best, at_threshold, auroc_interval, in_table, rank
 from napari_vqad.evaluate.result_cache import ResultCache
 from napari_vqad.evaluate.tuning import Tuning
 from napari_vqad.evaluate.variants import SAMPLE, Over, Variant, method_variants, methods_of, settings_of
@@ -168,7 +168,7 @@ def table(lines: list[ModelResult], what: str = "slice", digits: int = 2) -> str
             line.method,
             in_words(line.tuning),
             f"{line.slices.auroc:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})",
-            *(f"{n:.{digits}f}" for n in numbers),
+            *(in_table(n, digits) for n in numbers),
             f"{line.seconds:.3f}",
         ]
         body.append(f"| {' | '.join(cells)} |")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.protocol import Family
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.case_details import CaseDetails, details_at
@@ -74,7 +75,7 @@ class Row:
 
     bundle: str
     title: str
-    family: str
+    family: Family
     method: str
     values: Mapping[str, float]
     rounds: Mapping[str, NDArray]
@@ -92,7 +93,7 @@ class Row:
         return interval(self.rounds[measure])
 
     def difference(self, measure: str, other: Row) -> tuple[float, tuple[float, float]]:
-        """Return by how much a measure exceeds that of another row, and its interval over the same draws of subjects."""
+        """Return by how much a measure exceeds that of another row, and its interval over the same subjects."""
         apart = self.values[measure] - other.values[measure]
         return apart, interval(self.rounds[measure] - other.rounds[measure])
 

@@ -16,7 +16,7 @@ from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.evaluate.cases import NORMAL, Case
-from napari_vqad.evaluate.metrics import Ranking, rank
+from napari_vqad.evaluate.metrics import Ranking, in_table, rank
 from napari_vqad.evaluate.result_cache import CaseResult, ResultCache
 from napari_vqad.evaluate.variants import Variant
 from napari_vqad.files.atomic import write_text
@@ -162,7 +162,7 @@ def overall_table(rows: list[Row]) -> str:
     for row in rows:
         if row.kind == "all":
             numbers = (row.slices.auroc, row.slices.ap, row.voxels.auroc, row.voxels.ap, row.voxels.dice)
-            lines.append(f"| {row.method} | " + " | ".join(f"{n:.2f}" for n in numbers) + " |")
+            lines.append(f"| {row.method} | " + " | ".join(map(in_table, numbers)) + " |")
     return "\n".join(lines)
 
 
@@ -172,7 +172,7 @@ def kind_table(rows: list[Row], what: str = "ap") -> str:
     methods = list(dict.fromkeys(r.method for r in rows))
     by = {(r.method, r.kind): getattr(r.voxels, what) for r in rows}
     head = f"| {'voxel AP' if what == 'ap' else what} | " + " | ".join(kinds) + " |"
-    body = [f"| {m} | " + " | ".join(f"{by[m, k]:.2f}" for k in kinds) + " |" for m in methods]
+    body = [f"| {m} | " + " | ".join(in_table(by[m, k]) for k in kinds) + " |" for m in methods]
     return "\n".join([head, "|---" * (len(kinds) + 1) + "|", *body])
 
 

@@ -114,6 +114,7 @@ def block_of(explorer: Explorer, settings: Settings, rows: Sequence[GalleryRow])
     """Put the rows of a model and method together."""
     explorer.change(settings)
     scored, ends = explorer.detector.scored, limits(explorer)
+    assert scored is not None  # the gallery shows restorations
     words = explorer.detector.in_words(explorer.settings, explorer.thresholds())
     return GalleryBlock(
         f"{explorer.bundle.title}: {words}",

@@ -10,6 +10,7 @@ import numpy as np
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
+from napari_vqad.errors import InputError
 from napari_vqad.imaging.brain_mask import make_mask
 from napari_vqad.imaging.layout import to_grid
 from napari_vqad.io.nifti import read_mask, read_scan
@@ -40,7 +41,13 @@ class LesionDetection:
 def evaluate_scan(
     bundle: Bundle, settings: Settings, scan: Path, mask: Path | None, label: Path | None
 ) -> LesionDetection:
-    """Score a scan and search for its lesion among the findings."""
+    """Score a scan and search for its lesion among the findings.
+
+    Raises:
+        InputError: the detector scores slices only; or a file cannot be read.
+    """
+    if bundle.detector.scored is None:
+        raise InputError(f"{bundle.title} scores slices only, so it has no findings to evaluate.")
     volume = read_scan(scan)
     brain = read_mask(mask, volume) if mask else make_mask(volume).voxels
     grid = to_grid(volume, brain, bundle.config.grid, template=bundle.template)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Ranking:
-    """How well scores rank positives above negatives; NaN if there are no positives or no negatives.
+    """How well scores rank positives above negatives; NaN if there are no positives, no negatives or no scores.
 
     Attributes:
         auroc: probability that a positive has a higher score than a negative; ties count half.
@@ -26,10 +26,10 @@ class Ranking:
 
 
 def rank(scores: ArrayLike, labels: ArrayLike) -> Ranking:
-    """Compute the `Ranking` of scores and boolean labels of the same length."""
+    """Compute the `Ranking` of scores and boolean labels of the same length; a score that is NaN means no scores."""
     scores, labels = np.asarray(scores).ravel(), np.asarray(labels, bool).ravel()
     positives, negatives = int(labels.sum()), int((~labels).sum())
-    if not positives or not negatives:
+    if not positives or not negatives or np.isnan(scores).any():
         return Ranking(np.nan, np.nan, np.nan)
     _, true, flagged = _counts(scores, labels)
     false = flagged - true
@@ -101,10 +101,17 @@ def at_best(scores: ArrayLike, labels: ArrayLike) -> AtThreshold:
     scores, labels = np.asarray(scores).ravel(), np.asarray(labels, bool).ravel()
     if labels.all() or not labels.any():
         return at_threshold(scores, labels, np.nan)
+    if np.isnan(scores).any():
+        return AtThreshold(np.nan, np.nan, np.nan, np.nan)
     values, true, flagged = _counts(scores, labels)
     balanced = true / labels.sum() - (flagged - true) / (~labels).sum()
     # Scores above the threshold are flagged, so the threshold is the next lower score.
     return at_threshold(scores, labels, float(np.append(values[1:], -np.inf)[balanced.argmax()]))
+
+
+def in_table(value: float, digits: int = 2) -> str:
+    """Write a metric for a cell of a table; a dash if it is NaN."""
+    return "–" if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def gradient_energy(slices: ArrayLike, mask: ArrayLike) -> float:

@@ -24,6 +24,7 @@ from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import comparison
 from napari_vqad.evaluate.cases import NORMAL, Case
+from napari_vqad.evaluate.metrics import in_table
 from napari_vqad.evaluate.tuning import PERCENTILES
 from napari_vqad.evaluate.variants import Over
 from napari_vqad.imaging.grid_spec import GridSpec
@@ -112,5 +113,5 @@ def paper_table(lines: list[comparison.ModelResult]) -> str:
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[comparison.ModelResult, tuple[float, ...]]]) -> str:
     top = f"| tokenizer + prior | method | {' | '.join(head)} |\n" + "|---" * (len(head) + 2) + "|"
-    body = [f"| {x.bundle} | {x.method} | {' | '.join(f'{n:.3f}' for n in numbers)} |" for x, numbers in rows]
+    body = [f"| {x.bundle} | {x.method} | {' | '.join(in_table(n, 3) for n in numbers)} |" for x, numbers in rows]
     return "\n".join([top, *body])

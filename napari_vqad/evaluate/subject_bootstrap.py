@@ -38,6 +38,8 @@ def ranked(by_subject: Mapping[str, Sequence[Pair]], weights: NDArray) -> Ranked
         by_subject: subject → scores and boolean labels of each of its cases; in the order of the weights.
         weights: w, (R, subjects).
     """
+    if any(np.isnan(scores).any() for cases in by_subject.values() for scores, _ in cases):
+        return Ranked(*np.full((3, len(weights)), np.nan))
     joined = [tuple(np.concatenate(part) for part in zip(*cases, strict=True)) for cases in by_subject.values()]
     edges = _edges([scores for scores, _ in joined], [scores[labels] for scores, labels in joined])
     n = len(edges) + 1

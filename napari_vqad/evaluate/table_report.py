@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from napari_vqad.display.families import COLOURS, FAMILIES, by_family
-from napari_vqad.evaluate.detector_table import COSTS, MEASURES, Options, Row
+from napari_vqad.evaluate.detector_table import MEASURES, Options, Row
 from napari_vqad.export.tables import table_csv
 from napari_vqad.files.atomic import atomic_folder
 
@@ -72,7 +72,7 @@ def markdown(rows: Sequence[Row], reference: Row, options: Options, about: Seque
 
 
 def as_csv(rows: Sequence[Row], reference: Row) -> str:
-    """Write one line per row: each measure, its interval, its difference from the reference and the interval of that."""
+    """Write one line per row: each measure and its difference from the reference, with their intervals."""
     ends = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high")
     header = ["family", "bundle", "title", "method", "subjects", "scans", "abnormal_scans", "seconds_per_slice"]
     header += ["dice_sd", "reference", *(f"{measure}{end}" for measure in MEASURES for end in ends)]

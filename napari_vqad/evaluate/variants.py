@@ -27,8 +27,9 @@ class Variant:
 
     Attributes:
         name: title of the row.
-        of: "pixel" for the pixel score; "sample" for the detector's own slice score and its first evidence map;
-            "loss" for the loss of the networks, one number for each slice and its voxels;
+        of: "pixel" for the pixel score; "sample" for the detector's own slice score and its first evidence map, NaN
+            for each voxel if it has none; "loss" for the loss of the networks, one number for
+            each slice and its voxels;
             "linear" for the linear baseline with least squares; "evidence" for the weighted z maps in `evidence` only.
         updates: changes of the settings.
         evidence: names of the evidence whose weighted z maps are added.
@@ -55,10 +56,13 @@ class Variant:
             return np.broadcast_to(loss[:, None, None], grid.slices.shape), loss
         explorer.change(settings.model_copy(update=self.updates))
         if self.of != "pixel":
-            evidence = evidence_maps(explorer.maps)[0].name
-            explorer.finish(explorer.stages_of(evidence))
+            evidence = next((spec.name for spec in evidence_maps(explorer.maps)), None)
+            explorer.finish(explorer.phases[0].names if evidence is None else explorer.stages_of(evidence))
             if self.of == "sample":
-                return explorer.map(evidence), np.nan_to_num(explorer.sample_scores())
+                of_slices = np.nan_to_num(explorer.sample_scores())
+                if evidence is None:
+                    return np.full(explorer.grid.slices.shape, np.nan, np.float32), of_slices
+                return explorer.map(evidence), of_slices
             score = np.zeros(explorer.grid.slices.shape, np.float32)
         else:
             explorer.finish()
@@ -81,7 +85,8 @@ def methods_of(detector: Detector, wanted: Collection[str] = ()) -> tuple[str, .
 
     The loss of its networks is listed only if `wanted` contains its title.
     """
-    known = (*([SAMPLE] if detector.slice_title else []), *detector.variants)
+    of_voxels = detector.variants if detector.scored is not None else ()
+    known = (*([SAMPLE] if detector.slice_title else []), *of_voxels)
     loss = [detector.loss_title] if detector.loss_title and detector.loss_title in wanted else []
     return (*(name for name in known if not wanted or name in wanted), *loss)
 

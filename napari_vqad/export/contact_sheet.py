@@ -122,11 +122,13 @@ def colour_bar(figure: Figure, image: ScalarMappable, ax: Axes, unit: str) -> No
 
 
 def choose_slices(explorer: Explorer) -> list[int]:
-    """Choose slices at least 3 apart: three with the highest pixel scores, others spread over the brain; top first."""
+    """Choose slices at least 3 apart: three with the highest scores, others spread over the brain; top first."""
     ready = np.flatnonzero(explorer.ready("pixel_score"))
     if not len(ready):
         return [len(explorer.grid) // 2]
-    peak = np.percentile(explorer.map("pixel_score").reshape(len(explorer.grid), -1), 99.5, axis=1)
+    peak = np.nan_to_num(explorer.slice_scores())
+    if explorer.detector.scored is not None:
+        peak = np.percentile(explorer.map("pixel_score").reshape(len(explorer.grid), -1), 99.5, axis=1)
     spread = ready[np.rint(np.linspace(0.12, 0.9, ROWS - 3) * (len(ready) - 1)).astype(int)]
     chosen: list[int] = []
     for i in [*ready[np.argsort(-peak[ready])], *spread]:
@@ -138,9 +140,12 @@ def choose_slices(explorer: Explorer) -> list[int]:
 
 def _headline(figure: Figure, explorer: Explorer, name: str) -> None:
     s, t = explorer.settings, explorer.thresholds()
-    chosen = f"{explorer.detector.in_words(s, t)}, pooling {s.pooling}"
+    chosen = explorer.detector.in_words(s, t)
     flagged = f"{int(explorer.flagged_slices().sum())} of {explorer.n_slices} slices flagged ▲"
-    outline = f"outlined: pixel score above {t['flag_voxels']:.2f}  ·  research use only, not a medical device"
+    outline = "research use only, not a medical device"
+    if explorer.detector.scored is not None:
+        chosen += f", pooling {s.pooling}"
+        outline = f"outlined: pixel score above {t['flag_voxels']:.2f}  ·  {outline}"
     if explorer.grid.oblique:
         outline += f"  ·  mm{explorer.grid.axis_note}"
     lines: tuple[tuple[float, str, dict[str, Any]], ...] = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vqad.display.scales import map_unit
+from napari_vqad.display.scales import score_unit
 from napari_vqad.engine.completeness import incomplete
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
@@ -67,6 +67,8 @@ def export_dicom(
     """
     folder, volume = Path(folder), explorer.scan
     check_source(volume)
+    if explorer.detector.scored is None:
+        raise InputError(f"{explorer.bundle.title} scores slices only; it has no pixel score to write as DICOM.")
     for name in files:
         if any(_same(folder / name, Path(file)) for file in volume.header.files):
             raise InputError(f"{folder / name} is a file of the series that was read; give another folder.")
@@ -123,10 +125,12 @@ def _labels(explorer: Explorer, found: Sequence[Finding]) -> np.ndarray:
 def _meaning(explorer: Explorer) -> str:
     """Describe the pixel score, for the DICOM map's explanation."""
     if (scale := explorer.scale()) == "intensity":
-        return f"Pixel score, {map_unit(explorer, explorer.detector.scored)}"
+        return f"Pixel score, {score_unit(explorer)}"
     if scale == "normative":
         return "Pixel score, SD of healthy scores at the same place"
-    parts = [explorer.maps[name].title for name in (explorer.detector.scored, *explorer.detector.fused.values())]
+    detector = explorer.detector
+    assert detector.scored is not None
+    parts = [explorer.maps[name].title for name in (detector.scored, *detector.fused.values())]
     parts = [parts[0].lower(), *parts[1:], *(["PCA"] if explorer.bundle.linear is not None else [])]
     return f"Pixel score, sum of {' and '.join(filter(None, (', '.join(parts[:-1]), parts[-1])))} in healthy SD"
 

@@ -66,10 +66,10 @@ def result_dict(
         "slice_axis": AXIS[grid.axis],
         "slice_numbers": numbers(grid).tolist(),
         "slice_mm": [round(float(m), 2) for m in mm],
-        "slice_scores": [None if np.isnan(s) else round(float(s), 3) for s in scores],
+        "slice_scores": [None if np.isnan(s) else _significant(s) for s in scores],
         "slice_flagged": explorer.flagged_slices().tolist(),
-        "sample_scores": [None if np.isnan(s) else round(float(s), 3) for s in explorer.sample_scores()],
-        "volume_score": round(explorer.volume_score(), 3),
+        "sample_scores": [None if np.isnan(s) else _significant(s) for s in explorer.sample_scores()],
+        "volume_score": _significant(explorer.volume_score()),
         "complete": explorer.complete,
         "slices_missing": missing_slices(explorer).tolist(),
         "findings": as_rows(found, review),
@@ -79,7 +79,7 @@ def result_dict(
             "slice_scores": slice_scores.unit(explorer),
             "sample_scores": explorer.detector.slice_unit,
             "volume_score": explorer.detector.slice_unit,
-            "residual": map_unit(explorer, explorer.detector.scored),
+            "residual": map_unit(explorer, explorer.detector.scored) if explorer.detector.scored else "",
             "pixel_score": score_unit(explorer),
             "evidence_peaks": {spec.name: spec.unit for spec in evidence_maps(explorer.maps)},
         },
@@ -89,6 +89,11 @@ def result_dict(
         "written": {"napari-vqad": napari_vqad.__version__},
     }
     return cast(ResultDict, all_printable(content))
+
+
+def _significant(score: float) -> float:
+    """Round to 3 decimals, or to 3 significant digits below 1."""
+    return round(float(score), 3) if abs(score) >= 1 else float(f"{score:.3g}")
 
 
 def _threshold(value: float, unit: str, percentile: float) -> ThresholdDict:

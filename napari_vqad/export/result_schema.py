@@ -121,7 +121,7 @@ class UnitsDict(TypedDict):
         slice_numbers: how slices are numbered.
         slice_mm: unit and origin of `slice_mm`.
         slice_scores: "nats" or "SD".
-        sample_scores: "nats"; None if the detector has no slice score of its own.
+        sample_scores: such as "nats"; None if the detector has no slice score of its own.
         volume_score: as `sample_scores`.
         residual: unit of the residual map.
         pixel_score: unit of the pixel score map, and of `peak` and `mean` of findings.

@@ -60,6 +60,11 @@ def at_once(device: torch.device) -> int:
     return AT_ONCE.get(device.type, AT_ONCE["cpu"])
 
 
+def times_of_cpu(device: torch.device) -> int:
+    """How many times as many pictures as on a CPU go through the networks at once."""
+    return at_once(device) // AT_ONCE["cpu"]
+
+
 def exact(device: torch.device) -> AbstractContextManager:
     """float32 throughout, for what decides: nearest codes, ℓ_i against λ_p, draws.
 

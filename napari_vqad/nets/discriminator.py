@@ -50,5 +50,10 @@ def convince_log(decoded: Tensor) -> Tensor:
     return -F.softplus(decoded).mean()
 
 
-# What the discriminator and what the decoder descends.
+def convince_bce(decoded: Tensor) -> Tensor:
+    """−log σ(D(X)), averaged: what the decoder descends in Baur et al. 2018, beside `log_loss` of the discriminator."""
+    return F.softplus(-decoded).mean()
+
+
+# What the discriminator and what the decoder descends in a VQ-GAN.
 LOSSES = {"hinge": (hinge, convince_hinge), "log": (log_loss, convince_log)}

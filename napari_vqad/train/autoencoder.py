@@ -20,8 +20,9 @@ from napari_vqad.files.atomic import atomic_folder
 from napari_vqad.files.jsonfile import short, validated
 from napari_vqad.files.space import check_folder, folder_of
 from napari_vqad.nets import autoencoder
-from napari_vqad.nets.autoencoder import Autoencoder
+from napari_vqad.nets.autoencoder import LatentNetwork
 from napari_vqad.nets.device import pick_device
+from napari_vqad.train.adversary import Adversary, JudgedAutoencoder
 from napari_vqad.train.augment import add_noise, augment, soften
 from napari_vqad.train.data import Stack, load_stack
 from napari_vqad.train.detector import template_of
@@ -42,6 +43,7 @@ class AutoencoderTraining(BaseModel):
 
     schedule: Schedule = Schedule()
     volumes: int = Field(0, ge=0, description="number of volumes that the slices of a batch come from; 0: from all")
+    adversarial: Adversary | None = Field(None, description="the decoder is judged by a discriminator")
     sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
 
 
@@ -97,19 +99,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _trained(
-    args: argparse.Namespace, network: Autoencoder, training: AutoencoderTraining, out: Path, steps: int
+    args: argparse.Namespace, network: LatentNetwork, training: AutoencoderTraining, out: Path, steps: int
 ) -> Trained:
     """The record of the training, for the card."""
     start = f" --start {Path(args.start).name}" if args.start else ""
     start += "".join(f" --set {change}" for change in args.set)
     what = f"--config {Path(args.config).stem} --data DATA --out models/{out.name}{start}"
-    loss = f"L1 and the KL divergence with weight {network.sizes.kl:g}" if network.variational else "L1"
+    loss = f"L1 and the KL divergence with weight {network.kl_weight:g}" if network.variational else "L1"
+    if (judge := training.adversarial) is not None:
+        loss += f", and −log of a patch discriminator with weight {judge.weight:g}, itself trained at {judge.lr:g}"
     command = f"napari-vqad train autoencoder {what}"
     return Trained(command=command, schedule=training.schedule, steps=steps, loss=loss)
 
 
 def train_network(
-    network: Autoencoder,
+    network: LatentNetwork,
     training: AutoencoderTraining,
     train: Stack,
     held_out: Stack,
@@ -122,6 +126,7 @@ def train_network(
     The held-out loss is the loss of `nets.autoencoder` at the mean of the latents.
     """
     torch.manual_seed(training.schedule.seed)
+    judged = JudgedAutoencoder(network, training.adversarial).to(device) if training.adversarial else None
 
     def losses(rng: torch.Generator, _step: int) -> Losses:
         index = draw(train, training.schedule.batch, training.volumes, rng)
@@ -133,7 +138,8 @@ def train_network(
         decoded = network.decode(latent.sample(noise), position)
         loss = autoencoder.loss(network, clean, decoded, latent).mean()
         apart = (decoded.float() - clean).abs().mean()
-        return {"loss": loss, LIKE_HELD_OUT: loss.detach(), "L1 (SD)": apart, "KL (nats)": latent.kl().mean()}
+        found = {"loss": loss, LIKE_HELD_OUT: loss.detach(), "L1 (SD)": apart, "KL (nats)": latent.kl().mean()}
+        return found | judged.losses(clean, decoded, latent) if judged else found
 
     def score() -> float:
         found = []
@@ -143,4 +149,5 @@ def train_network(
             found.append(autoencoder.loss(network, slices, network.decode(latent.mean, position), latent))
         return float(torch.cat(found).mean())
 
-    fit(network, losses, score, folder, training.schedule, device)
+    turn = judged.turn if judged else None
+    fit(judged or network, losses, score, folder, training.schedule, device, turn)

@@ -57,7 +57,8 @@ def calibrate(
         return _left_out(maps, masks)
 
     own = list(raw)
-    if bundle.template is not None:
+    by_places = bundle.template is not None and bundle.detector.scored is not None
+    if by_places:
         if bundle.linear is not None:
             raw[LINEAR] = [linear_score(bundle.linear, g.slices, g.mask) for g in grids]
         for name, made in raw.items():
@@ -81,7 +82,8 @@ def calibrate(
         slices = np.concatenate(of_scans)
         tables["slices"][kind] = quantiles(slices[~np.isnan(slices)])
 
-    for method in methods or bundle.detector.variants:
+    known = bundle.detector.variants if bundle.detector.scored is not None else ()
+    for method in methods or known:
         residual, scores = _of_method(explorer, grids, method, report)
         tables["residual"][method] = quantiles(_inside(residual, masks))
         for pooling, pooled in scores.items():
@@ -93,7 +95,7 @@ def calibrate(
                 fused_maps = [fuse(a, b) for a, b in zip(placed, others, strict=True)]
                 add(pixel_kind(method, pooling, "fused"), fused_maps, pooling)
     shape = (len(grids[0]), *bundle.config.grid.shape)
-    fused = MADE_WITH if bundle.template is not None else {}
+    fused = MADE_WITH if by_places else {}
     calibration = first.model_copy(
         update=tables | {"slice_nll": slice_nll, "fused": fused, "weights": bundle.weights or None}
     )
@@ -134,6 +136,8 @@ def _first_tables(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, dict[
 
 def _of_method(explorer: Explorer, grids: list[Grid], method: str, report: Report) -> tuple[Maps, dict[str, Maps]]:
     """Residuals, and plain pixel scores by pooling, of all scans."""
+    scored = explorer.detector.scored
+    assert scored is not None
     residual: Maps = []
     scores: dict[str, Maps] = {pooling: [] for pooling in get_args(Pooling)}
     for number, grid in enumerate(grids):
@@ -143,7 +147,7 @@ def _of_method(explorer: Explorer, grids: list[Grid], method: str, report: Repor
             explorer.change(Settings(**asked, pooling=pooling, score="intensity"))
             explorer.finish()
             maps.append(explorer.map("pixel_score").astype(np.float16))
-        residual.append(explorer.map(explorer.detector.scored).astype(np.float16))
+        residual.append(explorer.map(scored).astype(np.float16))
         report(f"{method}: scan {number + 1} of {len(grids)}")
     return residual, scores
 

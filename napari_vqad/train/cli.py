@@ -28,16 +28,18 @@ from napari_vqad.nets.vq.monai import MonaiTokenizerConfig
 from napari_vqad.nets.vq.protocols import MaskedPrior
 from napari_vqad.nets.vq.registry import OwnTokenizer, make_own, make_prior, make_tokenizer
 from napari_vqad.nets.weights import load_weights, save_weights
-from napari_vqad.train import autoencoder, import_lpips
+from napari_vqad.train import autoencoder, ganomaly, import_lpips
 from napari_vqad.train.build_template import make_template
 from napari_vqad.train.calibrate import calibrate, slice_tables
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
 from napari_vqad.train.detector import add_command as add_detector
 from napari_vqad.train.facts import facts_of
 from napari_vqad.train.fit import CHECKPOINT, alone_in, state_of
+from napari_vqad.train.gan import add_command as add_gan
 from napari_vqad.train.model_card import write_card
 from napari_vqad.train.prior import train_prior
 from napari_vqad.train.recipe import Recipe
+from napari_vqad.train.reuse import add_command as add_reuse
 from napari_vqad.train.tokenizer import TokenizerTraining, describe, train_tokenizer
 from napari_vqad.train.training_log import Trained, read_history, write_history
 
@@ -63,8 +65,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     prior = _command(kinds, "prior", "train the prior of a bundle that has a tokenizer; resumes", run_prior)
     prior.add_argument("--tokenizer", metavar="BUNDLE", help="take tokenizer, template and linear model from this one")
     prior.add_argument("--start", metavar="BUNDLE", help="begin with this one's prior")
+    _data(add_gan(kinds))
+    add_reuse(kinds)
     _data(add_detector(kinds))
     _data(autoencoder.add_command(kinds))
+    _data(ganomaly.add_command(kinds))
     import_lpips.add_command(kinds)
     done = commands.add_parser("calibrate", help="write a bundle's healthy quantiles and its card")
     done.add_argument("bundle", help="name or folder of the bundle")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from numpy.typing import NDArray
 
 from napari_vqad.detectors.base import BundleConfig
 from napari_vqad.detectors.bundle import read_config
 from napari_vqad.detectors.library import find
-from napari_vqad.detectors.protocol import FittedDetector
+from napari_vqad.detectors.protocol import FittedDetector, HealthySlices
 from napari_vqad.detectors.registry import DETECTORS, detector_class
 from napari_vqad.errors import InputError
 from napari_vqad.files.atomic import atomic_folder
 from napari_vqad.files.jsonfile import short, validated
-from napari_vqad.files.shared import has_file
+from napari_vqad.files.shared import has_file, path_of
 from napari_vqad.files.space import folder_of
 from napari_vqad.imaging.template import FILE as TEMPLATE
 from napari_vqad.imaging.template import Template
@@ -36,6 +38,7 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
     parser.add_argument("--out", required=True, help="folder of the bundle")
     parser.add_argument("--start", metavar="BUNDLE", help="take the template from this one")
+    parser.add_argument("--features", metavar="BUNDLE", help="take the network of features of dfkde from this one")
     parser.set_defaults(func=run)
     return parser
 
@@ -43,11 +46,22 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Fit the detector of a recipe and write its bundle; `calibrate` completes it."""
     torch.set_num_threads(args.threads)
-    config, detector, out = *read_recipe(args.config), folder_of(args.out)
+    recipe, detector, out = *read_recipe(args.config), folder_of(args.out)
+    source = find(args.features) if args.features else None
+    name = source.resolve().name if source else ""
+    config, names = detector.prepare(recipe, read_config(source) if source else None, name)
+    files = {ours: path_of(source, theirs) for ours, theirs in names.items()} if source else {}
     with alone_in(out, OUTPUTS):
         template = template_of(args, config, out)
-        fitted = detector.fit(config, lambda: load_stack(args.data, "train", config.grid, template).of_brain().slices())
+
+        def load() -> tuple[NDArray, NDArray]:
+            stack = load_stack(args.data, "train", config.grid, template).of_brain()
+            return stack.slices(), stack.position
+
+        fitted = detector.fit(config, HealthySlices(load, files))
         with atomic_folder(out) as new:
+            for ours, theirs in files.items():
+                shutil.copyfile(theirs, new / ours)
             (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
             fitted.save(new)
             if template is not None:
@@ -59,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _command_of(args: argparse.Namespace, out: Path) -> str:
     start = f" --start {Path(args.start).name}" if args.start else ""
+    start += f" --features {Path(args.features).name}" if args.features else ""
     return f"napari-vqad train detector --config {Path(args.config).stem} --data DATA --out models/{out.name}{start}"
 
 

@@ -32,8 +32,10 @@ def facts_of(bundle: Bundle, stack: Stack) -> Facts:
 
 
 def facts_of_maps(bundle: Bundle, stack: Stack) -> Facts:
-    """What follows from the declared maps alone: the mean of the scored map, by variant."""
+    """What follows from the declarations alone: the mean of the scored map, by variant, or of the slice score."""
     explorer, rows = Explorer(bundle), []
+    if explorer.detector.scored is None:
+        return Facts(bundle.detector.about(), [_mean_of_slices(explorer, stack)])
     title, unit = explorer.maps[explorer.detector.scored].title.lower(), bundle.unit("intensity")
     for variant in bundle.detector.variants:
         sums, voxels = 0.0, 0
@@ -45,3 +47,13 @@ def facts_of_maps(bundle: Bundle, stack: Stack) -> Facts:
             sums, voxels = sums + float(np.sum(inside, dtype=np.float64)), voxels + inside.size
         rows.append((f"mean {title} within the mask, {variant}", f"{sums / max(voxels, 1):.3f} {unit}"))
     return Facts(bundle.detector.about(), rows)
+
+
+def _mean_of_slices(explorer: Explorer, stack: Stack) -> Row:
+    scores = []
+    for grid in stack.grids(explorer.bundle.config.grid):
+        explorer.load_grid(grid)
+        explorer.finish()
+        scores.append(explorer.sample_scores()[explorer.chosen()])
+    detector = explorer.detector
+    return f"mean {detector.slice_title}", f"{np.concatenate(scores).mean():.2f} {detector.slice_unit}"

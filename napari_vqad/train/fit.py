@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,12 +22,13 @@ from napari_vqad.errors import InputError
 from napari_vqad.files.atomic import atomic_write, make_folders, remove_empty
 from napari_vqad.files.lock import locked
 from napari_vqad.files.space import check_folder, folder_of
-from napari_vqad.nets.device import has_bf16
+from napari_vqad.nets.device import device_of, has_bf16
 
 CHECKPOINT, CURVES, LOCK = "checkpoint.safetensors", "curves.png", ".vqad-training"
 LIKE_HELD_OUT = "as held out"  # the part of the training loss that the held-out loss measures; else it is all of it
 STATE = "state"  # key of a checkpoint's metadata, under which the state stands as JSON
-PARTS = ("model", "adam", "kept")  # what the names of its tensors begin with
+ADAMS = ("adam", "adam-of-turn")  # what the names of the optimisers' moments begin with in a checkpoint
+PARTS = ("model", *ADAMS, "kept")  # what the names of its tensors begin with
 
 
 class Schedule(BaseModel):
@@ -38,7 +40,11 @@ class Schedule(BaseModel):
     batch: int = Field(32, ge=1, le=10**6, description="slices a step")
     lr: float = Field(1e-4, gt=0, allow_inf_nan=False, description="Adam's learning rate after the warm-up")
     warm_up: int = Field(100, ge=1, description="steps over which the rate rises from zero; 1 for none")
-    beta2: float = Field(0.99, gt=0, lt=1, description="Adam's β2; its β1 is 0.9")
+    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's β1")
+    beta2: float = Field(0.99, gt=0, lt=1, description="Adam's β2")
+    weight_decay: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="of AdamW, apart from the gradient; 0 makes it Adam"
+    )
     clip: float = Field(1.0, ge=0, allow_inf_nan=False, description="norm to which gradients are clipped; 0 for none")
     decay: bool = Field(True, description="let the rate fall to zero along a cosine")
     seed: int = Field(0, ge=0, lt=2**32)
@@ -51,6 +57,23 @@ class Schedule(BaseModel):
 Losses = dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A network that takes a step of its own after each step of the model, with an Adam of its own.
+
+    Attributes:
+        network: a module of the model that is not among its `parts`, so that the checkpoint holds it.
+        lr: its learning rate, which follows the schedule's warm-up and decay.
+        loss: what it descends, a number with its graph; called after the model's step.
+        name: of its curve.
+    """
+
+    network: nn.Module
+    lr: float
+    loss: Callable[[], Tensor]
+    name: str
+
+
 def fit(
     model: nn.Module,
     losses: Callable[[torch.Generator, int], Losses],
@@ -58,6 +81,7 @@ def fit(
     folder: Path,
     schedule: Schedule,
     device: torch.device,
+    turn: Turn | None = None,
 ) -> dict[str, list]:
     """Train `model` in place and leave it with its best weights, or its last.
 
@@ -70,6 +94,7 @@ def fit(
             training goes on from there. A checkpoint is one file, so that all of it is of one step.
         schedule: steps, rate and so on.
         device: for the random generator and mixed precision.
+        turn: a network that descends a loss of its own in alternation with the model.
 
     Returns:
         history: name → values, one every `validate_every` steps; also kept in the checkpoint.
@@ -81,7 +106,7 @@ def fit(
     weights = sum(v.numel() * v.element_size() for v in model.state_dict().values())
     # Weights, two moments of Adam and the weights that are kept; twice, since the last checkpoint is there meanwhile.
     with alone_in(folder, [CHECKPOINT, CURVES], 2 * 4 * weights):
-        return _fit(model, losses, held_out, folder, schedule, device)
+        return _fit(model, losses, held_out, folder, schedule, device, turn)
 
 
 @contextmanager
@@ -115,13 +140,16 @@ def _fit(
     folder: Path,
     schedule: Schedule,
     device: torch.device,
+    turn: Turn | None,
 ) -> dict[str, list]:
     parts = getattr(model, "parts", ((model, 1.0),))
-    groups = [{"params": list(part.parameters()), "pace": pace} for part, pace in parts]
-    optimiser = torch.optim.Adam(groups, lr=schedule.lr, betas=(0.9, schedule.beta2))
-    state, kept = _resume(model, optimiser, folder, schedule)
+    optimiser = _adam(parts, schedule)
+    optimisers = [optimiser]
+    if turn is not None:
+        optimisers.append(_adam(((turn.network, turn.lr / schedule.lr),), schedule))
+    state, kept = _resume(model, optimisers, folder, schedule)
     history, started, first = state["history"], time.monotonic(), state["step"]
-    running: dict[str, float] = {}
+    running: dict[str, Tensor] = {}  # sums; a GPU is asked for a number only when one is shown
     saved = time.monotonic()
 
     step = first
@@ -129,19 +157,19 @@ def _fit(
         # One generator a step: a resumed run sees the very slices that an unbroken one would have seen.
         rng = torch.Generator(device=device).manual_seed(schedule.seed * 1_000_003 + step)
         torch.manual_seed(schedule.seed * 1_000_003 + step)
-        for group in optimiser.param_groups:
+        for group in (group for each in optimisers for group in each.param_groups):
             group["lr"] = schedule.lr * _rate(step, schedule) * group["pace"]
         model.train()
         with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
             values = losses(rng, step)
-        optimiser.zero_grad(set_to_none=True)
-        values["loss"].backward()
-        for part, _ in parts if schedule.clip else ():
-            nn.utils.clip_grad_norm_(part.parameters(), schedule.clip)
-        optimiser.step()
+        _descend(values["loss"], optimiser, [part for part, _ in parts], schedule)
+        if turn is not None:
+            with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
+                values[turn.name] = turn.loss()
+            _descend(values[turn.name], optimisers[1], [turn.network], schedule)
         step += 1
         for name, value in values.items():
-            running[name] = running.get(name, 0.0) + float(value.detach())
+            running[name] = value.detach().double() + running.get(name, 0.0)
 
         if step % schedule.validate_every == 0 or step == schedule.steps:
             model.eval()
@@ -149,7 +177,7 @@ def _fit(
                 score = held_out()
             count = (step - 1) % schedule.validate_every + 1
             for name, total in running.items():
-                history.setdefault(name, []).append(total / count)
+                history.setdefault(name, []).append(float(total) / count)
             history.setdefault("held_out", []).append(score)
             history.setdefault("step", []).append(step)
             running.clear()
@@ -164,13 +192,30 @@ def _fit(
         if time.monotonic() - saved > 60 or step == schedule.steps or state["stopped"]:
             # Sums since the last look are not kept: a resumed curve has one point averaged over fewer steps.
             state.update(step=step, schedule=schedule.model_dump())
-            _save(model, optimiser, folder, state, kept)
+            _save(model, optimisers, folder, state, kept)
             saved = time.monotonic()
 
     if kept:
         model.load_state_dict(kept)
     model.eval()
     return history
+
+
+def _adam(parts: Sequence[tuple[nn.Module, float]], schedule: Schedule) -> torch.optim.Optimizer:
+    """AdamW, which is Adam where nothing decays; a group for each network, with the pace of its learning rate."""
+    groups = [{"params": list(part.parameters()), "pace": pace} for part, pace in parts]
+    fused = device_of(parts[0][0]).type == "cuda" or None  # one kernel for all weights
+    betas, decay = (schedule.beta1, schedule.beta2), schedule.weight_decay
+    return torch.optim.AdamW(groups, lr=schedule.lr, betas=betas, weight_decay=decay, fused=fused)
+
+
+def _descend(loss: Tensor, optimiser: torch.optim.Optimizer, parts: Iterable[nn.Module], schedule: Schedule) -> None:
+    """One step; gradients are clipped for each network by itself."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    for part in parts if schedule.clip else ():
+        nn.utils.clip_grad_norm_(part.parameters(), schedule.clip)
+    optimiser.step()
 
 
 def count_of_rule(state: dict, schedule: Schedule, better: bool) -> None:
@@ -204,11 +249,16 @@ def state_of(folder: Path) -> dict:
 
 
 def _save(
-    model: nn.Module, optimiser: torch.optim.Optimizer, folder: Path, state: dict, kept: dict[str, Tensor]
+    model: nn.Module,
+    optimisers: Sequence[torch.optim.Optimizer],
+    folder: Path,
+    state: dict,
+    kept: dict[str, Tensor],
 ) -> None:
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | {f"kept.{k}": v for k, v in kept.items()}
-    for i, moments in optimiser.state_dict()["state"].items():
-        tensors |= {f"adam.{i}.{k}": v for k, v in moments.items()}
+    for part, optimiser in zip(ADAMS, optimisers, strict=False):
+        for i, moments in optimiser.state_dict()["state"].items():
+            tensors |= {f"{part}.{i}.{k}": v for k, v in moments.items()}
     # Networks may share a tensor, and weights that are kept now are the model's own: each name has a copy of its own.
     raw = save({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, {STATE: json.dumps(state)})
     with atomic_write(folder / CHECKPOINT) as file:
@@ -232,7 +282,7 @@ def _read(folder: Path) -> tuple[dict, dict[str, Tensor]]:
 
 
 def _resume(
-    model: nn.Module, optimiser: torch.optim.Optimizer, folder: Path, schedule: Schedule
+    model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], folder: Path, schedule: Schedule
 ) -> tuple[dict, dict[str, Tensor]]:
     """The state to begin with, and the weights that are kept so far."""
     if not (folder / CHECKPOINT).exists():
@@ -252,8 +302,20 @@ def _resume(
     if not _fits(model, parts["model"]) or (kept and not _fits(model, kept)):
         raise InputError(f"{folder} holds a training of another network; give another folder, or remove it.")
     model.load_state_dict(parts["model"])
+    for part, optimiser in zip(ADAMS, optimisers, strict=False):
+        _load_moments(optimiser, parts[part], folder)
+    print(f"resumed at step {state['step']}", flush=True)
+    return state, kept
+
+
+def _load_moments(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Fill an optimiser from the tensors of a checkpoint.
+
+    Raises:
+        InputError: they are of another network.
+    """
     moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in parts["adam"].items():
+    for key, value in tensors.items():
         i, _, name = key.partition(".")
         moments.setdefault(int(i) if i.isdecimal() else -1, {})[name] = value
     shapes = [p.shape for group in optimiser.param_groups for p in group["params"]]
@@ -262,8 +324,6 @@ def _resume(
             raise InputError(f"{folder} holds a training of another network; give another folder, or remove it.")
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": moments, "param_groups": groups})
-    print(f"resumed at step {state['step']}", flush=True)
-    return state, kept
 
 
 def _fits(model: nn.Module, tensors: dict[str, Tensor]) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.calibration import Calibration
 from napari_vqad.detectors.settings import Settings
@@ -53,8 +55,7 @@ def write_card(
 
 {_table(facts.measured)}
 
-{words.calibrated}
-{_threshold_of_one_finding(bundle, calibration)}.
+{_calibrated(bundle, calibration, words)}.
 
 ## Limits of use
 
@@ -65,6 +66,15 @@ Research use only, not a medical device. {words.limits}
 
 def _table(rows: Sequence[Row]) -> str:
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
+
+
+def _calibrated(bundle: Bundle, calibration: Calibration, words: Words) -> str:
+    """What the scores of the calibration scans were: of findings, or of slices where there is no pixel score."""
+    if bundle.detector.scored is None:
+        limit = np.interp(95, calibration.levels, calibration.slice_score["0"])
+        slices = f"{calibration.n_slices} slices of {calibration.n_scans} scans"
+        return f"Calibrated on {slices}; 95 % of them score below {limit:.1f} {bundle.detector.slice_unit}"
+    return f"{words.calibrated}\n{_threshold_of_one_finding(bundle, calibration)}"
 
 
 def _threshold_of_one_finding(bundle: Bundle, calibration: Calibration) -> str:
@@ -139,10 +149,10 @@ def _training(bundle: Bundle) -> str:
     for network, t in history.items():
         s = t.schedule
         if s is None:
-            lines.append(f"The {network} is fitted in one go. {t.note}")
+            lines.append(t.note or f"The {network} is fitted in one go.")
             continue
         lines.append(
-            f"The {network}: {t.loss}; {t.steps} steps of {s.batch} slices, Adam at {s.lr:g}"
+            f"The {network}: {t.loss}; {t.steps} steps of {s.batch} slices, {'AdamW' if s.weight_decay else 'Adam'} at {s.lr:g}"
             f"{' with cosine decay' if s.decay else ''}, seed {s.seed}, the {s.keep} weights kept{' by held-out loss' if s.keep == 'best' else ''}. {t.note}"
         )
     commands = [*(t.command for t in history.values()), f"napari-vqad calibrate models/{bundle.name} --data DATA"]

@@ -15,6 +15,7 @@ from napari_vqad.nets.vq.protocols import MaskedPrior
 from napari_vqad.nets.vq.registry import PriorConfig, make_prior
 from napari_vqad.nets.vq.vqvae import Tokenizer
 from napari_vqad.train.augment import augment, soften
+from napari_vqad.train.cuda_graph import capture
 from napari_vqad.train.data import Stack
 from napari_vqad.train.fit import Losses, Schedule, fit
 from napari_vqad.train.tokenizer import batch
@@ -62,6 +63,10 @@ def train_prior(
         ]
     )
     position = torch.from_numpy(train.position).repeat(training.variants)
+    if not isinstance(model, MaskedPrior):
+        n = training.schedule.batch
+        nothing = torch.zeros(n, *codes.shape[1:], dtype=codes.dtype, device=device)
+        capture(model, nothing, torch.zeros(n, device=device))
     share = float(levels.is_code.float().mean())  # where there is no code, nothing is to be learnt: ℓ = 0
     unseen, unseen_position = encode(tokenizer, held_out, background, device), torch.from_numpy(held_out.position)
 
@@ -83,7 +88,7 @@ def train_prior(
 def loss(model: nn.Module, codes: Tensor, position: Tensor, rng: torch.Generator) -> Tensor:
     """Mean −ln p(x_i | …) over the codes of a batch, nats: over the hidden ones, for a prior that sees both sides."""
     if not isinstance(model, MaskedPrior):
-        return F.cross_entropy(model.logits(codes, position).float(), codes)  # type: ignore[operator]
+        return F.cross_entropy(model(codes, position).float(), codes)
     hidden = hide(codes.shape, rng, codes.device)
     each = F.cross_entropy(model.logits_beside(codes, hidden, position).float(), codes, reduction="none")
     return each[hidden].mean()

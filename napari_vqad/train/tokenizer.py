@@ -18,6 +18,7 @@ from napari_vqad.nets.vq.vqvae import Tokenizer
 from napari_vqad.train.adversarial import Adversarial, GanPair, discriminator_losses
 from napari_vqad.train.augment import add_noise, augment, soften
 from napari_vqad.train.corruption import corrupt
+from napari_vqad.train.cuda_graph import capture
 from napari_vqad.train.data import Stack
 from napari_vqad.train.fit import LIKE_HELD_OUT, Losses, Schedule, fit
 from napari_vqad.train.perceptual import LPIPS, EncoderFeatures, Perceptual
@@ -75,6 +76,9 @@ def train_tokenizer(
         tokenizer.load_state_dict(start.state_dict())
     gan, looks = training.adversarial, _perceptual(training, judge or start, train.clip, device)
     model = GanPair(tokenizer, gan).to(device) if gan else tokenizer
+    if training.codebook == "gradient" and not gan:  # moving averages read back which codes are dead
+        n = training.schedule.batch
+        capture(tokenizer, torch.zeros(n, 1, *train.levels.shape[1:], device=device), torch.zeros(n, device=device))
     beta, outside = training.commitment, training.outside
 
     def losses(rng: torch.Generator, step: int) -> Losses:
@@ -89,7 +93,7 @@ def train_tokenizer(
         apart = (again.float() - clean).abs()
         l1 = (weight * apart).sum() / weight.sum()
         error = l1 if training.error == "L1" else (weight * apart**2).sum() / weight.sum()
-        used = torch.tensor(perplexity(codes, config.n_codes))
+        used = perplexity(codes, config.n_codes)
         found = {
             "loss": error + latent.codebook + beta * latent.commitment,
             LIKE_HELD_OUT: error.detach(),

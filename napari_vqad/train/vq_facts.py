@@ -51,7 +51,7 @@ def measured(bundle: Bundle, stack: Stack) -> list[Row]:
         nll.append(detector.nll(codes[-1], stack.position[part]))
     used, unlikely = (detector.levels.split(torch.from_numpy(np.concatenate(found))) for found in (codes, nll))
     n_codes = detector.tokenizer.n_codes
-    use = [perplexity(c.long(), n_codes) for c in used]
+    use = [float(perplexity(c.long(), n_codes)) for c in used]
     l1 = reconstruction_error(detector.tokenizer, stack, bundle.device)
     return [
         ("reconstruction L1 within the mask", f"{l1:.3f} SD"),

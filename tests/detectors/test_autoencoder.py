@@ -205,6 +205,22 @@ def test_a_killed_training_goes_on(packed, tmp_path, capsys):
     assert "not of the form" in capsys.readouterr().err
 
 
+def test_an_adversary_and_strided_networks_are_chosen_in_the_recipe(packed, head, tmp_path):
+    recipe, out = tmp_path / "r.toml", tmp_path / "out"
+    text = RECIPE.format(kind="vae", spatial="true").replace("steps = 40", "steps = 4").replace("code_dim = 4\n", "")
+    text = text.replace("blocks = [1, 1]\ncondition", 'kind = "strided"\n#').replace("latent = 6", "latent = 3")
+    recipe.write_text(text + "[training.adversarial]\nwidth = 4\nhalvings = 1\nweight = 0.25\n")
+    words = ("train", "autoencoder", "--config", recipe, "--data", packed, "--out", out)
+    assert run(*words) == 0
+    assert run("calibrate", out, "--data", packed) == 0
+    assert "a patch discriminator with weight 0.25, itself trained at 0.0001" in (out / "README.md").read_text()
+    detector = (few := explored(Bundle.load(out, "cpu"), head, n_restorations=2)).detector
+    assert detector.network.latent_shape == (3, 4, 6)
+    assert not any("discriminator" in name for name in detector.network.state_dict())  # the bundle does without
+    assert np.abs(few.map("restoration_j", 0) - few.map("restoration_j", 1)).max() > 0
+    assert run(*words, "--set", "training.adversarial.weight=-1") == 2
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

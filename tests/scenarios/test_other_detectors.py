@@ -3,38 +3,48 @@
 import json
 import re
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 import napari_vqad
 from napari_vqad.cli import main
-from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors import vae_restoration
+from napari_vqad.detectors.bundle import Bundle, read_config
+from napari_vqad.detectors.registry import detector_class
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.display.columns import columns_of
 from napari_vqad.display.readout import read_out
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.layout import to_grid
+from napari_vqad.io.nifti import read_scan, write_map
 from napari_vqad.train.data import SPLITS, Stack
 
 LOW = "p50"  # so that something is flagged
 MAPS = {
     "pca": ["restoration", "residual", "pixel_score", "flagged"],
     "histogram": ["residual", "pixel_score", "flagged"],
+    "anogan": ["restoration", "restoration_j", "disagreement", "residual", "pixel_score", "flagged"],
+    "vae-restoration": ["restoration", "residual", "pixel_score", "flagged"],
     "vae": ["restoration", "restoration_j", "disagreement", "residual", "pixel_score", "flagged"],
 }
+QUICK = {"search_steps": 3, "descent_steps": 12, "descent_rate": 0.1, "data_weight": 0.0}
 ASKED = ("restoration_j", "disagreement")  # of a sample, or written when it is asked for
 FITTED = ("pca", "histogram")  # by train detector
 
 
 @pytest.fixture(params=MAPS)
-def other(request, tiny_pca, tiny_histogram, tiny_vae):
+def other(request, tiny_pca, tiny_histogram, tiny_vae, tiny_anogan, tiny_restoration):
     """Name and folder of a bundle."""
-    return request.param, {"pca": tiny_pca, "histogram": tiny_histogram, "vae": tiny_vae}[request.param]
+    folders = {"pca": tiny_pca, "histogram": tiny_histogram, "vae": tiny_vae, "anogan": tiny_anogan}
+    return request.param, (folders | {"vae-restoration": tiny_restoration})[request.param]
 
 
 def analysis(head, folder, **settings):
     volume, mask = head
-    chosen = Settings(flag_voxels=LOW, **settings)
+    known = detector_class(read_config(folder).detector).Settings.model_fields
+    quick = {name: value for name, value in QUICK.items() if name in known}
+    chosen = Settings(flag_voxels=LOW, **quick, **settings)
     return napari_vqad.score(volume, mask=mask, bundle=folder, device="cpu", settings=chosen)
 
 
@@ -47,16 +57,16 @@ def test_an_analysis_writes_the_maps_that_there_are(head, other, tmp_path):
     numbers = napari_vqad.read_result(tmp_path / "result.json")
     assert numbers == json.loads(json.dumps(result.as_dict()))
     assert not {"lambda_s", "lambda_p", "method"} & set(numbers["settings"])
-    assert ("k" in numbers["settings"]) == (name == "vae")
+    assert ("k" in numbers["settings"]) == (name in ("vae", "anogan"))
     assert set(numbers["thresholds"]) == {"flag_voxels", "flag_slices"}
     assert numbers["findings"]
     assert all(not finding["evidence_peaks"] for finding in numbers["findings"])
-    assert numbers["units"]["sample_scores"] is None
+    assert numbers["units"]["sample_scores"] == ("SD" if name == "anogan" else None)
     assert "nll" not in (tmp_path / "findings.csv").read_text().lower()
     page = re.sub(r"base64,[^\"']*", "", (tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "NLL" not in page
     assert "λ_p" not in page
-    assert "volume score" not in page + result.summary()
+    assert ("volume score" in page + result.summary()) == (name == "anogan")
 
 
 def test_maps_of_another_detector_are_not_left_beside_the_new_ones(head, tiny_bundle, tiny_histogram, tmp_path):
@@ -91,6 +101,23 @@ def test_the_readout_names_what_there_is(head, other):
     assert "NLL" not in words
 
 
+def test_maps_lie_in_the_scans_space_whatever_the_order_of_its_axes(head, other, tmp_path):
+    _, folder = other
+    image = nib.Nifti1Image(head[0].voxels, head[0].affine)
+    turned = image.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
+    maps = []
+    for name, file in (("straight", image), ("turned", turned)):
+        nib.save(file, tmp_path / f"{name}.nii.gz")
+        volume = read_scan(tmp_path / f"{name}.nii.gz")
+        write_map(tmp_path / f"{name}_residual.nii.gz", analysis((volume, head[1]), folder).map("residual"), volume)
+        written = nib.load(tmp_path / f"{name}_residual.nii.gz")
+        assert written.shape == file.shape
+        np.testing.assert_allclose(written.affine, file.affine, atol=1e-4)
+        maps.append(nib.as_closest_canonical(written).get_fdata())
+    np.testing.assert_allclose(maps[1], maps[0], atol=2e-3)
+    assert maps[0].max() > 0
+
+
 def test_settings_of_another_detector_are_refused_in_a_sentence(other, case_folder, tmp_path, capsys):
     scan = str(case_folder / "case00_t1.nii.gz")
     words = ["score", scan, "--bundle", str(other[1]), "--device", "cpu", "-o", str(tmp_path / "out")]
@@ -123,20 +150,25 @@ def test_pictures_have_a_column_for_each_map(head, other):
     assert shown == [None, *(m for m in MAPS[name] if m not in ASKED)]
 
 
-def test_they_are_evaluated_as_the_others_are(other, case_folder, tmp_path, capsys):
+def test_they_are_evaluated_as_the_others_are(other, case_folder, tmp_path, capsys, monkeypatch):
     name, folder = other
+    descend = vae_restoration.descend  # of the default's 100 steps two are enough here
+    monkeypatch.setattr(
+        vae_restoration, "descend", lambda n, x, y, p, _steps, *rest, **k: descend(n, x, y, p, 2, *rest, **k)
+    )
     out, pages = tmp_path / "rows.json", tmp_path / "pages"
     words = ["evaluate", "testset", case_folder, "--bundle", folder, "--device", "cpu"]
     assert main([str(w) for w in (*words, "--json", out, "--pictures", pages)]) == 0
     rows = {(r["method"], r["kind"]): r for r in json.loads(out.read_text())["rows"]}
-    variants = {"pca": ["pca"], "histogram": ["dark", "bright"], "vae": ["vae"]}[name]
-    assert {method for method, _ in rows} == set(variants)
+    variants = ["dark", "bright"] if name == "histogram" else [name]
+    own = ["sample-wise"] if name == "anogan" else []
+    assert {method for method, _ in rows} == {*own, *variants}
     assert [p.name for p in sorted(pages.iterdir())] == [f"{v}-1.png" for v in sorted(variants)]
     if name == "histogram":  # the cube is bright
         assert rows["bright", "cube"]["voxels"]["auroc"] > 0.8 > 0.2 > rows["dark", "cube"]["voxels"]["auroc"]
     capsys.readouterr()
     assert main([str(w) for w in (*words, "--methods", "anchored")]) == 2
-    assert f"its methods are {', '.join(variants)}" in capsys.readouterr().err
+    assert f"its methods are {', '.join(own + variants)}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", FITTED)

@@ -6,7 +6,7 @@ import pytest
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import read_table
 from napari_vqad.files import limits
-from napari_vqad.train import autoencoder
+from napari_vqad.train import autoencoder, ganomaly
 from napari_vqad.train.data import Stack
 from napari_vqad.train.detector import read_recipe
 from napari_vqad.train.recipe import FOLDER, Recipe, read_toml
@@ -20,6 +20,8 @@ def test_every_recipe_that_comes_along_is_read(path):
     kind = read_toml(path)[0].get("detector")
     if kind in autoencoder.KINDS:
         assert autoencoder.read_recipe(path)[0].title
+    elif kind == "ganomaly":
+        assert ganomaly.read_recipe(path)[0].title
     elif kind:  # fitted in one go
         assert read_recipe(path)[0].title
     else:

@@ -110,8 +110,8 @@ class Codebook(nn.Module):
         return flat[torch.randint(len(flat), (n,), device=flat.device)]
 
 
-def perplexity(codes: Tensor, n_codes: int) -> float:
-    """exp of the entropy of code use: n_codes when all are used alike, 1 when only one is."""
+def perplexity(codes: Tensor, n_codes: int) -> Tensor:
+    """exp of the entropy of code use, a scalar: n_codes when all are used alike, 1 when only one is."""
     share = torch.bincount(codes.reshape(-1), minlength=n_codes).double()
     share = share / share.sum()
-    return float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))
+    return torch.exp(-(share * share.clamp_min(1e-12).log()).sum())

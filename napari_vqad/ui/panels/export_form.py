@@ -42,8 +42,8 @@ class ExportOptions:
 
 
 def from_dicom(explorer: Explorer) -> bool:
-    """Was the scan read from a DICOM series? Findings and score can be written as DICOM only then."""
-    return isinstance(explorer.scan.header, Series)
+    """Was the scan read from a DICOM series, and is there a pixel score? Findings and score are written only then."""
+    return isinstance(explorer.scan.header, Series) and explorer.detector.scored is not None
 
 
 def ask_options(explorer: Explorer, before: ExportOptions, parent: QWidget) -> ExportOptions | None:

@@ -57,6 +57,20 @@ def test_the_histogram_answers_its_own_setting(analysed, tiny_histogram, idle):
     assert not np.allclose(before, after)
 
 
+def test_more_steps_of_a_search_continue_it(analysed, tiny_anogan, idle):
+    dock = analysed("Tiny, AnoGAN", tiny_anogan)
+    assert {"search_steps", "feature_weight", "seed"} <= shown(dock)
+    assert not {"lambda_p", "n_restorations", "lesions", "descent_steps"} & shown(dock)
+    dock.show_view("Residual")
+    before = np.array(dock.session.map_layers.layers["residual"].data)
+    dock.widgets["search_steps"].slide(110)
+    idle(dock)
+    assert dock.session.explorer.settings.search_steps == 110
+    after = np.array(dock.session.map_layers.layers["residual"].data)
+    assert np.abs(after - before).max() > 0
+    assert np.abs(after - before).mean() < 0.2 * before.mean(), "ten steps more, not others"
+
+
 def test_back_to_codes_the_views_are_back(analysed, tiny_pca, idle):
     dock = analysed("Tiny, PCA", tiny_pca)
     dock.inputs.bundle.box.setCurrentIndex(dock.inputs.bundle.box.findText("Tiny"))
@@ -66,24 +80,46 @@ def test_back_to_codes_the_views_are_back(analysed, tiny_pca, idle):
     assert {"lambda_p", "k", "method"} < shown(dock)
 
 
-def test_beside_a_model_of_codes(dock, comparison, tiny_bundle, tiny_pca, tiny_histogram, qtbot):
+def test_beside_a_model_of_codes(dock, comparison, tiny_bundle, tiny_pca, tiny_histogram, tiny_dfkde, qtbot):
     """Each shows the map that was asked for; one that has no such map shows the scan alone, and says so."""
     compare = comparison(dock.viewer)
     compare.inputs.brain.pick(dock.viewer.layers["ball"])
-    for folder in (tiny_pca, tiny_histogram):
+    for folder in (tiny_pca, tiny_histogram, tiny_dfkde):
         compare.offer(folder)
     assert [compare.what.itemText(i) for i in range(compare.what.count())] == ["NLL", "Residual", "Score"]
-    compare.tick(tiny_bundle, tiny_pca, tiny_histogram)
+    compare.tick(tiny_bundle, tiny_pca, tiny_histogram, tiny_dfkde)
     compare.what.setCurrentText("Score")
     compare.start()
     qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=40_000)
-    assert [p.map.name for p in compare.panels] == ["Tiny", "Tiny, PCA", "Tiny, histogram"]
-    for panel in compare.panels:
+    *with_maps, without = compare.panels
+    assert [p.map.name for p in with_maps] == ["Tiny", "Tiny, PCA", "Tiny, histogram"]
+    assert not without.map.visible
+    assert "Tiny, DFKDE on features of tiny-vae has no map 'Score'" in compare.scales.text()
+    for panel in with_maps:
         assert panel.map.visible
         assert panel.map.data.max() > 0
     compare.what.setCurrentText("NLL")
-    assert [p.map.visible for p in compare.panels] == [True, False, False]
+    assert [p.map.visible for p in compare.panels] == [True, False, False, False]
     assert "Tiny, PCA has no map 'NLL'" in compare.scales.text()
     compare.what.setCurrentText("Residual")
-    assert all(p.map.visible for p in compare.panels)
+    assert [p.map.visible for p in compare.panels] == [True, True, True, False]
     compare.end()
+
+
+def test_a_detector_that_scores_slices_only(analysed, tiny_dfkde, idle):
+    """It has no maps, no findings and no settings of voxels, and whatever is pressed, slices are flagged."""
+    dock = analysed("Tiny, DFKDE", tiny_dfkde)
+    explorer = dock.session.explorer
+    assert views(dock) == ["Scan"]
+    assert not {"residual", "pixel_score", "flagged", "nll"} & set(dock.session.map_layers.layers)
+    assert not {"lambda_s", "lambda_p", "k", "lesions"} & shown(dock)
+    assert dock.widgets["flag_slices"].isEnabled()
+    assert not dock.widgets["flag_voxels"].isEnabled()
+    dock.widgets["flag_slices"].slide(0.5 * np.nanmin(explorer.slice_scores()))
+    idle(dock)
+    assert explorer.flagged_slices().sum() == explorer.n_slices
+    for button in (dock.findings, dock.display.other, dock.display.box):
+        button.click()
+    dock.lists.step(1)
+    idle(dock)
+    assert not dock.session.review.found
