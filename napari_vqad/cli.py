@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from napari_vqad.detectors.settings import Settings, read_settings, settings_from
-from napari_vqad.settings import flag
+from napari_vqad.settings import PRESET_HELP, PRESETS, flag, preset_named, slug
 from napari_vqad.terminal.console import run, until_it_ends
 from napari_vqad.text import printable
 
@@ -125,10 +125,14 @@ def run_demo(args: argparse.Namespace) -> int:
 
 def run_score(args: argparse.Namespace) -> int:
     """Score one scan and write its maps into a folder."""
+    from napari_vqad.detectors.bundle import read_config
+    from napari_vqad.detectors.library import find
     from napari_vqad.resources import DEFAULT_BUNDLE
     from napari_vqad.scoring import score
 
     given = read_settings(args.settings) if args.settings else {}
+    if args.preset:
+        given |= preset_named(args.preset).settings(read_config(find(args.bundle or DEFAULT_BUNDLE)).grid.voxel_ml)
     given |= {name: getattr(args, name) for name in Settings.model_fields if getattr(args, name) is not None}
     settings = settings_from(given)
     result = score(
@@ -209,6 +213,7 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--settings", type=Path, metavar="FILE", help="JSON with settings, such as a result.json; flags take precedence"
     )
+    group.add_argument("--preset", choices=list(map(slug, PRESETS)), type=slug, help=PRESET_HELP)
     for name, field in Settings.model_fields.items():
         names = list(dict.fromkeys([flag(name), SHORT.get(name, flag(name))]))
         help_text = f"{field.description} Default: {field.default}.".replace("%", "%%")

@@ -35,8 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulate": {"errors", "files", "imaging", "io"},
     "train": {"detectors", "engine", "errors", "files", "imaging", "io", "nets", "resources", "scores", "settings"}
     | {"simulate", "terminal", "text"},
-    "evaluate": {"detectors", "display", "engine", "errors", "files", "findings", "imaging", "io", "nets", "resources"}
-    | {"scores", "settings", "simulate", "text", "train"},
+    "evaluate": {"detectors", "display", "engine", "errors", "export", "files", "findings", "imaging", "io", "nets"}
+    | {"resources", "scores", "settings", "simulate", "text", "train"},
     "fuzz": {"detectors", "engine", "errors", "evaluate", "export", "files", "findings", "imaging", "io", "nets"}
     | {"resources", "scores", "settings", "train"},
     "ui": {"detectors", "display", "engine", "errors", "export", "files", "findings", "imaging", "io", "nets"}

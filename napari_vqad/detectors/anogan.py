@@ -22,7 +22,7 @@ from pydantic import model_validator
 from napari_vqad.detectors.base import BaseDetector, BundleConfig
 from napari_vqad.detectors.descent_settings import SearchSettings
 from napari_vqad.detectors.gradient_steps import AT_ONCE, batches
-from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage
+from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
 from napari_vqad.detectors.sample_maps import SampleMaps, sample_maps
 from napari_vqad.detectors.vae import draw
 from napari_vqad.files.snapshot import Snapshot
@@ -51,6 +51,7 @@ class AnoGANDetector(BaseDetector):
     """Distance of a slice from the closest slice that a GAN of healthy slices generates."""
 
     kind: ClassVar[str] = "anogan"
+    family: ClassVar[Family] = "gan"
     files: ClassVar[tuple[str, ...]] = ("generator.safetensors", "discriminator.safetensors")
     Settings: ClassVar[type[SharedSettings]] = SearchSettings
     Config: ClassVar[type[Any]] = AnoGANConfig

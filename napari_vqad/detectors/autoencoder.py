@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from napari_vqad.detectors.base import BaseDetector, BundleConfig
-from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage
+from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
 from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.nets import autoencoder
 from napari_vqad.nets.autoencoder import AutoencoderSizes, LatentNetwork
@@ -48,6 +48,7 @@ class AutoencoderConfig(NetworkConfig):
 class NetworkDetector(BaseDetector):
     """What detectors with one autoencoder share; `variational` says which kind."""
 
+    family: ClassVar[Family] = "autoencoder"
     files: ClassVar[tuple[str, ...]] = (FILE,)
     variational: ClassVar[bool]
 

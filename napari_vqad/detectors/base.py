@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_vqad.detectors.calibration import quantiles
-from napari_vqad.detectors.protocol import Arrays, Stage, ThresholdSpec, Unfolding
+from napari_vqad.detectors.protocol import Arrays, Family, Stage, ThresholdSpec, Unfolding
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.settings import SharedSettings
@@ -44,6 +44,7 @@ class BaseDetector:
     slice_title: ClassVar[str | None] = None
     slice_unit: ClassVar[str | None] = None
     kind: ClassVar[str]
+    family: ClassVar[Family]
 
     def to(self, device: Any) -> Self:
         """Return the same detector, because there is no network to move."""

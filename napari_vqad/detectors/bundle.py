@@ -35,7 +35,7 @@ from napari_vqad.nets.device import pick_device
 from napari_vqad.scores.fusion import LINEAR
 from napari_vqad.scores.normative import FILE as PLACES
 from napari_vqad.scores.normative import NormativeMaps
-from napari_vqad.settings import TUNED, Scale, flag
+from napari_vqad.settings import ADDED_POOLINGS, TUNED, Pooling, Scale, SharedSettings, flag
 from napari_vqad.text import printable
 
 VERSION = 1  # of config.json
@@ -74,17 +74,36 @@ class Bundle:
 
     # ---- settings -------------------------------------------------------------------------------------------------
 
+    @property
+    def choices(self) -> Mapping[str, tuple[str, ...]]:
+        """Setting → the values that this bundle allows, the default first: the detector's, and calibrated poolings.
+
+        A bundle that is not calibrated yet allows all poolings.
+        """
+        default = SharedSettings.model_fields["pooling"].default
+        lacking = [p for p in ADDED_POOLINGS if self.calibration.pixel_score and not self._is_calibrated(p)]
+        return {
+            **self.detector.choices,
+            "pooling": tuple(sorted((p for p in get_args(Pooling) if p not in lacking), key=lambda p: p != default)),
+        }
+
+    def _is_calibrated(self, pooling: str) -> bool:
+        return pixel_kind(self.detector.variants[0], pooling, "intensity") in self.calibration.pixel_score
+
+    def without_pooling(self, pooling: str) -> str:
+        """Return a sentence: which pooling has no healthy scores in this bundle, and how to add them."""
+        return (
+            f"{self.title} was calibrated by an earlier version, without pooling '{pooling}'; "
+            f"run 'napari-vqad calibrate {self.folder}'."
+        )
+
     def coerce(self, settings: Settings) -> Settings:
         """Replace each value that this bundle does not allow by the first allowed one, and "tuned" by its number.
 
         Raises:
             InputError: a threshold is "tuned" but this bundle has no tuned value for it.
         """
-        changed = {
-            name: allowed[0]
-            for name, allowed in self.detector.choices.items()
-            if getattr(settings, name) not in allowed
-        }
+        changed = {name: allowed[0] for name, allowed in self.choices.items() if getattr(settings, name) not in allowed}
         # Allowed values are not updated: pydantic would mark them as set by the user.
         fitting = settings.model_copy(update=changed) if changed else settings
         return self._with_tuned(fitting)
@@ -108,9 +127,11 @@ class Bundle:
         Raises:
             InputError: the user has set a value that this bundle does not allow.
         """
-        for name, allowed in self.detector.choices.items():
+        for name, allowed in self.choices.items():
             value = getattr(settings, name)
             if value not in allowed and name in settings.model_fields_set:
+                if name == "pooling":
+                    raise InputError(self.without_pooling(value))
                 title = str(type(settings).model_fields[name].title)
                 title = title if title.isupper() or title[:3].isupper() else title.lower()
                 raise InputError(f"{self.title} has no {title} '{value}'; choose {' or '.join(allowed)}.")

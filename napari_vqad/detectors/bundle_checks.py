@@ -15,7 +15,7 @@ from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.template import FILE, Template
 from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS
 from napari_vqad.scores.normative import NormativeMaps
-from napari_vqad.settings import Pooling, Scale
+from napari_vqad.settings import ADDED_POOLINGS, Pooling, Scale
 
 # Constants of fused scores. The calibration stores them, and they must equal those of the code that reads it.
 MADE_WITH = {"weight of linear": WEIGHTS[LINEAR], "weight of NLL": WEIGHTS[NLL], "Huber SD": ROBUST}
@@ -70,7 +70,10 @@ def check_agreement(
     variants = list(product(of_voxels, get_args(Pooling)))
     by_scale = {scale: {pixel_kind(*v, scale) for v in variants} for scale in get_args(Scale)}
     kinds = set(calibration.pixel_score)
-    asked = by_scale["intensity"] | (kinds & (by_scale["normative"] | by_scale["fused"]))
+    added = {pixel_kind(v, p, "intensity") for v, p in variants if p in ADDED_POOLINGS}
+    # Tables of a pooling that was added later may be absent, but not in part.
+    required = by_scale["intensity"] - (added if not added & kinds else set())
+    asked = required | (kinds & (by_scale["normative"] | by_scale["fused"]))
     if wrong := set(of_voxels) ^ set(calibration.residual):
         raise other(f"for another model: its table of residuals and the model do not agree on '{_first(wrong)}'")
     if wrong := asked ^ kinds:

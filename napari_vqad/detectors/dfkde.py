@@ -22,7 +22,7 @@ from safetensors.numpy import save
 from torch import nn
 
 from napari_vqad.detectors.base import BaseDetector, BundleConfig
-from napari_vqad.detectors.protocol import Arrays, HealthySlices, Job, MapSpec, Stage
+from napari_vqad.detectors.protocol import Arrays, Family, HealthySlices, Job, MapSpec, Stage
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.snapshot import Snapshot
@@ -76,6 +76,7 @@ class DFKDEDetector(BaseDetector):
     """Kernel density of a slice's deep features among those of healthy slices (DFKDE)."""
 
     kind: ClassVar[str] = "dfkde"
+    family: ClassVar[Family] = "density"
     files: ClassVar[tuple[str, ...]] = (FEATURES, DENSITY)
     Config: ClassVar[type[Any]] = DFKDEConfig
     stages: ClassVar[tuple[Stage, ...]] = (Stage("features", "Features", at_once=16),)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from napari_vqad.detectors.base import BaseDetector, BundleConfig
-from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage
+from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
 from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.nets.device import device_of, exact, moved
 from napari_vqad.nets.ganomaly import GanomalySizes, Generator, Passed
@@ -43,6 +43,7 @@ class GanomalyDetector(BaseDetector):
     """Distance between the latent of a slice and the latent of its reconstruction (GANomaly)."""
 
     kind: ClassVar[str] = "ganomaly"
+    family: ClassVar[Family] = "gan"
     files: ClassVar[tuple[str, ...]] = (FILE,)
     Config: ClassVar[type[Any]] = GanomalyConfig
     slice_title: ClassVar[str | None] = "GANomaly score"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from napari_vqad.detectors.base import BaseDetector, BundleConfig
-from napari_vqad.detectors.protocol import Arrays, HealthySlices, Job, MapSpec, SliceData, Stage
+from napari_vqad.detectors.protocol import Arrays, Family, HealthySlices, Job, MapSpec, SliceData, Stage
 from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.settings import SharedSettings
 
@@ -47,6 +47,7 @@ class HistogramDetector(BaseDetector):
     """Intensity after histogram equalisation of each slice within the brain, or one minus it."""
 
     kind: ClassVar[str] = "histogram"
+    family: ClassVar[Family] = "classical"
     Settings: ClassVar[type[SharedSettings]] = HistogramSettings
     Config: ClassVar[type[Any]] = HistogramConfig
     stages: ClassVar[tuple[Stage, ...]] = (Stage("equalise", "Histograms", at_once=16),)

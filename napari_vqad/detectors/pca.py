@@ -20,7 +20,7 @@ from pydantic import Field
 from safetensors.numpy import save
 
 from napari_vqad.detectors.base import BaseDetector, BundleConfig
-from napari_vqad.detectors.protocol import Arrays, HealthySlices, Job, MapSpec, SliceData, Stage
+from napari_vqad.detectors.protocol import Arrays, Family, HealthySlices, Job, MapSpec, SliceData, Stage
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.shared import has_file, read_file
@@ -125,6 +125,7 @@ class PCADetector(BaseDetector):
     """Distance of a slice from its projection onto the principal components of healthy slices."""
 
     kind: ClassVar[str] = "pca"
+    family: ClassVar[Family] = "classical"
     files: ClassVar[tuple[str, ...]] = ("pca.safetensors",)
     Config: ClassVar[type[Any]] = PCAConfig
     stages: ClassVar[tuple[Stage, ...]] = (Stage("project", "Projections", at_once=16),)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # detectors without networks, and settings, do not need torch
 
 Arrays = dict[str, NDArray]  # arrays of one slice, by name; the first axis is that of samples
 Role = Literal["evidence", "restoration", "spread", "residual", "inner"]
+Family = Literal["vector-quantised", "autoencoder", "gan", "classical", "density"]
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,7 @@ class Detector(Protocol):
 
     Attributes:
         kind: name in config.json.
+        family: the family of detectors under which lists and tables show it.
         files: files of a bundle with the networks, in the order in which they are hashed.
         Settings: model of the settings that it reads.
         Config: model of config.json.
@@ -201,6 +203,7 @@ class Detector(Protocol):
     """
 
     kind: ClassVar[str]
+    family: ClassVar[Family]
     files: ClassVar[tuple[str, ...]]
     Settings: ClassVar[type[SharedSettings]]
     Config: ClassVar[type[Any]]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from napari_vqad.detectors.autoencoder import NetworkConfig, NetworkDetector
 from napari_vqad.detectors.descent_settings import RestorationSettings
 from napari_vqad.detectors.gradient_steps import AT_ONCE, batches
-from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage
+from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
 from napari_vqad.nets.device import exact, times_of_cpu
 from napari_vqad.nets.gradient_restoration import descend
 from napari_vqad.settings import SharedSettings
@@ -34,6 +34,7 @@ class VAERestorationDetector(NetworkDetector):
     """Distance of a slice from its restoration by gradient descent in pixel space, under a VAE as prior."""
 
     kind: ClassVar[str] = "vae-restoration"
+    family: ClassVar[Family] = "autoencoder"
     network_of: ClassVar[str] = "vae"
     variational: ClassVar[bool] = True
     Settings: ClassVar[type[SharedSettings]] = RestorationSettings

@@ -13,15 +13,17 @@ import numpy as np
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.regular import read_text
+from napari_vqad.imaging.brain_mask import make_mask
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.layout import to_grid
 from napari_vqad.imaging.template import Template
-from napari_vqad.io.nifti import read_mask, read_scan
+from napari_vqad.io.nifti import read_labels, read_mask, read_scan
 from napari_vqad.simulate.anomalies import KINDS, add_anomaly
 from napari_vqad.train.data import Stack
 
-NORMAL = "normal"
+NORMAL, LESION = "normal", "lesion"
+SEQUENCES = ("t1", "t1c", "t2", "flair")  # ends of the names of scans
 PER_SUBJECT = 3  # simulated cases: one without an anomaly, two with one
 POSITIVE_VOXELS = 10  # grid voxels; a slice with fewer is at the edge of a lesion and is not counted
 
@@ -38,6 +40,7 @@ class Case:
         truth: bool, the label, on the voxels of the scan or of the grid.
         counted: bool, same shape as `truth`: the mask of the voxels that are counted.
         positive: bool (n,), whether each slice is abnormal, if the data set says so; else None.
+        subject: the person, if the data set says so; several cases may be of one person.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Case:
     truth: np.ndarray
     counted: np.ndarray
     positive: np.ndarray | None = None
+    subject: str = ""
 
     def of_slices(self) -> tuple[np.ndarray, np.ndarray]:
         """Return which slices are counted and which are abnormal, bool (n,) each.
@@ -86,7 +90,60 @@ def folder_cases(
         answer = table.parent / f"{row['case']}_label.nii.gz"
         label = read_mask(answer, scan) if row["kind"] != NORMAL else np.zeros_like(mask)
         grid = to_grid(scan, mask, spec, template=template)
-        yield Case(row["case"], row["kind"], grid, grid.from_scan(label), label, mask)
+        subject = row.get("subject") or row["case"]
+        yield Case(row["case"], row["kind"], grid, grid.from_scan(label), label, mask, subject=subject)
+
+
+def paired_cases(
+    folder: Path, spec: GridSpec, template: Template | None = None, names: list[str] | None = None
+) -> Iterator[Case]:
+    """Read the labelled scans of a folder without a table: NAME_t1, _t1c, _t2 or _flair, with NAME_label or NAME_gold.
+
+    Voxels with any label count as abnormal. The brain mask is NAME_mask, or is computed. NAME is the subject. If
+    `names` is given, only the scans of these names are read, such as "NAME_t1".
+
+    Raises:
+        InputError: the folder has no such pair, or a file cannot be read.
+    """
+    found = {
+        path.name.removesuffix(".nii.gz"): (path, answer, path.name.rpartition("_")[0])
+        for path in sorted(Path(folder).glob("*.nii.gz"))
+        if path.name.removesuffix(".nii.gz").rpartition("_")[2] in SEQUENCES
+        and (answer := beside(path, path.name.rpartition("_")[0], ("label", "gold")))
+    }
+    if not found:
+        raise InputError(f"{folder} has neither cases.csv nor scans with labels, such as a_t1.nii.gz, a_label.nii.gz.")
+    for name, (path, labels, subject) in found.items():
+        if names is None or name in names:
+            scan = read_scan(path)
+            given = beside(path, subject, ("mask",))
+            mask = read_mask(given, scan) if given else make_mask(scan).voxels
+            label = read_labels(labels, scan) > 0
+            grid = to_grid(scan, mask, spec, template=template)
+            # Labelled voxels beyond the mask cannot be found, but are missed all the same.
+            yield Case(name, LESION, grid, grid.from_scan(label), label, mask | label, subject=subject)
+
+
+def labelled_cases(
+    folder: Path, spec: GridSpec, template: Template | None = None, names: list[str] | None = None
+) -> Iterator[Case]:
+    """Read the cases of a folder with a table (`folder_cases`) or without one (`paired_cases`).
+
+    Raises:
+        InputError: see these two; or none of the cases has one of `names`.
+    """
+    read = folder_cases if (Path(folder) / "cases.csv").exists() else paired_cases
+    at_least_one = False
+    for case in read(folder, spec, template, names):
+        at_least_one = True
+        yield case
+    if not at_least_one:
+        raise InputError(f"{folder} has no case {' or '.join(names or ['at all'])}.")
+
+
+def beside(scan: Path, stem: str, names: tuple[str, ...]) -> Path | None:
+    """Return a file such as STEM_mask.nii.gz beside a scan; None if there is none."""
+    return next((p for n in names if (p := scan.parent / f"{stem}_{n}.nii.gz").exists()), None)
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

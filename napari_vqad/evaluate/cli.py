@@ -13,7 +13,7 @@ from typing import get_args
 import torch
 
 from napari_vqad.detectors.bundle import Bundle, read_config, same_grid
-from napari_vqad.detectors.library import find, list_bundles
+from napari_vqad.detectors.library import find
 from napari_vqad.detectors.pca import PCA
 from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.detectors.tuned import FILE as TUNED_FILE
@@ -27,10 +27,12 @@ from napari_vqad.evaluate import (
     slice_detection,
     steps_command,
     sweep_command,
+    table_command,
     tuning,
 )
+from napari_vqad.evaluate.bundles import known, load_bundles
 from napari_vqad.evaluate.case_pages import CasePages
-from napari_vqad.evaluate.cases import PER_SUBJECT, folder_cases, simulated_cases
+from napari_vqad.evaluate.cases import PER_SUBJECT, beside, folder_cases, simulated_cases
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, write_json
 from napari_vqad.evaluate.lesion_detection import evaluate_scan, table
 from napari_vqad.evaluate.score_histograms import ScoreHistograms
@@ -38,7 +40,6 @@ from napari_vqad.evaluate.variants import Over, ablation, check_methods, method_
 from napari_vqad.files.atomic import write_text
 from napari_vqad.files.space import check_file, check_folder
 from napari_vqad.imaging.template import Template
-from napari_vqad.imaging.volume import Kind
 from napari_vqad.nets.device import pick_device
 from napari_vqad.nets.vq.registry import make_tokenizer
 from napari_vqad.nets.weights import load_weights
@@ -97,7 +98,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="default: 2d, within each frame")
     clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of the pixel scores of a frame")
     clips.set_defaults(func=run_ped2)
-    swept, *figures = (c.add_command(kinds) for c in (sweep_command, steps_command, gallery_command))
+    swept, *figures = (c.add_command(kinds) for c in (sweep_command, steps_command, gallery_command, table_command))
     for parser in (grid, clips):
         parser.add_argument("--methods", nargs="+", default=[], help="only these methods")
         parser.add_argument("--json", type=Path, help="file for the results, as JSON")
@@ -138,7 +139,7 @@ def run_findings(args: argparse.Namespace) -> int:
     rows = []
     for scan in args.scans:
         stem = scan.name.split("_t1")[0].split("_SS")[0].split("_flair")[0]
-        mask, label = (_beside(scan, stem, names) for names in (("mask",), ("label", "gold")))
+        mask, label = (beside(scan, stem, names) for names in (("mask",), ("label", "gold")))
         rows.append(evaluate_scan(bundle, settings, scan, mask, label))
         print(rows[-1], flush=True)
     print(f"\n{table(rows)}")
@@ -151,7 +152,7 @@ def run_fitness(args: argparse.Namespace) -> int:
     settings = settings_from(dict(settings_of(bundle, args.method or bundle.detector.variants[-1])))
     for scan in args.scans:
         rows.append(
-            fitness.evaluate_fitness(bundle, settings, scan, _beside(scan, scan.name.split("_t1")[0], ("mask",)))
+            fitness.evaluate_fitness(bundle, settings, scan, beside(scan, scan.name.split("_t1")[0], ("mask",)))
         )
         verdict = rows[-1].fitness.verdict if rows[-1].fitness else rows[-1].refused
         print(f"{scan.name}: {verdict}", flush=True)
@@ -168,11 +169,6 @@ def run_slices(args: argparse.Namespace) -> int:
     cases = simulated_cases(load_stack(args.data, "validation", spec, bundle.template), spec)
     print(slice_detection.table(slice_detection.collect(bundle, settings, cases)))
     return 0
-
-
-def _beside(scan: Path, stem: str, names: tuple[str, ...]) -> Path | None:
-    """Return a file such as STEM_mask.nii.gz beside a scan; None if there is none."""
-    return next((p for n in names if (p := scan.parent / f"{stem}_{n}.nii.gz").exists()), None)
 
 
 def run_testset(args: argparse.Namespace) -> int:
@@ -196,10 +192,7 @@ def run_grid(args: argparse.Namespace) -> int:
     if args.json:
         check_file(args.json)
     # Load all bundles first, so that a damaged one does not stop the command after an hour.
-    known = [_named(name, args.models) for name in args.bundles or ()] or _known(args.models, "head")
-    bundles = [Bundle.load(folder, args.device) for folder in known]
-    if not bundles:
-        raise InputError(f"{args.models} holds no bundles.")
+    bundles = load_bundles(args.models, args.bundles or (), args.device)
     check_methods(bundles, args.methods)
     before: Bundle | None = None
     for bundle in bundles:
@@ -254,7 +247,7 @@ def run_ped2(args: argparse.Namespace) -> int:
     for path in (args.json, args.histograms):
         if path:
             check_file(path)
-    bundles = [Bundle.load(folder, args.device) for folder in args.bundles or _known(None, "clip")]
+    bundles = [Bundle.load(folder, args.device) for folder in args.bundles or known(None, "clip")]
     if not bundles:
         raise InputError("No bundle of clips comes along; give one.")
     check_methods(bundles, args.methods)
@@ -277,21 +270,6 @@ def run_ped2(args: argparse.Namespace) -> int:
     if args.histograms:
         histograms.write(args.histograms)
     return 0
-
-
-def _known(folder: Path | None, kind: Kind) -> list[Path]:
-    """List the bundles of one kind in a folder, or among the installed ones if `folder` is None."""
-    return [found for found in list_bundles(folder) if read_config(found).grid.kind == kind]
-
-
-def _named(name: str, folder: Path | None) -> Path:
-    """Find a bundle by its name in a folder of bundles, or else as `find` does.
-
-    Raises:
-        InputError: there is no such bundle.
-    """
-    inside = folder / name if folder else None
-    return inside if inside and (inside / "config.json").exists() else find(name)
 
 
 def _say(line: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,16 @@ from napari_vqad.evaluate.variants import Variant
 from napari_vqad.files.atomic import write_text
 
 Pair = tuple[np.ndarray, np.ndarray]  # scores, and which are abnormal
+Details = Callable[[Case, Explorer], np.ndarray]  # further numbers of a case that the explorer has scored
+
+
+class CaseScores(NamedTuple):
+    """Scores of one case with one variant, and its further numbers."""
+
+    subject: str
+    voxels: Pair
+    slices: Pair
+    details: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,8 @@ class Collected:
     Attributes:
         voxels, slices: (name of the variant, kind of case) → (scores, which are abnormal) of each case.
         scans: name of the variant → (sum of the scores of all slices, whether any is abnormal) of each case.
+        details: as `voxels`, the further numbers of each case.
+        subjects: kind of case → the subject of each case.
         kinds: kinds of cases, in order of appearance.
         seconds: name of the variant → time of all stages of the detector, sum over the cases.
         n_slices: number of slices with brain, sum over the cases.
@@ -55,6 +68,8 @@ class Collected:
     slices: dict[tuple[str, str], list[Pair]] = field(default_factory=dict)
     scans: dict[str, list[tuple[float, bool]]] = field(default_factory=dict)
     kinds: list[str] = field(default_factory=list)
+    details: dict[tuple[str, str], list[np.ndarray]] = field(default_factory=dict)
+    subjects: dict[str, list[str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     n_slices: int = 0
 
@@ -63,6 +78,12 @@ class Collected:
         found = getattr(self, what)
         pairs = [pair for kind in kinds or self.kinds for pair in found.get((name, kind), [])]
         return np.concatenate([s for s, _ in pairs]), np.concatenate([t for _, t in pairs])
+
+    def cases(self, name: str) -> Iterator[CaseScores]:
+        """Iterate over the cases of a variant, kind by kind."""
+        for kind in self.kinds:
+            columns = (self.subjects[kind], *(of[name, kind] for of in (self.voxels, self.slices, self.details)))
+            yield from map(CaseScores._make, zip(*columns, strict=True))
 
     def rows(self, ways: list[Variant]) -> list[Row]:
         """Return the rows of the table: for each variant all cases, then each kind."""
@@ -83,10 +104,12 @@ def collect(
     report: Callable[[str], None] = print,
     look: Callable[[Case, Explorer], None] | None = None,
     cache: ResultCache = ResultCache(),  # noqa: B008  # frozen
+    details: Details | None = None,
 ) -> Collected:
     """Score all cases with all variants; `Row` says what is counted.
 
-    `look` is called after each pixel score that is computed. Results in `cache` are not computed again.
+    `look` is called after each pixel score that is computed, and `details` gives further numbers of it, which are
+    stored. Results in `cache` are not computed again.
     """
     explorer, found = Explorer(bundle, settings), Collected()
     for case in cases:
@@ -97,12 +120,14 @@ def collect(
         found.n_slices += int(case.grid.mask.any((1, 2)).sum())
         clear, positive = case.of_slices()
         truth = case.truth[case.counted]
+        found.subjects.setdefault(case.kind, []).append(case.subject or case.name)
         for way in ways:
-            one = cache.measured(case, way.name, partial(_measure, explorer, case, way, settings, pca, look))
+            one = cache.measured(case, way.name, partial(_measure, explorer, case, way, settings, pca, look, details))
             found.seconds[way.name] = found.seconds.get(way.name, 0.0) + one.seconds
             key = (way.name, case.kind)
             found.voxels.setdefault(key, []).append((one.voxels, truth))
             found.slices.setdefault(key, []).append((one.slices, positive[clear]))
+            found.details.setdefault(key, []).append(one.details)
             found.scans.setdefault(way.name, []).append((one.scan, bool(positive.any())))
         report(f"{case.name} ({case.kind})")
     return found
@@ -115,6 +140,7 @@ def _measure(
     settings: Settings,
     pca: PCA | None,
     look: Callable[[Case, Explorer], None] | None,
+    details: Details | None,
 ) -> CaseResult:
     """Score the case that the explorer has loaded, with one variant."""
     # The first phase runs once for all variants. Its time is added to that of each variant.
@@ -126,7 +152,8 @@ def _measure(
         look(case, explorer)
     clear, _ = case.of_slices()
     brain = case.grid.mask.any((1, 2))
-    return CaseResult(case.on_truth(score), slice_score[clear], float(slice_score[brain].sum()), seconds)
+    voxels, more = case.on_truth(score), details(case, explorer) if details and way.of == "pixel" else np.zeros(0)
+    return CaseResult(voxels, slice_score[clear], float(slice_score[brain].sum()), seconds, more)
 
 
 def overall_table(rows: list[Row]) -> str:

@@ -28,12 +28,14 @@ class CaseResult(NamedTuple):
         voxels, slices: scores of the counted voxels and of the clear slices.
         scan: sum of the scores of all slices with brain.
         seconds: time in the networks.
+        details: further numbers of the case, if `experiment.collect` was asked for them; else empty.
     """
 
     voxels: NDArray
     slices: NDArray
     scan: float
     seconds: float
+    details: NDArray = np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ class ResultCache:
 
     @classmethod
     def of(cls, folder: Path | None, bundle: Bundle, settings: Settings, over: str = "max") -> ResultCache:
-        """Return the cache in `folder` for a bundle, its calibration, settings, and `over` (see `Variant`)."""
+        """Return the cache in `folder` for a bundle, its calibration, settings, and `over`.
+
+        `over` names what else the results depend on: see `Variant`, and the details that are stored.
+        """
         if folder is None:
             return cls()
         calibration = read_regular(bundle.folder / "calibration.json", limits.JSON)
@@ -86,7 +91,10 @@ def _read(file: Path) -> CaseResult | None:
     """Read a stored result; None if the file is damaged, so that the case is measured again."""
     try:
         known = read_npz(file, CaseResult._fields, "measurement", limits.VOXELS)
-        voxels, slices, scan, seconds = (known[name] for name in CaseResult._fields)
-        return CaseResult(voxels, slices, float(scan), float(seconds)) if voxels.ndim == slices.ndim == 1 else None
+        details = known.pop("details", np.zeros(0))  # earlier versions did not store them
+        voxels, slices, scan, seconds = (known[name] for name in ("voxels", "slices", "scan", "seconds"))
+        if not voxels.ndim == slices.ndim == details.ndim == 1:
+            return None
+        return CaseResult(voxels, slices, float(scan), float(seconds), details)
     except (InputError, KeyError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""Findings as rows, with the reader's verdicts and notes, for JSON and CSV."""
+"""Findings as rows, with the reader's verdicts and notes, for JSON and CSV; and any other table as CSV."""
 
 from __future__ import annotations
 
@@ -51,6 +51,14 @@ def as_csv(found: list[Finding], review: Review, evidence: Sequence[MapSpec]) ->
     for row in as_rows(found, review):
         peaks = {columns[name]: value for name, value in row["evidence_peaks"].items()}
         writer.writerow({name: cell(value) for name, value in (dict(row) | peaks).items() if name != EVIDENCE})
+    return text.getvalue()
+
+
+def table_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Write a table as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([header, *([cell(value) for value in row] for row in rows)])
     return text.getvalue()
 
 

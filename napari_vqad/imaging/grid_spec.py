@@ -51,6 +51,11 @@ class GridSpec:
             raise ValueError("the grey values of a model of clips have an SD above zero, and no template")
 
     @property
+    def voxel_ml(self) -> float:
+        """The volume of a voxel of a head's grid, mL."""
+        return self.spacing**3 / 1000
+
+    @property
     def kind(self) -> Kind:
         """The kind of scan that the model was trained on."""
         return "head" if self.grey is None else "clip"

@@ -19,11 +19,13 @@ from napari_vqad.imaging.grid import Grid
 from napari_vqad.scores.components import LEAST, count
 from napari_vqad.scores.fusion import LINEAR, centre_slices, fuse, smoothed
 from napari_vqad.scores.normative import NormativeMaps, fit
+from napari_vqad.scores.pooling import judged
 from napari_vqad.scores.slice_score import slice_score
 from napari_vqad.settings import Pooling
 from napari_vqad.train.data import Stack
 
 COUNTED_FROM = 90.0  # percentile of the pixel score from which findings are counted; below it nobody would flag
+IN_INTENSITY = ("baur",)  # poolings without normative maps: the paper thresholds residuals as they are
 Report = Callable[[str], None]
 Maps = list[NDArray]  # one a scan
 
@@ -68,8 +70,8 @@ def calibrate(
     slice_nll = _middle(quantiles(_inside(placed_nll, masks))) if placed_nll else None
     levelled_nll = [centre_slices(z, m, slice_nll) for z, m in zip(placed_nll, masks, strict=True)] if slice_nll else []
 
-    def add(kind: str, maps: Maps) -> None:
-        table = quantiles(_inside(maps, masks))
+    def add(kind: str, maps: Maps, pooling: str) -> None:
+        table = quantiles(_inside(maps, [judged(m, pooling) for m in masks]))
         tables["pixel_score"][kind] = table
         tables["findings"][kind] = _findings(maps, table)
         healthy = _middle(table)
@@ -85,12 +87,13 @@ def calibrate(
         residual, scores = _of_method(explorer, grids, method, report)
         tables["residual"][method] = quantiles(_inside(residual, masks))
         for pooling, pooled in scores.items():
-            add(pixel_kind(method, pooling, "intensity"), pooled)
-            if bundle.template is not None:
+            add(pixel_kind(method, pooling, "intensity"), pooled, pooling)
+            if bundle.template is not None and pooling not in IN_INTENSITY:
                 name = pixel_kind(method, pooling, "normative")
                 placed = by_place(name, pooled)
-                add(name, placed)
-                add(pixel_kind(method, pooling, "fused"), [fuse(a, b) for a, b in zip(placed, others, strict=True)])
+                add(name, placed, pooling)
+                fused_maps = [fuse(a, b) for a, b in zip(placed, others, strict=True)]
+                add(pixel_kind(method, pooling, "fused"), fused_maps, pooling)
     shape = (len(grids[0]), *bundle.config.grid.shape)
     fused = MADE_WITH if by_places else {}
     calibration = first.model_copy(

@@ -12,8 +12,8 @@ from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
+from napari_vqad.evaluate.bundles import named
 from napari_vqad.evaluate.cases import folder_cases
-from napari_vqad.evaluate.cli import _named
 from napari_vqad.evaluate.comparison import _line, scan_table
 from napari_vqad.evaluate.experiment import Collected
 from napari_vqad.evaluate.metrics import at_threshold, rank
@@ -99,8 +99,8 @@ def test_bundles_are_found_by_name_or_folder_and_unknown_ones_are_named(tiny_bun
     args = ["evaluate", "grid", str(models), "--data", str(case_folder), "--validation", str(tmp_path), "--bundles"]
     assert main([*args, "mine", "mien"]) == 2
     assert "mien" in capsys.readouterr().err
-    assert _named("mine", models) == models / "mine"
-    assert _named(str(tiny_bundle), models) == tiny_bundle
+    assert named("mine", models) == models / "mine"
+    assert named(str(tiny_bundle), models) == tiny_bundle
 
 
 def test_a_folder_without_bundles(tmp_path, case_folder, capsys):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_vqad.scores.pooling import REACH, SIZES, pool
+from napari_vqad.scores.pooling import REACH, SIZES, judged, pool
 
 
 def windows(array, size, beyond):
@@ -62,11 +62,12 @@ def test_a_thin_edge_disappears():
     assert pool(score, torch.ones(1, 9, 9, dtype=torch.bool), "2d").max() == 0
 
 
-@pytest.mark.parametrize("mode", ["none", "2d", "3d"])
+@pytest.mark.parametrize("mode", ["none", "2d", "3d", "baur"])
 def test_slices_that_are_not_there_are_as_if_beyond_the_picture(mode):
     """The score of the slices that are there is the score of them alone, and grows to the whole one."""
     torch.manual_seed(0)
     score, mask = torch.rand(7, 9, 8), torch.rand(7, 9, 8) > 0.2
+    mask |= torch.tensor(mode == "baur")  # its rim is that of the whole mask, whatever is present
     present = torch.tensor([False, False, True, True, True, False, False])
     got = pool(score, mask, mode, present=present)
     assert torch.allclose(got[2:5], pool(score[2:5], mask[2:5], mode))
@@ -74,7 +75,7 @@ def test_slices_that_are_not_there_are_as_if_beyond_the_picture(mode):
     assert torch.allclose(pool(score, mask, mode, present=~present | present), pool(score, mask, mode))
 
 
-@pytest.mark.parametrize("mode", ["none", "2d", "3d"])
+@pytest.mark.parametrize("mode", ["none", "2d", "3d", "baur"])
 def test_reach_says_how_far_a_slice_matters(mode):
     torch.manual_seed(0)
     score, mask = torch.rand(11, 9, 8) + 1, torch.ones(11, 9, 8, dtype=torch.bool)
@@ -82,6 +83,23 @@ def test_reach_says_how_far_a_slice_matters(mode):
     other[5] = 0.0
     changed = (pool(score, mask, mode) != pool(other, mask, mode)).flatten(1).any(1)
     assert changed.nonzero()[:, 0].tolist() == list(range(5 - REACH[mode], 6 + REACH[mode]))
+
+
+def test_baur_is_a_median_without_the_rim():
+    """Against a loop: the median of 125 voxels, edges repeated, where all six neighbours are brain."""
+    rng = np.random.default_rng(1)
+    score, mask = rng.random((6, 9, 8)).astype(np.float32), rng.random((6, 9, 8)) > 0.1
+    padded, inner = np.pad(score * mask, 2, mode="edge"), np.pad(mask, 1, constant_values=True)
+    expected, deep = np.zeros_like(score), np.zeros_like(mask)
+    for x, y, z in np.ndindex(score.shape):
+        faces = [(0, 1, 1), (2, 1, 1), (1, 0, 1), (1, 2, 1), (1, 1, 0), (1, 1, 2), (1, 1, 1)]
+        deep[x, y, z] = all(inner[x + i, y + j, z + k] for i, j, k in faces)
+        if deep[x, y, z]:
+            expected[x, y, z] = np.median(padded[x : x + 5, y : y + 5, z : z + 5])
+    assert 0 < deep.sum() < mask.sum()
+    np.testing.assert_array_equal(judged(mask, "baur"), deep)
+    np.testing.assert_array_equal(judged(mask, "smooth"), mask)
+    np.testing.assert_array_equal(pool(torch.from_numpy(score), torch.from_numpy(mask), "baur").numpy(), expected)
 
 
 def test_smooth_is_a_gaussian_average_within_the_brain():

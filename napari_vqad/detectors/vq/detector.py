@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_vqad.detectors.base import BaseDetector
-from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage, ThresholdSpec
+from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage, ThresholdSpec
 from napari_vqad.detectors.vq import healthy
 from napari_vqad.detectors.vq.config import VQConfig
 from napari_vqad.detectors.vq.gumbel import gumbel_batch
@@ -53,6 +53,7 @@ class VQDetector(BaseDetector):
     """Tokenizer and prior, in eval mode on one device."""
 
     kind: ClassVar[str] = "vq"
+    family: ClassVar[Family] = "vector-quantised"
     files: ClassVar[tuple[str, ...]] = ("tokenizer.safetensors", "prior.safetensors")
     Settings: ClassVar[type[SharedSettings]] = VQSettings
     Config: ClassVar[type[Any]] = VQConfig

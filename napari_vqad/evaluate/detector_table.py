@@ -1,0 +1,205 @@
+"""The detector table: every method of every bundle on the same labelled scans, with the measures of the papers.
+
+Slice AUROC and AP, voxel AUROC and AP, best Dice: Marimont & Tarroni 2020, table 1. Dice of each scan (mean and SD) and
+seconds of a slice: Baur et al. 2018, table 1. Mean AP of an image: Meissen et al. 2022. Beside them the share of
+lesions that are found. All detectors have the same post-processing. Thresholds come from healthy scans: a percentile of
+the bundle's healthy pixel scores, and its healthy rate of findings. Only "best Dice" is at the threshold that is best
+on the same scans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.protocol import Family
+from napari_vqad.detectors.settings import Settings
+from napari_vqad.errors import InputError
+from napari_vqad.evaluate.case_details import CaseDetails, details_at
+from napari_vqad.evaluate.cases import Case
+from napari_vqad.evaluate.experiment import CaseScores, Pair, collect
+from napari_vqad.evaluate.metrics import Ranking, rank
+from napari_vqad.evaluate.result_cache import ResultCache
+from napari_vqad.evaluate.subject_bootstrap import Ranked, draws, interval, ranked, ratio
+from napari_vqad.evaluate.variants import Variant, method_variants, methods_of
+
+# Measure → its title; the more the better, but of those in `COSTS`.
+MEASURES = {
+    "slice_auroc": "slice AUROC",
+    "slice_ap": "slice AP",
+    "voxel_auroc": "voxel AUROC",
+    "voxel_ap": "voxel AP",
+    "best_dice": "best Dice",
+    "dice": "Dice per scan",
+    "image_ap": "AP per image",
+    "sensitivity": "lesions found",
+    "false_findings": "false findings per scan",
+}
+COSTS = ("false_findings",)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all detectors have in common.
+
+    Attributes:
+        settings: settings of the pixel score and its clean-up, and of the detectors.
+        percentile: healthy percentile of the threshold for Dice, such as "p98".
+        rate: healthy rate of findings at which lesions are counted, such as "1/1".
+        methods: only these methods; all if empty.
+    """
+
+    settings: Settings
+    percentile: str
+    rate: str
+    methods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """Result of one method of one bundle. Measures are NaN where a method does not have them.
+
+    Attributes:
+        bundle, title, family, method: the bundle's name and title, the detector's family, and the method.
+        values: measure → its value over all scans.
+        rounds: measure → its value in each round of the bootstrap, (R,).
+        dice_sd: SD of Dice over the scans with an anomaly.
+        seconds: time of a slice, in the networks.
+        n: subjects, scans, and scans with an anomaly.
+    """
+
+    bundle: str
+    title: str
+    family: Family
+    method: str
+    values: Mapping[str, float]
+    rounds: Mapping[str, NDArray]
+    dice_sd: float
+    seconds: float
+    n: tuple[int, int, int]
+
+    @property
+    def name(self) -> str:
+        """Bundle and method, by which a reference is chosen."""
+        return f"{self.bundle} {self.method}"
+
+    def interval(self, measure: str) -> tuple[float, float]:
+        """Return the 95 % bootstrap interval of a measure, with subjects resampled."""
+        return interval(self.rounds[measure])
+
+    def difference(self, measure: str, other: Row) -> tuple[float, tuple[float, float]]:
+        """Return by how much a measure exceeds that of another row, and its interval over the same subjects."""
+        apart = self.values[measure] - other.values[measure]
+        return apart, interval(self.rounds[measure] - other.rounds[measure])
+
+
+def rows_of(
+    bundle: Bundle,
+    cases: Sequence[Case],
+    options: Options,
+    keep: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> list[Row]:
+    """Evaluate the methods of a bundle, one row each: its own slice score, its variants, and the loss of its networks.
+
+    Args:
+        bundle: the model.
+        cases: labelled cases on its grid.
+        options: settings and thresholds.
+        keep: folder of stored results of cases, to continue an interrupted evaluation.
+        report: called with a line of text for each case.
+
+    Raises:
+        InputError: the bundle does not allow the settings.
+    """
+    settings = bundle.validated(options.settings)
+    ways = ways_of(bundle, options.methods)
+    also = f"max {options.percentile} {options.rate}"
+    cache = ResultCache.of(keep, bundle, settings, also)
+    details = details_at(options.percentile, options.rate)
+    found = collect(bundle, cases, settings, ways, None, report, cache=cache, details=details)
+    seconds = {way.name: found.seconds[way.name] / max(found.n_slices, 1) for way in ways}
+    return [_row(bundle, way, list(found.cases(way.name)), seconds[way.name]) for way in ways]
+
+
+def ways_of(bundle: Bundle, methods: Sequence[str]) -> list[Variant]:
+    """Return the variants to evaluate; by default all methods of the detector, and the loss of its networks."""
+    detector = bundle.detector
+    loss = [detector.loss_title] if detector.loss_title else []
+    wanted = methods or [*methods_of(detector), *loss]
+    return method_variants(detector, methods_of(detector, wanted), False)
+
+
+def find_row(rows: Sequence[Row], name: str) -> Row:
+    """Return the row of a bundle, the first one that has pixel scores; or of a bundle and a method.
+
+    Raises:
+        InputError: there is no such row.
+    """
+    of_bundle = [row for row in rows if row.bundle == name]
+    scored = [row for row in of_bundle if np.isfinite(row.values["dice"])]
+    found = [row for row in rows if row.name == name] or scored or of_bundle
+    if not found:
+        raise InputError(f"There is no row '{name}' for --reference; there are {', '.join(row.name for row in rows)}.")
+    return found[0]
+
+
+def _row(bundle: Bundle, way: Variant, cases: Sequence[CaseScores], seconds: float) -> Row:
+    subjects = list(dict.fromkeys(case.subject for case in sorted(cases, key=lambda case: case.subject)))
+    weights = draws(len(subjects))
+    details = [(case.subject, CaseDetails.of_vector(case.details)) for case in cases]
+    values: dict[str, float] = dict.fromkeys(MEASURES, np.nan)
+    rounds = {measure: np.full(len(weights), np.nan) for measure in MEASURES}
+
+    def add(measure: str, value: float, of_rounds: NDArray) -> None:
+        values[measure], rounds[measure] = value, of_rounds
+
+    def add_ratio(measure: str, parts: Callable[[CaseDetails], tuple[float, float]]) -> None:
+        sums = {subject: np.zeros(2) for subject in subjects}
+        for subject, one in details:
+            sums[subject] += parts(one)
+        above, below = np.array(list(sums.values())).T
+        once = np.ones((1, len(subjects)))
+        add(measure, float(ratio(above, below, once)[0]), ratio(above, below, weights))
+
+    slices = {s: [case.slices for case in cases if case.subject == s] for s in subjects}
+    whole, of_rounds = _rank(slices, weights)
+    add("slice_auroc", whole.auroc, of_rounds.auroc)
+    add("slice_ap", whole.ap, of_rounds.ap)
+    if way.of != "loss":  # it has one number for all voxels of a slice
+        voxels = {s: [case.voxels for case in cases if case.subject == s] for s in subjects}
+        whole, of_rounds = _rank(voxels, weights)
+        add("voxel_auroc", whole.auroc, of_rounds.auroc)
+        add("voxel_ap", whole.ap, of_rounds.ap)
+        add("best_dice", whole.dice, of_rounds.dice)
+    dice = np.array([one.dice for _, one in details])
+    if way.of == "pixel":
+        add_ratio("dice", lambda one: (np.nan_to_num(one.dice), float(one.positives > 0)))
+        add_ratio("image_ap", lambda one: (one.image_ap.sum(), len(one.image_ap)))
+        add_ratio("sensitivity", lambda one: (one.found, one.lesions))
+        add_ratio("false_findings", lambda one: (one.false, 1.0))
+    known = dice[np.isfinite(dice)]
+    abnormal = sum(bool(case.voxels[1].any()) for case in cases)
+    return Row(
+        bundle.name,
+        bundle.title,
+        bundle.detector.family,
+        way.name,
+        values,
+        rounds,
+        float(known.std(ddof=1)) if len(known) > 1 else np.nan,
+        seconds,
+        (len(subjects), len(cases), abnormal),
+    )
+
+
+def _rank(by_subject: Mapping[str, Sequence[Pair]], weights: NDArray) -> tuple[Ranking, Ranked]:
+    """Rank exactly over all cases, and in each round."""
+    pairs = [pair for cases in by_subject.values() for pair in cases]
+    scores, labels = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return rank(scores, labels), ranked(by_subject, weights)

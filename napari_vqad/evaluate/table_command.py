@@ -1,0 +1,103 @@
+"""`evaluate table`: all detectors on the same labelled scans, as Markdown, CSV and a figure."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from napari_vqad.detectors.bundle import Bundle, same_grid
+from napari_vqad.detectors.settings import Settings, settings_from
+from napari_vqad.errors import InputError
+from napari_vqad.evaluate import detector_table, table_report
+from napari_vqad.evaluate.bundles import load_bundles
+from napari_vqad.evaluate.cases import labelled_cases
+from napari_vqad.evaluate.variants import check_methods
+from napari_vqad.files.space import check_folder, folder_of
+from napari_vqad.settings import PRESET_HELP, PRESETS, preset_named, slug
+
+
+def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Add it to the kinds of `evaluate`."""
+    parser: argparse.ArgumentParser = kinds.add_parser(
+        "table",
+        help="all detectors on labelled scans: the papers' measures with intervals, as Markdown, CSV and a figure",
+        description="Scores all scans with all bundles and writes table.md, table.csv and table.png. The scans are a "
+        "folder with cases.csv, as for testset, or pairs such as a_t1.nii.gz and a_label.nii.gz, with a_mask.nii.gz "
+        "if there is one. All detectors have the same post-processing, and thresholds from healthy scans.",
+    )
+    parser.add_argument("models", type=Path, nargs="?", help="folder of bundles; default: those installed")
+    parser.add_argument("--data", type=Path, required=True, help="folder of labelled scans")
+    parser.add_argument("-o", "--out", required=True, help="folder for the table; created if missing")
+    parser.add_argument("--bundles", nargs="+", metavar="NAME", help="names or folders; default: all")
+    parser.add_argument("--cases", nargs="+", metavar="NAME", help="only these cases")
+    parser.add_argument("--methods", nargs="+", default=[], help="only these methods")
+    parser.add_argument(
+        "--reference", metavar="ROW", help="bundle, or 'BUNDLE METHOD', to compare with; default: the first row"
+    )
+    parser.add_argument("--preset", default="default", choices=list(map(slug, PRESETS)), type=slug, help=PRESET_HELP)
+    parser.add_argument(
+        "--percentile", type=float, default=98.0, help="of healthy voxels: the threshold for Dice; default: 98"
+    )
+    parser.add_argument(
+        "--rate", default="1/1", metavar="1/N", help="false findings per healthy scan, at which lesions are counted"
+    )
+    parser.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
+    parser.add_argument("--keep", type=Path, help="folder for results of cases, to continue later")
+    parser.set_defaults(func=run_table)
+    return parser
+
+
+def run_table(args: argparse.Namespace) -> int:
+    """Evaluate all bundles on the cases and write the table."""
+    torch.set_num_threads(args.threads)
+    out = folder_of(args.out)
+    check_folder(out, table_report.FILES)
+    bundles = load_bundles(args.models, args.bundles or (), args.device)
+    check_methods(bundles, args.methods)
+    options = [_options(bundle, args) for bundle in bundles]
+    for bundle, of_bundle in zip(bundles, options, strict=True):
+        bundle.validated(of_bundle.settings)  # told before the work
+    rows: list[detector_table.Row] = []
+    before: Bundle | None = None
+    for bundle, of_bundle in zip(bundles, options, strict=True):
+        print(bundle.title, flush=True)
+        # Heads are aligned once for consecutive bundles with the same grid and template.
+        if before is None or not same_grid(before.folder, bundle.folder):
+            cases = list(labelled_cases(args.data, bundle.config.grid, bundle.template, args.cases))
+        before = bundle
+        rows += detector_table.rows_of(bundle, cases, of_bundle, args.keep, _say)
+    reference = detector_table.find_row(rows, args.reference) if args.reference else rows[0]
+    about = _about(args, bundles[0])
+    table_report.write(out, rows, reference, options[0], about)
+    print(f"\n{(out / 'table.md').read_text(encoding='utf-8')}\nWrote {', '.join(table_report.FILES)} into {out}.")
+    return 0
+
+
+def _options(bundle: Bundle, args: argparse.Namespace) -> detector_table.Options:
+    """The settings for a bundle: a preset's smallest finding depends on the size of the grid's voxels."""
+    preset = preset_named(args.preset).settings(bundle.config.grid.voxel_ml)
+    percentile = f"p{args.percentile:g}"
+    given = {**preset, "n_restorations": args.n_restorations}
+    settings = settings_from({**given, "flag_voxels": percentile})
+    rate = str(settings_from({**given, "flag_voxels": args.rate}).flag_voxels)
+    if "/" not in rate:
+        raise InputError(f"--rate is false findings per healthy scan, such as 1/1 or 1/3, not {args.rate}.")
+    return detector_table.Options(settings, percentile, rate, tuple(args.methods))
+
+
+def _about(args: argparse.Namespace, bundle: Bundle) -> list[str]:
+    """Sentences on how the table was made."""
+    device = bundle.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{args.threads} CPU threads"
+    title = next(title for title in PRESETS if slug(title) == args.preset)
+    return [
+        f"Data: {args.data.resolve().name}. Post-processing of all detectors: {title}. Restorations: S = "
+        f"{args.n_restorations}. Networks ran on {name}.",
+        "Thresholds for Dice per scan and for lesions come from each bundle's healthy calibration scans.",
+    ]
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
