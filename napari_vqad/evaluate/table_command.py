@@ -34,7 +34,7 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser.add_argument("--cases", nargs="+", metavar="NAME", help="only these cases")
     parser.add_argument("--methods", nargs="+", default=[], help="only these methods")
     parser.add_argument(
-        "--reference", metavar="ROW", help="bundle, or 'BUNDLE METHOD', to compare with; default: the first row"
+        "--reference", metavar="ROW", help="bundle, or 'BUNDLE METHOD', to compare with; default: the first bundle"
     )
     parser.add_argument("--preset", default="default", choices=list(map(slug, PRESETS)), type=slug, help=PRESET_HELP)
     parser.add_argument(
@@ -68,7 +68,7 @@ def run_table(args: argparse.Namespace) -> int:
             cases = list(labelled_cases(args.data, bundle.config.grid, bundle.template, args.cases))
         before = bundle
         rows += detector_table.rows_of(bundle, cases, of_bundle, args.keep, _say)
-    reference = detector_table.find_row(rows, args.reference) if args.reference else rows[0]
+    reference = detector_table.find_row(rows, args.reference or rows[0].bundle)
     about = _about(args, bundles[0])
     table_report.write(out, rows, reference, options[0], about)
     print(f"\n{(out / 'table.md').read_text(encoding='utf-8')}\nWrote {', '.join(table_report.FILES)} into {out}.")
@@ -90,7 +90,11 @@ def _options(bundle: Bundle, args: argparse.Namespace) -> detector_table.Options
 def _about(args: argparse.Namespace, bundle: Bundle) -> list[str]:
     """Sentences on how the table was made."""
     device = bundle.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{args.threads} CPU threads"
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"a CPU with {args.threads} thread{'s' if args.threads != 1 else ''}"
+    )
     title = next(title for title in PRESETS if slug(title) == args.preset)
     return [
         f"Data: {args.data.resolve().name}. Post-processing of all detectors: {title}. Restorations: S = "

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from napari_vqad.display.families import COLOURS, FAMILIES, by_family
 from napari_vqad.evaluate.detector_table import MEASURES, Options, Row
+from napari_vqad.evaluate.metrics import in_table
 from napari_vqad.export.tables import table_csv
 from napari_vqad.files.atomic import atomic_folder
 
@@ -61,7 +62,7 @@ def markdown(rows: Sequence[Row], reference: Row, options: Options, about: Seque
     ]
     for row in rows:
         cells = [_cell(row.values[m], row.interval(m), row.dice_sd if m == "dice" else None) for m in MEASURES]
-        lines.append(_line([FAMILIES[row.family], row.title, row.method, *cells, f"{row.seconds:.4f}"]))
+        lines.append(_line([FAMILIES[row.family], row.title, row.method, *cells, in_table(row.seconds, 4)]))
     lines += ["", f"## Difference from {reference.title}, {reference.method}", ""]
     lines += ["Over the same samples of subjects; bold where the interval excludes zero.", ""]
     lines += [_line(["model", "method", *named.values()]), "|---" * (len(MEASURES) + 2) + "|"]

@@ -313,7 +313,7 @@ class ExplorerDock(QScrollArea):
         explorer = self.session.explorer
         if explorer is None:
             return
-        for name, allowed in explorer.detector.choices.items():
+        for name, allowed in explorer.bundle.choices.items():
             self.sections.choice(name).offer(allowed)
         self.bar.offer(views_of(explorer.maps))
         self.which.setVisible(any(spec.indexed for spec in explorer.maps.values()))

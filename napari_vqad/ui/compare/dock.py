@@ -14,8 +14,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QListWidget,
-    QListWidgetItem,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -23,24 +21,23 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider
 from superqt.utils import qthrottled
 
-from napari_vqad.detectors.bundle import Bundle, read_config
+from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.protocol import Detector
-from napari_vqad.detectors.registry import detector_class
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.display.views import map_of, views_of
 from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.progress import Progress
-from napari_vqad.errors import InputError
 from napari_vqad.imaging.brain_mask import make_mask
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.ui.compare.canvas_state import CELL, SavedCanvas
 from napari_vqad.ui.compare.cell import Panel, make_panel
+from napari_vqad.ui.compare.model_list import ModelList
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.layers.map_layers import remove_layers
 from napari_vqad.ui.layers.mask_input import given_mask
 from napari_vqad.ui.layers.scan_watch import LayerWatch
-from napari_vqad.ui.panels.inputs import Inputs, fits_kind
+from napari_vqad.ui.panels.inputs import Inputs
 from napari_vqad.ui.panels.setting_widgets import PAUSE
 from napari_vqad.ui.plumbing.connections import PANEL, ViewerConnections, stack_panels
 from napari_vqad.ui.plumbing.preferences import read_preferences
@@ -70,9 +67,7 @@ class CompareDock(QWidget):
         self.setMaximumWidth(420)
 
         self.inputs = Inputs([], preferences.device, one_model=False)
-        self.models = QListWidget()
-        self.models.setToolTip("Tick two or more models.")
-        self.models.setMaximumHeight(130)
+        self.models = ModelList()
         self.what = QComboBox()
         for folder in preferences.bundles:
             self.offer(folder)
@@ -138,21 +133,9 @@ class CompareDock(QWidget):
         stack_panels(self.viewer, self)
 
     def offer(self, folder: Path) -> None:
-        """Add a model to the list. One that cannot be read is disabled, and its tooltip says why."""
-        try:
-            config = read_config(folder)
-            item = QListWidgetItem(config.title)
-        except InputError as error:
-            item = QListWidgetItem(f"{folder.name} (cannot be used)")
-            item.setToolTip(str(error))
-            item.setFlags(Qt.ItemFlag.NoItemFlags)
-            self.models.addItem(item)
-            return
-        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-        item.setCheckState(Qt.CheckState.Unchecked)
-        item.setData(Qt.ItemDataRole.UserRole, folder)
-        self.models.addItem(item)
-        self._offer_maps(detector_class(config.detector))
+        """Add a model to the list, and its maps to those that can be compared."""
+        if (detector := self.models.offer(folder)) is not None:
+            self._offer_maps(detector)
         self._list_models()
 
     def _offer_maps(self, detector: type[Detector]) -> None:
@@ -166,25 +149,15 @@ class CompareDock(QWidget):
 
     def tick(self, *folders: Path) -> None:
         """Tick these models and no others."""
-        for item in self._items():
-            chosen = item.data(Qt.ItemDataRole.UserRole) in folders
-            item.setCheckState(Qt.CheckState.Checked if chosen else Qt.CheckState.Unchecked)
+        self.models.tick(*folders)
 
     def ticked(self) -> list[Path]:
         """The folders of the ticked models."""
-        ticked = [i for i in self._items() if i.checkState() == Qt.CheckState.Checked and not i.isHidden()]
-        return [i.data(Qt.ItemDataRole.UserRole) for i in ticked]
+        return self.models.ticked()
 
     def _list_models(self) -> None:
         """Offer only models for the scan's kind."""
-        for item in self._items():
-            folder = item.data(Qt.ItemDataRole.UserRole)
-            item.setHidden(folder is not None and not fits_kind(folder, self.inputs.kind()))
-
-    def _items(self) -> list[QListWidgetItem]:
-        return [item for i in range(self.models.count()) if (item := self.models.item(i)) is not None]
-
-    # ---- actions of the user --------------------------------------------------------------------------------------
+        self.models.show_kind(self.inputs.kind())
 
     def start(self) -> None:
         """Run the ticked models on the chosen scan."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -27,6 +28,7 @@ from napari_vqad.ui.layers import placement
 from napari_vqad.ui.layers.mask_input import StudyMask
 from napari_vqad.ui.panels.axis_order import Questions
 from napari_vqad.ui.panels.combo import DataCombo
+from napari_vqad.ui.panels.model_groups import grouped, shown
 
 
 def fits_kind(folder: Path, kind: Kind | None) -> bool:
@@ -53,12 +55,11 @@ class Inputs(QWidget):
         self.device = DataCombo("The device that runs the networks; auto uses the GPU if there is one.")
         self.device.fill([(name, name) for name in ("auto", "cuda", "mps", "cpu")])
         self.device.pick(device)
-        for folder in bundles:
-            try:
-                self.bundle.box.addItem(read_config(folder).title, folder)
-            except InputError as error:
-                self.bundle.box.addItem(f"{folder.name} (cannot be used)", folder)
-                self.bundle.box.setItemData(self.bundle.box.count() - 1, str(error), Qt.ItemDataRole.ToolTipRole)
+        for title, folders in grouped(bundles).items():
+            self._add_title(title)
+            for folder in folders:
+                self._add_model(folder)
+        self.bundle.pick(bundles[0] if bundles else None)
         self.card = QToolButton()
         self.card.setText(" i ")
         self.card.setToolTip("Show the model's card: data, licence, metrics, limits of use.")
@@ -80,6 +81,25 @@ class Inputs(QWidget):
         if one_model:
             form.addRow("Model", row)
         form.addRow("Device", self.device.box)
+
+    def _add_title(self, title: str) -> None:
+        """Add the title of a family, which cannot be chosen."""
+        box = self.bundle.box
+        box.addItem(title)
+        model = box.model()
+        assert isinstance(model, QStandardItemModel)
+        item = model.item(box.count() - 1)
+        item.setEnabled(False)
+        font = item.font()
+        font.setBold(True)
+        item.setFont(font)
+
+    def _add_model(self, folder: Path) -> None:
+        try:
+            self.bundle.box.addItem(read_config(folder).title, folder)
+        except InputError as error:
+            self.bundle.box.addItem(f"{folder.name} (cannot be used)", folder)
+            self.bundle.box.setItemData(self.bundle.box.count() - 1, str(error), Qt.ItemDataRole.ToolTipRole)
 
     def chosen(self) -> tuple[Image | None, Labels | Path | StudyMask | None, Path | None, str]:
         """The chosen scan, mask (None to compute one, and for a clip), folder of the model, and device."""
@@ -125,11 +145,11 @@ class Inputs(QWidget):
     def _list_models(self) -> None:
         """Offer only models for the scan's kind. If the chosen one does not fit, choose the first that does."""
         box, kind = self.bundle.box, self.kind()
-        fits = [fits_kind(folder, kind) for _, folder in self.bundle.items()]
+        fits = [None if folder is None else fits_kind(folder, kind) for _, folder in self.bundle.items()]
         view = box.view()
-        for row, fit in enumerate(fits):
+        for row, show in enumerate(shown(fits)):
             if isinstance(view, QListView):
-                view.setRowHidden(row, not fit)
+                view.setRowHidden(row, not show)
         if 0 <= box.currentIndex() < len(fits) and not fits[box.currentIndex()] and any(fits):
             box.setCurrentIndex(fits.index(True))
 
