@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 import torch
 
@@ -15,7 +16,7 @@ from napari_vqad.evaluate.bundles import load_bundles
 from napari_vqad.evaluate.cases import labelled_cases
 from napari_vqad.evaluate.variants import check_methods
 from napari_vqad.files.space import check_folder, folder_of
-from napari_vqad.settings import PRESET_HELP, PRESETS, preset_named, slug
+from napari_vqad.settings import PRESET_HELP, PRESETS, Scale, preset_named, slug
 
 
 def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -37,6 +38,7 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
         "--reference", metavar="ROW", help="bundle, or 'BUNDLE METHOD', to compare with; default: the first bundle"
     )
     parser.add_argument("--preset", default="default", choices=list(map(slug, PRESETS)), type=slug, help=PRESET_HELP)
+    parser.add_argument("--score", choices=get_args(Scale), help="scale of the pixel score; default: the preset's")
     parser.add_argument(
         "--percentile", type=float, default=98.0, help="of healthy voxels: the threshold for Dice; default: 98"
     )
@@ -79,7 +81,7 @@ def _options(bundle: Bundle, args: argparse.Namespace) -> detector_table.Options
     """The settings for a bundle: a preset's smallest finding depends on the size of the grid's voxels."""
     preset = preset_named(args.preset).settings(bundle.config.grid.voxel_ml)
     percentile = f"p{args.percentile:g}"
-    given = {**preset, "n_restorations": args.n_restorations}
+    given = {**preset, "n_restorations": args.n_restorations} | ({"score": args.score} if args.score else {})
     settings = settings_from({**given, "flag_voxels": percentile})
     rate = str(settings_from({**given, "flag_voxels": args.rate}).flag_voxels)
     if "/" not in rate:
@@ -96,8 +98,9 @@ def _about(args: argparse.Namespace, bundle: Bundle) -> list[str]:
         else f"a CPU with {args.threads} thread{'s' if args.threads != 1 else ''}"
     )
     title = next(title for title in PRESETS if slug(title) == args.preset)
+    score = f", score in {args.score}" if args.score else ""
     return [
-        f"Data: {args.data.resolve().name}. Post-processing of all detectors: {title}. Restorations: S = "
+        f"Data: {args.data.resolve().name}. Post-processing of all detectors: {title}{score}. Restorations: S = "
         f"{args.n_restorations}. Networks ran on {name}.",
         "Thresholds for Dice per scan and for lesions come from each bundle's healthy calibration scans.",
     ]

@@ -98,5 +98,5 @@ def test_the_command_writes_table_csv_and_figure(case_folder, tiny_bundle, tiny_
     assert set(first) == {"table.md", "table.csv", "table.png"}
     assert main([*command, "--threads", "1", "--device", "cpu"]) == 0  # from what is kept
     assert (out / "table.csv").read_bytes() == first["table.csv"]
-    assert main([*command, "--rate", "p98"]) == 1
+    assert main([*command, "--rate", "p98"]) == 2
     assert "--rate is false findings" in capsys.readouterr().err
