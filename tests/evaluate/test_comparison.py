@@ -26,7 +26,9 @@ from napari_vqad.train.data import Stack
 def collected(scores, answers):
     pairs = [(np.array(scores, float), np.array(answers, bool))]
     scans = {"w": [(4.0, True), (1.0, False), (3.0, True), (3.5, False)]}
-    return Collected({("w", "normal"): pairs}, {("w", "normal"): pairs}, scans, ["normal"], {"w": 3.0}, 6)
+    return Collected(
+        {("w", "normal"): pairs}, {("w", "normal"): pairs}, scans, ["normal"], seconds={"w": 3.0}, n_slices=6
+    )
 
 
 def test_the_threshold_is_that_of_validation(tiny_bundle):

@@ -6,7 +6,7 @@ import pytest
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import read_table
 from napari_vqad.files import limits
-from napari_vqad.train import autoencoder, ganomaly
+from napari_vqad.train import autoencoder, gan, ganomaly, reuse
 from napari_vqad.train.data import Stack
 from napari_vqad.train.detector import read_recipe
 from napari_vqad.train.recipe import FOLDER, Recipe, read_toml
@@ -15,13 +15,16 @@ from napari_vqad.train.training_log import read_history
 RECIPE = (FOLDER / "ixi-aligned.toml").read_text(encoding="utf-8")
 
 
+OTHERS = {"ganomaly": ganomaly, "anogan": gan, "vae-restoration": reuse}  # trained by commands of their own
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda p: p.stem)
 def test_every_recipe_that_comes_along_is_read(path):
     kind = read_toml(path)[0].get("detector")
     if kind in autoencoder.KINDS:
         assert autoencoder.read_recipe(path)[0].title
-    elif kind == "ganomaly":
-        assert ganomaly.read_recipe(path)[0].title
+    elif kind in OTHERS:
+        assert OTHERS[kind].read_recipe(path)[0].title
     elif kind:  # fitted in one go
         assert read_recipe(path)[0].title
     else:
