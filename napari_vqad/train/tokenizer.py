@@ -37,6 +37,11 @@ class TokenizerTraining(BaseModel):
     codebook: Literal["moving averages", "gradient"] = Field(
         "moving averages", description="how the codebook is learnt"
     )
+    codebook_start: Literal["latents", "uniform"] = Field(
+        "uniform",
+        description="where a codebook that is learnt by gradient begins: at latents of the first batch, or drawn "
+        "from (−1/K, 1/K) as in the authors' code",
+    )
     error: Error = Field("L1", description="of the reconstruction: absolute, or squared as in Ishii 2023")
     outside: float = Field(0.1, ge=0, description="weight of a pixel outside the mask; inside it is 1")
     sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
@@ -71,12 +76,13 @@ def train_tokenizer(
     if training.codebook == "gradient":
         for part in tokenizer.modules():
             if isinstance(part, Codebook):
-                part.learn_by_gradient()
+                part.learn_by_gradient(training.codebook_start == "latents")
     if start is not None:
         tokenizer.load_state_dict(start.state_dict())
     gan, looks = training.adversarial, _perceptual(training, judge or start, train.clip, device)
     model = GanPair(tokenizer, gan).to(device) if gan else tokenizer
-    if training.codebook == "gradient" and not gan:  # moving averages read back which codes are dead
+    fixed = training.codebook == "gradient" and training.codebook_start == "uniform"
+    if fixed and not gan:  # moving averages read back which codes are dead, and a start at latents needs a real batch
         n = training.schedule.batch
         capture(tokenizer, torch.zeros(n, 1, *train.levels.shape[1:], device=device), torch.zeros(n, device=device))
     beta, outside = training.commitment, training.outside

@@ -40,12 +40,19 @@ class Codebook(nn.Module):
         self.register_buffer("vectors", torch.randn(n_codes, dim))
         self.register_buffer("usage", torch.zeros(n_codes))
         self.register_buffer("sums", torch.zeros(n_codes, dim))
+        self.start_at_latents = True
 
-    def learn_by_gradient(self) -> None:
-        """Make the vectors a parameter, drawn anew from (−1/K, 1/K); weights in files stay the same kind."""
+    def learn_by_gradient(self, start_at_latents: bool = False) -> None:
+        """Make the vectors a parameter; weights in files stay the same kind.
+
+        Args:
+            start_at_latents: the vectors begin as latents of the first batch, so that many codes are in use from the
+                start. Without it they are drawn from (−1/K, 1/K), as in the authors' code.
+        """
         vectors = self.vectors.uniform_(-1 / len(self.vectors), 1 / len(self.vectors))
         del self.vectors
         self.vectors = nn.Parameter(vectors)
+        self.start_at_latents = start_at_latents
 
     @property
     def _by_gradient(self) -> bool:
@@ -73,7 +80,7 @@ class Codebook(nn.Module):
         """
         latents = latents.float()
         averages = self.training and not self._by_gradient
-        if averages and not self.usage.any():
+        if self.training and self.start_at_latents and not self.usage.any():
             self._start(latents)
         codes = self.nearest(latents)
         quantised = self.lookup(codes)

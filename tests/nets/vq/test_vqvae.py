@@ -76,6 +76,20 @@ def test_weights_of_a_codebook_by_gradient_are_those_of_any_other():
     assert "vectors" not in dict(plain.named_parameters())
 
 
+def test_a_codebook_by_gradient_may_begin_at_latents_of_the_first_batch_alone():
+    torch.manual_seed(0)
+    book, first = Codebook(6, 2).train(), torch.randn(2, 2, 4, 4) + 5
+    book.learn_by_gradient(start_at_latents=True)
+    book(first)
+    flat = first.permute(0, 2, 3, 1).reshape(-1, 2)
+    assert torch.cdist(book.vectors.detach(), flat).amin(1).max() < 1e-6
+    resumed = Codebook(6, 2).train()
+    resumed.learn_by_gradient(start_at_latents=True)
+    resumed.load_state_dict(book.state_dict())
+    resumed(torch.randn(2, 2, 4, 4))  # another batch does not begin anew
+    assert torch.equal(resumed.vectors, book.vectors)
+
+
 def test_a_codebook_of_moving_averages_has_no_loss_of_its_own():
     _, _, losses = Codebook(4, 2).train()(torch.randn(1, 2, 3, 3, requires_grad=True))
     assert float(losses.codebook) == 0
