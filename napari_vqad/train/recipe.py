@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,7 +103,9 @@ def _change(given: dict[str, Any], change: str) -> None:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError) as error:
-        raise wrong from error
+        value = text.strip()  # words need no quotation marks, which a shell would take away
+        if not re.fullmatch(r"[^\W\d][\w .-]*", value):
+            raise wrong from error
     for table in tables:
         given = given.setdefault(table, {})
         if not isinstance(given, dict):
