@@ -1,11 +1,15 @@
 """What several tests of training share."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from small_recipe import RECIPE, run
 
 from napari_vqad.imaging.grid import Grid
+from napari_vqad.imaging.grid_spec import GridSpec
+from napari_vqad.train.data import Stack
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +25,22 @@ def healthy() -> Callable[..., Grid]:
         return Grid.of_slices(slices.astype(np.float32), mask, position, 8.0)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory, healthy) -> Path:
+    """A folder with packed slices of each split, and the small recipe."""
+    folder = tmp_path_factory.mktemp("packed")
+    spec = GridSpec(shape=(16, 24), spacing=8.0)
+    for first, split in enumerate(("train", "validation", "calibration")):
+        Stack.of([healthy(10 * first + i) for i in range(3)], spec).save(folder / f"{split}.npz")
+    (folder / "recipe.toml").write_text(RECIPE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(data, tmp_path_factory) -> Path:
+    """A bundle with a tokenizer that is trained on them, and no prior."""
+    out = tmp_path_factory.mktemp("models") / "base"
+    run("train", "tokenizer", "--config", data / "recipe.toml", "--data", data, "--out", out)
+    return out
