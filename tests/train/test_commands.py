@@ -94,7 +94,7 @@ def test_packed_slices_of_another_size_are_refused(data, tmp_path, capsys):
 
 def test_a_value_of_the_recipe_is_changed_on_the_command_line(data, tmp_path, capsys):
     words = ("train", "tokenizer", "--config", data / "recipe.toml", "--data", data, "--out", tmp_path / "out")
-    assert run(*words, "--set", "tokenizer.n_codes=24", "--set", 'tokenizer_training.error="L2"') == 0
+    assert run(*words, "--set", "tokenizer.n_codes=24", "--set", "tokenizer_training.error=L2") == 0
     assert read_config(tmp_path / "out").tokenizer.n_codes == 24
     trained = read_history(tmp_path / "out")["tokenizer"]
     assert trained.loss.startswith("L2")
