@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -25,6 +26,10 @@ class BundleConfig(BaseModel):
     title: str = Field(max_length=200)
     description: str = Field(max_length=10_000)
     grid: GridSpec = GridSpec()
+
+    def save(self, folder: Path) -> None:
+        """Write config.json into the folder of a bundle."""
+        (folder / "config.json").write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 # Settings of pixel score, flagged voxels and findings.
