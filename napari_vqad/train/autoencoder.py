@@ -68,7 +68,7 @@ def train_network(network: LatentNetwork, run: TrainingRun[AutoencoderTraining])
         return float(torch.cat(found).mean())
 
     turn = judged.turn if judged else None
-    fit(judged or network, losses, score, run.folder, training.schedule, device, turn)
+    fit(judged or network, losses, score, run.folder, training.schedule, device, turn, recipe=run.recipe)
 
 
 def describe(config: Any, training: AutoencoderTraining) -> tuple[str, str]:

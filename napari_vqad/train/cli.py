@@ -39,6 +39,7 @@ from napari_vqad.train.options import add_data_options, add_recipe_options, comm
 from napari_vqad.train.prior import train_prior
 from napari_vqad.train.recipe import Recipe
 from napari_vqad.train.reuse import add_command as add_reuse
+from napari_vqad.train.same_recipe import options_of
 from napari_vqad.train.tokenizer import TokenizerTraining, describe, train_tokenizer
 from napari_vqad.train.training_log import Trained, read_history, write_history
 
@@ -116,7 +117,10 @@ def _train_tokenizer(args: argparse.Namespace, recipe: Recipe, device: torch.dev
     template = _template(args, recipe, source)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
     background, training = recipe.grid.background, _with_lpips(recipe.tokenizer_training, args.lpips)
-    model = train_tokenizer(recipe.tokenizer, training, train, held_out, background, work, device, start, judge)
+    options = options_of(grid=recipe.grid, tokenizer=recipe.tokenizer, tokenizer_training=training)
+    model = train_tokenizer(
+        recipe.tokenizer, training, train, held_out, background, work, device, start, judge, options
+    )
     command, schedule = command_line("train tokenizer", args, args.out, "start", "features"), training.schedule
     trained = Trained(command=command, schedule=schedule, steps=state_of(work)["step"], loss=describe(training))
     with atomic_folder(args.out) as new:
@@ -150,7 +154,10 @@ def _train_prior(args: argparse.Namespace, recipe: Recipe, device: torch.device)
     template = _template(args, recipe, source)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
     background, training = recipe.grid.background, recipe.prior_training
-    model = train_prior(recipe.prior, training, tokenizer, train, held_out, background, work, device, levels, start)
+    options = options_of(grid=recipe.grid, tokenizer=config.tokenizer, prior=recipe.prior, prior_training=training)
+    model = train_prior(
+        recipe.prior, training, tokenizer, train, held_out, background, work, device, levels, start, options
+    )
     if source and "tokenizer" in (theirs := read_history(source)):
         history["tokenizer"] = theirs["tokenizer"]
     seen = "hidden codes" if isinstance(model, MaskedPrior) else "codes"

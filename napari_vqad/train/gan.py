@@ -113,7 +113,7 @@ def train_gan(run: TrainingRun[GanTraining]) -> AnoGANDetector:
         with torch.no_grad():
             return float(search.loss(search.run(begin, STEPS, RATE, lambda: None).z)[0].mean())
 
-    fit(gan, losses, score, run.folder, training.schedule, device)
+    fit(gan, losses, score, run.folder, training.schedule, device, recipe=run.recipe)
     return AnoGANDetector(gan.averaged, gan.discriminator, config.network)
 
 

@@ -110,7 +110,7 @@ def train_networks(run: TrainingRun[GanomalyTraining]) -> GanomalyDetector:
             total += float(found) * len(x)
         return total / len(held_out)
 
-    fit(networks, losses, score, run.folder, training.schedule, device)
+    fit(networks, losses, score, run.folder, training.schedule, device, recipe=run.recipe)
     return GanomalyDetector(generator)
 
 

@@ -23,6 +23,7 @@ from napari_vqad.train.detector import template_of
 from napari_vqad.train.fit import CHECKPOINT, Schedule, alone_in, state_of
 from napari_vqad.train.options import add_recipe_options, command_line
 from napari_vqad.train.recipe import detector_named, read_toml
+from napari_vqad.train.same_recipe import Options, options_of
 from napari_vqad.train.training_log import Trained, write_history
 
 CHECKPOINTS = ".training"  # hidden folder of a bundle
@@ -57,6 +58,11 @@ class TrainingRun(Generic[Training]):
     held_out: Stack
     folder: Path
     device: torch.device
+
+    @property
+    def recipe(self) -> Options:
+        """The options that decide the training; its checkpoint is resumed only with the same ones."""
+        return options_of(bundle=self.config, training=self.training)
 
 
 class Savable(Protocol):

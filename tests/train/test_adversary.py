@@ -145,5 +145,5 @@ def test_a_killed_training_of_two_optimisers_ends_where_an_unbroken_one_ends(hea
 
 def test_a_checkpoint_without_an_adversary_is_refused(healthy, tmp_path):
     trained(tmp_path, healthy, config=None)
-    with pytest.raises(InputError, match="another network"):
+    with pytest.raises(InputError, match=r"another recipe: training\.adversarial is null, and a table here"):
         trained(tmp_path, healthy)
