@@ -48,6 +48,8 @@ class BaseDetector:
     fused: ClassVar[Mapping[str, str]] = {}
     slice_title: ClassVar[str | None] = None
     slice_unit: ClassVar[str | None] = None
+    slice_threshold: ClassVar[str | None] = None
+    tables: ClassVar[tuple[str, ...]] = ()
     kind: ClassVar[str]
     family: ClassVar[Family]
 
