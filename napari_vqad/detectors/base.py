@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -26,6 +27,10 @@ class BundleConfig(BaseModel):
     description: str = Field(max_length=10_000)
     grid: GridSpec = GridSpec()
 
+    def save(self, folder: Path) -> None:
+        """Write config.json into the folder of a bundle."""
+        (folder / "config.json").write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
 
 # Settings of pixel score, flagged voxels and findings.
 OF_VOXELS = frozenset({"flag_voxels", "min_volume_ml", "median", "erode_mm", "score", "pooling", "paper_faithful"})
@@ -43,6 +48,8 @@ class BaseDetector:
     fused: ClassVar[Mapping[str, str]] = {}
     slice_title: ClassVar[str | None] = None
     slice_unit: ClassVar[str | None] = None
+    slice_threshold: ClassVar[str | None] = None
+    tables: ClassVar[tuple[str, ...]] = ()
     kind: ClassVar[str]
     family: ClassVar[Family]
 

@@ -202,26 +202,26 @@ class Bundle:
         return scored.unit if scale == "intensity" else "SD"
 
     def slice_value(self, settings: Settings) -> float:
-        """Return the threshold for slices in the unit of the slice score; λ_s must be a number."""
+        """Return the threshold for slices in the unit of the slice score; thresholds of the detector are numbers."""
         calibration, limit = self.calibration, settings.flag_slices
         if (kind := self.slice_kind(settings)) is None:
             if self.detector.slice_title is None:
                 return limit if isinstance(limit, float) else np.inf  # the bundle is not calibrated yet
-            return calibration.value("slice_score", limit, lambda_s=self._lambda_s(settings))
+            return calibration.value("slice_score", limit, at=self._level_of_slices(settings))
         return calibration.value("slices", limit, kind=kind)
 
     def slice_percentile(self, settings: Settings, value: float) -> float:
-        """Return the percentage of healthy slices with a slice score of `value` or less; λ_s must be a number."""
+        """Return the percentage of healthy slices with this score or less; thresholds of the detector are numbers."""
         if (kind := self.slice_kind(settings)) is None:
             if self.detector.slice_title is None:
                 return np.nan
-            return self.calibration.percentile("slice_score", value, lambda_s=self._lambda_s(settings))
+            return self.calibration.percentile("slice_score", value, at=self._level_of_slices(settings))
         return self.calibration.percentile("slices", value, kind=kind)
 
-    def _lambda_s(self, settings: Settings) -> float:
-        """Return λ_s, which AS_sample depends on; 0 for a slice score without such a threshold."""
-        known = any(spec.setting == "lambda_s" for spec in self.detector.thresholds)
-        return float(settings.lambda_s) if known else 0.0
+    def _level_of_slices(self, settings: Settings) -> float:
+        """Return the healthy percentile of the threshold on which the own slice score depends; 0 without one."""
+        spec = next((s for s in self.detector.thresholds if s.setting == self.detector.slice_threshold), None)
+        return self.calibration.percentile(spec.table, float(getattr(settings, spec.setting))) if spec else 0.0
 
     def evidence(self, slices: NDArray, mask: NDArray) -> dict[str, NDArray]:
         """Compute the evidence for a fused score that needs no network: name → (n, H, W), of slices (n, H, W)."""

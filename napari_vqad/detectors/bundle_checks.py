@@ -13,12 +13,13 @@ from napari_vqad.errors import InputError
 from napari_vqad.files.jsonfile import short
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.template import FILE, Template
-from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS
+from napari_vqad.scores.fusion import LINEAR, LINEAR_WEIGHT, OWN_WEIGHT
 from napari_vqad.scores.normative import NormativeMaps
 from napari_vqad.settings import ADDED_POOLINGS, Pooling, Scale
 
-# Constants of fused scores. The calibration stores them, and they must equal those of the code that reads it.
-MADE_WITH = {"weight of linear": WEIGHTS[LINEAR], "weight of NLL": WEIGHTS[NLL], "Huber SD": ROBUST}
+# Constants of fused scores. The calibration stores them, and they must equal those of the code that reads it. In files,
+# the weight of the detector's own evidence has the name of the first such evidence.
+MADE_WITH = {"weight of linear": LINEAR_WEIGHT, "weight of NLL": OWN_WEIGHT, "Huber SD": ROBUST}
 
 
 def check_grid(folder: Path, grid: GridSpec, template: Template | None) -> None:
@@ -80,6 +81,8 @@ def check_agreement(
         raise other(f"for another model: its tables and the model do not agree on '{_first(wrong)}'")
     if wrong := kinds ^ set(calibration.findings):
         raise other(f"in part: scores and findings do not agree on '{_first(wrong)}'")
+    if wrong := set(calibration.own) - set(detector.tables):
+        raise other(f"for another model: it has a table '{_first(wrong)}', which the model has not")
     if (why := detector.check(calibration)) is not None:
         raise other(why)
     evidence = {*detector.fused, *([LINEAR] if linear is not None else [])}

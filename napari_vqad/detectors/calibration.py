@@ -7,11 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_vqad.settings import Threshold
 
-Score = str  # a table of `Calibration`: "nll", "nll_map", "slice_score", "residual", "pixel_score", "slices"
+Score = (
+    str  # a table of `Calibration`: "slice_score", "residual", "pixel_score", "slices", or one of the detector's own
+)
 PER_VARIANT = ("residual", "pixel_score", "slices")
 WRITTEN = {"intensity": "plain", "normative": "place"}  # names of the scales in the files of bundles
 
 LEVELS = tuple(float(p) for p in [*range(100), *np.arange(991, 1000) / 10, 99.95, 99.99, 99.999, 100])
+# Percentiles of a threshold at which the table of a slice score that depends on it is computed.
 LAMBDA_LEVELS = (0.0, 50.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9)
 
 
@@ -33,12 +36,12 @@ class SliceTables(BaseModel):
 class Calibration(BaseModel):
     """Quantiles over the calibration scans, at the percentiles `levels`.
 
+    Further tables are the detector's own (`Detector.tables`), such as "nll" of the vector-quantised detector. Each is a
+    list of quantiles, or maps kinds to such lists.
+
     Attributes:
-        nll: quantiles of the NLL of the codes that touch the mask, nats; empty if the detector has no codes.
-        nll_map: level of codes ("all", "top", "bottom") → quantiles of its NLL map over the voxels of the mask, nats;
-            empty if there is one level, because `nll` then applies to its map.
-        slice_score: percentile of λ_s → quantiles of AS_sample at that λ_s, nats; "0" alone → quantiles of the
-            detector's own slice score, if it depends on no threshold.
+        slice_score: percentile of the threshold on which the detector's own slice score depends
+            (`Detector.slice_threshold`) → quantiles of the score at that threshold; "0" alone if it depends on none.
         residual: variant of the detector, such as a method → quantiles over the voxels of the mask, SD.
         pixel_score: kind of pixel score, named by `pixel_kind` → quantiles over the voxels of the mask, in SD of
             intensity or, for normative scales, in healthy SDs at the voxel.
@@ -51,18 +54,17 @@ class Calibration(BaseModel):
         weights: SHA-256 of the networks that were calibrated (`Bundle.weights`); None in bundles of earlier versions.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, list[float] | dict[str, list[float]]] = Field(init=False)
 
     n_scans: int = Field(ge=1, le=10**9)
     n_slices: int = Field(ge=1)
     finding_voxels: int = Field(10, ge=1)
     levels: list[float] = Field(min_length=2)
-    nll: list[float] = []
     slice_score: dict[str, list[float]] = {}
     residual: dict[str, list[float]]
     pixel_score: dict[str, list[float]]
     findings: dict[str, list[float]]
-    nll_map: dict[str, list[float]] = {}
     slices: dict[str, list[float]] = {}
     slice_nll: tuple[float, float] | None = None
     fused: dict[str, float] = {}
@@ -71,12 +73,12 @@ class Calibration(BaseModel):
     @model_validator(mode="after")
     def _are_quantiles(self) -> Calibration:
         tables = [
-            *([self.nll] if self.nll else []),
+            *(quantiles for table in self.own.values() for quantiles in table.values()),
             *self.slice_score.values(),
             *self.residual.values(),
             *self.pixel_score.values(),
         ]
-        by_kind = [*self.findings.values(), *self.nll_map.values(), *self.slices.values()]
+        by_kind = [*self.findings.values(), *self.slices.values()]
         if any(len(t) != len(self.levels) for t in [*tables, *by_kind]):
             raise ValueError("every table of quantiles must have one value for each level")
         if (
@@ -87,13 +89,18 @@ class Calibration(BaseModel):
         levels = np.array(self.levels)
         if levels[0] < 0 or levels[-1] > 100 or (np.diff(levels) <= 0).any():
             raise ValueError("levels are percentiles, 0 to 100, each above the one before")
-        if any((np.diff(t) < 0).any() for t in (*tables, *self.nll_map.values(), *self.slices.values())):
+        if any((np.diff(t) < 0).any() for t in (*tables, *self.slices.values())):
             raise ValueError("the quantiles of a table must not fall")
         if any(value < 0 for counts in self.findings.values() for value in counts):
             raise ValueError("there are no fewer findings than none")
         if not all(_is_level(key) for key in self.slice_score):
             raise ValueError("the tables of slice_score go by percentiles, such as '99.5'")
         return self
+
+    @property
+    def own(self) -> dict[str, dict[str, list[float]]]:
+        """The detector's own tables: name → kind → quantiles; the kind is "" if a table has one only."""
+        return {n: t if isinstance(t, dict) else {"": t} for n, t in (self.__pydantic_extra__ or {}).items() if t}
 
     def with_slices(self, tables: SliceTables) -> Calibration:
         """Return a copy with these healthy slice scores.
@@ -103,18 +110,25 @@ class Calibration(BaseModel):
         """
         return Calibration.model_validate(self.model_dump() | tables.model_dump(exclude={"weights"}))
 
-    def value(self, score: Score, threshold: Threshold, *, kind: str = "", lambda_s: float = 0.0) -> float:
-        """Return a threshold in the unit of the score; "p90" and "1/3" are converted, a number is returned as it is."""
+    def value(self, score: Score, threshold: Threshold, *, kind: str = "", at: float = 0.0) -> float:
+        """Return a threshold in the unit of the score; "p90" and "1/3" are converted, a number is returned as it is.
+
+        Args:
+            score: name of the table.
+            threshold: a number, "p90" or "1/3".
+            kind: kind of the table, such as a variant.
+            at: for "slice_score", healthy percentile of the threshold on which it depends.
+        """
         if not isinstance(threshold, str):
             return float(threshold)
         if "/" in threshold:
             # n calibration scans cannot show a rate below one finding per n scans.
             return self.threshold_for_rate(kind, 1 / min(int(threshold.split("/")[1]), self.n_scans))
-        return float(np.interp(float(threshold[1:]), self.levels, self._table(score, kind, lambda_s)))
+        return float(np.interp(float(threshold[1:]), self.levels, self._table(score, kind, at)))
 
-    def percentile(self, score: Score, value: float, *, kind: str = "", lambda_s: float = 0.0) -> float:
-        """Return the percentage of healthy values that are `value` or less."""
-        table = self._table(score, kind, lambda_s)
+    def percentile(self, score: Score, value: float, *, kind: str = "", at: float = 0.0) -> float:
+        """Return the percentage of healthy values that are `value` or less; other arguments as of `value`."""
+        table = self._table(score, kind, at)
         # If several levels have this value, the highest applies: that share of values is at or below it.
         above = int(np.searchsorted(table, value, side="right"))
         if above == 0 or above == len(table):
@@ -147,20 +161,18 @@ class Calibration(BaseModel):
         part = (counts[last] - wanted) / max(counts[last] - counts[last + 1], 1e-9)
         return float(scores[last] + min(part, 1.0) * (scores[last + 1] - scores[last]))
 
-    def _table(self, score: Score, kind: str, lambda_s: float) -> np.ndarray:
-        if score in ("nll", "nll_map"):
-            return np.asarray(self.nll_map.get(kind, self.nll) if score == "nll_map" else self.nll)
+    def _table(self, score: Score, kind: str, at: float) -> np.ndarray:
         if score in PER_VARIANT:
             return np.asarray(getattr(self, score)[kind])
-        if len(self.slice_score) == 1:  # of a slice score that depends on no threshold
-            return np.asarray(next(iter(self.slice_score.values())))
-        # AS_sample depends on λ_s. Between two tabulated λ_s its quantiles are interpolated.
+        if score != "slice_score":
+            return np.asarray(self.own[score][kind])
+        # Between two tabulated thresholds, the quantiles of the slice score are interpolated.
         levels = sorted(float(level) for level in self.slice_score)
         tables = np.array([self.slice_score[f"{level:g}"] for level in levels])
-        at = np.interp(self.percentile("nll", lambda_s), levels, np.arange(len(levels)))
-        below = int(at)
+        place = np.interp(at, levels, np.arange(len(levels)))
+        below = int(place)
         above = min(below + 1, len(levels) - 1)
-        return tables[below] + (at - below) * (tables[above] - tables[below])
+        return tables[below] + (place - below) * (tables[above] - tables[below])
 
 
 def _is_level(key: str) -> bool:

@@ -200,6 +200,8 @@ class Detector(Protocol):
         fused: name of the evidence → name of the map. A fused score adds the evidence if the bundle has a normative
             map of it.
         slice_title, slice_unit: name and unit of its own slice score, such as AS_sample; None without one.
+        slice_threshold: the setting in `thresholds` on which its own slice score depends; None if it depends on none.
+        tables: names of its own tables in a calibration, which `fit_tables` computes.
     """
 
     kind: ClassVar[str]
@@ -214,6 +216,8 @@ class Detector(Protocol):
     fused: ClassVar[Mapping[str, str]]
     slice_title: ClassVar[str | None]
     slice_unit: ClassVar[str | None]
+    slice_threshold: ClassVar[str | None]
+    tables: ClassVar[tuple[str, ...]]
 
     @classmethod
     def load(cls, config: Any, files: Snapshot) -> Self:

@@ -36,6 +36,7 @@ from napari_vqad.evaluate.cases import PER_SUBJECT, beside, folder_cases, simula
 from napari_vqad.evaluate.experiment import collect, kind_table, overall_table, write_json
 from napari_vqad.evaluate.lesion_detection import evaluate_scan, table
 from napari_vqad.evaluate.score_histograms import ScoreHistograms
+from napari_vqad.evaluate.threshold_options import add_threshold_options, own_thresholds
 from napari_vqad.evaluate.variants import Over, ablation, check_methods, method_variants, methods_of, settings_of
 from napari_vqad.files.atomic import write_text
 from napari_vqad.files.space import check_file, check_folder
@@ -91,8 +92,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     clips.add_argument("bundles", nargs="*", help="names or folders; default: all installed bundles of clips")
     clips.add_argument("--data", type=Path, required=True, help="folder with training_NN.npz and testing_NN.npz")
     clips.add_argument("-S", "--n-restorations", type=int, default=5, help="default: 5, as in the author's code")
-    clips.add_argument("--lambda-p", help="nats, or a healthy percentile; default: tuned")
-    clips.add_argument("--lambda-s", help="as --lambda-p")
+    add_threshold_options(clips, words="a healthy percentile; default: tuned", default=None)
     clips.add_argument("--write-tuned", action="store_true", help="write the chosen λ into each bundle, as tuned.json")
     clips.add_argument("--histograms", type=Path, help="file for histograms of frame scores, as PNG")
     clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="default: 2d, within each frame")
@@ -120,8 +120,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     for parser in (testset, validation):
         parser.add_argument("data", type=Path)
         parser.add_argument("--methods", nargs="+", help="only these methods; default: all of the bundle")
-        parser.add_argument("--lambda-p", default=Settings().lambda_p, help="nats, or a healthy percentile")
-        parser.add_argument("--lambda-s", default=Settings().lambda_s, help="nats, or a healthy percentile")
+        add_threshold_options(parser)
         parser.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
         parser.add_argument("-k", type=float, default=Settings().k)
         parser.add_argument("--pooling", default=Settings().pooling, choices=get_args(Pooling))
@@ -242,7 +241,7 @@ def run_reconstructions(args: argparse.Namespace) -> int:
 def run_ped2(args: argparse.Namespace) -> int:
     """Compare bundles on the clips of UCSD Ped2."""
     torch.set_num_threads(args.threads)
-    given = {name: getattr(args, name) for name in ("n_restorations", "pooling", "lambda_p", "lambda_s")}
+    given = {name: getattr(args, name) for name in ("n_restorations", "pooling", *own_thresholds())}
     settings = settings_from({name: value for name, value in given.items() if value is not None})
     for path in (args.json, args.histograms):
         if path:
@@ -282,7 +281,7 @@ def _load(args: argparse.Namespace) -> Bundle:
 
 
 def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
-    names = ("lambda_p", "lambda_s", "n_restorations", "k", "pooling", "score")
+    names = (*own_thresholds(), "n_restorations", "k", "pooling", "score")
     settings = bundle.validated(settings_from({name: getattr(args, name) for name in names}))
     if args.json:  # report errors before the work starts
         check_file(args.json)

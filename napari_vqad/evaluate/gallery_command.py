@@ -17,6 +17,7 @@ from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import gallery, ped2, restoration_steps
 from napari_vqad.evaluate.scan_input import ScanInput, clip_input, index_of, read_input
+from napari_vqad.evaluate.threshold_options import add_threshold_options
 from napari_vqad.evaluate.variants import settings_of
 from napari_vqad.files.space import check_file
 from napari_vqad.imaging.fitness import check_extent
@@ -65,7 +66,7 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
         metavar="METHOD",
         help="ways of restoring; sequential if not given",
     )
-    parser.add_argument("--lambda-p", default=Settings().lambda_p, help="nats, a healthy percentile, or tuned")
+    add_threshold_options(parser, words="a healthy percentile, or tuned", only=("lambda_p",))
     parser.add_argument("--restorations", type=int, default=2, metavar="N", help="restorations to show; 2 if not given")
     parser.add_argument(
         "-S", "--n-restorations", type=int, help="number to draw for the pixel score; those shown if not given"

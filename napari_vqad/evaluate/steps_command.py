@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 
 from napari_vqad.detectors.bundle import Bundle
-from napari_vqad.detectors.settings import Settings, settings_from
+from napari_vqad.detectors.settings import settings_from
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import restoration_steps
 from napari_vqad.evaluate.scan_input import index_of, read_input
+from napari_vqad.evaluate.threshold_options import add_threshold_options
 from napari_vqad.evaluate.variants import settings_of
 from napari_vqad.files.space import check_file
 from napari_vqad.resources import DEFAULT_BUNDLE
@@ -26,7 +27,7 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
     steps.add_argument("--slice", type=int, required=True, metavar="N", help="slice number of the viewer, or frame")
     steps.add_argument("--mask", type=Path, help="brain mask of a head; default: computed")
     steps.add_argument("--method", default="sequential", help="restoration method")
-    steps.add_argument("--lambda-p", default=Settings().lambda_p, help="nats, a healthy percentile, or tuned")
+    add_threshold_options(steps, words="a healthy percentile, or tuned", only=("lambda_p",))
     steps.add_argument("--restoration", type=int, default=1, metavar="J", help="number of the restoration, from 1")
     steps.add_argument("--after", type=int, nargs="+", default=(0, 10, 20, 30), metavar="N", help="numbers of draws")
     steps.add_argument("--bundle", default=DEFAULT_BUNDLE)

@@ -12,6 +12,7 @@ from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import settings_from
 from napari_vqad.evaluate import ped2, sweep
 from napari_vqad.evaluate.cases import folder_cases, simulated_cases
+from napari_vqad.evaluate.threshold_options import add_threshold_options, own_thresholds
 from napari_vqad.evaluate.variants import Over, check_methods
 from napari_vqad.files.space import check_file
 from napari_vqad.settings import Pooling, Scale
@@ -24,8 +25,8 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
     swept.add_argument("bundle", help="name or folder of the bundle")
     swept.add_argument("--data", type=Path, required=True, help="folder of clips, labelled cases, or healthy scans")
     swept.add_argument("--method", required=True, help="sample-wise, or a restoration method")
-    swept.add_argument("--lambda-s", nargs="+", metavar="L", help="nats, or percentiles such as p60")
-    swept.add_argument("--lambda-p", nargs="+", metavar="L", help="as --lambda-s; with light, λ_LP of Ishii 2023")
+    words = "percentiles such as p60; λ_p of light is λ_LP of Ishii 2023"
+    add_threshold_options(swept, words=words, default=None, nargs="+", metavar="L")
     swept.add_argument("-S", "--n-restorations", nargs="+", metavar="S")
     swept.add_argument("-k", nargs="+", metavar="K")
     swept.add_argument("--of", default="healthy", choices=("healthy", "all"), help="codes to which percentiles refer")
@@ -57,7 +58,7 @@ def run_sweep(args: argparse.Namespace) -> int:
         cases, on = list(simulated_cases(stack, spec)), f"simulated anomalies, validation part of {args.data.name}"
     given = {"pooling": args.pooling or ("2d" if clips else None), "score": args.score}
     settings = settings_from({name: value for name, value in given.items() if value})
-    names = ("lambda_s", "lambda_p", "n_restorations", "k")
+    names = (*own_thresholds(), "n_restorations", "k")
     chosen = {name: getattr(args, name) for name in names if getattr(args, name)}
     over: Over = "mean" if clips else "max"
     points = sweep.sweep(bundle, cases, settings, args.method, chosen, args.of == "all", over, args.keep, _say)

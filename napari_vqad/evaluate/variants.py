@@ -16,7 +16,7 @@ from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
-from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS
+from napari_vqad.scores.fusion import LINEAR, weight
 
 Over = Literal["max", "mean"]
 
@@ -69,7 +69,7 @@ class Variant:
             score = explorer.map("pixel_score")
         found = explorer.evidence() if self.evidence else {}
         for name in self.evidence:
-            score = score + WEIGHTS[name] * found[name]
+            score = score + weight(name) * found[name]
         mask = explorer.grid.mask
         if self.over == "mean":
             return score, (score * mask).sum((1, 2)) / np.maximum(mask.sum((1, 2)), 1)
@@ -78,6 +78,7 @@ class Variant:
 
 
 SAMPLE = "sample-wise"
+NLL = "nll"  # evidence of the vector-quantised detector, whose steps `ablation` shows
 
 
 def methods_of(detector: Detector, wanted: Collection[str] = ()) -> tuple[str, ...]:

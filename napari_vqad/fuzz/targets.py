@@ -41,7 +41,7 @@ from napari_vqad.nets.vq.pixelsnail import PixelSnailConfig
 from napari_vqad.nets.vq.registry import make_prior, make_tokenizer
 from napari_vqad.nets.vq.vqvae import TokenizerConfig
 from napari_vqad.nets.weights import save_weights
-from napari_vqad.scores.fusion import LINEAR, NLL
+from napari_vqad.scores.fusion import LINEAR
 from napari_vqad.scores.normative import NormativeMaps
 from napari_vqad.settings import Pooling
 from napari_vqad.train.data import Stack
@@ -122,7 +122,9 @@ def make_bundle(folder: Path) -> None:
     named = [f"{m} {p}" for m in methods for p in get_args(Pooling)]
     kinds = [f"{name} {scale}" for name in named for scale in ("plain", "place", "fused")]
     healthy = np.ones((2, SLICES // 2, 8, 12), np.float32)
-    NormativeMaps(dict.fromkeys((NLL, LINEAR, *(f"{n} place" for n in named)), healthy), (SLICES, 16, 24)).save(folder)
+    NormativeMaps(dict.fromkeys(("nll", LINEAR, *(f"{n} place" for n in named)), healthy), (SLICES, 16, 24)).save(
+        folder
+    )
     calibration = Calibration(
         n_scans=1,
         n_slices=SLICES,

@@ -1,11 +1,11 @@
 """The fused score: residual plus evidence that a residual misses.
 
-    fused = centre(z(residual) + w_linear · z(linear) + w_nll · z(NLL))
+    fused = centre(z(residual) + w_linear · z(linear) + w_own · z(own evidence))
 
 Each z is in healthy SDs at the same voxel; centre is `centre_on_healthy`. The *linear* model, 60 principal components
 of healthy slices, represents only the coarse shape of a brain. It detects deformed or foreign tissue that a tokenizer,
-being local, reproduces. The NLL detects healthy tissue in the wrong arrangement. Weights were chosen on validation
-subjects with simulated anomalies.
+being local, reproduces. The detector's *own* evidence (`Detector.fused`), such as the NLL of codes, detects healthy
+tissue in the wrong arrangement. Weights were chosen on validation subjects with simulated anomalies.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from napari_vqad.scores.normative import NormativeMaps
 from napari_vqad.scores.pooling import pool
 
-NLL, LINEAR = "nll", "linear"
-WEIGHTS = {LINEAR: 0.5, NLL: 1.0}
+LINEAR = "linear"  # name of the linear model's evidence
+LINEAR_WEIGHT, OWN_WEIGHT = 0.5, 1.0
 
 
 def smoothed(evidence: NDArray, mask: NDArray) -> NDArray[np.float32]:
@@ -68,6 +68,11 @@ def centre_slices(score: NDArray, within: NDArray, healthy: tuple[float, float])
     return np.stack([centre_on_healthy(of_slice[None], inside[None], healthy)[0] for of_slice, inside in pairs])
 
 
+def weight(name: str) -> float:
+    """Return the weight of a z map in the fused score."""
+    return LINEAR_WEIGHT if name == LINEAR else OWN_WEIGHT
+
+
 def fuse(residual: NDArray, others: Mapping[str, NDArray]) -> NDArray[np.float32]:
     """Compute the weighted sum of z maps, (n, H, W)."""
-    return sum((WEIGHTS[name] * z for name, z in others.items()), residual).astype(np.float32)
+    return sum((weight(name) * z for name, z in others.items()), residual).astype(np.float32)

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from napari_vqad.detectors.autoencoder import FILE, NetworkDetector
-from napari_vqad.detectors.base import BundleConfig
-from napari_vqad.detectors.pca import FILE as LINEAR
-from napari_vqad.detectors.pca import PCA
-from napari_vqad.detectors.registry import detector_class
-from napari_vqad.errors import InputError
-from napari_vqad.files.atomic import atomic_folder
-from napari_vqad.files.jsonfile import short, validated
-from napari_vqad.files.space import check_folder, folder_of
+from napari_vqad.detectors.autoencoder import AutoencoderDetector, NetworkDetector
+from napari_vqad.detectors.vae import VAEDetector
 from napari_vqad.nets import autoencoder
 from napari_vqad.nets.autoencoder import LatentNetwork
-from napari_vqad.nets.device import pick_device
 from napari_vqad.train.adversary import Adversary, JudgedAutoencoder
 from napari_vqad.train.augment import add_noise, augment, soften
-from napari_vqad.train.data import Stack, load_stack
-from napari_vqad.train.detector import template_of
-from napari_vqad.train.fit import CHECKPOINT, LIKE_HELD_OUT, Losses, Schedule, alone_in, fit, state_of
-from napari_vqad.train.recipe import read_toml
+from napari_vqad.train.fit import LIKE_HELD_OUT, Losses, Schedule, fit
+from napari_vqad.train.network_command import NetworkCommand, NetworkTraining, TrainingRun
 from napari_vqad.train.tokenizer import batch, draw
-from napari_vqad.train.training_log import Trained, write_history
 
-KINDS = ("autoencoder", "vae")
-WORK = Path(".training") / "network"
-OUTPUTS = (FILE, "config.json", "README.md")
+DETECTORS: dict[str, type[NetworkDetector]] = {cls.kind: cls for cls in (AutoencoderDetector, VAEDetector)}
 
 
-class AutoencoderTraining(BaseModel):
+class AutoencoderTraining(NetworkTraining):
     """What the network learns from and how."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schedule: Schedule = Schedule()
     volumes: int = Field(0, ge=0, description="number of volumes that the slices of a batch come from; 0: from all")
@@ -47,90 +29,26 @@ class AutoencoderTraining(BaseModel):
     sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
 
 
-def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    """Add the command; the caller adds the options for data and device."""
-    parser = kinds.add_parser("autoencoder", help="train an autoencoder or a VAE; resumes")
-    parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
-    parser.add_argument("--out", required=True, help="folder of the bundle")
-    parser.add_argument("--start", metavar="BUNDLE", help="take the template from this one")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe")
-    parser.set_defaults(func=run)
-    return parser
+def train_detector(run: TrainingRun[AutoencoderTraining]) -> NetworkDetector:
+    """Train a new network and return its detector."""
+    detector = DETECTORS[run.config.detector]
+    network = detector.make(run.config).to(run.device)
+    train_network(network, run)
+    return detector(network)
 
 
-def read_recipe(
-    name: str | Path, changes: Sequence[str] = ()
-) -> tuple[BundleConfig, AutoencoderTraining, type[NetworkDetector]]:
-    """Read a recipe: the bundle's config, the training, and the class of the detector.
-
-    Raises:
-        InputError: there is no such recipe, it does not fit, or its detector is trained in another way.
-    """
-    given, path = read_toml(name, changes)
-    kind = given.get("detector")
-    if kind not in KINDS:
-        raise InputError(f"{path} does not say detector = one of {', '.join(KINDS)}, but '{short(str(kind))}'.")
-    training = validated(AutoencoderTraining, given.pop("training", {}), path)
-    cls: Any = detector_class(kind)
-    return validated(cls.Config, given, path), training, cls
-
-
-def run(args: argparse.Namespace) -> int:
-    """Train the network of a recipe and write its bundle; `calibrate` completes it."""
-    torch.set_num_threads(args.threads)
-    (config, training, detector), out = read_recipe(args.config, args.set), folder_of(args.out)
-    device, work = pick_device(args.device), out / WORK
-    with alone_in(out, OUTPUTS):
-        check_folder(work, [CHECKPOINT])
-        template = template_of(args, config, out)
-        stacks = (load_stack(args.data, split, config.grid, template).of_brain() for split in ("train", "validation"))
-        train, held_out = stacks
-        network = detector.make(config).to(device)
-        train_network(network, training, train, held_out, config.grid.background, work, device)
-        with atomic_folder(out) as new:
-            (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            detector(network).save(new)
-            if template is not None:
-                template.save(new)
-                PCA.fit(train.slices()).save(new, LINEAR)
-            write_history(new, {"network": _trained(args, network, training, out, state_of(work)["step"])})
-    print(f"wrote {out}; loss curves in {work / 'curves.png'}; run 'napari-vqad calibrate {out}' next")
-    return 0
-
-
-def _trained(
-    args: argparse.Namespace, network: LatentNetwork, training: AutoencoderTraining, out: Path, steps: int
-) -> Trained:
-    """The record of the training, for the card."""
-    start = f" --start {Path(args.start).name}" if args.start else ""
-    start += "".join(f" --set {change}" for change in args.set)
-    what = f"--config {Path(args.config).stem} --data DATA --out models/{out.name}{start}"
-    loss = f"L1 and the KL divergence with weight {network.kl_weight:g}" if network.variational else "L1"
-    if (judge := training.adversarial) is not None:
-        loss += f", and −log of a patch discriminator with weight {judge.weight:g}, itself trained at {judge.lr:g}"
-    command = f"napari-vqad train autoencoder {what}"
-    return Trained(command=command, schedule=training.schedule, steps=steps, loss=loss)
-
-
-def train_network(
-    network: LatentNetwork,
-    training: AutoencoderTraining,
-    train: Stack,
-    held_out: Stack,
-    background: float,
-    folder: Path,
-    device: torch.device,
-) -> None:
+def train_network(network: LatentNetwork, run: TrainingRun[AutoencoderTraining]) -> None:
     """Train in place and leave the network in eval mode with the weights that the schedule asks for.
 
     The held-out loss is the loss of `nets.autoencoder` at the mean of the latents.
     """
+    training, held_out, device, background = run.training, run.held_out, run.device, run.config.grid.background
     torch.manual_seed(training.schedule.seed)
     judged = JudgedAutoencoder(network, training.adversarial).to(device) if training.adversarial else None
 
     def losses(rng: torch.Generator, _step: int) -> Losses:
-        index = draw(train, training.schedule.batch, training.volumes, rng)
-        clean, mask, position = batch(train, index, device)
+        index = draw(run.train, training.schedule.batch, training.volumes, rng)
+        clean, mask, position = batch(run.train, index, device)
         clean, mask = augment(clean, mask, background, rng, training.sway)
         shown = add_noise(soften(clean, mask, background, rng), mask, rng)
         latent = network.encode(shown, position)
@@ -150,4 +68,23 @@ def train_network(
         return float(torch.cat(found).mean())
 
     turn = judged.turn if judged else None
-    fit(judged or network, losses, score, folder, training.schedule, device, turn)
+    fit(judged or network, losses, score, run.folder, training.schedule, device, turn, recipe=run.recipe)
+
+
+def describe(config: Any, training: AutoencoderTraining) -> tuple[str, str]:
+    """Describe the loss, for the model card."""
+    kl = f" and the KL divergence with weight {config.network.kl:g}" if DETECTORS[config.detector].variational else ""
+    loss = f"L1{kl}"
+    if (judge := training.adversarial) is not None:
+        loss += f", and −log of a patch discriminator with weight {judge.weight:g}, itself trained at {judge.lr:g}"
+    return loss, ""
+
+
+COMMAND = NetworkCommand(
+    name="autoencoder",
+    help="train an autoencoder or a VAE; resumes",
+    kinds=tuple(DETECTORS),
+    training=AutoencoderTraining,
+    train=train_detector,
+    describe=describe,
+)

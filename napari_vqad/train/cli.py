@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from pathlib import Path
 
@@ -28,18 +27,19 @@ from napari_vqad.nets.vq.monai import MonaiTokenizerConfig
 from napari_vqad.nets.vq.protocols import MaskedPrior
 from napari_vqad.nets.vq.registry import OwnTokenizer, make_own, make_prior, make_tokenizer
 from napari_vqad.nets.weights import load_weights, save_weights
-from napari_vqad.train import autoencoder, ganomaly, import_lpips
+from napari_vqad.train import autoencoder, gan, ganomaly, import_lpips
 from napari_vqad.train.build_template import make_template
 from napari_vqad.train.calibrate import calibrate, slice_tables
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
 from napari_vqad.train.detector import add_command as add_detector
 from napari_vqad.train.facts import facts_of
 from napari_vqad.train.fit import CHECKPOINT, alone_in, state_of
-from napari_vqad.train.gan import add_command as add_gan
 from napari_vqad.train.model_card import write_card
+from napari_vqad.train.options import add_data_options, add_recipe_options, command_line
 from napari_vqad.train.prior import train_prior
 from napari_vqad.train.recipe import Recipe
 from napari_vqad.train.reuse import add_command as add_reuse
+from napari_vqad.train.same_recipe import options_of
 from napari_vqad.train.tokenizer import TokenizerTraining, describe, train_tokenizer
 from napari_vqad.train.training_log import Trained, read_history, write_history
 
@@ -65,34 +65,26 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     prior = _command(kinds, "prior", "train the prior of a bundle that has a tokenizer; resumes", run_prior)
     prior.add_argument("--tokenizer", metavar="BUNDLE", help="take tokenizer, template and linear model from this one")
     prior.add_argument("--start", metavar="BUNDLE", help="begin with this one's prior")
-    _data(add_gan(kinds))
+    add_data_options(gan.COMMAND.add_to(kinds))
     add_reuse(kinds)
-    _data(add_detector(kinds))
-    _data(autoencoder.add_command(kinds))
-    _data(ganomaly.add_command(kinds))
+    add_data_options(add_detector(kinds))
+    add_data_options(autoencoder.COMMAND.add_to(kinds))
+    add_data_options(ganomaly.COMMAND.add_to(kinds))
     import_lpips.add_command(kinds)
     done = commands.add_parser("calibrate", help="write a bundle's healthy quantiles and its card")
     done.add_argument("bundle", help="name or folder of the bundle")
     done.add_argument("--slices", action="store_true", help="only add healthy slice scores to its calibration")
     done.add_argument("--method", action="append", default=[], help="with --slices: this one alone; may be repeated")
-    _data(done)
+    add_data_options(done)
     done.set_defaults(func=run_calibrate)
 
 
 def _command(kinds: argparse._SubParsersAction, name: str, text: str, func) -> argparse.ArgumentParser:
     parser = kinds.add_parser(name, help=text)
-    parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
-    parser.add_argument("--out", required=True, help="folder of the bundle (of the packed files, for pack)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe")
-    _data(parser)
+    add_recipe_options(parser, "folder of the bundle (of the packed files, for pack)", changes=True)
+    add_data_options(parser)
     parser.set_defaults(func=func)
     return parser
-
-
-def _data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="folder with t1/ and dlmuse_seg/, of clips, or packed")
-    parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
 
 
 def run_pack(args: argparse.Namespace) -> int:
@@ -125,15 +117,18 @@ def _train_tokenizer(args: argparse.Namespace, recipe: Recipe, device: torch.dev
     template = _template(args, recipe, source)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
     background, training = recipe.grid.background, _with_lpips(recipe.tokenizer_training, args.lpips)
-    model = train_tokenizer(recipe.tokenizer, training, train, held_out, background, work, device, start, judge)
-    command, schedule = _command_of(args, "start", "features"), training.schedule
+    options = options_of(grid=recipe.grid, tokenizer=recipe.tokenizer, tokenizer_training=training)
+    model = train_tokenizer(
+        recipe.tokenizer, training, train, held_out, background, work, device, start, judge, options
+    )
+    command, schedule = command_line("train tokenizer", args, args.out, "start", "features"), training.schedule
     trained = Trained(command=command, schedule=schedule, steps=state_of(work)["step"], loss=describe(training))
     with atomic_folder(args.out) as new:
         if source:
             _share(source, new, (LINEAR,))
         elif template is not None:
             PCA.fit(train.slices()).save(new)
-        (new / "config.json").write_text(recipe.bundle_config().model_dump_json(indent=2) + "\n", encoding="utf-8")
+        recipe.bundle_config().save(new)
         save_weights(model, new / "tokenizer.safetensors")
         write_history(new, {**history, "tokenizer": trained})
     print(f"wrote {args.out / 'tokenizer.safetensors'}; loss curves in {work / 'curves.png'}")
@@ -159,17 +154,20 @@ def _train_prior(args: argparse.Namespace, recipe: Recipe, device: torch.device)
     template = _template(args, recipe, source)
     train, held_out = (_learn(args, split, recipe, template) for split in ("train", "validation"))
     background, training = recipe.grid.background, recipe.prior_training
-    model = train_prior(recipe.prior, training, tokenizer, train, held_out, background, work, device, levels, start)
+    options = options_of(grid=recipe.grid, tokenizer=config.tokenizer, prior=recipe.prior, prior_training=training)
+    model = train_prior(
+        recipe.prior, training, tokenizer, train, held_out, background, work, device, levels, start, options
+    )
     if source and "tokenizer" in (theirs := read_history(source)):
         history["tokenizer"] = theirs["tokenizer"]
     seen = "hidden codes" if isinstance(model, MaskedPrior) else "codes"
     loss = f"cross-entropy of {seen}, on codes of {training.variants} versions of the training slices"
-    command, schedule = _command_of(args, "tokenizer", "start"), training.schedule
+    command, schedule = command_line("train prior", args, args.out, "tokenizer", "start"), training.schedule
     trained = Trained(command=command, schedule=schedule, steps=state_of(work)["step"], loss=loss)
     with atomic_folder(args.out) as new:
         if source:
             _share(source, new, (LINEAR, "tokenizer.safetensors"))
-        (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        config.save(new)
         save_weights(model, new / "prior.safetensors")
         write_history(new, {**history, "prior": trained})
     print(f"wrote {args.out / 'prior.safetensors'}; loss curves in {work / 'curves.png'}")
@@ -268,14 +266,6 @@ def _share(source: Path, out: Path, names: tuple[str, ...]) -> None:
     for name in names:
         if has_file(source, name):
             shutil.copyfile(path_of(source, name), out / name)
-
-
-def _command_of(args: argparse.Namespace, *options: str) -> str:
-    """The command that was given, as the card shows it; `options` name bundles."""
-    what = "prior" if "tokenizer" in options else "tokenizer"
-    given = "".join(f" --{name} {Path(getattr(args, name)).name}" for name in options if getattr(args, name))
-    given += "".join(f" --set {change}" for change in args.set)
-    return f"napari-vqad train {what} --config {Path(args.config).stem} --data DATA --out models/{args.out.name}{given}"
 
 
 def run_calibrate(args: argparse.Namespace) -> int:

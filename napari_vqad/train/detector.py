@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from napari_vqad.detectors.protocol import FittedDetector, HealthySlices
 from napari_vqad.detectors.registry import DETECTORS, detector_class
 from napari_vqad.errors import InputError
 from napari_vqad.files.atomic import atomic_folder
-from napari_vqad.files.jsonfile import short, validated
+from napari_vqad.files.jsonfile import validated
 from napari_vqad.files.shared import has_file, path_of
 from napari_vqad.files.space import folder_of
 from napari_vqad.imaging.template import FILE as TEMPLATE
@@ -25,7 +25,8 @@ from napari_vqad.imaging.template import Template
 from napari_vqad.train.build_template import make_template
 from napari_vqad.train.data import ixi_scans, load_stack
 from napari_vqad.train.fit import alone_in
-from napari_vqad.train.recipe import read_toml
+from napari_vqad.train.options import add_recipe_options, command_line
+from napari_vqad.train.recipe import detector_named, read_toml
 from napari_vqad.train.training_log import Trained, write_history
 
 OUTPUTS = ("config.json", "calibration.json", "README.md")
@@ -35,8 +36,7 @@ SLICES = 72  # of a template that is made anew
 def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
     """Add the command; the caller adds the options for data and device."""
     parser = kinds.add_parser("detector", help="fit a detector that needs no training, such as pca")
-    parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
-    parser.add_argument("--out", required=True, help="folder of the bundle")
+    add_recipe_options(parser)
     parser.add_argument("--start", metavar="BUNDLE", help="take the template from this one")
     parser.add_argument("--features", metavar="BUNDLE", help="take the network of features of dfkde from this one")
     parser.set_defaults(func=run)
@@ -62,19 +62,15 @@ def run(args: argparse.Namespace) -> int:
         with atomic_folder(out) as new:
             for ours, theirs in files.items():
                 shutil.copyfile(theirs, new / ours)
-            (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            config.save(new)
             fitted.save(new)
             if template is not None:
                 template.save(new)
-            write_history(new, {"detector": Trained(command=_command_of(args, out))})
+            write_history(
+                new, {"detector": Trained(command=command_line("train detector", args, out, "start", "features"))}
+            )
     print(f"wrote {out}; run 'napari-vqad calibrate {out}' next")
     return 0
-
-
-def _command_of(args: argparse.Namespace, out: Path) -> str:
-    start = f" --start {Path(args.start).name}" if args.start else ""
-    start += f" --features {Path(args.features).name}" if args.features else ""
-    return f"napari-vqad train detector --config {Path(args.config).stem} --data DATA --out models/{out.name}{start}"
 
 
 def read_recipe(name: str | Path) -> tuple[BundleConfig, type[FittedDetector]]:
@@ -84,11 +80,7 @@ def read_recipe(name: str | Path) -> tuple[BundleConfig, type[FittedDetector]]:
         InputError: there is no such recipe, it does not fit, or its detector is trained in another way.
     """
     given, path = read_toml(name)
-    kind = given.get("detector")
-    cls: Any = detector_class(kind) if isinstance(kind, str) and kind in DETECTORS else None
-    if not hasattr(cls, "fit"):
-        known = ", ".join(kind for kind in DETECTORS if hasattr(detector_class(kind), "fit"))
-        raise InputError(f"{path} does not say detector = one of {known}, but '{short(str(kind))}'.")
+    cls = detector_named(given, path, [kind for kind in DETECTORS if hasattr(detector_class(kind), "fit")])
     return validated(cls.Config, given, path), cast(type[FittedDetector], cls)
 
 

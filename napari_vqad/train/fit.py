@@ -23,6 +23,7 @@ from napari_vqad.files.atomic import atomic_write, make_folders, remove_empty
 from napari_vqad.files.lock import locked
 from napari_vqad.files.space import check_folder, folder_of
 from napari_vqad.nets.device import device_of, has_bf16
+from napari_vqad.train.same_recipe import Options, difference
 
 CHECKPOINT, CURVES, LOCK = "checkpoint.safetensors", "curves.png", ".vqad-training"
 LIKE_HELD_OUT = "as held out"  # the part of the training loss that the held-out loss measures; else it is all of it
@@ -82,6 +83,7 @@ def fit(
     schedule: Schedule,
     device: torch.device,
     turn: Turn | None = None,
+    recipe: Options | None = None,
 ) -> dict[str, list]:
     """Train `model` in place and leave it with its best weights, or its last.
 
@@ -90,23 +92,24 @@ def fit(
             the schedule's; gradients are clipped each for itself.
         losses: generator and step → named losses; "loss" is the one to descend, the others are drawn as curves.
         held_out: the held-out loss, called with the model in eval mode.
-        folder: where `checkpoint.safetensors` and `curves.png` live. When it holds a checkpoint of the same schedule,
-            training goes on from there. A checkpoint is one file, so that all of it is of one step.
+        folder: where `checkpoint.safetensors` and `curves.png` live. When it holds a checkpoint of the same schedule
+            and recipe, training goes on from there. A checkpoint is one file, so that all of it is of one step.
         schedule: steps, rate and so on.
         device: for the random generator and mixed precision.
         turn: a network that descends a loss of its own in alternation with the model.
+        recipe: the options that decide the losses and the data, from `same_recipe.options_of`.
 
     Returns:
         history: name → values, one every `validate_every` steps; also kept in the checkpoint.
 
     Raises:
-        InputError: the folder holds a damaged checkpoint, or one of another schedule or model; another training writes
-            there; or it cannot be written to.
+        InputError: the folder holds a damaged checkpoint, or one of another schedule, recipe or model; another training
+            writes there; or it cannot be written to.
     """
     weights = sum(v.numel() * v.element_size() for v in model.state_dict().values())
     # Weights, two moments of Adam and the weights that are kept; twice, since the last checkpoint is there meanwhile.
     with alone_in(folder, [CHECKPOINT, CURVES], 2 * 4 * weights):
-        return _fit(model, losses, held_out, folder, schedule, device, turn)
+        return _fit(model, losses, held_out, folder, schedule, device, turn, recipe or {})
 
 
 @contextmanager
@@ -141,13 +144,14 @@ def _fit(
     schedule: Schedule,
     device: torch.device,
     turn: Turn | None,
+    recipe: Options,
 ) -> dict[str, list]:
     parts = getattr(model, "parts", ((model, 1.0),))
     optimiser = _adam(parts, schedule)
     optimisers = [optimiser]
     if turn is not None:
         optimisers.append(_adam(((turn.network, turn.lr / schedule.lr),), schedule))
-    state, kept = _resume(model, optimisers, folder, schedule)
+    state, kept = _resume(model, optimisers, folder, schedule, recipe)
     history, started, first = state["history"], time.monotonic(), state["step"]
     running: dict[str, Tensor] = {}  # sums; a GPU is asked for a number only when one is shown
     saved = time.monotonic()
@@ -191,7 +195,7 @@ def _fit(
             print(f"step {step}/{schedule.steps}  {numbers}  {left / 60:.1f} min left", flush=True)
         if time.monotonic() - saved > 60 or step == schedule.steps or state["stopped"]:
             # Sums since the last look are not kept: a resumed curve has one point averaged over fewer steps.
-            state.update(step=step, schedule=schedule.model_dump())
+            state.update(step=step, schedule=schedule.model_dump(), recipe=recipe)
             _save(model, optimisers, folder, state, kept)
             saved = time.monotonic()
 
@@ -273,27 +277,30 @@ def _read(folder: Path) -> tuple[dict, dict[str, Tensor]]:
         with safe_open(path, "pt") as file:
             state = json.loads(file.metadata()[STATE])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
-        whole_state = {"step": int, "since_best": int, "stopped": bool, "history": dict, "schedule": dict}
+        state.setdefault("recipe", {})  # of earlier versions
+        whole_state = {
+            "step": int,
+            "since_best": int,
+            "stopped": bool,
+            "history": dict,
+            "schedule": dict,
+            "recipe": dict,
+        }
         if any(type(state[name]) is not kind for name, kind in whole_state.items()):
             raise damaged
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (SafetensorError, OSError, KeyError, AttributeError, TypeError, ValueError, RecursionError) as error:
         raise damaged from error
     return state, tensors
 
 
 def _resume(
-    model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], folder: Path, schedule: Schedule
+    model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], folder: Path, schedule: Schedule, recipe: Options
 ) -> tuple[dict, dict[str, Tensor]]:
     """The state to begin with, and the weights that are kept so far."""
     if not (folder / CHECKPOINT).exists():
         return {"step": 0, "since_best": 0, "stopped": False, "history": {}}, {}
     state, tensors = _read(folder)
-    try:
-        same = Schedule(**state["schedule"]) == schedule
-    except ValidationError:
-        same = False
-    if not same:
-        raise InputError(f"{folder} holds a training with another schedule; give another folder, or remove it.")
+    _check_same(state, folder, schedule, recipe)
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
     for key, value in tensors.items():
         part, _, name = key.partition(".")
@@ -306,6 +313,24 @@ def _resume(
         _load_moments(optimiser, parts[part], folder)
     print(f"resumed at step {state['step']}", flush=True)
     return state, kept
+
+
+def _check_same(state: dict, folder: Path, schedule: Schedule, recipe: Options) -> None:
+    """Refuse the checkpoint of a training that was asked for in another way.
+
+    Raises:
+        InputError: the schedule or an option of the recipe differs; the message names the first.
+    """
+    try:
+        stored = Schedule(**state["schedule"])  # with the defaults of fields that were added later
+    except ValidationError as error:
+        raise InputError(
+            f"{folder} holds a training with another schedule; give another folder, or remove it."
+        ) from error
+    if (what := difference(stored.model_dump(), schedule.model_dump())) is not None:
+        raise InputError(f"{folder} holds a training with another schedule: {what}; give another folder, or remove it.")
+    if (what := difference(state["recipe"], recipe)) is not None:
+        raise InputError(f"{folder} holds a training of another recipe: {what}; give another folder, or remove it.")
 
 
 def _load_moments(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], folder: Path) -> None:

@@ -9,44 +9,27 @@ longer trainings become unstable (Mescheder et al. 2018); the bundle keeps a mov
 
 from __future__ import annotations
 
-import argparse
 import copy
-from collections.abc import Sequence
-from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_vqad.detectors.anogan import AnoGANConfig, AnoGANDetector
-from napari_vqad.detectors.pca import FILE as LINEAR
-from napari_vqad.detectors.pca import PCA
-from napari_vqad.errors import InputError
-from napari_vqad.files.atomic import atomic_folder
-from napari_vqad.files.jsonfile import short, validated
-from napari_vqad.files.space import check_folder, folder_of
-from napari_vqad.nets.device import pick_device
 from napari_vqad.nets.discriminator import log_loss
 from napari_vqad.nets.gan import GanSizes, Generator, SliceDiscriminator
 from napari_vqad.nets.latent_search import LatentSearch, SearchState
 from napari_vqad.train.augment import augment
-from napari_vqad.train.data import Stack, load_stack
-from napari_vqad.train.detector import template_of
-from napari_vqad.train.fit import CHECKPOINT, Losses, Schedule, alone_in, fit, state_of
-from napari_vqad.train.recipe import read_toml
+from napari_vqad.train.fit import Losses, Schedule, fit
+from napari_vqad.train.network_command import NetworkCommand, NetworkTraining, TrainingRun
 from napari_vqad.train.tokenizer import batch, draw
-from napari_vqad.train.training_log import Trained, write_history
 
-WORK = Path(".training") / "gan"
-OUTPUTS = (*AnoGANDetector.files, "config.json", "README.md")
 HELD_OUT, STEPS, RATE = 32, 50, 0.1  # slices, steps and step size of the search that measures the held-out loss
 
 
-class GanTraining(BaseModel):
+class GanTraining(NetworkTraining):
     """What the networks learn from and how."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schedule: Schedule = Schedule(beta1=0.5)
     sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
@@ -104,73 +87,12 @@ def gradient_penalty(critic: SliceDiscriminator, slices: Tensor, position: Tenso
     return gradient.square().flatten(1).sum(1).mean()
 
 
-def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    """Add the command; the caller adds the options for data and device."""
-    parser = kinds.add_parser("gan", help="train generator and discriminator of AnoGAN; resumes")
-    parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
-    parser.add_argument("--out", required=True, help="folder of the bundle")
-    parser.add_argument("--start", metavar="BUNDLE", help="take the template from this one")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe")
-    parser.set_defaults(func=run)
-    return parser
-
-
-def read_recipe(name: str | Path, changes: Sequence[str] = ()) -> tuple[AnoGANConfig, GanTraining]:
-    """Read a recipe: the bundle's config and the training.
-
-    Raises:
-        InputError: there is no such recipe, it does not fit, or its detector is trained in another way.
-    """
-    given, path = read_toml(name, changes)
-    if (kind := given.get("detector")) != AnoGANDetector.kind:
-        raise InputError(f"{path} does not say detector = {AnoGANDetector.kind}, but '{short(str(kind))}'.")
-    training = validated(GanTraining, given.pop("training", {}), path)
-    return validated(AnoGANConfig, given, path), training
-
-
-def run(args: argparse.Namespace) -> int:
-    """Train the networks of a recipe and write their bundle; `calibrate` completes it."""
-    torch.set_num_threads(args.threads)
-    (config, training), out = read_recipe(args.config, args.set), folder_of(args.out)
-    device, work = pick_device(args.device), out / WORK
-    with alone_in(out, OUTPUTS):
-        check_folder(work, [CHECKPOINT])
-        template = template_of(args, config, out)
-        stacks = (load_stack(args.data, split, config.grid, template).of_brain() for split in ("train", "validation"))
-        train, held_out = stacks
-        gan = train_gan(config, training, train, held_out, work, device)
-        with atomic_folder(out) as new:
-            (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            AnoGANDetector(gan.averaged, gan.discriminator, config.network).save(new)
-            if template is not None:
-                template.save(new)
-                PCA.fit(train.slices()).save(new, LINEAR)
-            write_history(new, {"network": _trained(args, training, out, state_of(work)["step"])})
-    print(f"wrote {out}; loss curves in {work / 'curves.png'}; run 'napari-vqad calibrate {out}' next")
-    return 0
-
-
-def _trained(args: argparse.Namespace, training: GanTraining, out: Path, steps: int) -> Trained:
-    """The record of the training, for the card."""
-    start = f" --start {Path(args.start).name}" if args.start else ""
-    start += "".join(f" --set {change}" for change in args.set)
-    what = f"--config {Path(args.config).stem} --data DATA --out models/{out.name}{start}"
-    loss = "adversarial losses of generator (non-saturating) and discriminator"
-    loss += f", gradient penalty R1 with weight {training.penalty:g}" if training.penalty else ""
-    loss += f", moving average of the generator with decay {training.average:g}" if training.average else ""
-    note = f"The held-out loss is the L1 distance that a latent search of {STEPS} steps leaves."
-    return Trained(
-        command=f"napari-vqad train gan {what}", schedule=training.schedule, steps=steps, loss=loss, note=note
-    )
-
-
-def train_gan(
-    config: AnoGANConfig, training: GanTraining, train: Stack, held_out: Stack, folder: Path, device: torch.device
-) -> Gan:
-    """Train and return the networks in eval mode with the weights that the schedule asks for.
+def train_gan(run: TrainingRun[GanTraining]) -> AnoGANDetector:
+    """Train the networks and return their detector, in eval mode with the weights that the schedule asks for.
 
     The held-out loss is mean |Y − G(z)| in SD after a short latent search with the averaged generator.
     """
+    config, training, held_out, device = run.config, run.training, run.held_out, run.device
     torch.manual_seed(training.schedule.seed)
     gan = Gan(config.network, config.grid.shape, training).to(device)
     looked_at = torch.linspace(0, len(held_out) - 1, min(HELD_OUT, len(held_out))).round().long().numpy()
@@ -180,8 +102,8 @@ def train_gan(
 
     def losses(rng: torch.Generator, step: int) -> Losses:
         gan.update_average(step)
-        index = draw(train, training.schedule.batch, 0, rng)
-        slices, mask, position = batch(train, index, device)
+        index = draw(run.train, training.schedule.batch, 0, rng)
+        slices, mask, position = batch(run.train, index, device)
         slices, _ = augment(slices, mask, config.grid.background, rng, training.sway)
         z = torch.randn(len(slices), gan.latent, generator=rng, device=device)
         return gan.losses(slices, position, z)
@@ -191,5 +113,24 @@ def train_gan(
         with torch.no_grad():
             return float(search.loss(search.run(begin, STEPS, RATE, lambda: None).z)[0].mean())
 
-    fit(gan, losses, score, folder, training.schedule, device)
-    return gan
+    fit(gan, losses, score, run.folder, training.schedule, device, recipe=run.recipe)
+    return AnoGANDetector(gan.averaged, gan.discriminator, config.network)
+
+
+def describe(config: AnoGANConfig, training: GanTraining) -> tuple[str, str]:
+    """Describe the losses and the held-out loss, for the model card."""
+    loss = "adversarial losses of generator (non-saturating) and discriminator"
+    loss += f", gradient penalty R1 with weight {training.penalty:g}" if training.penalty else ""
+    loss += f", moving average of the generator with decay {training.average:g}" if training.average else ""
+    return loss, f"The held-out loss is the L1 distance that a latent search of {STEPS} steps leaves."
+
+
+COMMAND = NetworkCommand(
+    name="gan",
+    help="train generator and discriminator of AnoGAN; resumes",
+    kinds=(AnoGANDetector.kind,),
+    training=GanTraining,
+    train=train_gan,
+    describe=describe,
+    checkpoints="gan",
+)

@@ -9,22 +9,13 @@ the one that it has beforehand, so both take their steps at once here, each with
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from napari_vqad.detectors.ganomaly import GanomalyConfig, GanomalyDetector
-from napari_vqad.detectors.pca import FILE as LINEAR
-from napari_vqad.detectors.pca import PCA
-from napari_vqad.errors import InputError
-from napari_vqad.files.atomic import atomic_folder
-from napari_vqad.files.jsonfile import short, validated
-from napari_vqad.files.space import check_folder, folder_of
-from napari_vqad.nets.device import pick_device
 from napari_vqad.nets.ganomaly import (
     FeatureDiscriminator,
     Generator,
@@ -34,28 +25,30 @@ from napari_vqad.nets.ganomaly import (
     reconstruction_loss,
 )
 from napari_vqad.train.augment import augment
-from napari_vqad.train.data import Stack, load_stack
-from napari_vqad.train.detector import template_of
-from napari_vqad.train.fit import CHECKPOINT, LIKE_HELD_OUT, Losses, Schedule, alone_in, fit, state_of
-from napari_vqad.train.recipe import read_toml
+from napari_vqad.train.fit import LIKE_HELD_OUT, Losses, Schedule, fit
+from napari_vqad.train.network_command import NetworkCommand, NetworkTraining, TrainingRun
 from napari_vqad.train.tokenizer import batch, draw
-from napari_vqad.train.training_log import Trained, write_history
 
-WORK = Path(".training") / "network"
-OUTPUTS = (*GanomalyDetector.files, "config.json", "README.md")
+PAPERS_SCHEDULE = Schedule(lr=2e-4, beta1=0.5, beta2=0.999, clip=0.0, decay=False, warm_up=1)
 
 
-class GanomalyTraining(BaseModel):
+class GanomalyTraining(NetworkTraining):
     """What the networks learn from and how; the defaults are those of the paper."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schedule: Schedule = Schedule(lr=2e-4, beta1=0.5, beta2=0.999, clip=0.0, decay=False, warm_up=1)
+    schedule: Schedule = PAPERS_SCHEDULE
     w_con: float = Field(50.0, ge=0, description="weight of the L1 distance of slices")
     w_enc: float = Field(1.0, ge=0, description="weight of the squared distance of latents")
     w_adv: float = Field(1.0, ge=0, description="weight of the squared distance of the discriminator's features")
     volumes: int = Field(0, ge=0, description="number of volumes that the slices of a batch come from; 0: from all")
     sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_schedule(cls, given: Any) -> Any:
+        """Take values that a recipe's schedule does not name from the paper's."""
+        if not isinstance(given, dict) or not isinstance(given.get("schedule"), dict):
+            return given
+        return given | {"schedule": PAPERS_SCHEDULE.model_dump() | given["schedule"]}
 
 
 class GeneratorAndDiscriminator(nn.Module):
@@ -93,88 +86,19 @@ class GeneratorAndDiscriminator(nn.Module):
         }
 
 
-def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    """Add the command; the caller adds the options for data and device."""
-    parser = kinds.add_parser("ganomaly", help="train the networks of GANomaly; resumes")
-    parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
-    parser.add_argument("--out", required=True, help="folder of the bundle")
-    parser.add_argument("--start", metavar="BUNDLE", help="take the template from this one")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe")
-    parser.set_defaults(func=run)
-    return parser
-
-
-def read_recipe(name: str | Path, changes: Sequence[str] = ()) -> tuple[GanomalyConfig, GanomalyTraining]:
-    """Read a recipe: the bundle's config and the training.
-
-    Raises:
-        InputError: there is no such recipe, it does not fit, or its detector is trained in another way.
-    """
-    given, path = read_toml(name, changes)
-    if (kind := given.get("detector")) != GanomalyDetector.kind:
-        raise InputError(f"{path} does not say detector = {GanomalyDetector.kind}, but '{short(str(kind))}'.")
-    training = given.pop("training", {})
-    if isinstance(training, dict) and isinstance(training.get("schedule"), dict):  # the paper's Adam is the default
-        training["schedule"] = GanomalyTraining().schedule.model_dump() | training["schedule"]
-    return validated(GanomalyConfig, given, path), validated(GanomalyTraining, training, path)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Train the networks of a recipe and write the generator's bundle; `calibrate` completes it."""
-    torch.set_num_threads(args.threads)
-    (config, training), out = read_recipe(args.config, args.set), folder_of(args.out)
-    device, work = pick_device(args.device), out / WORK
-    with alone_in(out, OUTPUTS):
-        check_folder(work, [CHECKPOINT])
-        template = template_of(args, config, out)
-        train, held_out = (load_stack(args.data, s, config.grid, template).of_brain() for s in ("train", "validation"))
-        generator = train_networks(config, training, train, held_out, work, device)
-        with atomic_folder(out) as new:
-            (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            GanomalyDetector(generator).save(new)
-            if template is not None:
-                template.save(new)
-                PCA.fit(train.slices()).save(new, LINEAR)
-            write_history(new, {"network": _trained(args, training, out, state_of(work)["step"])})
-    print(f"wrote {out}; loss curves in {work / 'curves.png'}; run 'napari-vqad calibrate {out}' next")
-    return 0
-
-
-def _trained(args: argparse.Namespace, training: GanomalyTraining, out: Path, steps: int) -> Trained:
-    """The record of the training, for the card."""
-    given = f" --start {Path(args.start).name}" if args.start else ""
-    given += "".join(f" --set {change}" for change in args.set)
-    given = f"--config {Path(args.config).stem} --data DATA --out models/{out.name}{given}"
-    weights = f"{training.w_con:g}, {training.w_enc:g} and {training.w_adv:g}"
-    return Trained(
-        command=f"napari-vqad train ganomaly {given}",
-        schedule=training.schedule,
-        steps=steps,
-        loss=f"L1 of slices, L2 of latents and L2 of the discriminator's features with weights {weights}",
-        note="The discriminator descends binary cross-entropy. It is not part of the bundle. The held-out loss is that "
-        "of the generator without the discriminator's features.",
-    )
-
-
-def train_networks(
-    config: GanomalyConfig,
-    training: GanomalyTraining,
-    train: Stack,
-    held_out: Stack,
-    folder: Path,
-    device: torch.device,
-) -> Generator:
-    """Train and return the generator in eval mode with the weights that the schedule asks for.
+def train_networks(run: TrainingRun[GanomalyTraining]) -> GanomalyDetector:
+    """Train the networks and return the generator's detector, in eval mode with the weights that the schedule asks for.
 
     The held-out loss is w_con · L_con + w_enc · L_enc.
     """
+    config, training, held_out, device = run.config, run.training, run.held_out, run.device
     torch.manual_seed(training.schedule.seed)
     networks = GeneratorAndDiscriminator(config, training).to(device)
     generator, background = networks.generator, config.grid.background
 
     def losses(rng: torch.Generator, _step: int) -> Losses:
-        index = draw(train, training.schedule.batch, training.volumes, rng)
-        slices, mask, _ = batch(train, index, device)
+        index = draw(run.train, training.schedule.batch, training.volumes, rng)
+        slices, mask, _ = batch(run.train, index, device)
         return networks.losses(augment(slices, mask, background, rng, training.sway)[0])
 
     def score() -> float:
@@ -186,5 +110,25 @@ def train_networks(
             total += float(found) * len(x)
         return total / len(held_out)
 
-    fit(networks, losses, score, folder, training.schedule, device)
-    return generator
+    fit(networks, losses, score, run.folder, training.schedule, device, recipe=run.recipe)
+    return GanomalyDetector(generator)
+
+
+def describe(config: GanomalyConfig, training: GanomalyTraining) -> tuple[str, str]:
+    """Describe the losses and the held-out loss, for the model card."""
+    weights = f"{training.w_con:g}, {training.w_enc:g} and {training.w_adv:g}"
+    return (
+        f"L1 of slices, L2 of latents and L2 of the discriminator's features with weights {weights}",
+        "The discriminator descends binary cross-entropy. It is not part of the bundle. The held-out loss is that "
+        "of the generator without the discriminator's features.",
+    )
+
+
+COMMAND = NetworkCommand(
+    name="ganomaly",
+    help="train the networks of GANomaly; resumes",
+    kinds=(GanomalyDetector.kind,),
+    training=GanomalyTraining,
+    train=train_networks,
+    describe=describe,
+)

@@ -58,7 +58,7 @@ def pack(
             raise InputError(f"{type(theirs).__name__} was not made with these arguments.") from error
     folder = folder_of(folder)
     with atomic_folder(folder) as new:
-        (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        config.save(new)
         save_weights(coder, new / "tokenizer.safetensors")
         save_weights(chain, new / "prior.safetensors")
     return folder

@@ -18,6 +18,7 @@ from napari_vqad.train.augment import augment, soften
 from napari_vqad.train.cuda_graph import capture
 from napari_vqad.train.data import Stack
 from napari_vqad.train.fit import Losses, Schedule, fit
+from napari_vqad.train.same_recipe import Options
 from napari_vqad.train.tokenizer import batch
 
 AT_ONCE = 64  # slices
@@ -44,11 +45,12 @@ def train_prior(
     device: torch.device,
     levels: CodeLevels,
     start: nn.Module | None = None,
+    recipe: Options | None = None,
 ) -> nn.Module:
     """Train, keep the weights that the schedule asks for (held-out: nats a code), return the network in eval mode.
 
     `levels` are those of the codes. `start` is a trained prior of the same sizes to begin with, of a tokenizer whose
-    codes mean much the same.
+    codes have a similar meaning. `recipe` is that of `fit`.
     """
     torch.manual_seed(training.schedule.seed)
     model = make_prior(config, tokenizer.n_codes).to(device)
@@ -81,7 +83,7 @@ def train_prior(
         ]
         return sum(sums) / len(unseen) / share
 
-    fit(model, losses, score, folder, training.schedule, device)
+    fit(model, losses, score, folder, training.schedule, device, recipe=recipe)
     return model
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_vqad.detectors.registry import detector_class
 from napari_vqad.detectors.vq.config import VQConfig
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
@@ -50,6 +51,24 @@ def read_toml(name: str | Path, changes: Sequence[str] = ()) -> tuple[dict[str, 
     for change in changes:
         _change(given, change)
     return given, path
+
+
+def detector_named(given: dict[str, Any], path: Path, kinds: Sequence[str]) -> Any:
+    """Return the class of the detector that a recipe names.
+
+    Args:
+        given: values of the recipe.
+        path: path of the recipe, for the message.
+        kinds: the detectors that are allowed, by their names in config.json.
+
+    Raises:
+        InputError: the recipe names none of them.
+    """
+    kind = given.get("detector")
+    if kind not in kinds:
+        allowed = kinds[0] if len(kinds) == 1 else f"one of {', '.join(kinds)}"
+        raise InputError(f"{path} does not say detector = {allowed}, but '{short(str(kind))}'.")
+    return detector_class(str(kind))
 
 
 class Recipe(BaseModel):

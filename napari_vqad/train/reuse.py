@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from napari_vqad.detectors.base import BundleConfig
 from napari_vqad.detectors.bundle import read_config
@@ -15,12 +15,13 @@ from napari_vqad.detectors.protocol import NetworkUser
 from napari_vqad.detectors.registry import DEFAULT, DETECTORS, detector_class
 from napari_vqad.errors import InputError
 from napari_vqad.files.atomic import atomic_folder
-from napari_vqad.files.jsonfile import short, validated
+from napari_vqad.files.jsonfile import validated
 from napari_vqad.files.shared import has_file, path_of
 from napari_vqad.files.space import folder_of
 from napari_vqad.imaging.template import FILE as TEMPLATE
 from napari_vqad.train.fit import alone_in
-from napari_vqad.train.recipe import read_toml
+from napari_vqad.train.options import add_recipe_options, command_line
+from napari_vqad.train.recipe import detector_named, read_toml
 from napari_vqad.train.training_log import Trained, read_history, write_history
 
 OUTPUTS = ("config.json", "README.md")
@@ -29,8 +30,7 @@ OUTPUTS = ("config.json", "README.md")
 def add_command(kinds: argparse._SubParsersAction) -> None:
     """Add the command."""
     parser = kinds.add_parser("reuse", help="make a detector with the trained network of another bundle")
-    parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
-    parser.add_argument("--out", required=True, help="folder of the bundle")
+    add_recipe_options(parser)
     parser.add_argument("--start", metavar="BUNDLE", required=True, help="take network and template from this one")
     parser.set_defaults(func=run)
 
@@ -45,13 +45,12 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{out} cannot begin with itself.")
     config = _with_network(recipe, detector, source)
     with alone_in(out, OUTPUTS), atomic_folder(out) as new:
-        (new / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        config.save(new)
         for name in (*detector.files, TEMPLATE, LINEAR):
             if has_file(source, name):
                 shutil.copyfile(path_of(source, name), new / name)
-        command = f"napari-vqad train reuse --config {Path(args.config).stem} --out models/{out.name}"
-        note = f"It uses the network of {source.name}."
-        trained = Trained(command=f"{command} --start {source.name}", note=note)
+        command = command_line("train reuse", args, out, "start")
+        trained = Trained(command=command, note=f"It uses the network of {source.name}.")
         write_history(new, {**read_history(source), "detector": trained})
     print(f"wrote {out}; run 'napari-vqad calibrate {out}' next")
     return 0
@@ -64,11 +63,7 @@ def read_recipe(name: str | Path) -> tuple[BundleConfig, type[NetworkUser]]:
         InputError: there is no such recipe, it does not fit, or its detector has a network of its own.
     """
     given, path = read_toml(name)
-    kind = given.get("detector")
-    users = [kind for kind in DETECTORS if hasattr(detector_class(kind), "network_of")]
-    if kind not in users:
-        raise InputError(f"{path} does not say detector = one of {', '.join(users)}, but '{short(str(kind))}'.")
-    cls: Any = detector_class(kind)
+    cls = detector_named(given, path, [kind for kind in DETECTORS if hasattr(detector_class(kind), "network_of")])
     return validated(cls.Config, given, path), cast(type[NetworkUser], cls)
 
 

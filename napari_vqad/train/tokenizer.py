@@ -22,6 +22,7 @@ from napari_vqad.train.cuda_graph import capture
 from napari_vqad.train.data import Stack
 from napari_vqad.train.fit import LIKE_HELD_OUT, Losses, Schedule, fit
 from napari_vqad.train.perceptual import LPIPS, EncoderFeatures, Perceptual
+from napari_vqad.train.same_recipe import Options
 
 Error = Literal["L1", "L2"]
 
@@ -59,6 +60,7 @@ def train_tokenizer(
     device: torch.device,
     start: OwnTokenizer | None = None,
     judge: OwnTokenizer | None = None,
+    recipe: Options | None = None,
 ) -> OwnTokenizer:
     """Train, keep the weights that the schedule asks for, return the network in eval mode.
 
@@ -67,6 +69,7 @@ def train_tokenizer(
     Args:
         start: a trained network of the same sizes to begin with.
         judge: a trained network whose features measure perceptual distance; `start` without it.
+        recipe: as of `fit`.
 
     Raises:
         InputError: a VQ-GAN has nothing to measure perceptual distance with.
@@ -121,7 +124,7 @@ def train_tokenizer(
     def score() -> float:
         return reconstruction_error(tokenizer, held_out, device, training.error, every=4, looks=looks)
 
-    fit(model, losses, score, folder, training.schedule, device)
+    fit(model, losses, score, folder, training.schedule, device, recipe=recipe)
     return tokenizer
 
 

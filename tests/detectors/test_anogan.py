@@ -20,7 +20,7 @@ from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.nets.gan import GanSizes
 from napari_vqad.nets.latent_search import LatentSearch
 from napari_vqad.train.data import Stack
-from napari_vqad.train.gan import Gan, GanTraining, gradient_penalty, read_recipe
+from napari_vqad.train.gan import COMMAND, Gan, GanTraining, gradient_penalty
 
 SIZES, SHAPE = GanSizes(latent=4, channels=(4, 6, 8), condition=4), (16, 24)
 RECIPE = """
@@ -269,6 +269,6 @@ def test_a_recipe_that_does_not_fit_is_one_sentence(old, new, said, packed, tmp_
 
 @pytest.mark.parametrize("name", ["ixi-anogan", "anogan-baur"])
 def test_the_recipes_that_come_along_are_read(name):
-    config, training = read_recipe(name)
+    config, training = COMMAND.read_recipe(name)
     assert config.network.latent == 64
     assert training.schedule.beta1 == 0.5

@@ -159,6 +159,11 @@ def test_a_calibration_of_another_model_is_refused(copy, tiny_bundle, tiny_maske
     refused(copy, "for another model", "light none plain")
 
 
+def test_a_calibration_with_a_table_that_the_detector_does_not_declare_is_refused(copy):
+    edit(copy / "calibration.json", ["novelty"], [1.0] * 113)
+    refused(copy, "for another model: it has a table 'novelty', which the model has not")
+
+
 def test_a_calibration_names_the_weights_that_it_is_of(copy, healthy_stack):
     bundle = Bundle.load(copy, "cpu")
     calibration, places = calibrate(bundle, healthy_stack, lambda _: None)

@@ -48,8 +48,8 @@ def test_ties_count_as_at_or_below():
 
 
 def test_slice_score_is_interpolated_between_lambdas(calibration):
-    p85 = calibration.value("nll", "p85")
-    assert calibration.value("slice_score", "p100", lambda_s=p85) == pytest.approx(115, abs=0.1)
+    p85 = calibration.percentile("nll", calibration.value("nll", "p85"))
+    assert calibration.value("slice_score", "p100", at=p85) == pytest.approx(115, abs=0.1)
 
 
 def test_findings_fall_with_the_threshold(calibration):
@@ -99,3 +99,17 @@ def test_where_there_are_never_so_many_the_threshold_is_the_90th_percentile(cali
 def test_a_rate_of_findings_is_no_threshold_of_codes(name):
     with pytest.raises(ValidationError, match="findings are of voxels"):
         Settings(**{name: "1/3"})
+
+
+def test_own_tables_of_a_detector_go_to_the_file_and_back_under_their_names(calibration):
+    given = calibration.model_dump() | {"by_kind": {"a": [1.0] * len(LEVELS)}, "empty": []}
+    again = Calibration.model_validate_json(Calibration.model_validate(given).model_dump_json())
+    assert {name: set(table) for name, table in again.own.items()} == {"nll": {""}, "by_kind": {"a"}}
+    assert again.own["nll"][""] == calibration.own["nll"][""]
+    assert again.value("by_kind", "p50", kind="a") == 1.0
+
+
+@pytest.mark.parametrize("table", [{"a": {"b": [1.0]}}, "text", [None], {"a": [float("nan")] * len(LEVELS)}])
+def test_an_own_table_that_is_none_is_refused(calibration, table):
+    with pytest.raises(ValidationError):
+        Calibration.model_validate(calibration.model_dump() | {"by_kind": table})

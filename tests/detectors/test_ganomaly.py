@@ -22,7 +22,7 @@ from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.nets.ganomaly import GanomalySizes, Generator
 from napari_vqad.train.data import Stack
-from napari_vqad.train.ganomaly import GanomalyTraining, GeneratorAndDiscriminator, read_recipe
+from napari_vqad.train.ganomaly import COMMAND, GanomalyTraining, GeneratorAndDiscriminator
 
 SIZES = GanomalySizes(channels=(8, 8, 8), latent=6)
 RECIPE = """
@@ -235,10 +235,10 @@ def test_a_recipe_that_does_not_fit_is_one_sentence(old, new, said, packed, tmp_
 def test_the_optimiser_is_that_of_the_paper_unless_a_recipe_says_otherwise(tmp_path):
     recipe = tmp_path / "r.toml"
     recipe.write_text(RECIPE)
-    _, training = read_recipe(recipe)
+    _, training = COMMAND.read_recipe(recipe)
     assert (training.schedule.beta1, training.schedule.lr, training.schedule.clip) == (0.5, 2e-3, 0.0)
     for name in ("ixi-ganomaly", "ped2-ganomaly", "ped2-paper-ganomaly"):
-        config, training = read_recipe(name)
+        config, training = COMMAND.read_recipe(name)
         assert (training.schedule.lr, training.schedule.beta1) == (2e-4, 0.5)
         assert (training.w_con, training.w_enc, training.w_adv) == (50, 1, 1)
         assert config.network.latent == 100

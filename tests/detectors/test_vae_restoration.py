@@ -132,7 +132,7 @@ def test_its_network_is_that_of_another_bundle(made, tiny_vae, monkeypatch):
         ("tiny_pca", "", "", "is a bundle of pca"),
         ("tiny_bundle", "", "", "is a bundle of vq"),
         ("tiny_vae", "40", "48", "has another grid"),
-        ("tiny_vae", "vae-restoration", "vae", "does not say detector = one of vae-restoration"),
+        ("tiny_vae", "vae-restoration", "vae", "does not say detector = vae-restoration"),
         ("tiny_vae", "[grid]", "bad = 1\n[grid]", "bad"),
     ],
 )

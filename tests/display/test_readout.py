@@ -40,7 +40,7 @@ def test_it_says_what_the_maps_hold(explored):
         at = tuple(int(i) for i in index)
         words = read_out(explored, point_of(explored, at) + rng.uniform(-1.9, 1.9, 3))
         nll, score = float(explored.map("nll")[at]), float(explored.map("pixel_score")[at])
-        share = explored.bundle.calibration.percentile("nll_map", nll, kind="all")
+        share = explored.bundle.calibration.percentile("nll", nll)
         assert words.startswith(f"NLL {nll:.1f} nats, {share:.1f}th healthy percentile; score {score:.2f}; ")
         assert words.endswith(" mm")
 

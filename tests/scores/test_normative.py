@@ -5,7 +5,7 @@ import pytest
 
 from napari_vqad.detectors.pca import PCA, linear_score
 from napari_vqad.errors import InputError
-from napari_vqad.scores.fusion import LINEAR, NLL, WEIGHTS, centre_on_healthy, fuse, smoothed, standardise
+from napari_vqad.scores.fusion import LINEAR, centre_on_healthy, fuse, smoothed, standardise, weight
 from napari_vqad.scores.normative import NormativeMaps, fit
 
 SHAPE = (24, 32, 40)
@@ -69,11 +69,11 @@ def test_fusion_is_the_weighted_sum_of_what_is_known():
     mask = np.ones(SHAPE, bool)
     model = PCA(np.zeros(32 * 40, np.float32), np.zeros((1, 32 * 40), np.float32))
     slices = rng.normal(size=SHAPE).astype(np.float32)
-    raw = {LINEAR: linear_score(model, slices, mask), NLL: smoothed(rng.random(SHAPE).astype(np.float32), mask)}
+    raw = {LINEAR: linear_score(model, slices, mask), "nll": smoothed(rng.random(SHAPE).astype(np.float32), mask)}
     places = NormativeMaps({name: fit([(m, mask), (1.1 * m, mask)]) for name, m in raw.items()}, SHAPE)
     others = standardise(raw | {"unknown": slices}, places, mask)
-    assert set(others) == {LINEAR, NLL}
-    expected = slices + sum(WEIGHTS[n] * places.zscore(n, m, mask) for n, m in raw.items())
+    assert set(others) == {LINEAR, "nll"}
+    expected = slices + sum(weight(n) * places.zscore(n, m, mask) for n, m in raw.items())
     np.testing.assert_allclose(fuse(slices, others), expected, rtol=1e-4, atol=1e-5)
 
 

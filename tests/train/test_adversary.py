@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from napari_vqad.detectors.vae import VAEConfig
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.nets.autoencoder import Autoencoder, AutoencoderSizes
@@ -13,6 +14,7 @@ from napari_vqad.train.adversary import Adversary, JudgedAutoencoder
 from napari_vqad.train.autoencoder import AutoencoderTraining, train_network
 from napari_vqad.train.data import Stack
 from napari_vqad.train.fit import CHECKPOINT, Schedule, Turn, fit
+from napari_vqad.train.network_command import TrainingRun
 
 CPU, PLACE = torch.device("cpu"), torch.zeros(2)
 SIZES = AutoencoderSizes(channels=(8, 8), blocks=(1, 1), code_dim=4, condition=8, latent=2, spatial=True, kl=0.3)
@@ -105,7 +107,8 @@ def test_the_turn_comes_after_the_step_at_its_own_rate(tmp_path):
 
 def trained(folder, healthy, config=JUDGE, until=None):
     """Train a small AnoVAEGAN; it dies in the step after step `until`."""
-    stack = Stack.of([healthy(0), healthy(1)], GridSpec(shape=(16, 24), spacing=8.0))
+    grid = GridSpec(shape=(16, 24), spacing=8.0)
+    stack = Stack.of([healthy(0), healthy(1)], grid)
     torch.manual_seed(3)
     network = Autoencoder(SIZES, (16, 24), True)
     training = AutoencoderTraining(schedule=SCHEDULE, adversarial=config)
@@ -119,7 +122,8 @@ def trained(folder, healthy, config=JUDGE, until=None):
         return encode(slices, position)
 
     network.encode = counted
-    train_network(network, training, stack, stack, -2.0, folder, CPU)
+    bundle = VAEConfig(title="small", description="", grid=grid, network=SIZES)
+    train_network(network, TrainingRun(bundle, training, stack, stack, folder, CPU))
     return network
 
 
@@ -141,5 +145,5 @@ def test_a_killed_training_of_two_optimisers_ends_where_an_unbroken_one_ends(hea
 
 def test_a_checkpoint_without_an_adversary_is_refused(healthy, tmp_path):
     trained(tmp_path, healthy, config=None)
-    with pytest.raises(InputError, match="another network"):
+    with pytest.raises(InputError, match=r"another recipe: training\.adversarial is null, and a table here"):
         trained(tmp_path, healthy)

@@ -7,7 +7,7 @@ from torch import nn
 from napari_vqad.nets.blank import blank
 from napari_vqad.nets.blocks import ResBlock
 from napari_vqad.nets.weights import save_weights
-from napari_vqad.train.autoencoder import read_recipe
+from napari_vqad.train.autoencoder import COMMAND, DETECTORS
 
 # Detector, z, adversary.
 BAUR = {
@@ -24,8 +24,8 @@ SLICES, EPOCHS = 1360, 150  # of Baur et al.
 
 
 def made(name):
-    config, training, detector = read_recipe(name)
-    return config, training, blank(lambda: detector.make(config))
+    config, training = COMMAND.read_recipe(name)
+    return config, training, blank(lambda: DETECTORS[config.detector].make(config))
 
 
 @pytest.mark.parametrize("name", BAUR)
@@ -107,6 +107,6 @@ def test_small_recipes_are_small_and_keep_the_papers_compression(name):
 
 @pytest.mark.parametrize(("latent", "limit"), [(32, 3), (512, 3)])
 def test_other_latents_of_the_vanilla_autoencoder_fit_too(latent, limit, tmp_path):
-    config, _, detector = read_recipe("ixi-meissen-ae", [f"network.latent={latent}"])
-    save_weights(detector.make(config), tmp_path / "w")
+    config, _ = COMMAND.read_recipe("ixi-meissen-ae", [f"network.latent={latent}"])
+    save_weights(DETECTORS[config.detector].make(config), tmp_path / "w")
     assert (tmp_path / "w").stat().st_size < limit * 1e6

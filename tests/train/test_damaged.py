@@ -6,29 +6,24 @@ import pytest
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import read_table
 from napari_vqad.files import limits
-from napari_vqad.train import autoencoder, gan, ganomaly, reuse
+from napari_vqad.train import autoencoder, gan, ganomaly
 from napari_vqad.train.data import Stack
 from napari_vqad.train.detector import read_recipe
 from napari_vqad.train.recipe import FOLDER, Recipe, read_toml
+from napari_vqad.train.reuse import read_recipe as read_recipe_of_user
 from napari_vqad.train.training_log import read_history
 
 RECIPE = (FOLDER / "ixi-aligned.toml").read_text(encoding="utf-8")
 
 
-OTHERS = {"ganomaly": ganomaly, "anogan": gan, "vae-restoration": reuse}  # trained by commands of their own
+READERS = {kind: c.COMMAND.read_recipe for c in (autoencoder, gan, ganomaly) for kind in c.COMMAND.kinds}
+READERS |= {"vae-restoration": read_recipe_of_user, None: lambda path: (Recipe.read(path),)}
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda p: p.stem)
 def test_every_recipe_that_comes_along_is_read(path):
     kind = read_toml(path)[0].get("detector")
-    if kind in autoencoder.KINDS:
-        assert autoencoder.read_recipe(path)[0].title
-    elif kind in OTHERS:
-        assert OTHERS[kind].read_recipe(path)[0].title
-    elif kind:  # fitted in one go
-        assert read_recipe(path)[0].title
-    else:
-        assert Recipe.read(path).title
+    assert READERS.get(kind, read_recipe)(path)[0].title  # the others are fitted in one go
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,8 @@ class VQDetector(BaseDetector):
     fused: ClassVar[Mapping[str, str]] = {"nll": "nll_all"}
     slice_title: ClassVar[str | None] = "AS_sample"
     slice_unit: ClassVar[str | None] = "nats"
+    slice_threshold: ClassVar[str | None] = "lambda_s"
+    tables: ClassVar[tuple[str, ...]] = healthy.TABLES
 
     def __init__(self, config: VQConfig, tokenizer: Tokenizer, prior: Prior | MaskedPrior) -> None:
         self.config = config
@@ -282,7 +284,7 @@ class VQDetector(BaseDetector):
     def healthy(self, name: str, settings: VQSettings) -> tuple[str, str] | None:
         """Return the table of the level for the NLL map, and that of the method for residual and disagreement."""
         if name == "nll":
-            return "nll_map", settings.level
+            return ("nll_map", settings.level) if self.levels.names else ("nll", "")
         return ("residual", settings.method) if name in ("residual", "disagreement") else None
 
     def slice_score(self, results: Arrays, settings: VQSettings) -> NDArray | None:

@@ -1,4 +1,10 @@
-"""The calibration's tables of healthy codes: quantiles of the NLL, of the NLL map, and of AS_sample."""
+"""The calibration's tables of healthy codes, at the percentiles `calibration.LEVELS`, all in nats.
+
+nll           quantiles of the NLL of the codes that touch the mask
+nll_map       level of codes ("all", "top", "bottom") → quantiles of its NLL map over the voxels of the mask; without
+              it if there is one level, because "nll" then applies to its map
+slice_score   percentile of λ_s → quantiles of AS_sample at that λ_s
+"""
 
 from __future__ import annotations
 
@@ -14,9 +20,11 @@ from napari_vqad.detectors.protocol import Arrays
 from napari_vqad.detectors.vq.likelihood import on_pixels
 from napari_vqad.nets.vq.levels import CodeLevels
 
+TABLES = ("nll", "nll_map")  # besides slice_score, which every calibration has
+
 
 def fit_tables(results: Sequence[Arrays], masks: Sequence[NDArray], levels: CodeLevels) -> dict[str, Any]:
-    """Compute the tables `nll`, `nll_map` and `slice_score` of `Calibration`.
+    """Compute the tables.
 
     Args:
         results: "nll" of each healthy scan, (n, h, w), nats.
@@ -35,7 +43,8 @@ def fit_tables(results: Sequence[Arrays], masks: Sequence[NDArray], levels: Code
             seen = [on_pixels(torch.from_numpy(r["nll"]), levels, shape, name).numpy() for r in results]
             by_level[name] = quantiles(np.concatenate([s[m] for s, m in zip(seen, masks, strict=True)]))
     scores = {k: quantiles(np.where(nll > v, nll, 0).sum((1, 2))[slices]) for k, v in lambdas.items()}
-    return {"nll": table, "nll_map": by_level, "slice_score": scores}
+    own = {"nll": table, "nll_map": by_level} if by_level else {"nll": table}
+    return own | {"slice_score": scores}
 
 
 def codes_within(mask: NDArray, levels: CodeLevels) -> NDArray:
@@ -47,9 +56,9 @@ def codes_within(mask: NDArray, levels: CodeLevels) -> NDArray:
 
 def check(calibration: Calibration, levels: CodeLevels) -> str | None:
     """Return why a calibration lacks the tables of these codes; None if it has them."""
-    if not calibration.nll or not calibration.slice_score:
+    if "nll" not in calibration.own or not calibration.slice_score:
         return "without slice scores"
     named = {"all", *levels.names} if levels.names else set()
-    if wrong := named ^ set(calibration.nll_map):
+    if wrong := named ^ set(calibration.own.get("nll_map", ())):
         return f"for another model: it has not the levels of this one, '{min(wrong)}'"
     return None

@@ -12,6 +12,7 @@ from superqt.utils import qthrottled
 
 from napari_vqad.display.readout import place, read_out
 from napari_vqad.display.window import PRESETS
+from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.slice_numbers import Ruler, ruler
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.ui.canvas.crosshair import CrossHair
@@ -146,19 +147,24 @@ class DisplayBar(QWidget):
     # ---- display ---------------------------------------------------------------------------------------------------
 
     def head(self) -> Volume | None:
-        """The head on the canvas: the explored scan, or None if that is a clip; else the topmost head that is open.
+        """The head on the canvas: the explored scan if it is a head, else the topmost head that is open.
 
-        A clip above a head does not matter: without letters and convention the head would be mirrored silently.
+        A clip has no left and right, but a head below it has: without letters and convention that head would be
+        mirrored silently, whether or not the clip is explored.
         """
-        explorer = self.session.explorer
-        if explorer is not None and self.session.map_layers.scan is not None:
-            return explorer.scan if explorer.scan.kind == "head" else None
+        explorer = self._explored()
+        if explorer is not None and explorer.scan.kind == "head":
+            return explorer.scan
         for layer in reversed(self.viewer.layers):
             if isinstance(layer, Image) and placement.may_be_scan(layer):
                 volume = placement.volume_of(layer)
                 if volume.kind == "head":
                     return volume
         return None
+
+    def _explored(self) -> Explorer | None:
+        """The explorer whose scan is on the canvas."""
+        return self.session.explorer if self.session.map_layers.scan is not None else None
 
     def ruler_of(self, volume: Volume, axis: int) -> Ruler:
         """The slice numbers of a scan along an axis. Those of the explored scan include the slices of its maps."""
@@ -168,15 +174,16 @@ class DisplayBar(QWidget):
 
     def shown(self) -> Iterator[Layer]:
         """The layers that the other planes show, from the lowest up: the scan, the visible maps and the boxes."""
-        map_layers, volume = self.session.map_layers, self.head()
-        if map_layers.scan is not None:
-            yield map_layers.scan
-        else:
+        map_layers, explorer, volume = self.session.map_layers, self._explored(), self.head()
+        if explorer is None or explorer.scan is not volume:
             yield from (
                 m
                 for m in self.viewer.layers
                 if isinstance(m, Image) and placement.may_be_scan(m) and placement.volume_of(m) is volume
             )
+            return
+        if map_layers.scan is not None:
+            yield map_layers.scan
         yield from (layer for layer in map_layers.layers.values() if layer.visible)
         if self.boxes.layer is not None:
             yield self.boxes.layer
@@ -198,12 +205,12 @@ class DisplayBar(QWidget):
 
     def look(self) -> None:
         """Show the values and the position under the mouse."""
-        explorer, volume = self.session.explorer, self.head()
+        explorer, volume = self._explored(), self.head()
         if self.viewer.dims.ndisplay == 3:  # the mouse has no depth in 3D
             self.words.setText("")
             return
         point = self._under_mouse()
-        if explorer is not None and self.session.map_layers.scan is not None:
+        if explorer is not None:
             words = read_out(explorer, placement.frame_mm(explorer.scan.kind, point))
             self.words.setText("\n".join(words.rsplit("; ", 1)))  # the position on its own line
         else:

@@ -157,7 +157,7 @@ def test_two_levels_beside_one(compare, tiny_bundle, tiny_two, qtbot):
     qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=20_000)
     for panel in compare.panels:
         calibration = panel.explorer.bundle.calibration
-        low = calibration.value("nll_map", f"p{compare.percentile.value():.1f}", kind="all")
+        low = calibration.value("nll", f"p{compare.percentile.value():.1f}")
         assert panel.map.contrast_limits[0] == pytest.approx(low)
         assert panel.map.data.max() > 0
 

@@ -147,6 +147,24 @@ def test_a_head_below_a_clip_keeps_its_letters_and_its_convention(dock, clip_fil
     assert not letters["vqad_right"].visible
 
 
+def test_a_head_below_an_analysed_clip_is_not_mirrored(dock, clip_file, tiny_clips, idle):
+    head, letters = dock.viewer.layers["head"], dock.viewer.canvas.overlays
+    dock.display.sides.setChecked(True)
+    before = dock.viewer.scene.camera.orientation2d
+    clip, _labels = dock.viewer.open(clip_file, plugin="napari-vqad")
+    dock.inputs.bundle.box.addItem("Tiny, clips", tiny_clips)
+    dock.inputs.bundle.pick(tiny_clips)
+    dock.start()
+    idle(dock)
+    assert dock.session.explorer.scan is clip.metadata["napari_vqad"]
+    assert dock.viewer.scene.camera.orientation2d == before
+    assert letters["vqad_right"].text == "R"
+    assert list(dock.display.shown()) == [head], "the other planes are those of the head"
+    dock.viewer.layers.remove("head")
+    assert dock.display.head() is None
+    assert not letters["vqad_right"].visible
+
+
 def test_two_models_of_clips_beside_each_other(watched, tiny_clips, tmp_path, qtbot):
     other = shutil.copytree(tiny_clips, tmp_path / "other")
     compare = CompareDock(watched.viewer)
