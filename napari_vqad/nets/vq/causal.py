@@ -50,6 +50,17 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return (q @ k.mT).mul(q.shape[-1] ** -0.5).masked_fill(unseen, -torch.inf).softmax(-1) @ v
 
 
+def attend_before(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q kᵀ/√d) v over the keys before each query, its own excluded; zero for the first place.
+
+    The queries (B, n, d) are the last of the N places of k (B, N, d) and v (B, N, D) → (B, n, D).
+    """
+    n, n_keys = q.shape[1], k.shape[1]
+    before = torch.ones(n, n_keys, dtype=torch.bool, device=q.device).tril(n_keys - n - 1)
+    weights = (q @ k.mT).mul(q.shape[-1] ** -0.5).masked_fill(~before, torch.finfo(q.dtype).min).softmax(-1)
+    return (weights * before) @ v
+
+
 class CausalConv2d(nn.Module):
     """Convolution that sees the rows above and, in its own row, what lies to the left (and itself if `see_self`).
 

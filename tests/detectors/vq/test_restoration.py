@@ -71,7 +71,7 @@ def sharp_gpt2():
 
 
 def sharp_paper():
-    """PixelSNAIL in its own wiring, which cannot resume."""
+    """PixelSNAIL in its own wiring."""
     torch.manual_seed(2)
     model = PaperSNAIL(PaperSnailConfig(channels=16, blocks=1, res_blocks=1, key_channels=8, condition=8), K)
     for parameter in model.parameters():

@@ -6,6 +6,7 @@ import torch
 from napari_vqad.nets.vq.gpt2 import GPT2Config
 from napari_vqad.nets.vq.kv_cache import RowCache
 from napari_vqad.nets.vq.pixelsnail import PixelSnailConfig
+from napari_vqad.nets.vq.pixelsnail_paper import PaperSnailConfig
 from napari_vqad.nets.vq.protocols import ResumingPrior
 from napari_vqad.nets.vq.registry import make_prior
 from napari_vqad.nets.vq.two_level import TwoLevelConfig
@@ -16,6 +17,7 @@ SNAIL = PixelSnailConfig(channels=16, blocks=2, res_blocks=2, heads=2, kernel=5)
 
 CONFIGS = [
     SNAIL,
+    PaperSnailConfig(channels=16, blocks=2, res_blocks=2, key_channels=8, condition=8),
     GPT2Config(width=16, layers=2, heads=2, places=64),
     TwoLevelConfig(shape=(2, 2), top=SNAIL, bottom=SNAIL),  # rows 0 and 1 are the top level, half as wide
 ]
