@@ -4,8 +4,8 @@ Chen et al. 2018, as Marimont & Tarroni 2020 and Ishii 2023 use it. A vertical s
 stack its own row to the left and, at each block, the vertical stack. Then a single attention head looks at all earlier
 places, its own place excluded. `nets.vq.pixelsnail` is a simplified network: one stack, transformer attention.
 
-Differences from the papers: convolutions are not weight-normalised, and attention has the resolution of the codes, also
-for 20×20 codes.
+Weight normalisation (`weight_norm`) and attention at half the resolution of the codes (`attention`), which Marimont &
+Tarroni's code has for 20×20 codes, are chosen in the config. Bundles from before there was a choice have neither.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
 
 from napari_vqad.nets.blocks import PositionFeatures
-from napari_vqad.nets.vq.causal import CausalNetwork, Pointwise, attend_before
+from napari_vqad.nets.vq.causal import CausalConv2d, CausalNetwork, Pointwise
 from napari_vqad.nets.vq.kv_cache import RowCache
-
-COORDINATES = 2  # channels: row and column, each −0.5 to 0.5
+from napari_vqad.nets.vq.strict_attention import HalvedAttention, StrictAttention
 
 
 class PaperSnailConfig(BaseModel):
@@ -36,6 +36,8 @@ class PaperSnailConfig(BaseModel):
     key_channels: int = Field(16, ge=1, le=4096, description="length of queries and keys")
     dropout: float = Field(0.1, ge=0.0, lt=1.0)
     condition: int = Field(64, ge=1, le=4096, description="features of the slice position")
+    weight_norm: bool = Field(False, description="normalise the weights of convolutions, as in PixelSNAIL's own code")
+    attention: Literal["full", "half"] = Field("full", description="resolution of attention, of that of the codes")
 
 
 class PaperSNAIL(CausalNetwork):
@@ -51,6 +53,10 @@ class PaperSNAIL(CausalNetwork):
         self.left = ShiftedConv(c, c, rows=1, left=1, right=0, along=1)  # its own row, without itself
         self.blocks = nn.ModuleList(PaperBlock(config) for _ in range(config.blocks))
         self.head = Pointwise(c, n_codes, 1)
+        if config.weight_norm:
+            for module in list(self.modules()):
+                if isinstance(module, (nn.Conv2d, CausalConv2d)):
+                    weight_norm(module)
 
     def _logits(self, codes: Tensor, position: Tensor, memory: RowCache | None) -> Tensor:
         condition = self.position(position)
@@ -83,7 +89,8 @@ class PaperBlock(nn.Module):
         c = config.channels
         self.vertical = nn.ModuleList(GatedResidual(config, 2, 1, 1) for _ in range(config.res_blocks))
         self.horizontal = nn.ModuleList(GatedResidual(config, 2, 1, 0, aux=c) for _ in range(config.res_blocks))
-        self.attention = StrictAttention(config)
+        attention = HalvedAttention if config.attention == "half" else StrictAttention
+        self.attention = attention(c, config.key_channels)
         self.merge = GatedResidual(config, 1, 0, 0, aux=c // 2)
 
     def forward(
@@ -159,39 +166,3 @@ class GatedResidual(nn.Module):
             y = y + self.aux(F.elu(aux))
         y = self.conv2(self.dropout(F.elu(y)), memory) + self.condition(condition)[:, :, None, None]
         return x + F.glu(y, dim=1)
-
-
-class StrictAttention(nn.Module):
-    """softmax(q kᵀ/√d) v over the places before each place, in raster order; zero at the first.
-
-    A key may hold the code of its own place, since no place looks at itself.
-    """
-
-    def __init__(self, config: PaperSnailConfig) -> None:
-        super().__init__()
-        c, self.d = config.channels, config.key_channels
-        self.keys = Mixed(2 * c + COORDINATES, self.d + c // 2)
-        self.queries = Mixed(c + COORDINATES, self.d)
-
-    def forward(self, e: Tensor, x: Tensor, where: Tensor, memory: RowCache | None = None) -> Tensor:
-        """Embedded codes and horizontal stack (B, C, h, w), coordinates (B, 2, h, w) → (B, C/2, h, w)."""
-        keys = self.keys(torch.cat([e, x, where], 1)).flatten(2).mT
-        q = self.queries(torch.cat([x, where], 1)).flatten(2).mT
-        if memory is not None:
-            keys = memory.past_keys(self, keys[:, None])[:, 0]
-        y = attend_before(q, keys[..., : self.d], keys[..., self.d :])
-        return y.mT.unflatten(2, x.shape[2:])
-
-
-class Mixed(nn.Module):
-    """A gated residual 1×1 block, then a 1×1 convolution to the channels that are asked for."""
-
-    def __init__(self, c_in: int, c_out: int) -> None:
-        super().__init__()
-        self.conv1 = Pointwise(c_in, c_in, 1)
-        self.conv2 = Pointwise(c_in, 2 * c_in, 1)
-        self.out = Pointwise(c_in, c_out, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, h, w) → (B, C_out, h, w)."""
-        return self.out(x + F.glu(self.conv2(F.elu(self.conv1(F.elu(x)))), dim=1))
