@@ -13,8 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from napari_vqad.errors import InputError
 
-Pooling = Literal["none", "2d", "3d", "smooth", "baur"]
-ADDED_POOLINGS = ("baur",)  # bundles that earlier versions calibrated have no healthy tables of these
+Pooling = Literal["none", "2d", "2d-each", "3d", "smooth", "baur"]
+ADDED_POOLINGS = ("baur", "2d-each")  # bundles that earlier versions calibrated have no healthy tables of these
+OF_SAMPLES = ("2d-each",)  # poolings of detectors that draw several restorations of a slice
 Scale = Literal["intensity", "normative", "fused"]
 SliceScore = Literal["pixel", "sample"]
 
@@ -124,8 +125,9 @@ class SharedSettings(BaseModel):
         "smooth",
         title="Pooling",
         description="How the residual becomes the pixel score: unchanged (none), minimum then average within the slice "
-        "(2d) or across slices (3d) as in the papers, a Gaussian average (smooth), or a 5×5×5 median without the rim "
-        "of the brain (baur), always in SD of intensity.",
+        "(2d) or across slices (3d) as in the papers, the same within the slice with the minimum of each restoration's "
+        "residual before they are summed (2d-each), a Gaussian average (smooth), or a 5×5×5 median without the rim of "
+        "the brain (baur). 2d-each and baur are always in SD of intensity.",
         json_schema_extra={"section": "More"},
     )
     paper_faithful: bool = Field(

@@ -23,7 +23,7 @@ from napari_vqad.detectors.base import BaseDetector, BundleConfig
 from napari_vqad.detectors.descent_settings import SearchSettings
 from napari_vqad.detectors.gradient_steps import AT_ONCE, batches
 from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
-from napari_vqad.detectors.sample_maps import SampleMaps, sample_maps
+from napari_vqad.detectors.sample_maps import POOLED, SampleMaps, sample_maps
 from napari_vqad.detectors.vae import draw
 from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.nets.device import device_of, exact, moved, times_of_cpu
@@ -65,6 +65,7 @@ class AnoGANDetector(BaseDetector):
         ),
     )
     maps: ClassVar[tuple[MapSpec, ...]] = sample_maps("search")
+    pooled: ClassVar[Mapping[str, str]] = POOLED
     slice_title: ClassVar[str | None] = "AnoGAN loss"
     slice_unit: ClassVar[str | None] = "SD"
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_vqad.detectors.calibration import quantiles
-from napari_vqad.detectors.protocol import Arrays, Family, Stage, ThresholdSpec, Unfolding
+from napari_vqad.detectors.protocol import Arrays, Detector, Family, Stage, ThresholdSpec, Unfolding
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.grid_spec import GridSpec
-from napari_vqad.settings import SharedSettings
+from napari_vqad.settings import OF_SAMPLES, Pooling, SharedSettings
 
 
 class BundleConfig(BaseModel):
@@ -36,6 +36,11 @@ class BundleConfig(BaseModel):
 OF_VOXELS = frozenset({"flag_voxels", "min_volume_ml", "median", "erode_mm", "score", "pooling", "paper_faithful"})
 
 
+def poolings_of(detector: Detector | type[Detector]) -> tuple[str, ...]:
+    """List the poolings that a detector can have; a sum over restorations needs a detector that draws several."""
+    return tuple(p for p in get_args(Pooling) if p not in OF_SAMPLES or p in detector.pooled)
+
+
 class BaseDetector:
     """A detector without own thresholds, with one sample per slice and one table of healthy residuals."""
 
@@ -45,6 +50,7 @@ class BaseDetector:
     thresholds: ClassVar[tuple[ThresholdSpec, ...]] = ()
     stages: ClassVar[tuple[Stage, ...]]
     scored: ClassVar[str | None] = "residual"
+    pooled: ClassVar[Mapping[str, str]] = {}
     fused: ClassVar[Mapping[str, str]] = {}
     slice_title: ClassVar[str | None] = None
     slice_unit: ClassVar[str | None] = None

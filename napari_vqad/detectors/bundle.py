@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from napari_vqad.detectors.base import BundleConfig
+from napari_vqad.detectors.base import BundleConfig, poolings_of
 from napari_vqad.detectors.bundle_checks import check_agreement, check_grid
 from napari_vqad.detectors.calibration import Calibration, SliceTables, pixel_kind
 from napari_vqad.detectors.library import find
@@ -35,7 +35,7 @@ from napari_vqad.nets.device import pick_device
 from napari_vqad.scores.fusion import LINEAR
 from napari_vqad.scores.normative import FILE as PLACES
 from napari_vqad.scores.normative import NormativeMaps
-from napari_vqad.settings import ADDED_POOLINGS, TUNED, Pooling, Scale, SharedSettings, flag
+from napari_vqad.settings import ADDED_POOLINGS, TUNED, Scale, SharedSettings, flag
 from napari_vqad.text import printable
 
 VERSION = 1  # of config.json
@@ -80,11 +80,11 @@ class Bundle:
 
         A bundle that is not calibrated yet allows all poolings.
         """
-        default = SharedSettings.model_fields["pooling"].default
+        default, known = SharedSettings.model_fields["pooling"].default, poolings_of(self.detector)
         lacking = [p for p in ADDED_POOLINGS if self.calibration.pixel_score and not self._is_calibrated(p)]
         return {
             **self.detector.choices,
-            "pooling": tuple(sorted((p for p in get_args(Pooling) if p not in lacking), key=lambda p: p != default)),
+            "pooling": tuple(sorted((p for p in known if p not in lacking), key=lambda p: p != default)),
         }
 
     def _is_calibrated(self, pooling: str) -> bool:
@@ -130,7 +130,7 @@ class Bundle:
         for name, allowed in self.choices.items():
             value = getattr(settings, name)
             if value not in allowed and name in settings.model_fields_set:
-                if name == "pooling":
+                if name == "pooling" and value in poolings_of(self.detector):
                     raise InputError(self.without_pooling(value))
                 title = str(type(settings).model_fields[name].title)
                 title = title if title.isupper() or title[:3].isupper() else title.lower()

@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import get_args
 
+from napari_vqad.detectors.base import poolings_of
 from napari_vqad.detectors.calibration import Calibration, pixel_kind
 from napari_vqad.detectors.pca import ROBUST
 from napari_vqad.detectors.protocol import Detector
@@ -15,7 +16,7 @@ from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.template import FILE, Template
 from napari_vqad.scores.fusion import LINEAR, LINEAR_WEIGHT, OWN_WEIGHT
 from napari_vqad.scores.normative import NormativeMaps
-from napari_vqad.settings import ADDED_POOLINGS, Pooling, Scale
+from napari_vqad.settings import ADDED_POOLINGS, Scale
 
 # Constants of fused scores. The calibration stores them, and they must equal those of the code that reads it. In files,
 # the weight of the detector's own evidence has the name of the first such evidence.
@@ -68,12 +69,12 @@ def check_agreement(
     if calibration.weights not in (None, weights):
         raise other("with other weights")
     of_voxels = detector.variants if detector.scored is not None else ()
-    variants = list(product(of_voxels, get_args(Pooling)))
+    variants = list(product(of_voxels, poolings_of(detector)))
     by_scale = {scale: {pixel_kind(*v, scale) for v in variants} for scale in get_args(Scale)}
     kinds = set(calibration.pixel_score)
-    added = {pixel_kind(v, p, "intensity") for v, p in variants if p in ADDED_POOLINGS}
     # Tables of a pooling that was added later may be absent, but not in part.
-    required = by_scale["intensity"] - (added if not added & kinds else set())
+    added = [{pixel_kind(v, p, "intensity") for v in of_voxels} for p in ADDED_POOLINGS]
+    required = by_scale["intensity"].difference(*(of_pooling for of_pooling in added if not of_pooling & kinds))
     asked = required | (kinds & (by_scale["normative"] | by_scale["fused"]))
     if wrong := set(of_voxels) ^ set(calibration.residual):
         raise other(f"for another model: its table of residuals and the model do not agree on '{_first(wrong)}'")

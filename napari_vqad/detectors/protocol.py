@@ -197,6 +197,7 @@ class Detector(Protocol):
         stages, maps, thresholds: see `Stage`, `MapSpec` and `ThresholdSpec`.
         scored: name of the map that is pooled into the pixel score; None for a detector that scores slices only. It
             has a slice score of its own, and no pixel score, flagged voxels or findings.
+        pooled: pooling → the map that it pools in place of `scored`, of the same stage.
         fused: name of the evidence → name of the map. A fused score adds the evidence if the bundle has a normative
             map of it.
         slice_title, slice_unit: name and unit of its own slice score, such as AS_sample; None without one.
@@ -213,6 +214,7 @@ class Detector(Protocol):
     maps: ClassVar[tuple[MapSpec, ...]]
     thresholds: ClassVar[tuple[ThresholdSpec, ...]]
     scored: ClassVar[str | None]
+    pooled: ClassVar[Mapping[str, str]]
     fused: ClassVar[Mapping[str, str]]
     slice_title: ClassVar[str | None]
     slice_unit: ClassVar[str | None]

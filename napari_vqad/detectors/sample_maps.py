@@ -3,8 +3,9 @@
     difference_j = Y − X_j                              (the results of the stage)
     d_j = distance of sample j from the slice           w_j = softmax_j(k / d_j)
     residual = Σ_j w_j |Y − X_j|                        restoration = Y − Σ_j w_j (Y − X_j)
+    minima = Σ_j minimum(w_j |Y − X_j|)                 what the pooling "2d-each" averages
 
-The equations are in `scores.weighting`; the settings are in `detectors.sampling`.
+The equations are in `scores.weighting` and `scores.pooling`; the settings are in `detectors.sampling`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_vqad.detectors.protocol import MapSpec, SliceData
-from napari_vqad.scores import weighting
+from napari_vqad.scores import pooling, weighting
+
+POOLED = {"2d-each": "minima"}  # see `Detector.pooled`
 
 
 def sample_maps(stage: str) -> tuple[MapSpec, ...]:
@@ -37,6 +40,7 @@ def sample_maps(stage: str) -> tuple[MapSpec, ...]:
         MapSpec("restoration_j", "Restoration", "SD", "restoration", stage, indexed=True),
         MapSpec("disagreement", "Disagreement", "SD", "spread", stage),
         MapSpec("residual", "Residual", "SD", "residual", stage, reads=("weights",)),
+        MapSpec("minima", "Sum of the minima", "SD", "inner", stage, ("paper_faithful",), reads=("weights",)),
     )
 
 
@@ -65,6 +69,9 @@ class SampleMaps:
             return data.scan - weighting.consolidate(w, torch.from_numpy(difference)[None].float())[0].numpy()
         if name == "residual":
             return weighting.consolidate(w, self._residuals(difference))[0].numpy() * data.mask
+        if name == "minima":
+            mask = torch.from_numpy(data.mask)
+            return pooling.sum_of_minima(w[0], self._residuals(difference)[0], mask, s.paper_faithful).numpy()
         raise KeyError(name)
 
     def _residuals(self, difference: NDArray) -> Tensor:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_vqad.detectors.autoencoder import NetworkConfig, NetworkDetector
 from napari_vqad.detectors.protocol import Arrays, Job, MapSpec, SliceData, Stage
-from napari_vqad.detectors.sample_maps import SampleMaps, sample_maps
+from napari_vqad.detectors.sample_maps import POOLED, SampleMaps, sample_maps
 from napari_vqad.detectors.sampling import SampleSettings
 from napari_vqad.nets.device import exact, quick
 from napari_vqad.settings import SharedSettings
@@ -40,6 +40,7 @@ class VAEDetector(NetworkDetector):
         Stage("decode", "Draws", ("encode",), ("seed",), samples="n_restorations", rebuildable=True),
     )
     maps: ClassVar[tuple[MapSpec, ...]] = sample_maps("decode")
+    pooled: ClassVar[Mapping[str, str]] = POOLED
 
     def __init__(self, network: Any) -> None:
         super().__init__(network)

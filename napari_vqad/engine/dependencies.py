@@ -81,7 +81,8 @@ class Dependencies:
         """Return the settings that a map depends on, directly or through its stages and the maps that it reads."""
         if name not in self._specs:
             tail = next(spec for spec in TAIL if spec.name == name)
-            return set(tail.settings).union(*(self.settings_of(source) for source in self.sources()))
+            sources = (*self.sources(), *self._detector.pooled.values())
+            return set(tail.settings).union(*(self.settings_of(source) for source in sources))
         spec = self._specs[name]
         stages = [self._stages[n] for n in self.stages_of(name)]
         of_stages = {s for stage in stages for s in (*stage.settings, *([stage.samples] if stage.samples else ()))}

@@ -26,6 +26,7 @@ from napari_vqad.scores.components import clean, large, within
 from napari_vqad.scores.fusion import centre_on_healthy, centre_slices, fuse, middle, smoothed, standardise
 from napari_vqad.scores.normative import NormativeMaps
 from napari_vqad.scores.slice_score import slice_score
+from napari_vqad.settings import SharedSettings
 
 Evidence = Callable[[NDArray, NDArray], dict[str, NDArray]]
 
@@ -117,7 +118,8 @@ class Maps:
     def _made_of(self, name: str, inputs: MapInputs) -> Hashable:
         """Return everything that a shared map depends on; the map is computed again only if this changes."""
         s = inputs.stages.settings
-        scored = () if self._detector.scored is None else tuple(self._made_by_slice(self._detector.scored, inputs))
+        pooled = self._pooled_map(s)
+        scored = () if pooled is None else tuple(self._made_by_slice(pooled, inputs))
         fused = (self._evidence_made_of(inputs), inputs.healthy, inputs.whole) if inputs.scale == "fused" else None
         score = scored, s.pooling, s.paper_faithful, inputs.scale, inputs.variant, fused
         if name == "pixel_score":
@@ -128,6 +130,10 @@ class Maps:
         if name == "flagged":
             return cleaned, inputs.flag_voxels, s.min_volume_ml
         raise KeyError(name)
+
+    def _pooled_map(self, settings: SharedSettings) -> str | None:
+        """Return the name of the detector's map that becomes the pixel score; None if it has none."""
+        return self._detector.pooled.get(settings.pooling, self._detector.scored)
 
     def _made_by_slice(self, name: str, inputs: MapInputs) -> list[Hashable]:
         return [self.slices.made_of(name, inputs.stages, i) for i in range(len(self.grid))]
@@ -147,10 +153,10 @@ class Maps:
 
     def _pixel_score(self, inputs: MapInputs) -> NDArray:
         """Compute the pixel score, float32 (n, H, W), in the unit of the scale; zero if the detector has none."""
-        if self._detector.scored is None:
-            return np.zeros(self.grid.slices.shape, np.float32)
-        scored, made = self.slices.stack(self._detector.scored, inputs.stages)
         s = inputs.stages.settings
+        if (pooled := self._pooled_map(s)) is None:
+            return np.zeros(self.grid.slices.shape, np.float32)
+        scored, made = self.slices.stack(pooled, inputs.stages)
         score = self._pooled.update(scored, made, s)
         if inputs.scale == "intensity":
             return score.copy()

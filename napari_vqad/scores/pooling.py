@@ -1,6 +1,7 @@
 """Pooling of the pixel score: removes thin structures and joins neighbouring voxels.
 
 "2d" and "3d": a minimum, then an average (Marimont & Tarroni 2020, §2.4, with the sizes of the authors' code).
+"2d-each": the minimum of each restoration's weighted residual, then their sum, then the average (Ishii 2023, eq. 12).
 "smooth": a Gaussian average within the brain. Where a difference changes sign from voxel to voxel, the minimum of its
 magnitude over 27 voxels is almost zero, so the minimum misses disturbed texture. "smooth" keeps it; normative maps
 correct for residuals at healthy edges.
@@ -20,11 +21,15 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-SIZES = {"2d": ((1, 3, 3), (1, 7, 7)), "3d": ((3, 3, 3), (3, 7, 7))}
+SIZES = {
+    "2d": ((1, 3, 3), (1, 7, 7)),
+    "2d-each": ((1, 1, 1), (1, 7, 7)),  # its minimum is that of `sum_of_minima`
+    "3d": ((3, 3, 3), (3, 7, 7)),
+}
 SIGMA, RADIUS = 1.5, 5  # voxels, of "smooth"
 MEDIAN, RIM = 5, 1  # voxels, of "baur": side of the median's cube, and depth of the rim ("slightly eroded")
 # Slices on each side that a slice's pooled score depends on.
-REACH = {"none": 0, "2d": 0, "3d": 2, "smooth": RADIUS, "baur": MEDIAN // 2}
+REACH = {"none": 0, "2d": 0, "2d-each": 0, "3d": 2, "smooth": RADIUS, "baur": MEDIAN // 2}
 
 
 def pool(
@@ -37,8 +42,8 @@ def pool(
         mask: bool (n, H, W). The score is set to zero outside it, so the minimum removes the rim of the brain, where
             healthy residuals are highest. On the validation subjects this was better than excluding voxels outside the
             mask (voxel AP 0.39 against 0.36).
-        mode: "none", "2d" (3×3, 7×7), "3d" (3×3×3, 3×7×7; slices first), "smooth" (SD 1.5 voxels), or "baur" (median
-            5×5×5; zero in the outermost voxel of the mask, too).
+        mode: "none", "2d" (3×3, 7×7), "2d-each" (7×7 of a map of `sum_of_minima`), "3d" (3×3×3, 3×7×7; slices first),
+            "smooth" (SD 1.5 voxels), or "baur" (median 5×5×5; zero in the outermost voxel of the mask, too).
         paper_faithful: count voxels beyond the picture as zero, which lowers scores at the border.
         present: bool (n,), slices that have a score; by default all. Others are treated as beyond the picture.
 
@@ -69,6 +74,17 @@ def pool(
         places = there.float() if axis == 0 else score.new_ones(score.shape[axis])
         total /= _counted(places, size).clamp_min(1.0).view([-1 if a == axis else 1 for a in range(3)])
     return total.mul_(within)
+
+
+def sum_of_minima(weights: Tensor, residuals: Tensor, mask: Tensor, paper_faithful: bool = False) -> Tensor:
+    """Compute Σ_j minimum(w_j R_j) with a minimum over 3×3 pixels: (S,), (S, H, W) and bool (H, W) → (H, W).
+
+    Its average is AS_pixel of Ishii 2023, eq. 12, Σ_j average(minimum(w_j R_j)), as an average of a sum is the sum of
+    the averages. The minimum of a sum is not; that of Σ_j w_j R_j, which "2d" computes, is at least as large.
+    Residuals outside the mask count as zero, and pixels beyond the picture as in `pool`.
+    """
+    least, beyond = SIZES["2d"][0], 0.0 if paper_faithful else torch.inf
+    return torch.tensordot(weights, _slide(residuals * mask, least, torch.minimum, beyond), 1)
 
 
 def judged(mask: NDArray[np.bool_], mode: str) -> NDArray[np.bool_]:

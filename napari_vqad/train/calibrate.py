@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_vqad.detectors.base import poolings_of
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.bundle_checks import MADE_WITH
 from napari_vqad.detectors.calibration import LEVELS, Calibration, SliceTables, pixel_kind, quantiles
@@ -21,11 +21,10 @@ from napari_vqad.scores.fusion import LINEAR, centre_slices, fuse, smoothed
 from napari_vqad.scores.normative import NormativeMaps, fit
 from napari_vqad.scores.pooling import judged
 from napari_vqad.scores.slice_score import slice_score
-from napari_vqad.settings import Pooling
 from napari_vqad.train.data import Stack
 
 COUNTED_FROM = 90.0  # percentile of the pixel score from which findings are counted; below it nobody would flag
-IN_INTENSITY = ("baur",)  # poolings without normative maps: the paper thresholds residuals as they are
+IN_INTENSITY = ("baur", "2d-each")  # poolings without normative maps: the papers threshold residuals as they are
 Report = Callable[[str], None]
 Maps = list[NDArray]  # one a scan
 
@@ -139,7 +138,7 @@ def _of_method(explorer: Explorer, grids: list[Grid], method: str, report: Repor
     scored = explorer.detector.scored
     assert scored is not None
     residual: Maps = []
-    scores: dict[str, Maps] = {pooling: [] for pooling in get_args(Pooling)}
+    scores: dict[str, Maps] = {pooling: [] for pooling in poolings_of(explorer.detector)}
     for number, grid in enumerate(grids):
         explorer.load_grid(grid)
         for pooling, maps in scores.items():

@@ -14,7 +14,7 @@ from napari_vqad.engine.store import StageResults
 from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.scores import weighting as cs
 from napari_vqad.scores.normative import NormativeMaps
-from napari_vqad.scores.pooling import pool
+from napari_vqad.scores.pooling import pool, sum_of_minima
 
 N, S, H, W = 9, 4, 12, 10
 
@@ -62,7 +62,11 @@ class Scan:
         r = cs.residual(torch.from_numpy(self.difference[:, :s]))
         w = cs.weights(cs.distance(r, mask, distance, paper_faithful), k, paper_faithful)
         residual = cs.consolidate(w, r) * mask
-        return residual.numpy(), pool(residual, mask, pooling, paper_faithful).numpy(), w
+        summed = residual
+        if pooling == "2d-each":
+            each = zip(w, r, mask, strict=True)
+            summed = torch.stack([sum_of_minima(*of_slice, paper_faithful) for of_slice in each])
+        return residual.numpy(), pool(summed, mask, pooling, paper_faithful).numpy(), w
 
 
 @pytest.mark.parametrize(
@@ -71,6 +75,7 @@ class Scan:
         {},
         {"k": 0.5},
         {"pooling": "2d"},
+        {"pooling": "2d-each"},
         {"pooling": "3d"},
         {"pooling": "none"},
         {"distance": "sum"},

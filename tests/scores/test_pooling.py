@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_vqad.scores.pooling import REACH, SIZES, judged, pool
+from napari_vqad.scores.pooling import REACH, SIZES, judged, pool, sum_of_minima
 
 
 def windows(array, size, beyond):
@@ -36,7 +36,7 @@ def plain_faithful(score, mask, mode):
     return out * mask
 
 
-@pytest.mark.parametrize("mode", ["2d", "3d"])
+@pytest.mark.parametrize("mode", ["2d", "2d-each", "3d"])
 @pytest.mark.parametrize(("faithful", "reference"), [(False, plain), (True, plain_faithful)])
 def test_equals_a_loop(mode, faithful, reference):
     rng = np.random.default_rng(0)
@@ -62,7 +62,34 @@ def test_a_thin_edge_disappears():
     assert pool(score, torch.ones(1, 9, 9, dtype=torch.bool), "2d").max() == 0
 
 
-@pytest.mark.parametrize("mode", ["none", "2d", "3d", "baur"])
+@pytest.mark.parametrize(("faithful", "reference"), [(False, plain), (True, plain_faithful)])
+def test_each_restoration_is_smoothed_before_the_sum(faithful, reference):
+    """Ishii 2023, eq. 12, by a loop: min3×3, then mean7×7, of each w_j R_j alone, and then the sum over j."""
+    rng = np.random.default_rng(2)
+    residuals, mask = rng.random((4, 9, 8)).astype(np.float32), rng.random((9, 8)) > 0.2
+    weights = rng.dirichlet(np.ones(4)).astype(np.float32)
+    expected = sum(reference(w * r[None], mask[None], "2d") for w, r in zip(weights, residuals, strict=True))
+    minima = sum_of_minima(*map(torch.tensor, (weights, residuals, mask)), faithful)
+    got = pool(minima[None], torch.tensor(mask)[None], "2d-each", faithful)
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_before_and_after_the_sum_differ_where_restorations_change_different_pixels():
+    """Each of two restorations leaves every second pixel as it was: alone it vanishes in the minimum, their sum not."""
+    board = torch.arange(9)[:, None].add(torch.arange(9)) % 2
+    residuals, mask = torch.stack([board, 1 - board]).float(), torch.ones(9, 9, dtype=torch.bool)
+    half = torch.tensor([0.5, 0.5])
+    each = pool(sum_of_minima(half, residuals, mask)[None], mask[None], "2d-each")
+    after = pool(torch.tensordot(half, residuals, 1)[None], mask[None], "2d")
+    assert each.max() == 0
+    assert torch.allclose(after, torch.full_like(after, 0.5))
+    # One restoration alone, or several that are alike, are smoothed alike.
+    alike = residuals[:1].expand(2, -1, -1) + 1
+    each = pool(sum_of_minima(half, alike, mask)[None], mask[None], "2d-each")
+    assert torch.allclose(each, pool(alike[:1], mask[None], "2d"))
+
+
+@pytest.mark.parametrize("mode", ["none", "2d", "2d-each", "3d", "baur"])
 def test_slices_that_are_not_there_are_as_if_beyond_the_picture(mode):
     """The score of the slices that are there is the score of them alone, and grows to the whole one."""
     torch.manual_seed(0)
@@ -75,7 +102,7 @@ def test_slices_that_are_not_there_are_as_if_beyond_the_picture(mode):
     assert torch.allclose(pool(score, mask, mode, present=~present | present), pool(score, mask, mode))
 
 
-@pytest.mark.parametrize("mode", ["none", "2d", "3d", "baur"])
+@pytest.mark.parametrize("mode", ["none", "2d", "2d-each", "3d", "baur"])
 def test_reach_says_how_far_a_slice_matters(mode):
     torch.manual_seed(0)
     score, mask = torch.rand(11, 9, 8) + 1, torch.ones(11, 9, 8, dtype=torch.bool)

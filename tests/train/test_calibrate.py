@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from napari_vqad.cli import main
@@ -14,6 +15,7 @@ from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.layout import to_grid
+from napari_vqad.scores.pooling import pool
 from napari_vqad.settings import PRESETS, preset_named
 from napari_vqad.train.calibrate import calibrate
 from napari_vqad.train.data import Stack
@@ -89,6 +91,52 @@ def test_tables_of_a_part_of_the_methods_are_refused(tiny_bundle, tmp_path):
     (folder / "calibration.json").write_text(json.dumps(known))
     with pytest.raises(InputError, match="do not agree on 'anchored baur plain'"):
         Bundle.load(folder, "cpu")
+
+
+def test_a_detector_that_draws_restorations_is_calibrated_with_the_minimum_of_each(tiny_bundle, head, tmp_path):
+    """Ishii 2023, eq. 12, from the calibration to the pixel score."""
+    folder = shutil.copytree(tiny_bundle, tmp_path / "each")
+    bundle = Bundle.load(folder, "cpu")
+    assert "2d-each" not in bundle.choices["pooling"]
+    with pytest.raises(InputError, match="without pooling '2d-each'"):
+        bundle.validated(Settings(pooling="2d-each"))
+    spec = bundle.config.grid
+    grid = next(Stack.of([to_grid(*head, spec)], spec).grids(spec))
+    found, _ = calibrate(bundle, Stack.of([grid], spec), lambda _: None, ("anchored",))
+    assert {kind for kind in found.pixel_score if " 2d-each " in kind} == {"anchored 2d-each plain"}
+    tables = {name: getattr(found, name) for name in ("pixel_score", "findings")}
+    known = json.loads((folder / "calibration.json").read_text())
+    for name, table in tables.items():
+        for method in bundle.detector.variants:
+            known[name][f"{method} 2d-each plain"] = table["anchored 2d-each plain"]
+    (folder / "calibration.json").write_text(json.dumps(known))
+    bundle = Bundle.load(folder, "cpu")  # without "baur", which was not added
+    assert {"2d-each", "baur"} & set(bundle.choices["pooling"]) == {"2d-each"}
+    scores = {}
+    for pooling in ("2d", "2d-each"):
+        explorer = Explorer(bundle, Settings(pooling=pooling, score="intensity", n_restorations=3, lambda_p=0.0))
+        explorer.load_grid(grid)
+        explorer.finish()
+        scores[pooling] = explorer.map("pixel_score")
+        if pooling == "2d-each":
+            difference = grid.slices - np.stack([explorer.map("restoration_j", j) for j in range(3)])
+            expected = [
+                sum(
+                    pool(torch.tensor(w * np.abs(d))[None], torch.tensor(inside)[None], "2d")
+                    for w, d in zip(explorer.weights()[:, i], difference[:, i], strict=True)
+                )[0]
+                for i, inside in enumerate(grid.mask)
+            ]
+            np.testing.assert_allclose(scores[pooling], np.stack(expected), rtol=1e-3, atol=1e-4)
+    assert (scores["2d-each"] <= scores["2d"] + 1e-5).all()
+    assert (scores["2d-each"] < scores["2d"] - 1e-3).any()
+
+
+def test_a_detector_of_one_picture_has_no_sum_over_restorations(calibrated):
+    assert "baur" in calibrated.choices["pooling"]
+    assert "2d-each" not in calibrated.choices["pooling"]
+    with pytest.raises(InputError, match="has no pooling '2d-each'; choose smooth or none"):
+        calibrated.validated(Settings(pooling="2d-each"))
 
 
 def test_score_takes_a_preset_and_flags_come_first(case_folder, calibrated, tmp_path):

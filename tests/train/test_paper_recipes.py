@@ -100,10 +100,14 @@ def test_gpt2_is_the_medium_one(name):
     assert 290e6 < sum(p.numel() for p in prior.parameters()) < 340e6  # GPT-2 medium without its vocabulary
 
 
-@pytest.mark.parametrize("name", ["paper-160", "paper-160-abdomen", "ped2-paper-vp", "ped2-paper-gp"])
-def test_pixelsnail_is_the_papers(name):
+@pytest.mark.parametrize(
+    ("name", "attention"),
+    [("paper-160", "half"), ("paper-160-abdomen", "full"), ("ped2-paper-vp", "full"), ("ped2-paper-gp", "full")],
+)
+def test_pixelsnail_is_the_papers(name, attention):
     prior = Recipe.read(name).prior
-    assert prior == PaperSnailConfig(channels=128, blocks=4, res_blocks=4, key_channels=16, dropout=0.1)
+    sizes = {"channels": 128, "blocks": 4, "res_blocks": 4, "key_channels": 16, "dropout": 0.1}
+    assert prior == PaperSnailConfig(**sizes, weight_norm=True, attention=attention)
     with torch.device("meta"):
         network = make_prior(prior, 128)
     assert [len(block.horizontal) for block in network.blocks] == [4] * 4

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from napari_vqad.detectors.base import BaseDetector
 from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage, ThresholdSpec
+from napari_vqad.detectors.sample_maps import POOLED
 from napari_vqad.detectors.vq import healthy
 from napari_vqad.detectors.vq.config import VQConfig
 from napari_vqad.detectors.vq.gumbel import gumbel_batch
@@ -63,6 +64,7 @@ class VQDetector(BaseDetector):
         Stage("decode", "Restorations", ("restoration",), samples="n_restorations", rebuildable=True),
     )
     maps: ClassVar[tuple[MapSpec, ...]] = MAPS
+    pooled: ClassVar[Mapping[str, str]] = POOLED
     thresholds: ClassVar[tuple[ThresholdSpec, ...]] = (
         ThresholdSpec("lambda_s", "nll", "nats", "codes"),
         ThresholdSpec("lambda_p", "nll", "nats", "codes"),

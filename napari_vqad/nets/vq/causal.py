@@ -50,17 +50,30 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return (q @ k.mT).mul(q.shape[-1] ** -0.5).masked_fill(unseen, -torch.inf).softmax(-1) @ v
 
 
+def attend_before(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q kᵀ/√d) v over the keys before each query, its own excluded; zero for the first place.
+
+    The queries (B, n, d) are the last of the N places of k (B, N, d) and v (B, N, D) → (B, n, D).
+    """
+    n, n_keys = q.shape[1], k.shape[1]
+    before = torch.ones(n, n_keys, dtype=torch.bool, device=q.device).tril(n_keys - n - 1)
+    weights = (q @ k.mT).mul(q.shape[-1] ** -0.5).masked_fill(~before, torch.finfo(q.dtype).min).softmax(-1)
+    return (weights * before) @ v
+
+
 class CausalConv2d(nn.Module):
     """Convolution that sees the rows above and, in its own row, what lies to the left (and itself if `see_self`).
 
     The kernel reaches k//2 rows up and k//2 columns to each side. Rows below are not stored; in the last row of the
-    kernel the weights to the right are held at zero by a mask.
+    kernel the weights to the right are held at zero by a mask. With a `stride` it stands at every second place, say, of
+    every second row, from the first on.
     """
 
     mask: Tensor
 
-    def __init__(self, c_in: int, c_out: int, kernel: int, see_self: bool = True) -> None:
+    def __init__(self, c_in: int, c_out: int, kernel: int, see_self: bool = True, stride: int = 1) -> None:
         super().__init__()
+        self.stride = stride
         self.reach = reach = kernel // 2
         self.taps = reach * kernel + reach + see_self
         self.weight = nn.Parameter(torch.empty(c_out, c_in, reach + 1, kernel))
@@ -68,17 +81,22 @@ class CausalConv2d(nn.Module):
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
         mask = torch.ones(reach + 1, kernel)
         mask[-1, reach + see_self :] = 0.0
+        with torch.no_grad():
+            self.weight.mul_(mask)  # a norm of the weights counts those that are in use
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor, memory: RowCache | None = None) -> Tensor:
-        """(B, C_in, h, w) → (B, C_out, h, w)."""
+        """(B, C_in, h, w) → (B, C_out, h, w), or ⌈h/stride⌉ and ⌈w/stride⌉ of the whole grid."""
+        step = self.stride
         if memory is None:
-            return F.conv2d(F.pad(x, (self.reach, self.reach, self.reach, 0)), self.weight * self.mask, self.bias)
+            around = (self.reach, self.reach, self.reach, 0)
+            return F.conv2d(F.pad(x, around), self.weight * self.mask, self.bias, stride=step)
         # A row at a time a convolution is one matrix product over its taps, and quicker written so.
         n, w = x.shape[2:]
+        first = -memory.row % step
         seen = memory.convolution_window(self, x.movedim(1, -1), self.reach, self.reach)
-        places = [divmod(tap, self.weight.shape[3]) for tap in range(self.taps)]
-        columns = torch.cat([seen[:, dy : dy + n, dx : dx + w] for dy, dx in places], -1)
+        places = [divmod(tap, 2 * self.reach + 1) for tap in range(self.taps)]
+        columns = torch.cat([seen[:, first + dy : dy + n : step, dx : dx + w : step] for dy, dx in places], -1)
         return F.linear(columns, memory.prepared(self, self._matrix), self.bias).movedim(-1, 1)
 
     def _matrix(self) -> Tensor:

@@ -70,16 +70,22 @@ def sharp_gpt2():
     return model.eval().requires_grad_(False)
 
 
-def sharp_paper():
-    """PixelSNAIL in its own wiring, which cannot resume."""
+def sharp_paper(**choices):
+    """PixelSNAIL in its own wiring."""
     torch.manual_seed(2)
-    model = PaperSNAIL(PaperSnailConfig(channels=16, blocks=1, res_blocks=1, key_channels=8, condition=8), K)
+    model = PaperSNAIL(PaperSnailConfig(channels=16, blocks=1, res_blocks=1, key_channels=8, condition=8, **choices), K)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return model.eval().requires_grad_(False)
 
 
-PRIORS = {"PixelSNAIL": Sharp, "own wiring": sharp_paper, "GPT-2": sharp_gpt2, "another prior": Counter}
+PRIORS = {
+    "PixelSNAIL": Sharp,
+    "own wiring": sharp_paper,
+    "own wiring, half": lambda: sharp_paper(weight_norm=True, attention="half"),
+    "GPT-2": sharp_gpt2,
+    "another prior": Counter,
+}
 
 
 @pytest.fixture(scope="module", params=PRIORS.values(), ids=PRIORS)

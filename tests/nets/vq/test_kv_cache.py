@@ -6,16 +6,20 @@ import torch
 from napari_vqad.nets.vq.gpt2 import GPT2Config
 from napari_vqad.nets.vq.kv_cache import RowCache
 from napari_vqad.nets.vq.pixelsnail import PixelSnailConfig
+from napari_vqad.nets.vq.pixelsnail_paper import PaperSnailConfig
 from napari_vqad.nets.vq.protocols import ResumingPrior
 from napari_vqad.nets.vq.registry import make_prior
 from napari_vqad.nets.vq.two_level import TwoLevelConfig
 
 K, H, W = 9, 6, 4
 SNAIL = PixelSnailConfig(channels=16, blocks=2, res_blocks=2, heads=2, kernel=5)
+PAPER = PaperSnailConfig(channels=16, blocks=2, res_blocks=2, key_channels=8, condition=8)
 
 
 CONFIGS = [
     SNAIL,
+    PAPER,
+    PAPER.model_copy(update={"weight_norm": True, "attention": "half"}),
     GPT2Config(width=16, layers=2, heads=2, places=64),
     TwoLevelConfig(shape=(2, 2), top=SNAIL, bottom=SNAIL),  # rows 0 and 1 are the top level, half as wide
 ]
@@ -33,6 +37,23 @@ def prior(request):
 @pytest.fixture
 def codes():
     return torch.randint(K, (3, H, W), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (6, 5), (1, 4)])
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_attention_of_half_resolution_resumes_at_odd_rows_of_odd_grids(shape, step):
+    """Coarse places stand at even rows, and a window may hold none of them."""
+    torch.manual_seed(0)
+    prior = make_prior(PAPER.model_copy(update={"attention": "half"}), K).eval().requires_grad_(False)
+    codes, (h, w) = torch.randint(K, (2, *shape)), shape
+    whole, begun = prior.logits(codes, POSITION[:2]), RowCache()
+    prior.resume(codes, POSITION[:2], begun)
+    first = min(1, h - 1)
+    memory = begun.fork(first, step, w, torch.arange(2))
+    for row in range(first, h, step):
+        window = slice(row, min(row + step, h))
+        assert close(prior.resume(codes[:, window], POSITION[:2], memory), whole[:, :, window])
+        memory.commit(min(step, h - row), w)
 
 
 POSITION = torch.tensor([-0.4, 0.0, 0.3])

@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from napari_vqad.detectors.vq.likelihood import log_probabilities, nll
 from napari_vqad.errors import InputError
+from napari_vqad.nets.vq.causal import CausalConv2d
 from napari_vqad.nets.vq.gpt2 import GPT2, GPT2Config
 from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.masked_transformer import MaskedConfig, MaskedTransformer
@@ -19,14 +20,25 @@ from napari_vqad.nets.weights import load_weights, save_weights
 from napari_vqad.train.prior import loss
 
 K = 7
+PAPER = PaperSnailConfig(channels=16, blocks=2, res_blocks=1, key_channels=8, dropout=0.0, condition=8)
 SMALL = {
     "pixelsnail": PixelSnailConfig(channels=16, blocks=1, res_blocks=1, heads=2, dropout=0.0, condition=8),
     "pixelsnail, kernel 5": PixelSnailConfig(channels=16, blocks=2, res_blocks=2, heads=2, dropout=0.0, kernel=5),
     "pixelsnail-paper": PaperSnailConfig(channels=16, blocks=2, res_blocks=1, key_channels=8, dropout=0.0, condition=8),
+    "pixelsnail-paper, half": PaperSnailConfig(
+        channels=16,
+        blocks=2,
+        res_blocks=1,
+        key_channels=8,
+        dropout=0.0,
+        condition=8,
+        weight_norm=True,
+        attention="half",
+    ),
     "gpt2": GPT2Config(width=16, layers=2, heads=2, dropout=0.0, condition=8, places=64),
     "masked": MaskedConfig(width=16, layers=2, heads=2, dropout=0.0, condition=8, max_side=8),
 }
-CAUSAL = ("pixelsnail", "pixelsnail, kernel 5", "pixelsnail-paper", "gpt2")
+CAUSAL = ("pixelsnail", "pixelsnail, kernel 5", "pixelsnail-paper", "pixelsnail-paper, half", "gpt2")
 
 
 def make(kind, opinions=True):
@@ -99,7 +111,7 @@ def test_fits_one_batch(kind):
 
 @pytest.mark.parametrize("kind", SMALL)
 def test_saved_and_loaded_it_says_the_same(kind, tmp_path):
-    model = make(kind).half().float()
+    model = make(kind).half().float().requires_grad_(False)  # with gradients torch normalises weights by another kernel
     save_weights(model, tmp_path / "prior.safetensors")
     again = load_weights(make_prior(SMALL[kind], K), tmp_path / "prior.safetensors")
     codes = torch.randint(K, (2, 4, 4))
@@ -136,8 +148,7 @@ def test_the_config_says_which():
 
 
 def test_protocols():
-    resuming = {kind: isinstance(make(kind), ResumingPrior) for kind in CAUSAL}
-    assert resuming == {kind: kind != "pixelsnail-paper" for kind in CAUSAL}
+    assert all(isinstance(make(kind), ResumingPrior) for kind in CAUSAL)
     assert isinstance(make("masked"), MaskedPrior)
     assert not isinstance(make("masked"), ResumingPrior)
     assert not isinstance(make("gpt2"), MaskedPrior)
@@ -162,6 +173,34 @@ def test_attention_excludes_its_own_place_and_is_zero_at_the_first():
     after = attention(e, x, where)
     moved = (before != after).any(1)[0].flatten()
     assert moved.tolist() == [False] * 5 + [True]
+
+
+def test_places_of_half_resolution_take_over_what_their_coarse_place_saw():
+    attention = make("pixelsnail-paper, half").blocks[0].attention
+    e, x, where = torch.randn(1, 16, 3, 5), torch.randn(1, 16, 3, 5), torch.randn(1, 2, 3, 5)
+    found = attention(e, x, where)
+    assert found.shape == (1, 8, 3, 5)
+    assert not found[0, :, :2, :2].any()  # the first coarse place has nothing before it
+    assert found[0, :, :2, 2:4].flatten(1).var(1, correction=0).max() < 1e-9
+    assert not torch.allclose(found[0, :, 0, 2], found[0, :, 0, 4])
+
+
+def test_weight_normalisation_changes_the_parameters_and_not_the_first_prediction():
+    plain, half = SMALL["pixelsnail-paper"], SMALL["pixelsnail-paper, half"]
+    codes = torch.randint(K, (1, 4, 5))
+    found = []
+    for config in (plain, plain.model_copy(update={"weight_norm": True})):
+        torch.manual_seed(0)
+        found.append(make_prior(config, K).eval())
+    assert torch.allclose(*(model.logits(codes, torch.zeros(1)) for model in found), atol=1e-5)
+    for config in (plain.model_copy(update={"weight_norm": True}), half):
+        model = make_prior(config, K)
+        for name, module in model.named_modules():
+            if isinstance(module, (torch.nn.Conv2d, CausalConv2d)):
+                (norm,) = (p for key, p in module.named_parameters() if key.endswith("original0"))
+                with torch.no_grad():
+                    norm.fill_(2.0)  # g: now each filter has this norm, whatever its direction
+                assert torch.allclose(module.weight.flatten(1).norm(dim=1), torch.tensor(2.0)), name
 
 
 def test_paper_sizes_build():
