@@ -48,6 +48,18 @@ def code_threshold(value: Any) -> float | str:
     return TUNED if str(value).strip().lower() == TUNED else _threshold(value)
 
 
+def _voxel_threshold(value: Any) -> float | str:
+    """Accept what `_threshold` accepts, and "t98", a percentile of the training scans' values."""
+    text = str(value).strip().lower()
+    return text if is_of_training(text) else _threshold(value)
+
+
+def is_of_training(threshold: Any) -> bool:
+    """Check whether a threshold is a percentile of the training scans' values, such as "t98"."""
+    text = str(threshold)
+    return re.fullmatch(r"t\d+(\.\d+)?", text) is not None and float(text[1:]) <= 100
+
+
 def no_rate(value: float | str) -> float | str:
     """Refuse "1/n" for a threshold that is not of voxels, because findings are made of voxels."""
     if isinstance(value, str) and "/" in value:
@@ -57,6 +69,7 @@ def no_rate(value: float | str) -> float | str:
 
 Threshold = Annotated[float | str, BeforeValidator(_threshold)]
 CodeThreshold = Annotated[float | str, BeforeValidator(code_threshold)]
+VoxelThreshold = Annotated[float | str, BeforeValidator(_voxel_threshold)]
 
 
 class SharedSettings(BaseModel):
@@ -75,11 +88,12 @@ class SharedSettings(BaseModel):
         description="Slices with a slice score above this threshold are flagged.",
         json_schema_extra={"section": "Thresholds", "unit": "SD or nats"},
     )
-    flag_voxels: Threshold = Field(
+    flag_voxels: VoxelThreshold = Field(
         "1/1",
         title="Flag voxels",
         description="Voxels with a pixel score above this threshold are flagged; connected flagged voxels form a "
-        "finding. 1/3 sets the threshold at which 1 false finding is expected per 3 healthy scans.",
+        "finding. 1/3 sets the threshold at which 1 false finding is expected per 3 healthy scans; t98 is the 98th "
+        "percentile of the scans that the model was trained on (pooling baur only).",
         json_schema_extra={"section": "Thresholds", "unit": "SD"},
     )
     min_volume_ml: float = Field(
@@ -187,18 +201,23 @@ CLEAN_UP = ("pooling", "score", "flag_voxels", "median", "erode_mm", "min_volume
 PRESETS = {
     "Default": Preset({name: SharedSettings.model_fields[name].default for name in CLEAN_UP}),
     # Baur et al. 2018: a 5×5×5 median of the residual, an eroded brain mask (both "baur" pooling), a threshold at the
-    # 98th percentile of healthy errors after these two steps, and no component of fewer than 6 voxels. Their healthy
-    # errors are those of the training scans; here they are of healthy scans that no network was trained on.
+    # 98th percentile of the training scans' errors after these two steps, and no component of fewer than 6 voxels.
     "Baur 2018": Preset(
-        {"pooling": "baur", "score": "intensity", "flag_voxels": "p98", "median": False, "erode_mm": 0.0}, 6
+        {"pooling": "baur", "score": "intensity", "flag_voxels": "t98", "median": False, "erode_mm": 0.0}, 6
     ),
 }
 
 
 PRESET_HELP = (
     "settings of pooling, score, threshold and clean-up; baur-2018: a 5×5×5 median of the residual without the rim of "
-    "the brain, flagged above its healthy 98th percentile, in at least 6 voxels. Other flags take precedence"
+    "the brain, flagged above the 98th percentile of the training scans, in at least 6 voxels. Other flags take "
+    "precedence"
 )
+
+
+def finding_voxels(pooling: str) -> int | None:
+    """Return the smallest finding of the preset with this pooling, in voxels of the grid; None if it sets none."""
+    return next((p.min_voxels for p in PRESETS.values() if p.values["pooling"] == pooling), None)
 
 
 def preset_named(name: str) -> Preset:

@@ -35,7 +35,7 @@ from napari_vqad.nets.device import pick_device
 from napari_vqad.scores.fusion import LINEAR
 from napari_vqad.scores.normative import FILE as PLACES
 from napari_vqad.scores.normative import NormativeMaps
-from napari_vqad.settings import ADDED_POOLINGS, TUNED, Pooling, Scale, SharedSettings, flag
+from napari_vqad.settings import ADDED_POOLINGS, TUNED, Pooling, Scale, SharedSettings, flag, is_of_training
 from napari_vqad.text import printable
 
 VERSION = 1  # of config.json
@@ -94,11 +94,29 @@ class Bundle:
         """Return a sentence: which pooling has no healthy scores in this bundle, and how to add them."""
         return (
             f"{self.title} was calibrated by an earlier version, without pooling '{pooling}'; "
-            f"run 'napari-vqad calibrate {self.folder}'."
+            f"run 'napari-vqad calibrate {self.folder} --missing'."
         )
+
+    def without_training(self, threshold: str) -> str:
+        """Return a sentence: there are no training scans' scores that a threshold could be a percentile of."""
+        return (
+            f"{self.title} has no table of training scans for this pooling, so {threshold} means nothing here; "
+            f"give a percentile of held-out scans such as p{threshold[1:]}, or choose pooling 'baur'."
+        )
+
+    def replaced(self, settings: Settings) -> list[str]:
+        """Return a sentence for each shared setting that `coerce` replaces because a healthy table is missing."""
+        used, sentences = self.coerce(settings), []
+        if used.pooling != settings.pooling:
+            sentences.append(f"{self.without_pooling(settings.pooling)} Pooling '{used.pooling}' is used.")
+        if used.flag_voxels != settings.flag_voxels:
+            sentences.append(f"{self.title} has no table of training scans; voxels are flagged at {used.flag_voxels}.")
+        return sentences
 
     def coerce(self, settings: Settings) -> Settings:
         """Replace each value that this bundle does not allow by the first allowed one, and "tuned" by its number.
+
+        A percentile of training scans ("t98") without such a table becomes that of held-out scans ("p98").
 
         Raises:
             InputError: a threshold is "tuned" but this bundle has no tuned value for it.
@@ -106,7 +124,13 @@ class Bundle:
         changed = {name: allowed[0] for name, allowed in self.choices.items() if getattr(settings, name) not in allowed}
         # Allowed values are not updated: pydantic would mark them as set by the user.
         fitting = settings.model_copy(update=changed) if changed else settings
+        if self._lacks_training(fitting):
+            fitting = fitting.model_copy(update={"flag_voxels": f"p{str(fitting.flag_voxels)[1:]}"})
         return self._with_tuned(fitting)
+
+    def _lacks_training(self, settings: Settings) -> bool:
+        """Check whether the threshold is a percentile of training scans that this bundle has no table of."""
+        return is_of_training(settings.flag_voxels) and self.pixel_kind(settings) not in self.calibration.training
 
     def tuned_value(self, setting: str, settings: Settings) -> float | None:
         """Return the tuned threshold of a setting for the variant in use; None if there is none."""
@@ -135,6 +159,8 @@ class Bundle:
                 title = str(type(settings).model_fields[name].title)
                 title = title if title.isupper() or title[:3].isupper() else title.lower()
                 raise InputError(f"{self.title} has no {title} '{value}'; choose {' or '.join(allowed)}.")
+        if self._lacks_training(settings) and self.detector.scored is not None:
+            raise InputError(self.without_training(str(settings.flag_voxels)))
         return self.coerce(settings)
 
     def refuse_foreign(self, settings: Settings) -> None:

@@ -78,6 +78,8 @@ def check_agreement(
         raise other(f"for another model: its table of residuals and the model do not agree on '{_first(wrong)}'")
     if wrong := asked ^ kinds:
         raise other(f"for another model: its tables and the model do not agree on '{_first(wrong)}'")
+    if wrong := set(calibration.training) - kinds:
+        raise other(f"for another model: its tables of training scans have '{_first(wrong)}'")
     if wrong := kinds ^ set(calibration.findings):
         raise other(f"in part: scores and findings do not agree on '{_first(wrong)}'")
     if (why := detector.check(calibration)) is not None:

@@ -1,0 +1,79 @@
+"""Healthy tables that bundles of earlier calibrations lack: of poolings that were added later.
+
+Such a pooling has a table of held-out healthy scans, as all poolings have, and one of scans that the networks were
+trained on, because Baur et al. 2018 take their threshold from the reconstruction errors of the training data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from napari_vqad.detectors.bundle import Bundle
+from napari_vqad.detectors.calibration import Calibration, pixel_kind, quantiles
+from napari_vqad.engine.explorer import Explorer
+from napari_vqad.errors import InputError
+from napari_vqad.settings import ADDED_POOLINGS
+from napari_vqad.train.calibrate import judged_values, kind_tables, scores_of
+from napari_vqad.train.data import Stack
+
+LoadTraining = Callable[[int], Stack]  # number of scans → that many training scans
+
+
+def with_added_tables(
+    bundle: Bundle, stack: Stack, training: LoadTraining, report: Callable[[str], None] = print
+) -> Calibration:
+    """Return the calibration of a bundle with the tables of `ADDED_POOLINGS` that it lacks; all others stay.
+
+    Args:
+        bundle: calibrated.
+        stack: healthy scans that no network was trained on: the calibration split.
+        training: called only if a table of training scans is missing. As many scans are used as in `stack`.
+        report: called with a line of text for each scan.
+
+    Raises:
+        InputError: the bundle was calibrated on another number of scans.
+    """
+    known, asked = bundle.calibration, variants_of(bundle)
+    missing = [p for p in ADDED_POOLINGS if any(pixel_kind(v, p, "intensity") not in known.pixel_score for v in asked)]
+    found = _of_held_out(bundle, stack, missing, report) if missing else known
+    untrained = [p for p in ADDED_POOLINGS if any(pixel_kind(v, p, "intensity") not in known.training for v in asked)]
+    if not untrained:
+        return found
+    report("training scans:")
+    return _of_training(replace(bundle, calibration=found), training(len(np.unique(stack.scan))), untrained, report)
+
+
+def variants_of(bundle: Bundle) -> Sequence[str]:
+    """The variants that have a pixel score."""
+    return bundle.detector.variants if bundle.detector.scored is not None else ()
+
+
+def _of_held_out(bundle: Bundle, stack: Stack, poolings: Sequence[str], report: Callable[[str], None]) -> Calibration:
+    known, spacing = bundle.calibration, bundle.config.grid.spacing
+    # Without tables a bundle allows every pooling; with some, only those that have one.
+    explorer = Explorer(replace(bundle, calibration=known.model_copy(update={"pixel_score": {}})))
+    grids = list(stack.grids(bundle.config.grid))
+    if len(grids) != known.n_scans:
+        raise InputError(
+            f"{bundle.title} was calibrated on {known.n_scans} scans, and the calibration split has {len(grids)}; "
+            "give the same scans, or calibrate it anew."
+        )
+    masks = [grid.mask for grid in grids]
+    scores, findings, slices = dict(known.pixel_score), dict(known.findings), dict(known.slices)
+    for variant in variants_of(bundle):
+        for pooling, maps in scores_of(explorer, grids, variant, report, poolings)[1].items():
+            kind = pixel_kind(variant, pooling, "intensity")
+            scores[kind], findings[kind], slices[kind] = kind_tables(maps, masks, pooling, spacing)
+    return known.model_copy(update={"pixel_score": scores, "findings": findings, "slices": slices})
+
+
+def _of_training(bundle: Bundle, stack: Stack, poolings: Sequence[str], report: Callable[[str], None]) -> Calibration:
+    explorer, grids = Explorer(bundle), list(stack.grids(bundle.config.grid))
+    masks, tables = [grid.mask for grid in grids], dict(bundle.calibration.training)
+    for variant in variants_of(bundle):
+        for pooling, maps in scores_of(explorer, grids, variant, report, poolings)[1].items():
+            tables[pixel_kind(variant, pooling, "intensity")] = quantiles(judged_values(maps, masks, pooling))
+    return bundle.calibration.model_copy(update={"training": tables})
