@@ -6,8 +6,7 @@ Each detector defines its own settings in `detectors/*`; `detectors.settings.Set
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -178,63 +177,6 @@ class SharedSettings(BaseModel):
             if isinstance(read.get(name), str):
                 read[name] = words.get(read[name], read[name])
         return read
-
-
-class Preset(NamedTuple):
-    """Settings of the pixel score and its clean-up under one name.
-
-    Attributes:
-        values: settings by name.
-        min_voxels: smallest finding in voxels of the model's grid; None if it is a volume in `values`.
-    """
-
-    values: Mapping[str, Any]
-    min_voxels: int | None = None
-
-    def settings(self, voxel_ml: float) -> dict[str, Any]:
-        """Return the settings by name, for a grid whose voxels have this volume in mL."""
-        least = {} if self.min_voxels is None else {"min_volume_ml": round(self.min_voxels * voxel_ml, 6)}
-        return {**self.values, **least}
-
-
-CLEAN_UP = ("pooling", "score", "flag_voxels", "median", "erode_mm", "min_volume_ml")
-PRESETS = {
-    "Default": Preset({name: SharedSettings.model_fields[name].default for name in CLEAN_UP}),
-    # Baur et al. 2018: a 5×5×5 median of the residual, an eroded brain mask (both "baur" pooling), a threshold at the
-    # 98th percentile of the training scans' errors after these two steps, and no component of fewer than 6 voxels.
-    "Baur 2018": Preset(
-        {"pooling": "baur", "score": "intensity", "flag_voxels": "t98", "median": False, "erode_mm": 0.0}, 6
-    ),
-}
-
-
-PRESET_HELP = (
-    "settings of pooling, score, threshold and clean-up; baur-2018: a 5×5×5 median of the residual without the rim of "
-    "the brain, flagged above the 98th percentile of the training scans, in at least 6 voxels. Other flags take "
-    "precedence"
-)
-
-
-def finding_voxels(pooling: str) -> int | None:
-    """Return the smallest finding of the preset with this pooling, in voxels of the grid; None if it sets none."""
-    return next((p.min_voxels for p in PRESETS.values() if p.values["pooling"] == pooling), None)
-
-
-def preset_named(name: str) -> Preset:
-    """Return a preset by its name; "baur-2018" is "Baur 2018".
-
-    Raises:
-        InputError: there is no such preset.
-    """
-    by_slug = {slug(title): preset for title, preset in PRESETS.items()}
-    if slug(name) not in by_slug:
-        raise InputError(f"There is no preset '{name}'; there are {', '.join(by_slug)}.")
-    return by_slug[slug(name)]
-
-
-def slug(title: str) -> str:
-    """The name of a preset on the command line."""
-    return title.strip().lower().replace(" ", "-")
 
 
 def section_of(name: str, fields: Any) -> str:

@@ -8,6 +8,7 @@ from typing import get_args
 
 import torch
 
+from napari_vqad.detectors import presets
 from napari_vqad.detectors.bundle import Bundle, same_grid
 from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.errors import InputError
@@ -16,7 +17,7 @@ from napari_vqad.evaluate.bundles import load_bundles
 from napari_vqad.evaluate.cases import labelled_cases
 from napari_vqad.evaluate.variants import check_methods
 from napari_vqad.files.space import check_folder, folder_of
-from napari_vqad.settings import PRESET_HELP, PRESETS, Scale, preset_named, slug
+from napari_vqad.settings import Scale, is_of_training
 
 
 def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -37,10 +38,10 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser.add_argument(
         "--reference", metavar="ROW", help="bundle, or 'BUNDLE METHOD', to compare with; default: the first bundle"
     )
-    parser.add_argument("--preset", default="default", choices=list(map(slug, PRESETS)), type=slug, help=PRESET_HELP)
+    presets.add_option(parser)
     parser.add_argument("--score", choices=get_args(Scale), help="scale of the pixel score; default: the preset's")
     parser.add_argument(
-        "--percentile", type=float, default=98.0, help="of healthy voxels: the threshold for Dice; default: 98"
+        "--percentile", type=float, help="of healthy voxels: the threshold for Dice; default: the preset's, or 98"
     )
     parser.add_argument(
         "--rate", default="1/1", metavar="1/N", help="false findings per healthy scan, at which lesions are counted"
@@ -79,9 +80,11 @@ def run_table(args: argparse.Namespace) -> int:
 
 def _options(bundle: Bundle, args: argparse.Namespace) -> detector_table.Options:
     """The settings for a bundle: a preset's smallest finding depends on the size of the grid's voxels."""
-    preset = preset_named(args.preset).settings(bundle.config.grid.voxel_ml)
-    percentile = f"p{args.percentile:g}"
-    given = {**preset, "n_restorations": args.n_restorations} | ({"score": args.score} if args.score else {})
+    flags = {"n_restorations": args.n_restorations, "score": args.score}
+    given = presets.with_preset(args.preset or "default", bundle.config.grid.voxel_ml, flags)
+    percentile = f"p{98 if args.percentile is None else args.percentile:g}"
+    if args.percentile is None and is_of_training(given["flag_voxels"]):
+        percentile = str(given["flag_voxels"])
     settings = settings_from({**given, "flag_voxels": percentile})
     rate = str(settings_from({**given, "flag_voxels": args.rate}).flag_voxels)
     if "/" not in rate:
@@ -97,7 +100,7 @@ def _about(args: argparse.Namespace, bundle: Bundle) -> list[str]:
         if device.type == "cuda"
         else f"a CPU with {args.threads} thread{'s' if args.threads != 1 else ''}"
     )
-    title = next(title for title in PRESETS if slug(title) == args.preset)
+    title = next(t for t in presets.PRESETS if presets.slug(t) == (args.preset or "default"))
     score = f", score in {args.score}" if args.score else ""
     return [
         f"Data: {args.data.resolve().name}. Post-processing of all detectors: {title}{score}. Restorations: S = "

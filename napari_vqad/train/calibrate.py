@@ -13,6 +13,7 @@ from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.bundle_checks import MADE_WITH
 from napari_vqad.detectors.calibration import LEVELS, Calibration, SliceTables, pixel_kind, quantiles
 from napari_vqad.detectors.pca import linear_score
+from napari_vqad.detectors.presets import finding_voxels
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.grid import Grid
@@ -21,7 +22,7 @@ from napari_vqad.scores.fusion import LINEAR, centre_slices, fuse, smoothed
 from napari_vqad.scores.normative import NormativeMaps, fit
 from napari_vqad.scores.pooling import judged
 from napari_vqad.scores.slice_score import slice_score
-from napari_vqad.settings import Pooling, finding_voxels
+from napari_vqad.settings import Pooling
 from napari_vqad.train.data import Stack
 
 COUNTED_FROM = 90.0  # percentile of the pixel score from which findings are counted; below it nobody would flag

@@ -12,12 +12,12 @@ from scipy import ndimage
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.calibration import LEVELS
+from napari_vqad.detectors.presets import PRESETS, preset_named
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.layout import to_grid
 from napari_vqad.scores.components import count
-from napari_vqad.settings import PRESETS, preset_named
 from napari_vqad.train.added_tables import with_added_tables
 from napari_vqad.train.calibrate import calibrate
 from napari_vqad.train.data import Stack
