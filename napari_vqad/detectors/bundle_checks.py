@@ -70,9 +70,9 @@ def check_agreement(
     variants = list(product(of_voxels, get_args(Pooling)))
     by_scale = {scale: {pixel_kind(*v, scale) for v in variants} for scale in get_args(Scale)}
     kinds = set(calibration.pixel_score)
+    # Tables of a pooling that was added later may be absent, of all variants or of some.
     added = {pixel_kind(v, p, "intensity") for v, p in variants if p in ADDED_POOLINGS}
-    # Tables of a pooling that was added later may be absent, but not in part.
-    required = by_scale["intensity"] - (added if not added & kinds else set())
+    required = by_scale["intensity"] - (added - kinds)
     asked = required | (kinds & (by_scale["normative"] | by_scale["fused"]))
     if wrong := set(of_voxels) ^ set(calibration.residual):
         raise other(f"for another model: its table of residuals and the model do not agree on '{_first(wrong)}'")

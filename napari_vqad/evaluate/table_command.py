@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -14,7 +15,7 @@ from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import detector_table, table_report
 from napari_vqad.evaluate.bundles import load_bundles
-from napari_vqad.evaluate.cases import labelled_cases
+from napari_vqad.evaluate.cases import Case, labelled_cases
 from napari_vqad.evaluate.variants import check_methods
 from napari_vqad.files.space import check_folder, folder_of
 from napari_vqad.settings import Scale, is_of_training
@@ -61,9 +62,10 @@ def run_table(args: argparse.Namespace) -> int:
     check_methods(bundles, args.methods)
     options = [_options(bundle, args) for bundle in bundles]
     for bundle, of_bundle in zip(bundles, options, strict=True):
-        bundle.validated(of_bundle.settings)  # told before the work
+        detector_table.settings_for(bundle, of_bundle)  # what a bundle refuses is told before the work
     rows: list[detector_table.Row] = []
     before: Bundle | None = None
+    cases: list[Case] = []
     for bundle, of_bundle in zip(bundles, options, strict=True):
         print(bundle.title, flush=True)
         # Heads are aligned once for consecutive bundles with the same grid and template.
@@ -72,7 +74,7 @@ def run_table(args: argparse.Namespace) -> int:
         before = bundle
         rows += detector_table.rows_of(bundle, cases, of_bundle, args.keep, _say)
     reference = detector_table.find_row(rows, args.reference or rows[0].bundle)
-    about = _about(args, bundles[0])
+    about = [*_about(args, bundles[0], options[0]), *_beyond(cases)]
     table_report.write(out, rows, reference, options[0], about)
     print(f"\n{(out / 'table.md').read_text(encoding='utf-8')}\nWrote {', '.join(table_report.FILES)} into {out}.")
     return 0
@@ -92,7 +94,7 @@ def _options(bundle: Bundle, args: argparse.Namespace) -> detector_table.Options
     return detector_table.Options(settings, percentile, rate, tuple(args.methods))
 
 
-def _about(args: argparse.Namespace, bundle: Bundle) -> list[str]:
+def _about(args: argparse.Namespace, bundle: Bundle, options: detector_table.Options) -> list[str]:
     """Sentences on how the table was made."""
     device = bundle.device
     name = (
@@ -101,11 +103,27 @@ def _about(args: argparse.Namespace, bundle: Bundle) -> list[str]:
         else f"a CPU with {args.threads} thread{'s' if args.threads != 1 else ''}"
     )
     title = next(t for t in presets.PRESETS if presets.slug(t) == (args.preset or "default"))
+    least = round(options.settings.min_volume_ml / bundle.config.grid.voxel_ml)
+    training = is_of_training(options.percentile)
+    of_dice = "scans that each bundle was trained on" if training else "each bundle's healthy calibration scans"
     score = f", score in {args.score}" if args.score else ""
     return [
         f"Data: {args.data.resolve().name}. Post-processing of all detectors: {title}{score}. Restorations: S = "
         f"{args.n_restorations}. Networks ran on {name}.",
-        "Thresholds for Dice per scan and for lesions come from each bundle's healthy calibration scans.",
+        f"The threshold for Dice per scan comes from {of_dice}, that for lesions from its healthy calibration scans; "
+        f"pieces of fewer than {least} voxels of the model's grid are removed before.",
+    ]
+
+
+def _beyond(cases: Sequence[Case]) -> list[str]:
+    """A sentence on labelled voxels beyond the brain masks, if there are any."""
+    labelled = sum(int(case.truth.sum()) for case in cases)
+    beyond = sum(int(case.beyond.sum()) for case in cases if case.beyond is not None)
+    if not beyond:
+        return []
+    return [
+        f"{100 * beyond / labelled:.1f} % of the labelled voxels lie beyond the brain masks, which all detectors use: "
+        "these voxels count as missed, with the lowest score of the scan."
     ]
 
 

@@ -6,7 +6,7 @@ trained on, because Baur et al. 2018 take their threshold from the reconstructio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,11 @@ LoadTraining = Callable[[int], Stack]  # number of scans → that many training 
 
 
 def with_added_tables(
-    bundle: Bundle, stack: Stack, training: LoadTraining, report: Callable[[str], None] = print
+    bundle: Bundle,
+    stack: Stack,
+    training: LoadTraining,
+    report: Callable[[str], None] = print,
+    methods: Sequence[str] = (),
 ) -> Calibration:
     """Return the calibration of a bundle with the tables of `ADDED_POOLINGS` that it lacks; all others stay.
 
@@ -32,26 +36,27 @@ def with_added_tables(
         stack: healthy scans that no network was trained on: the calibration split.
         training: called only if a table of training scans is missing. As many scans are used as in `stack`.
         report: called with a line of text for each scan.
+        methods: only these variants; all if empty.
 
     Raises:
         InputError: the bundle was calibrated on another number of scans.
     """
-    known, asked = bundle.calibration, variants_of(bundle)
-    missing = [p for p in ADDED_POOLINGS if any(pixel_kind(v, p, "intensity") not in known.pixel_score for v in asked)]
-    found = _of_held_out(bundle, stack, missing, report) if missing else known
-    untrained = [p for p in ADDED_POOLINGS if any(pixel_kind(v, p, "intensity") not in known.training for v in asked)]
-    if not untrained:
-        return found
-    report("training scans:")
-    return _of_training(replace(bundle, calibration=found), training(len(np.unique(stack.scan))), untrained, report)
+    known, variants = bundle.calibration, bundle.detector.variants if bundle.detector.scored is not None else ()
+    asked = [v for v in variants if not methods or v in methods]
+    if missing := [v for v in asked if _lacks(known.pixel_score, v)]:
+        known = _of_held_out(bundle, stack, missing, report)
+    if missing := [v for v in asked if _lacks(known.training, v)]:
+        report("training scans:")
+        scans = training(len(np.unique(stack.scan)))
+        known = _of_training(replace(bundle, calibration=known), scans, missing, report)
+    return known
 
 
-def variants_of(bundle: Bundle) -> Sequence[str]:
-    """The variants that have a pixel score."""
-    return bundle.detector.variants if bundle.detector.scored is not None else ()
+def _lacks(tables: Mapping[str, list[float]], variant: str) -> bool:
+    return any(pixel_kind(variant, pooling, "intensity") not in tables for pooling in ADDED_POOLINGS)
 
 
-def _of_held_out(bundle: Bundle, stack: Stack, poolings: Sequence[str], report: Callable[[str], None]) -> Calibration:
+def _of_held_out(bundle: Bundle, stack: Stack, variants: Sequence[str], report: Callable[[str], None]) -> Calibration:
     known, spacing = bundle.calibration, bundle.config.grid.spacing
     # Without tables a bundle allows every pooling; with some, only those that have one.
     explorer = Explorer(replace(bundle, calibration=known.model_copy(update={"pixel_score": {}})))
@@ -63,17 +68,17 @@ def _of_held_out(bundle: Bundle, stack: Stack, poolings: Sequence[str], report: 
         )
     masks = [grid.mask for grid in grids]
     scores, findings, slices = dict(known.pixel_score), dict(known.findings), dict(known.slices)
-    for variant in variants_of(bundle):
-        for pooling, maps in scores_of(explorer, grids, variant, report, poolings)[1].items():
+    for variant in variants:
+        for pooling, maps in scores_of(explorer, grids, variant, report, ADDED_POOLINGS)[1].items():
             kind = pixel_kind(variant, pooling, "intensity")
             scores[kind], findings[kind], slices[kind] = kind_tables(maps, masks, pooling, spacing)
     return known.model_copy(update={"pixel_score": scores, "findings": findings, "slices": slices})
 
 
-def _of_training(bundle: Bundle, stack: Stack, poolings: Sequence[str], report: Callable[[str], None]) -> Calibration:
+def _of_training(bundle: Bundle, stack: Stack, variants: Sequence[str], report: Callable[[str], None]) -> Calibration:
     explorer, grids = Explorer(bundle), list(stack.grids(bundle.config.grid))
     masks, tables = [grid.mask for grid in grids], dict(bundle.calibration.training)
-    for variant in variants_of(bundle):
-        for pooling, maps in scores_of(explorer, grids, variant, report, poolings)[1].items():
+    for variant in variants:
+        for pooling, maps in scores_of(explorer, grids, variant, report, ADDED_POOLINGS)[1].items():
             tables[pixel_kind(variant, pooling, "intensity")] = quantiles(judged_values(maps, masks, pooling))
     return bundle.calibration.model_copy(update={"training": tables})

@@ -80,7 +80,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     only.add_argument(
         "--missing", action="store_true", help="only add tables that its calibration by an earlier version lacks"
     )
-    done.add_argument("--method", action="append", default=[], help="with --slices: this one alone; may be repeated")
+    done.add_argument("--method", action="append", default=[], help="with --slices or --missing: this one; repeatable")
     _data(done)
     done.set_defaults(func=run_calibrate)
 
@@ -295,9 +295,10 @@ def run_calibrate(args: argparse.Namespace) -> int:
 def _calibrate(args: argparse.Namespace, folder: Path) -> int:
     read_history(folder)  # a record that the card cannot be written from is told before the work
     bundle = Bundle.load(folder, args.device, calibration=None if args.slices or args.missing else UNCALIBRATED)
-    if unknown := set(args.method).difference(bundle.detector.variants if args.slices else ()):
+    known = bundle.detector.variants
+    if unknown := set(args.method).difference(known if args.slices or args.missing else ()):
         raise InputError(
-            f"--method {min(unknown)} does not fit: with --slices, one of {', '.join(bundle.detector.variants)}."
+            f"--method {min(unknown)} does not fit: with --slices or --missing, one of {', '.join(known)}."
         )
     spec = bundle.config.grid
     stack = load_stack(args.data, "calibration", spec, bundle.template)
@@ -310,7 +311,7 @@ def _calibrate(args: argparse.Namespace, folder: Path) -> int:
         return load_stack(args.data, "train", spec, bundle.template, scans)
 
     if args.missing:
-        found = with_added_tables(bundle, stack, training, _say)
+        found = with_added_tables(bundle, stack, training, _say, args.method)
         with atomic_folder(folder) as new:
             _write_tables(found, bundle, new)
         print(f"wrote {folder / 'calibration.json'}; bundle {fingerprint(folder)[:12]}")

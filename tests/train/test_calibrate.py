@@ -152,14 +152,17 @@ def test_calibrate_adds_only_what_is_missing(tiny_pca, grid, tmp_path, capsys):
     assert "give the same scans" in capsys.readouterr().err
 
 
-def test_tables_of_a_part_of_the_methods_are_refused(tiny_bundle, tmp_path):
+def test_tables_of_a_part_of_the_methods(tiny_bundle, tmp_path):
     folder = shutil.copytree(tiny_bundle, tmp_path / "part")
     known = json.loads((folder / "calibration.json").read_text())
     for table in ("pixel_score", "findings"):
         known[table]["light baur plain"] = known[table]["light smooth plain"]
     (folder / "calibration.json").write_text(json.dumps(known))
-    with pytest.raises(InputError, match="do not agree on 'anchored baur plain'"):
-        Bundle.load(folder, "cpu")
+    bundle = Bundle.load(folder, "cpu")
+    assert bundle.validated(Settings(method="light", pooling="baur")).pooling == "baur"
+    with pytest.raises(InputError, match="without pooling 'baur' for anchored; run"):
+        bundle.validated(Settings(method="anchored", pooling="baur"))
+    assert bundle.coerce(Settings(method="anchored", pooling="baur")).pooling == "smooth"
 
 
 def test_score_takes_a_preset_and_flags_come_first(case_folder, calibrated, tmp_path):
