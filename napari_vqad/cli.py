@@ -9,8 +9,9 @@ import typing
 from contextlib import suppress
 from pathlib import Path
 
+from napari_vqad.detectors import presets
 from napari_vqad.detectors.settings import Settings, read_settings, settings_from
-from napari_vqad.settings import PRESET_HELP, PRESETS, flag, preset_named, slug
+from napari_vqad.settings import flag
 from napari_vqad.terminal.console import run, until_it_ends
 from napari_vqad.text import printable
 
@@ -131,10 +132,9 @@ def run_score(args: argparse.Namespace) -> int:
     from napari_vqad.scoring import score
 
     given = read_settings(args.settings) if args.settings else {}
-    if args.preset:
-        given |= preset_named(args.preset).settings(read_config(find(args.bundle or DEFAULT_BUNDLE)).grid.voxel_ml)
-    given |= {name: getattr(args, name) for name in Settings.model_fields if getattr(args, name) is not None}
-    settings = settings_from(given)
+    flags = {name: getattr(args, name) for name in Settings.model_fields}
+    voxel_ml = read_config(find(args.bundle or DEFAULT_BUNDLE)).grid.voxel_ml if args.preset else 1.0
+    settings = settings_from(given | presets.with_preset(args.preset, voxel_ml, flags))
     result = score(
         args.scan,
         args.out,
@@ -213,7 +213,7 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--settings", type=Path, metavar="FILE", help="JSON with settings, such as a result.json; flags take precedence"
     )
-    group.add_argument("--preset", choices=list(map(slug, PRESETS)), type=slug, help=PRESET_HELP)
+    presets.add_option(group)
     for name, field in Settings.model_fields.items():
         names = list(dict.fromkeys([flag(name), SHORT.get(name, flag(name))]))
         help_text = f"{field.description} Default: {field.default}.".replace("%", "%%")

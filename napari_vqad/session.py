@@ -138,7 +138,8 @@ class ExplorerSession:
         if settings == self.settings:
             return
         axis_changed = settings.axis != self.settings.axis
-        self.settings = settings
+        replaced = self.explorer.bundle.replaced(settings) if self.explorer is not None else []
+        self.settings = self.explorer.bundle.coerce(settings) if replaced and self.explorer is not None else settings
         if self.explorer is not None:
             if self._give_settings():
                 self.work()
@@ -147,6 +148,8 @@ class ExplorerSession:
             if axis_changed:
                 self.advanced.emit("The scan axis has changed: press Analyse.")
             self.list_findings()
+        if replaced:
+            self.advanced.emit(" ".join(replaced))
         self.settled.emit()
 
     def cancel(self) -> None:

@@ -6,8 +6,7 @@ Each detector defines its own settings in `detectors/*`; `detectors.settings.Set
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -15,6 +14,7 @@ from napari_vqad.errors import InputError
 
 Pooling = Literal["none", "2d", "2d-each", "3d", "smooth", "baur"]
 ADDED_POOLINGS = ("baur", "2d-each")  # bundles that earlier versions calibrated have no healthy tables of these
+OF_TRAINING = ("baur",)  # poolings whose threshold is a percentile of training scans
 OF_SAMPLES = ("2d-each",)  # poolings of detectors that draw several restorations of a slice
 Scale = Literal["intensity", "normative", "fused"]
 SliceScore = Literal["pixel", "sample"]
@@ -49,6 +49,18 @@ def code_threshold(value: Any) -> float | str:
     return TUNED if str(value).strip().lower() == TUNED else _threshold(value)
 
 
+def _voxel_threshold(value: Any) -> float | str:
+    """Accept what `_threshold` accepts, and "t98", a percentile of the training scans' values."""
+    text = str(value).strip().lower()
+    return text if is_of_training(text) else _threshold(value)
+
+
+def is_of_training(threshold: Any) -> bool:
+    """Check whether a threshold is a percentile of the training scans' values, such as "t98"."""
+    text = str(threshold)
+    return re.fullmatch(r"t\d+(\.\d+)?", text) is not None and float(text[1:]) <= 100
+
+
 def no_rate(value: float | str) -> float | str:
     """Refuse "1/n" for a threshold that is not of voxels, because findings are made of voxels."""
     if isinstance(value, str) and "/" in value:
@@ -58,6 +70,7 @@ def no_rate(value: float | str) -> float | str:
 
 Threshold = Annotated[float | str, BeforeValidator(_threshold)]
 CodeThreshold = Annotated[float | str, BeforeValidator(code_threshold)]
+VoxelThreshold = Annotated[float | str, BeforeValidator(_voxel_threshold)]
 
 
 class SharedSettings(BaseModel):
@@ -76,11 +89,12 @@ class SharedSettings(BaseModel):
         description="Slices with a slice score above this threshold are flagged.",
         json_schema_extra={"section": "Thresholds", "unit": "SD or nats"},
     )
-    flag_voxels: Threshold = Field(
+    flag_voxels: VoxelThreshold = Field(
         "1/1",
         title="Flag voxels",
         description="Voxels with a pixel score above this threshold are flagged; connected flagged voxels form a "
-        "finding. 1/3 sets the threshold at which 1 false finding is expected per 3 healthy scans.",
+        "finding. 1/3 sets the threshold at which 1 false finding is expected per 3 healthy scans; t98 is the 98th "
+        "percentile of the scans that the model was trained on (pooling baur only).",
         json_schema_extra={"section": "Thresholds", "unit": "SD"},
     )
     min_volume_ml: float = Field(
@@ -166,58 +180,6 @@ class SharedSettings(BaseModel):
             if isinstance(read.get(name), str):
                 read[name] = words.get(read[name], read[name])
         return read
-
-
-class Preset(NamedTuple):
-    """Settings of the pixel score and its clean-up under one name.
-
-    Attributes:
-        values: settings by name.
-        min_voxels: smallest finding in voxels of the model's grid; None if it is a volume in `values`.
-    """
-
-    values: Mapping[str, Any]
-    min_voxels: int | None = None
-
-    def settings(self, voxel_ml: float) -> dict[str, Any]:
-        """Return the settings by name, for a grid whose voxels have this volume in mL."""
-        least = {} if self.min_voxels is None else {"min_volume_ml": round(self.min_voxels * voxel_ml, 6)}
-        return {**self.values, **least}
-
-
-CLEAN_UP = ("pooling", "score", "flag_voxels", "median", "erode_mm", "min_volume_ml")
-PRESETS = {
-    "Default": Preset({name: SharedSettings.model_fields[name].default for name in CLEAN_UP}),
-    # Baur et al. 2018: a 5×5×5 median of the residual, an eroded brain mask (both "baur" pooling), a threshold at the
-    # 98th percentile of healthy errors after these two steps, and no component of fewer than 6 voxels. Their healthy
-    # errors are those of the training scans; here they are of healthy scans that no network was trained on.
-    "Baur 2018": Preset(
-        {"pooling": "baur", "score": "intensity", "flag_voxels": "p98", "median": False, "erode_mm": 0.0}, 6
-    ),
-}
-
-
-PRESET_HELP = (
-    "settings of pooling, score, threshold and clean-up; baur-2018: a 5×5×5 median of the residual without the rim of "
-    "the brain, flagged above its healthy 98th percentile, in at least 6 voxels. Other flags take precedence"
-)
-
-
-def preset_named(name: str) -> Preset:
-    """Return a preset by its name; "baur-2018" is "Baur 2018".
-
-    Raises:
-        InputError: there is no such preset.
-    """
-    by_slug = {slug(title): preset for title, preset in PRESETS.items()}
-    if slug(name) not in by_slug:
-        raise InputError(f"There is no preset '{name}'; there are {', '.join(by_slug)}.")
-    return by_slug[slug(name)]
-
-
-def slug(title: str) -> str:
-    """The name of a preset on the command line."""
-    return title.strip().lower().replace(" ", "-")
 
 
 def section_of(name: str, fields: Any) -> str:

@@ -35,7 +35,7 @@ from napari_vqad.nets.device import pick_device
 from napari_vqad.scores.fusion import LINEAR
 from napari_vqad.scores.normative import FILE as PLACES
 from napari_vqad.scores.normative import NormativeMaps
-from napari_vqad.settings import ADDED_POOLINGS, TUNED, Scale, SharedSettings, flag
+from napari_vqad.settings import ADDED_POOLINGS, TUNED, Scale, SharedSettings, flag, is_of_training
 from napari_vqad.text import printable
 
 VERSION = 1  # of config.json
@@ -81,24 +81,49 @@ class Bundle:
         A bundle that is not calibrated yet allows all poolings.
         """
         default, known = SharedSettings.model_fields["pooling"].default, poolings_of(self.detector)
-        lacking = [p for p in ADDED_POOLINGS if self.calibration.pixel_score and not self._is_calibrated(p)]
+        variants = self.detector.variants
+        lacking = [p for p in ADDED_POOLINGS if all(self._is_uncalibrated(p, variant) for variant in variants)]
         return {
             **self.detector.choices,
             "pooling": tuple(sorted((p for p in known if p not in lacking), key=lambda p: p != default)),
         }
 
-    def _is_calibrated(self, pooling: str) -> bool:
-        return pixel_kind(self.detector.variants[0], pooling, "intensity") in self.calibration.pixel_score
+    def _is_uncalibrated(self, pooling: str, variant: str) -> bool:
+        """Check whether the bundle is calibrated, but not for a pooling that was added later."""
+        known = self.calibration.pixel_score
+        return pooling in ADDED_POOLINGS and bool(known) and pixel_kind(variant, pooling, "intensity") not in known
 
-    def without_pooling(self, pooling: str) -> str:
+    def _lacks_pooling(self, settings: Settings) -> bool:
+        return self._is_uncalibrated(settings.pooling, self.detector.variant(settings))
+
+    def without_pooling(self, settings: Settings) -> str:
         """Return a sentence: which pooling has no healthy scores in this bundle, and how to add them."""
+        variant, several = self.detector.variant(settings), len(self.detector.variants) > 1
         return (
-            f"{self.title} was calibrated by an earlier version, without pooling '{pooling}'; "
-            f"run 'napari-vqad calibrate {self.folder}'."
+            f"{self.title} was calibrated by an earlier version, without pooling '{settings.pooling}'"
+            f"{f' for {variant}' if several else ''}; run 'napari-vqad calibrate {self.folder} --missing'."
         )
+
+    def without_training(self, threshold: str) -> str:
+        """Return a sentence: there are no training scans' scores that a threshold could be a percentile of."""
+        return (
+            f"{self.title} has no table of training scans for this pooling, so {threshold} means nothing here; "
+            f"give a percentile of held-out scans such as p{threshold[1:]}, or choose pooling 'baur'."
+        )
+
+    def replaced(self, settings: Settings) -> list[str]:
+        """Return a sentence for each shared setting that `coerce` replaces because a healthy table is missing."""
+        used, sentences = self.coerce(settings), []
+        if used.pooling != settings.pooling:
+            sentences.append(f"{self.without_pooling(settings)} Pooling '{used.pooling}' is used.")
+        if used.flag_voxels != settings.flag_voxels:
+            sentences.append(f"{self.title} has no table of training scans; voxels are flagged at {used.flag_voxels}.")
+        return sentences
 
     def coerce(self, settings: Settings) -> Settings:
         """Replace each value that this bundle does not allow by the first allowed one, and "tuned" by its number.
+
+        A percentile of training scans ("t98") without such a table becomes that of held-out scans ("p98").
 
         Raises:
             InputError: a threshold is "tuned" but this bundle has no tuned value for it.
@@ -106,7 +131,15 @@ class Bundle:
         changed = {name: allowed[0] for name, allowed in self.choices.items() if getattr(settings, name) not in allowed}
         # Allowed values are not updated: pydantic would mark them as set by the user.
         fitting = settings.model_copy(update=changed) if changed else settings
+        if self._lacks_pooling(fitting):
+            fitting = fitting.model_copy(update={"pooling": self.choices["pooling"][0]})
+        if self._lacks_training(fitting):
+            fitting = fitting.model_copy(update={"flag_voxels": f"p{str(fitting.flag_voxels)[1:]}"})
         return self._with_tuned(fitting)
+
+    def _lacks_training(self, settings: Settings) -> bool:
+        """Check whether the threshold is a percentile of training scans that this bundle has no table of."""
+        return is_of_training(settings.flag_voxels) and self.pixel_kind(settings) not in self.calibration.training
 
     def tuned_value(self, setting: str, settings: Settings) -> float | None:
         """Return the tuned threshold of a setting for the variant in use; None if there is none."""
@@ -129,12 +162,15 @@ class Bundle:
         """
         for name, allowed in self.choices.items():
             value = getattr(settings, name)
-            if value not in allowed and name in settings.model_fields_set:
-                if name == "pooling" and value in poolings_of(self.detector):
-                    raise InputError(self.without_pooling(value))
+            of_pooling = name == "pooling" and value in poolings_of(self.detector)  # refused below, with what to do
+            if value not in allowed and name in settings.model_fields_set and not of_pooling:
                 title = str(type(settings).model_fields[name].title)
                 title = title if title.isupper() or title[:3].isupper() else title.lower()
                 raise InputError(f"{self.title} has no {title} '{value}'; choose {' or '.join(allowed)}.")
+        if self._lacks_pooling(settings) and self.detector.scored is not None:
+            raise InputError(self.without_pooling(settings))
+        if self._lacks_training(settings) and self.detector.scored is not None:
+            raise InputError(self.without_training(str(settings.flag_voxels)))
         return self.coerce(settings)
 
     def refuse_foreign(self, settings: Settings) -> None:

@@ -72,14 +72,16 @@ def check_agreement(
     variants = list(product(of_voxels, poolings_of(detector)))
     by_scale = {scale: {pixel_kind(*v, scale) for v in variants} for scale in get_args(Scale)}
     kinds = set(calibration.pixel_score)
-    # Tables of a pooling that was added later may be absent, but not in part.
-    added = [{pixel_kind(v, p, "intensity") for v in of_voxels} for p in ADDED_POOLINGS]
-    required = by_scale["intensity"].difference(*(of_pooling for of_pooling in added if not of_pooling & kinds))
+    # Tables of a pooling that was added later may be absent, of all variants or of some.
+    added = {pixel_kind(v, p, "intensity") for v, p in variants if p in ADDED_POOLINGS}
+    required = by_scale["intensity"] - (added - kinds)
     asked = required | (kinds & (by_scale["normative"] | by_scale["fused"]))
     if wrong := set(of_voxels) ^ set(calibration.residual):
         raise other(f"for another model: its table of residuals and the model do not agree on '{_first(wrong)}'")
     if wrong := asked ^ kinds:
         raise other(f"for another model: its tables and the model do not agree on '{_first(wrong)}'")
+    if wrong := set(calibration.training) - kinds:
+        raise other(f"for another model: its tables of training scans have '{_first(wrong)}'")
     if wrong := kinds ^ set(calibration.findings):
         raise other(f"in part: scores and findings do not agree on '{_first(wrong)}'")
     if wrong := set(calibration.own) - set(detector.tables):

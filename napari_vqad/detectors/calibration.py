@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from napari_vqad.settings import Threshold
+from napari_vqad.settings import Threshold, is_of_training
 
 Score = (
     str  # a table of `Calibration`: "slice_score", "residual", "pixel_score", "slices", or one of the detector's own
@@ -46,7 +46,9 @@ class Calibration(BaseModel):
         pixel_score: kind of pixel score, named by `pixel_kind` → quantiles over the voxels of the mask, in SD of
             intensity or, for normative scales, in healthy SDs at the voxel.
         findings: kind of pixel score → healthy findings per scan (connected components of at least `finding_voxels`
-            grid voxels) above each quantile of the pixel score.
+            grid voxels, or as many as the preset with this pooling asks for) above each quantile of the pixel score.
+        training: kind of pixel score → quantiles as in `pixel_score`, but over scans that the networks were trained on
+            (Baur et al. 2018); only of poolings in `settings.OF_TRAINING`.
         slices: kind of pixel score → quantiles of the slice score computed from it (`scores.slices`), in its unit.
         slice_nll: median and 84th percentile over the voxels of the mask of the NLL in healthy SDs at the voxel; None
             without normative maps.
@@ -69,6 +71,7 @@ class Calibration(BaseModel):
     slice_nll: tuple[float, float] | None = None
     fused: dict[str, float] = {}
     weights: str | None = None
+    training: dict[str, list[float]] = {}
 
     @model_validator(mode="after")
     def _are_quantiles(self) -> Calibration:
@@ -77,6 +80,7 @@ class Calibration(BaseModel):
             *self.slice_score.values(),
             *self.residual.values(),
             *self.pixel_score.values(),
+            *self.training.values(),
         ]
         by_kind = [*self.findings.values(), *self.slices.values()]
         if any(len(t) != len(self.levels) for t in [*tables, *by_kind]):
@@ -111,16 +115,18 @@ class Calibration(BaseModel):
         return Calibration.model_validate(self.model_dump() | tables.model_dump(exclude={"weights"}))
 
     def value(self, score: Score, threshold: Threshold, *, kind: str = "", at: float = 0.0) -> float:
-        """Return a threshold in the unit of the score; "p90" and "1/3" are converted, a number is returned as it is.
+        """Return a threshold in the unit of the score; "p90", "t98" and "1/3" are converted, a number is returned.
 
         Args:
             score: name of the table.
-            threshold: a number, "p90" or "1/3".
+            threshold: a number, "p90", "t98" (of training scans) or "1/3".
             kind: kind of the table, such as a variant.
             at: for "slice_score", healthy percentile of the threshold on which it depends.
         """
         if not isinstance(threshold, str):
             return float(threshold)
+        if is_of_training(threshold):
+            return float(np.interp(float(threshold[1:]), self.levels, self.training[kind]))
         if "/" in threshold:
             # n calibration scans cannot show a rate below one finding per n scans.
             return self.threshold_for_rate(kind, 1 / min(int(threshold.split("/")[1]), self.n_scans))

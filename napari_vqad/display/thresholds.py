@@ -9,6 +9,7 @@ from napari_vqad.detectors.settings import Settings
 from napari_vqad.display import slice_scores
 from napari_vqad.display.scales import score_unit
 from napari_vqad.engine.explorer import Explorer
+from napari_vqad.settings import is_of_training
 
 
 class Tuned(NamedTuple):
@@ -59,12 +60,19 @@ def before(name: str, value: float | str) -> str:
         return ""
     if "/" in value:
         return f"{rate_in_words(value)}; {later}"
+    if is_of_training(value):
+        return f"Above {value[1:]} % of the voxels of training scans; {later}"
     what = {"flag_slices": "slices", "flag_voxels": "voxels"}.get(name, "codes")
     return f"Above {value[1:]} % of healthy {what}; {later}"
 
 
 def rate_in_words(value: str) -> str:
-    """ "1/3" → "1 false finding per 3 healthy scans"; a percentile such as "p90" stays as it is."""
+    """ "1/3" → "1 false finding per 3 healthy scans"; a percentile such as "p90" stays as it is.
+
+    "t98" → "p98 of training scans".
+    """
+    if is_of_training(value):
+        return f"p{value[1:]} of training scans"
     if "/" not in value:
         return value
     scans = value.removeprefix("1/")
@@ -97,4 +105,6 @@ def _of_voxels(explorer: Explorer, settings: Settings, limit: float, kind: str) 
         what, whole = "pixels", f"{calibration.n_slices / calibration.n_scans:.0f} frames"
     rate = f"{false:.1f}" if false * calibration.n_scans >= 1 else f"< 1/{calibration.n_scans}"
     cleaned = " before clean-up" if settings.median or settings.erode_mm else ""
+    if is_of_training(settings.flag_voxels):
+        rate = f"{str(settings.flag_voxels)[1:]} % of training {what} · {rate}"
     return f"{limit:.2f} · {share:.2f} % of healthy {what} · {rate} false findings/{whole}{cleaned}"

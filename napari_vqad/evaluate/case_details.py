@@ -95,5 +95,8 @@ def _image_ap(case: Case, explorer: Explorer) -> NDArray:
     """Compute the AP of the voxels of each abnormal slice, on the model's grid."""
     clear, positive = case.of_slices()
     score, mask = explorer.map("pixel_score"), case.grid.mask
-    found = [rank(score[i][mask[i]], case.label[i][mask[i]] > 0.5).ap for i in np.flatnonzero(clear & positive)]
+    lesion = case.label > 0.5
+    counted = mask if case.beyond is None else mask | lesion
+    score = score if case.beyond is None else np.where(mask, score, score.min())  # see `Case.on_truth`
+    found = [rank(score[i][counted[i]], lesion[i][counted[i]]).ap for i in np.flatnonzero(clear & positive)]
     return np.array([ap for ap in found if not np.isnan(ap)])

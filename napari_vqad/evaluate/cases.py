@@ -41,6 +41,8 @@ class Case:
         counted: bool, same shape as `truth`: the mask of the voxels that are counted.
         positive: bool (n,), whether each slice is abnormal, if the data set says so; else None.
         subject: the person, if the data set says so; several cases may be of one person.
+        beyond: bool, same shape as `truth`: counted voxels beyond the brain mask, which no detector can find; None if
+            there are none.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Case:
     counted: np.ndarray
     positive: np.ndarray | None = None
     subject: str = ""
+    beyond: np.ndarray | None = None
 
     def of_slices(self) -> tuple[np.ndarray, np.ndarray]:
         """Return which slices are counted and which are abnormal, bool (n,) each.
@@ -66,9 +69,15 @@ class Case:
         return clear & brain, voxels > 0
 
     def on_truth(self, stack: np.ndarray) -> np.ndarray:
-        """Return the values of a map (n, H, W) at the counted voxels, as a vector."""
+        """Return the values of a map (n, H, W) at the counted voxels, as a vector; the lowest value beyond the mask.
+
+        A map is zero beyond the mask. That is not its lowest value if healthy scores may be negative.
+        """
         there = stack if self.truth.shape == self.grid.mask.shape else self.grid.to_scan(stack)
-        return there[self.counted]
+        values = there[self.counted]
+        if self.beyond is not None and len(values):
+            values[self.beyond[self.counted]] = values.min()
+        return values
 
 
 def folder_cases(
@@ -120,8 +129,10 @@ def paired_cases(
             mask = read_mask(given, scan) if given else make_mask(scan).voxels
             label = read_labels(labels, scan) > 0
             grid = to_grid(scan, mask, spec, template=template)
-            # Labelled voxels beyond the mask cannot be found, but are missed all the same.
-            yield Case(name, LESION, grid, grid.from_scan(label), label, mask | label, subject=subject)
+            # No detector can find labelled voxels beyond the mask. They count as missed, as they would for a reader;
+            # the mask is the same for all detectors.
+            lesion, beyond = grid.from_scan(label), label & ~mask
+            yield Case(name, LESION, grid, lesion, label, mask | label, subject=subject, beyond=beyond)
 
 
 def labelled_cases(

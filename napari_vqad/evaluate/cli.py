@@ -6,12 +6,14 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 
+from napari_vqad.detectors import presets
 from napari_vqad.detectors.bundle import Bundle, read_config, same_grid
 from napari_vqad.detectors.library import find
 from napari_vqad.detectors.pca import PCA
@@ -78,8 +80,6 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     grid.add_argument("--data", type=Path, required=True, help="folder of test cases, as for testset")
     grid.add_argument("--validation", type=Path, required=True, help="healthy scans or packed files, as for validation")
     grid.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
-    grid.add_argument("--pooling", default=Settings().pooling, choices=get_args(Pooling), help="2d as in the papers")
-    grid.add_argument("--score", default=Settings().score, choices=get_args(Scale), help="intensity as in the papers")
     grid.add_argument("--bundles", nargs="+", metavar="NAME", help="names or folders; default: all")
     grid.add_argument("--subjects", type=int, metavar="N", help="only the first N validation subjects")
     grid.set_defaults(func=run_grid)
@@ -114,6 +114,13 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         )
     for parser in (testset, validation, findings, fit, flagged):
         parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
+    for parser in (testset, validation, grid, findings):
+        presets.add_option(parser)
+    for parser in (testset, validation, grid):
+        parser.add_argument("--pooling", choices=get_args(Pooling), help="2d as in the papers; default: the preset's")
+        parser.add_argument(
+            "--score", choices=get_args(Scale), help="intensity as in the papers; default: the preset's"
+        )
     for parser in (testset, validation, findings, fit, flagged, grid, again, clips, swept, *figures):
         parser.add_argument("--device", default="auto")
         parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -123,8 +130,6 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         add_threshold_options(parser)
         parser.add_argument("-S", "--n-restorations", type=int, default=Settings().n_restorations)
         parser.add_argument("-k", type=float, default=Settings().k)
-        parser.add_argument("--pooling", default=Settings().pooling, choices=get_args(Pooling))
-        parser.add_argument("--score", default=Settings().score, choices=get_args(Scale))
         parser.add_argument("--ablation", metavar="METHOD", help="ablation study instead, which ends with this method")
         parser.add_argument("--pca-data", type=Path, help="training scans; adds the linear baseline with 60 components")
         parser.add_argument("--json", type=Path, help="file for the rows, as JSON")
@@ -134,7 +139,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def run_findings(args: argparse.Namespace) -> int:
     """Print the findings of scans at the threshold of one finding per healthy head."""
     bundle = _load(args)
-    settings = settings_from(dict(settings_of(bundle, args.method)))
+    settings = settings_from(_with_preset(args, bundle, settings_of(bundle, args.method)))
     rows = []
     for scan in args.scans:
         stem = scan.name.split("_t1")[0].split("_SS")[0].split("_flair")[0]
@@ -186,15 +191,16 @@ def run_validation(args: argparse.Namespace) -> int:
 def run_grid(args: argparse.Namespace) -> int:
     """Compare bundles on the same heads."""
     torch.set_num_threads(args.threads)
-    settings = settings_from({name: getattr(args, name) for name in ("n_restorations", "pooling", "score")})
     lines: list[comparison.ModelResult] = []
     if args.json:
         check_file(args.json)
     # Load all bundles first, so that a damaged one does not stop the command after an hour.
     bundles = load_bundles(args.models, args.bundles or (), args.device)
     check_methods(bundles, args.methods)
+    given = {name: getattr(args, name) for name in ("n_restorations", "pooling", "score")}
+    settings = [bundle.validated(settings_from(_with_preset(args, bundle, given))) for bundle in bundles]
     before: Bundle | None = None
-    for bundle in bundles:
+    for bundle, of_bundle in zip(bundles, settings, strict=True):
         spec = bundle.config.grid
         print(bundle.title, flush=True)
         # Heads are aligned once for consecutive bundles with the same grid and template.
@@ -206,7 +212,7 @@ def run_grid(args: argparse.Namespace) -> int:
             cases = list(folder_cases(args.data, spec, bundle.template))
         before = bundle
         lines += comparison.compare_models(
-            bundle, subjects, cases, settings, tuple(args.methods), _say, "max", args.keep, args.percentiles
+            bundle, subjects, cases, of_bundle, tuple(args.methods), _say, "max", args.keep, args.percentiles
         )
         if args.json:  # after each bundle, in case the user stops the command
             write_text(args.json, json.dumps(comparison.as_json(lines), indent=1) + "\n")
@@ -275,6 +281,10 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+def _with_preset(args: argparse.Namespace, bundle: Bundle, given: Mapping[str, Any]) -> dict[str, Any]:
+    return presets.with_preset(args.preset, bundle.config.grid.voxel_ml, given)
+
+
 def _load(args: argparse.Namespace) -> Bundle:
     torch.set_num_threads(args.threads)
     return Bundle.load(args.bundle, args.device)
@@ -282,7 +292,8 @@ def _load(args: argparse.Namespace) -> Bundle:
 
 def _run(args: argparse.Namespace, bundle: Bundle, cases) -> int:
     names = (*own_thresholds(), "n_restorations", "k", "pooling", "score")
-    settings = bundle.validated(settings_from({name: getattr(args, name) for name in names}))
+    given = {name: getattr(args, name) for name in names}
+    settings = bundle.validated(settings_from(_with_preset(args, bundle, given)))
     if args.json:  # report errors before the work starts
         check_file(args.json)
     if args.pictures:

@@ -116,7 +116,7 @@ def rows_of(
     Raises:
         InputError: the bundle does not allow the settings.
     """
-    settings = bundle.validated(options.settings)
+    settings = settings_for(bundle, options)
     ways = ways_of(bundle, options.methods)
     also = f"max {options.percentile} {options.rate}"
     cache = ResultCache.of(keep, bundle, settings, also)
@@ -133,6 +133,19 @@ def ways_of(bundle: Bundle, methods: Sequence[str]) -> list[Variant]:
     loss = [detector.loss_title] if detector.loss_title else []
     wanted = methods or [*methods_of(detector), *loss]
     return method_variants(detector, methods_of(detector, wanted), False)
+
+
+def settings_for(bundle: Bundle, options: Options) -> Settings:
+    """Return the settings with the first of the bundle's wanted variants.
+
+    Raises:
+        InputError: the bundle does not allow the settings, for instance because it has no healthy tables of a variant.
+    """
+    variants = bundle.detector.variants
+    wanted = [v for v in variants if not options.methods or v in options.methods] or variants
+    asked = [options.settings.model_copy(update=dict(bundle.detector.asks_for(variant))) for variant in wanted]
+    first, *_others = [bundle.validated(settings) for settings in asked]
+    return first
 
 
 def find_row(rows: Sequence[Row], name: str) -> Row:

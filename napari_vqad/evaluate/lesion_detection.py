@@ -55,10 +55,10 @@ def evaluate_scan(
     explorer.load_grid(grid)
     for _ in explorer.work():
         pass
-    calibration = bundle.calibration
-    threshold = calibration.threshold_for_rate(bundle.pixel_kind(explorer.settings))
+    rate = settings.model_copy(update={"flag_voxels": "1/1"})
+    threshold = bundle.thresholds(bundle.validated(rate))["flag_voxels"]
     score = explorer.map("pixel_score")
-    found = find(score, threshold)
+    found = find(score, threshold, max(1, round(settings.min_volume_ml / bundle.config.grid.voxel_ml)))
     name = scan.name.removesuffix(".gz").removesuffix(".nii")
     if label is None:
         return LesionDetection(name, len(found), None, np.nan, np.nan, grid.note)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 import torch
 
+from napari_vqad.detectors import presets
 from napari_vqad.detectors.bundle import Bundle, same_grid
 from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import detector_table, table_report
 from napari_vqad.evaluate.bundles import load_bundles
-from napari_vqad.evaluate.cases import labelled_cases
+from napari_vqad.evaluate.cases import Case, labelled_cases
 from napari_vqad.evaluate.variants import check_methods
 from napari_vqad.files.space import check_folder, folder_of
-from napari_vqad.settings import PRESET_HELP, PRESETS, Scale, preset_named, slug
+from napari_vqad.settings import Scale, is_of_training
 
 
 def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -37,10 +39,10 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser.add_argument(
         "--reference", metavar="ROW", help="bundle, or 'BUNDLE METHOD', to compare with; default: the first bundle"
     )
-    parser.add_argument("--preset", default="default", choices=list(map(slug, PRESETS)), type=slug, help=PRESET_HELP)
+    presets.add_option(parser)
     parser.add_argument("--score", choices=get_args(Scale), help="scale of the pixel score; default: the preset's")
     parser.add_argument(
-        "--percentile", type=float, default=98.0, help="of healthy voxels: the threshold for Dice; default: 98"
+        "--percentile", type=float, help="of healthy voxels: the threshold for Dice; default: the preset's, or 98"
     )
     parser.add_argument(
         "--rate", default="1/1", metavar="1/N", help="false findings per healthy scan, at which lesions are counted"
@@ -60,9 +62,10 @@ def run_table(args: argparse.Namespace) -> int:
     check_methods(bundles, args.methods)
     options = [_options(bundle, args) for bundle in bundles]
     for bundle, of_bundle in zip(bundles, options, strict=True):
-        bundle.validated(of_bundle.settings)  # told before the work
+        detector_table.settings_for(bundle, of_bundle)  # what a bundle refuses is told before the work
     rows: list[detector_table.Row] = []
     before: Bundle | None = None
+    cases: list[Case] = []
     for bundle, of_bundle in zip(bundles, options, strict=True):
         print(bundle.title, flush=True)
         # Heads are aligned once for consecutive bundles with the same grid and template.
@@ -71,7 +74,7 @@ def run_table(args: argparse.Namespace) -> int:
         before = bundle
         rows += detector_table.rows_of(bundle, cases, of_bundle, args.keep, _say)
     reference = detector_table.find_row(rows, args.reference or rows[0].bundle)
-    about = _about(args, bundles[0])
+    about = [*_about(args, bundles[0], options[0]), *_beyond(cases)]
     table_report.write(out, rows, reference, options[0], about)
     print(f"\n{(out / 'table.md').read_text(encoding='utf-8')}\nWrote {', '.join(table_report.FILES)} into {out}.")
     return 0
@@ -79,9 +82,11 @@ def run_table(args: argparse.Namespace) -> int:
 
 def _options(bundle: Bundle, args: argparse.Namespace) -> detector_table.Options:
     """The settings for a bundle: a preset's smallest finding depends on the size of the grid's voxels."""
-    preset = preset_named(args.preset).settings(bundle.config.grid.voxel_ml)
-    percentile = f"p{args.percentile:g}"
-    given = {**preset, "n_restorations": args.n_restorations} | ({"score": args.score} if args.score else {})
+    flags = {"n_restorations": args.n_restorations, "score": args.score}
+    given = presets.with_preset(args.preset or "default", bundle.config.grid.voxel_ml, flags)
+    percentile = f"p{98 if args.percentile is None else args.percentile:g}"
+    if args.percentile is None and is_of_training(given["flag_voxels"]):
+        percentile = str(given["flag_voxels"])
     settings = settings_from({**given, "flag_voxels": percentile})
     rate = str(settings_from({**given, "flag_voxels": args.rate}).flag_voxels)
     if "/" not in rate:
@@ -89,7 +94,7 @@ def _options(bundle: Bundle, args: argparse.Namespace) -> detector_table.Options
     return detector_table.Options(settings, percentile, rate, tuple(args.methods))
 
 
-def _about(args: argparse.Namespace, bundle: Bundle) -> list[str]:
+def _about(args: argparse.Namespace, bundle: Bundle, options: detector_table.Options) -> list[str]:
     """Sentences on how the table was made."""
     device = bundle.device
     name = (
@@ -97,12 +102,28 @@ def _about(args: argparse.Namespace, bundle: Bundle) -> list[str]:
         if device.type == "cuda"
         else f"a CPU with {args.threads} thread{'s' if args.threads != 1 else ''}"
     )
-    title = next(title for title in PRESETS if slug(title) == args.preset)
+    title = next(t for t in presets.PRESETS if presets.slug(t) == (args.preset or "default"))
+    least = round(options.settings.min_volume_ml / bundle.config.grid.voxel_ml)
+    training = is_of_training(options.percentile)
+    of_dice = "scans that each bundle was trained on" if training else "each bundle's healthy calibration scans"
     score = f", score in {args.score}" if args.score else ""
     return [
         f"Data: {args.data.resolve().name}. Post-processing of all detectors: {title}{score}. Restorations: S = "
         f"{args.n_restorations}. Networks ran on {name}.",
-        "Thresholds for Dice per scan and for lesions come from each bundle's healthy calibration scans.",
+        f"The threshold for Dice per scan comes from {of_dice}, that for lesions from its healthy calibration scans; "
+        f"pieces of fewer than {least} voxels of the model's grid are removed before.",
+    ]
+
+
+def _beyond(cases: Sequence[Case]) -> list[str]:
+    """A sentence on labelled voxels beyond the brain masks, if there are any."""
+    labelled = sum(int(case.truth.sum()) for case in cases)
+    beyond = sum(int(case.beyond.sum()) for case in cases if case.beyond is not None)
+    if not beyond:
+        return []
+    return [
+        f"{100 * beyond / labelled:.1f} % of the labelled voxels lie beyond the brain masks, which all detectors use: "
+        "these voxels count as missed, with the lowest score of the scan."
     ]
 
 

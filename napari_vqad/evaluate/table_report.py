@@ -14,6 +14,7 @@ from napari_vqad.evaluate.detector_table import MEASURES, Options, Row
 from napari_vqad.evaluate.metrics import in_table
 from napari_vqad.export.tables import table_csv
 from napari_vqad.files.atomic import atomic_folder
+from napari_vqad.settings import is_of_training
 
 FILES = ("table.md", "table.csv", "table.png")
 DRAWN = ("slice_auroc", "slice_ap", "voxel_ap", "best_dice", "dice", "image_ap", "sensitivity")
@@ -35,11 +36,11 @@ def write(folder: Path, rows: Sequence[Row], reference: Row, options: Options, a
 
 def titles(options: Options) -> dict[str, str]:
     """Return measure → its title with the threshold that it is at."""
-    share, rate = options.percentile.removeprefix("p"), options.rate
+    share, rate = options.percentile[1:], options.rate
     return {
         **MEASURES,
         "best_dice": "best Dice (threshold chosen on these scans)",
-        "dice": f"Dice per scan, above {share} % of healthy voxels",
+        "dice": f"Dice per scan, above {share} % of voxels of {_scans(options)} scans",
         "sensitivity": f"lesions found at {rate} healthy findings a scan",
         "false_findings": f"false findings per scan at {rate}",
     }
@@ -92,15 +93,15 @@ def draw(rows: Sequence[Row], options: Options) -> Figure:
     """Draw a panel for each measure: a point with its interval for each row, in the colour of its family."""
     named = titles(options) | {
         "best_dice": "best Dice (threshold\nchosen on these scans)",
-        "dice": f"Dice per scan,\nhealthy {options.percentile}",
-        "sensitivity": f"lesions found,\n{options.rate} healthy findings",
+        "dice": f"Dice per scan, above\n{options.percentile[1:]} % of {_scans(options)} voxels",
+        "sensitivity": f"lesions found, {options.rate}\nhealthy findings a scan",
     }
     labels = [f"{row.bundle}, {row.method}" for row in rows]
-    left, below = 0.075 * max(map(len, labels)) + 0.25, 0.62
-    size = left + WIDTH * len(DRAWN) + 0.15, below + HEIGHT * len(rows) + 0.55
+    left, below, above = 0.075 * max(map(len, labels)) + 0.5, 1.0, 0.15
+    size = left + WIDTH * len(DRAWN) + 0.15, below + HEIGHT * len(rows) + above
     figure = Figure(figsize=size)
     panels = figure.subplots(1, len(DRAWN), sharey=True, squeeze=False)[0]
-    figure.subplots_adjust(left / size[0], below / size[1], 1 - 0.15 / size[0], 1 - 0.55 / size[1], wspace=0.12)
+    figure.subplots_adjust(left / size[0], below / size[1], 1 - 0.15 / size[0], 1 - above / size[1], wspace=0.12)
     at = np.arange(len(rows))
     for axes, measure in zip(panels, DRAWN, strict=True):
         for y, row in zip(at, rows, strict=True):
@@ -108,18 +109,24 @@ def draw(rows: Sequence[Row], options: Options) -> Figure:
             colour = COLOURS[row.family]
             axes.plot([low, high], [y, y], color=colour, lw=2, alpha=0.55, solid_capstyle="butt")
             axes.plot([value], [y], "o", color=colour, ms=5)
-        axes.set_title(named[measure], fontsize=8)
+        axes.set_xlabel(named[measure], fontsize=8)
         axes.tick_params(labelsize=8, length=2)
         axes.grid(axis="x", alpha=0.3)
         axes.set_xlim(0.4 if "auroc" in measure else 0, 1.02)
         if "auroc" in measure:
             axes.axvline(0.5, color="0.5", lw=0.8, ls=":")  # chance
     panels[0].set_yticks(at, labels)
+    panels[0].set_ylabel("bundle, method", fontsize=8)
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
     shown = dict.fromkeys(row.family for row in rows)
     marks = [Line2D([], [], color=COLOURS[f], marker="o", lw=2, label=FAMILIES[f]) for f in shown]
     figure.legend(handles=marks, loc="lower center", ncols=len(marks), fontsize=8, frameon=False)
     return figure
+
+
+def _scans(options: Options) -> str:
+    """Which scans the threshold for Dice is a percentile of."""
+    return "training" if is_of_training(options.percentile) else "healthy"
 
 
 def _cell(value: float, ends: tuple[float, float], sd: float | None) -> str:

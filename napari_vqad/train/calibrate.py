@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.bundle_checks import MADE_WITH
 from napari_vqad.detectors.calibration import LEVELS, Calibration, SliceTables, pixel_kind, quantiles
 from napari_vqad.detectors.pca import linear_score
+from napari_vqad.detectors.presets import finding_voxels
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.grid import Grid
@@ -64,26 +66,19 @@ def calibrate(
             for found, z in zip(others, by_place(name, made), strict=True):
                 found[name] = z
     explorer = Explorer(replace(bundle, calibration=first))
-    tables: dict[str, dict[str, list[float]]] = {"residual": {}, "pixel_score": {}, "findings": {}, "slices": {}}
+    tables: dict[str, dict[str, list[float]]] = {name: {} for name in ("residual", *KindTables._fields)}
     placed_nll = [z[own[0]] for z in others if own and own[0] in z]
     slice_nll = _middle(quantiles(_inside(placed_nll, masks))) if placed_nll else None
     levelled_nll = [centre_slices(z, m, slice_nll) for z, m in zip(placed_nll, masks, strict=True)] if slice_nll else []
 
     def add(kind: str, maps: Maps, pooling: str) -> None:
-        table = quantiles(_inside(maps, [judged(m, pooling) for m in masks]))
-        tables["pixel_score"][kind] = table
-        tables["findings"][kind] = _findings(maps, table)
-        healthy = _middle(table)
-        shown = [m.astype(np.float32) for m in maps]
-        shown = [centre_slices(m, inside, healthy) for m, inside in zip(shown, masks, strict=True)]
-        nll: Maps | list[None] = levelled_nll if levelled_nll and not kind.endswith(" plain") else [None] * len(maps)
-        of_scans = [slice_score(*of_scan, spacing) for of_scan in zip(shown, nll, masks, strict=True)]
-        slices = np.concatenate(of_scans)
-        tables["slices"][kind] = quantiles(slices[~np.isnan(slices)])
+        nll = levelled_nll if not kind.endswith(" plain") else []
+        for name, table in kind_tables(maps, masks, pooling, spacing, nll)._asdict().items():
+            tables[name][kind] = table
 
     known = bundle.detector.variants if bundle.detector.scored is not None else ()
     for method in methods or known:
-        residual, scores = _of_method(explorer, grids, method, report)
+        residual, scores = scores_of(explorer, grids, method, report)
         tables["residual"][method] = quantiles(_inside(residual, masks))
         for pooling, pooled in scores.items():
             add(pixel_kind(method, pooling, "intensity"), pooled, pooling)
@@ -133,12 +128,39 @@ def _first_tables(bundle: Bundle, grids: list[Grid]) -> tuple[Calibration, dict[
     return calibration, evidence
 
 
-def _of_method(explorer: Explorer, grids: list[Grid], method: str, report: Report) -> tuple[Maps, dict[str, Maps]]:
-    """Residuals, and plain pixel scores by pooling, of all scans."""
+class KindTables(NamedTuple):
+    """The tables of one kind of pixel score; see `Calibration`."""
+
+    pixel_score: list[float]
+    findings: list[float]
+    slices: list[float]
+
+
+def kind_tables(maps: Maps, masks: Maps, pooling: str, spacing: float, nll: Sequence[NDArray] = ()) -> KindTables:
+    """Compute the tables of a kind of pixel score from its maps; `nll` are centred maps of NLL, if it is added."""
+    table = quantiles(judged_values(maps, masks, pooling))
+    healthy = _middle(table)
+    shown = [centre_slices(m.astype(np.float32), inside, healthy) for m, inside in zip(maps, masks, strict=True)]
+    beside = nll or [None] * len(maps)
+    slices = np.concatenate([slice_score(*of_scan, spacing) for of_scan in zip(shown, beside, masks, strict=True)])
+    found = _findings(maps, table, finding_voxels(pooling) or LEAST)
+    return KindTables(table, found, quantiles(slices[~np.isnan(slices)]))
+
+
+def judged_values(maps: Maps, masks: Maps, pooling: str) -> NDArray:
+    """The values of all maps that healthy quantiles are over, one after the other."""
+    return _inside(maps, [judged(m, pooling) for m in masks])
+
+
+def scores_of(
+    explorer: Explorer, grids: list[Grid], method: str, report: Report, poolings: Sequence[str] | None = None
+) -> tuple[Maps, dict[str, Maps]]:
+    """Residuals, and plain pixel scores by pooling (None: all of the detector), of all scans."""
     scored = explorer.detector.scored
     assert scored is not None
     residual: Maps = []
-    scores: dict[str, Maps] = {pooling: [] for pooling in poolings_of(explorer.detector)}
+    wanted = poolings_of(explorer.detector) if poolings is None else poolings
+    scores: dict[str, Maps] = {pooling: [] for pooling in wanted}
     for number, grid in enumerate(grids):
         explorer.load_grid(grid)
         for pooling, maps in scores.items():
@@ -170,9 +192,9 @@ def _left_out(maps: Maps, masks: Maps) -> Maps:
     return found
 
 
-def _findings(maps: Maps, table: list[float]) -> list[float]:
+def _findings(maps: Maps, table: list[float], least: int) -> list[float]:
     counts = [
-        float(np.mean([count(m > t) for m in maps])) if level >= COUNTED_FROM else np.nan
+        float(np.mean([count(m > t, least) for m in maps])) if level >= COUNTED_FROM else np.nan
         for level, t in zip(LEVELS, table, strict=True)
     ]
     first = next(c for c in counts if not np.isnan(c))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,6 +29,7 @@ from napari_vqad.nets.vq.protocols import MaskedPrior
 from napari_vqad.nets.vq.registry import OwnTokenizer, make_own, make_prior, make_tokenizer
 from napari_vqad.nets.weights import load_weights, save_weights
 from napari_vqad.train import autoencoder, gan, ganomaly, import_lpips
+from napari_vqad.train.added_tables import with_added_tables
 from napari_vqad.train.build_template import make_template
 from napari_vqad.train.calibrate import calibrate, slice_tables
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
@@ -73,8 +75,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     import_lpips.add_command(kinds)
     done = commands.add_parser("calibrate", help="write a bundle's healthy quantiles and its card")
     done.add_argument("bundle", help="name or folder of the bundle")
-    done.add_argument("--slices", action="store_true", help="only add healthy slice scores to its calibration")
-    done.add_argument("--method", action="append", default=[], help="with --slices: this one alone; may be repeated")
+    only = done.add_mutually_exclusive_group()
+    only.add_argument("--slices", action="store_true", help="only add healthy slice scores to its calibration")
+    only.add_argument(
+        "--missing", action="store_true", help="only add tables that its calibration by an earlier version lacks"
+    )
+    done.add_argument("--method", action="append", default=[], help="with --slices or --missing: this one; repeatable")
     add_data_options(done)
     done.set_defaults(func=run_calibrate)
 
@@ -278,10 +284,11 @@ def run_calibrate(args: argparse.Namespace) -> int:
 
 def _calibrate(args: argparse.Namespace, folder: Path) -> int:
     read_history(folder)  # a record that the card cannot be written from is told before the work
-    bundle = Bundle.load(folder, args.device, calibration=None if args.slices else UNCALIBRATED)
-    if unknown := set(args.method).difference(bundle.detector.variants if args.slices else ()):
+    bundle = Bundle.load(folder, args.device, calibration=None if args.slices or args.missing else UNCALIBRATED)
+    known = bundle.detector.variants
+    if unknown := set(args.method).difference(known if args.slices or args.missing else ()):
         raise InputError(
-            f"--method {min(unknown)} does not fit: with --slices, one of {', '.join(bundle.detector.variants)}."
+            f"--method {min(unknown)} does not fit: with --slices or --missing, one of {', '.join(known)}."
         )
     spec = bundle.config.grid
     stack = load_stack(args.data, "calibration", spec, bundle.template)
@@ -289,19 +296,34 @@ def _calibrate(args: argparse.Namespace, folder: Path) -> int:
         write_text(folder / SLICES, slice_tables(bundle, stack, _say, args.method).model_dump_json() + "\n")
         print(f"wrote {folder / SLICES}")
         return 0
+
+    def training(scans: int) -> Stack:
+        return load_stack(args.data, "train", spec, bundle.template, scans)
+
+    if args.missing:
+        found = with_added_tables(bundle, stack, training, _say, args.method)
+        with atomic_folder(folder) as new:
+            _write_tables(found, bundle, new)
+        print(f"wrote {folder / 'calibration.json'}; bundle {fingerprint(folder)[:12]}")
+        return 0
     calibration, places = calibrate(bundle, stack, _say)
+    calibration = with_added_tables(replace(bundle, calibration=calibration), stack, training, _say)
     held_out = load_stack(args.data, "validation", spec, bundle.template).of_brain()
     facts = facts_of(bundle, held_out)
     with atomic_folder(folder) as new:
-        of_maps = calibration.model_dump_json(exclude={"slices", "slice_nll"})
-        (new / "calibration.json").write_text(of_maps + "\n", encoding="utf-8")
-        tables = SliceTables(weights=bundle.weights, slice_nll=calibration.slice_nll, slices=calibration.slices)
-        (new / SLICES).write_text(tables.model_dump_json() + "\n", encoding="utf-8")
+        _write_tables(calibration, bundle, new)
         if places is not None:
             places.save(new)
         write_card(bundle, calibration, facts, held_out, new)
     print(f"wrote {folder / 'calibration.json'} and {folder / 'README.md'}; bundle {fingerprint(folder)[:12]}")
     return 0
+
+
+def _write_tables(calibration: Calibration, bundle: Bundle, folder: Path) -> None:
+    of_maps = calibration.model_dump_json(exclude={"slices", "slice_nll"})
+    (folder / "calibration.json").write_text(of_maps + "\n", encoding="utf-8")
+    tables = SliceTables(weights=bundle.weights, slice_nll=calibration.slice_nll, slices=calibration.slices)
+    (folder / SLICES).write_text(tables.model_dump_json() + "\n", encoding="utf-8")
 
 
 def _say(line: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -23,6 +23,7 @@ from napari_vqad.train.ped2_split import segments
 
 Split = Literal["train", "validation", "calibration"]
 LARGEST = 1e4  # SD of a clip range, or position; anything near it is nonsense
+Item = TypeVar("Item")
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration")
 
 
@@ -54,7 +55,10 @@ class Stack:
 
     def of_brain(self) -> Stack:
         """The slices that hold some brain; an aligned grid has empty ones above and below."""
-        some = self.mask.any((1, 2))
+        return self.chosen(self.mask.any((1, 2)))
+
+    def chosen(self, some: np.ndarray) -> Stack:
+        """The chosen slices, bool (N,)."""
         return replace(
             self, levels=self.levels[some], mask=self.mask[some], position=self.position[some], scan=self.scan[some]
         )
@@ -141,10 +145,17 @@ def brain_of_parcellation(labels: np.ndarray) -> np.ndarray:
     return closed if n == 0 else segments == 1 + np.argmax(np.bincount(segments.ravel())[1:])
 
 
-def ixi_scans(folder: Path, split: Split) -> Iterator[tuple[Volume, np.ndarray]]:
-    """(scan, brain mask) of each subject of a split, both canonical."""
-    for scan, labels in ixi_subjects(folder, split):
+def ixi_scans(folder: Path, split: Split, at_most: int | None = None) -> Iterator[tuple[Volume, np.ndarray]]:
+    """(scan, brain mask) of each subject of a split, or of `at_most` of them (`evenly`), both canonical."""
+    for scan, labels in evenly(ixi_subjects(folder, split), at_most):
         yield read_scan(scan), brain_of_parcellation(read_scan(labels).voxels)
+
+
+def evenly(items: Sequence[Item], at_most: int | None) -> Sequence[Item]:
+    """Choose `at_most` items, evenly spaced and in their order; all if it is None."""
+    if at_most is None or at_most >= len(items):
+        return items
+    return [items[i * len(items) // at_most] for i in range(at_most)]
 
 
 def clip_scans(folder: Path, split: Split) -> Iterator[tuple[Volume, np.ndarray]]:
@@ -157,24 +168,30 @@ def clip_scans(folder: Path, split: Split) -> Iterator[tuple[Volume, np.ndarray]
             yield piece.volume(), np.ones(piece.frames.shape[::-1], bool)
 
 
-def load_grids(folder: Path, split: Split, spec: GridSpec, template: Template | None = None) -> list[Grid]:
+def load_grids(
+    folder: Path, split: Split, spec: GridSpec, template: Template | None = None, at_most: int | None = None
+) -> list[Grid]:
     """The scans of a split on the model's grid, aligned to the template where it has one; clips of a model of clips."""
     if spec.kind == "clip":
-        return [to_grid(volume, mask, spec) for volume, mask in clip_scans(folder, split)]
-    return [to_grid(volume, mask, spec, template=template) for volume, mask in ixi_scans(folder, split)]
+        return [to_grid(volume, mask, spec) for volume, mask in evenly(list(clip_scans(folder, split)), at_most)]
+    return [to_grid(volume, mask, spec, template=template) for volume, mask in ixi_scans(folder, split, at_most)]
 
 
-def load_stack(data: Path, split: Split, spec: GridSpec, template: Template | None = None) -> Stack:
+def load_stack(
+    data: Path, split: Split, spec: GridSpec, template: Template | None = None, at_most: int | None = None
+) -> Stack:
     """The slices of a split, from a folder of scans or clips or of stacks packed as `train.npz` and so on.
+
+    If `at_most` is given, only of that many scans (`evenly`).
 
     Raises:
         InputError: the packed slices have another size.
     """
     packed = Path(data) / f"{split}.npz"
     if not packed.exists():
-        return Stack.of(load_grids(Path(data), split, spec, template), spec)
+        return Stack.of(load_grids(Path(data), split, spec, template, at_most), spec)
     stack = Stack.load(packed)
     if stack.levels.shape[1:] != spec.shape:
         has, asks = ("×".join(map(str, shape)) for shape in (stack.levels.shape[1:], spec.shape))
         raise InputError(f"{packed} holds slices of {has} pixels, and the model asks for {asks}.")
-    return stack
+    return stack.chosen(np.isin(stack.scan, evenly(np.unique(stack.scan).tolist(), at_most)))

@@ -172,7 +172,8 @@ class ExplorerDock(QScrollArea):
         closing = WindowEvents(self, session.losses)
         connections = session.connections
         closing.gone.connect(session.close)
-        self.sections.edited.connect(self._on_edited)
+        self.sections.edited.connect(lambda name, value: self._on_edited({name: value}))
+        self.sections.preset.chosen.connect(self._on_edited)
         self.analyse.clicked.connect(self.start)
         self.inputs.questions.told.connect(partial(lay, self.viewer))
         self.welcome.sample.connect(self._open_sample)
@@ -229,9 +230,9 @@ class ExplorerDock(QScrollArea):
         self.viewer.open_sample(*SAMPLE)
         self.start()
 
-    def _on_edited(self, name: str, value: object) -> None:
+    def _on_edited(self, values: dict[str, Any]) -> None:
         try:
-            self.session.change(**{name: value})
+            self.session.change(**values)
         except ValidationError as error:
             self.status.setText(error.errors()[0]["msg"])
         if self.session.map_layers.update_limits():  # the healthy range has changed
@@ -323,7 +324,10 @@ class ExplorerDock(QScrollArea):
         for name, widget in self.widgets.items():
             widget.setVisible(name in own and (head or name not in of_heads))  # a clip has one axis and no brain
         self.findings.setVisible(head)
-        if not head:
+        self.sections.preset.setVisible(head and explorer.detector.scored is not None)
+        if head:
+            self.sections.preset.use_grid(explorer.bundle.config.grid.voxel_ml)
+        else:
             self.findings.setChecked(False)
         if self.views.checkedButton() is None or self.view_name() == SCAN:
             self.show_view("Score")
@@ -353,6 +357,7 @@ class ExplorerDock(QScrollArea):
         """Show the settings in the widgets, each threshold in its unit and as a healthy percentile."""
         settings, explorer, detector = self.session.settings, self.session.explorer, self.detector()
         inactive = detector.inactive(settings)
+        self.sections.preset.show_of(settings)
         samples = {stage.samples for stage in detector.stages if stage.samples} - inactive
         self.which.limit(max((getattr(settings, name) for name in samples), default=1))
         thresholds = self.sections.names("Thresholds")

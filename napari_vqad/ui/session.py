@@ -205,8 +205,9 @@ class Session(ExplorerSession):
             return
         self._scan_watch.on(scan)
         self.prepared = news
+        replaced = [] if study else news.explorer.bundle.replaced(self.settings)
         self.open(news.explorer, news.explorer.settings if study else None)
-        self.note = " ".join([*news.explorer.scan.notes, news.note, *news.explorer.grid.remarks])
+        self.note = " ".join([*news.explorer.scan.notes, news.note, *news.explorer.grid.remarks, *replaced])
         self.map_layers.open(news.explorer, news.mask, scan)
         if study:
             self.restore(study.words)

@@ -2,6 +2,7 @@
 
 import csv
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -80,10 +81,31 @@ def test_pairs_of_scan_and_label(tiny_bundle, case_folder, tmp_path):
     found = {case.subject: case for case in labelled_cases(case_folder, spec)}
     assert set(found) == {"case00", "case01"}
     assert (found[abnormal.name].label == abnormal.label).all()
+    assert abnormal.beyond is None
+    assert not any(case.beyond.any() for case in found.values())
     with pytest.raises(InputError, match="has no case other"):
         list(labelled_cases(case_folder, spec, names=["other"]))
     with pytest.raises(InputError, match="scans with labels"):
         list(paired_cases(tmp_path / "none", spec))
+
+
+def test_labelled_voxels_beyond_the_mask_are_missed(tiny_bundle, case_folder):
+    bundle = Bundle.load(tiny_bundle, "cpu")
+    abnormal = next(c for c in folder_cases(case_folder, bundle.config.grid) if c.label.any())
+    mask_file = case_folder / f"{abnormal.name}_mask.nii.gz"
+    image = nibabel.load(mask_file)
+    inside = np.asarray(image.dataobj) > 0
+    lost = abnormal.truth & (np.cumsum(abnormal.truth).reshape(abnormal.truth.shape) % 2 == 0)  # half of the lesion
+    assert lost.shape == inside.shape
+    nibabel.save(nibabel.Nifti1Image((inside & ~lost).astype(np.uint8), image.affine), mask_file)
+    (case_folder / "cases.csv").unlink()
+    case = next(c for c in paired_cases(case_folder, bundle.config.grid) if c.subject == abnormal.name)
+    assert case.beyond.sum() == lost.sum() > 0
+    stack = np.random.default_rng(0).normal(size=case.grid.mask.shape).astype(np.float32) - 1
+    values = case.on_truth(stack * case.grid.mask)
+    assert (values[case.beyond[case.counted]] == values.min()).all()
+    assert values.min() < 0
+    assert len(values) == case.counted.sum() == (inside | abnormal.truth).sum()
 
 
 def test_the_command_writes_table_csv_and_figure(case_folder, tiny_bundle, tiny_pca, tmp_path, capsys):

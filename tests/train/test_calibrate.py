@@ -1,7 +1,9 @@
 """Healthy tables of Baur's post-processing, and the preset that uses them."""
 
 import json
+import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +13,14 @@ from scipy import ndimage
 from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.calibration import LEVELS
+from napari_vqad.detectors.presets import PRESETS, preset_named
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.layout import to_grid
+from napari_vqad.scores.components import count
 from napari_vqad.scores.pooling import pool
-from napari_vqad.settings import PRESETS, preset_named
+from napari_vqad.train.added_tables import with_added_tables
 from napari_vqad.train.calibrate import calibrate
 from napari_vqad.train.data import Stack
 
@@ -33,13 +37,20 @@ def grid(head, tiny_pca):
 def calibrated(tiny_pca, grid, tmp_path):
     """The linear bundle, calibrated on two heads."""
     folder = shutil.copytree(tiny_pca, tmp_path / "calibrated")
-    bundle = Bundle.load(folder, "cpu")
-    found, _ = calibrate(bundle, Stack.of([grid, grid], bundle.config.grid), lambda _: None)
+    bundle, silent = Bundle.load(folder, "cpu"), lambda _: None
+    stack = Stack.of([grid, grid], bundle.config.grid)
+    found, _ = calibrate(bundle, stack, silent)
+    found = with_added_tables(replace(bundle, calibration=found), stack, lambda _: training(stack), silent)
     (folder / "calibration.json").write_text(found.model_dump_json(exclude={"slices", "slice_nll"}))
     (folder / "slices.json").write_text(
         json.dumps({"weights": bundle.weights, "slice_nll": None, "slices": found.slices})
     )
     return Bundle.load(folder, "cpu")
+
+
+def training(stack):
+    """Training scans that differ from the calibration scans: with a little more contrast."""
+    return replace(stack, clip=(1.02 * stack.clip[0], 1.02 * stack.clip[1]))
 
 
 def chain(residual, mask):
@@ -58,6 +69,25 @@ def test_the_healthy_percentile_is_of_the_scores_after_the_same_steps(calibrated
     assert "pca baur plain" in calibrated.calibration.slices
 
 
+def test_the_threshold_of_the_preset_is_of_training_scans(calibrated, grid):
+    spec = calibrated.config.grid
+    other = next(training(Stack.of([grid], spec)).grids(spec))
+    residual = np.abs(other.slices - calibrated.detector.model.reconstruct(other.slices)).astype(np.float32)
+    score, inner = chain(residual, other.mask)
+    limit = calibrated.thresholds(Settings(**BAUR.settings(spec.voxel_ml)))["flag_voxels"]
+    assert limit == pytest.approx(np.percentile(score[inner], 98), rel=5e-3)
+    assert limit != pytest.approx(calibrated.calibration.pixel_score["pca baur plain"][98], rel=5e-3)
+
+
+def test_findings_of_the_preset_are_counted_from_its_smallest_size(calibrated, grid):
+    residual = np.abs(grid.slices - calibrated.detector.model.reconstruct(grid.slices)).astype(np.float32)
+    score = chain(residual, grid.mask)[0].astype(np.float16)
+    counts, limits = (getattr(calibrated.calibration, name)["pca baur plain"] for name in ("findings", "pixel_score"))
+    at = [i for i, level in enumerate(LEVELS) if level >= 90]
+    assert [counts[i] for i in at] == [count(score > limits[i], 6) for i in at]
+    assert any(count(score > limits[i], 6) != count(score > limits[i], 10) for i in at)
+
+
 def test_the_preset_is_the_chain_of_the_paper(calibrated, grid):
     settings = Settings(**BAUR.settings(calibrated.config.grid.voxel_ml))
     rng = np.random.default_rng(0)
@@ -67,7 +97,7 @@ def test_the_preset_is_the_chain_of_the_paper(calibrated, grid):
     explorer.finish()
     score, _ = chain(explorer.map("residual"), grid.mask)
     np.testing.assert_array_equal(explorer.map("pixel_score"), score)
-    flagged = score > calibrated.calibration.value("pixel_score", "p98", kind="pca baur plain")
+    flagged = score > calibrated.calibration.value("pixel_score", "t98", kind="pca baur plain")
     pieces, n = ndimage.label(flagged, np.ones((3, 3, 3)))
     sizes = ndimage.sum_labels(flagged, pieces, range(n + 1))
     assert (sizes[1:] < 6).any()
@@ -79,18 +109,62 @@ def test_a_bundle_of_an_earlier_calibration_says_so(tiny_pca, head, capsys, tmp_
     bundle = Bundle.load(tiny_pca, "cpu")
     assert "baur" not in bundle.choices["pooling"]
     assert bundle.coerce(Settings(pooling="baur")).pooling == "smooth"
-    with pytest.raises(InputError, match=r"without pooling 'baur'; run 'napari-vqad calibrate .*'\.$"):
+    said = r"without pooling 'baur'; run 'napari-vqad calibrate .* --missing'\."
+    with pytest.raises(InputError, match=said + "$"):
         bundle.validated(Settings(pooling="baur"))
+    (sentence,) = bundle.replaced(Settings(pooling="baur"))
+    assert re.search(said + r" Pooling 'smooth' is used\.$", sentence)
+    assert bundle.replaced(Settings()) == []
 
 
-def test_tables_of_a_part_of_the_methods_are_refused(tiny_bundle, tmp_path):
+def test_a_percentile_of_training_scans_needs_their_table(calibrated):
+    asked = Settings(flag_voxels="t98")  # with pooling smooth
+    with pytest.raises(InputError, match="has no table of training scans for this pooling"):
+        calibrated.validated(asked)
+    assert calibrated.coerce(asked).flag_voxels == "p98"
+    assert calibrated.replaced(asked) == ["Tiny, PCA has no table of training scans; voxels are flagged at p98."]
+    for wrong in ("t101", "t", "t-1"):
+        with pytest.raises(ValueError, match="a threshold is a number"):
+            Settings(flag_voxels=wrong)
+
+
+def test_calibrate_adds_only_what_is_missing(tiny_pca, grid, tmp_path, capsys):
+    folder = shutil.copytree(tiny_pca, tmp_path / "earlier")
+    spec = Bundle.load(folder, "cpu").config.grid
+    before = json.loads((folder / "calibration.json").read_text())
+    for split, scans in (("calibration", before["n_scans"]), ("train", 5)):
+        Stack.of([grid] * scans, spec).save(tmp_path / f"{split}.npz")
+    command = ["calibrate", str(folder), "--data", str(tmp_path), "--missing", "--device", "cpu", "--threads", "1"]
+    assert main(command) == 0
+    after = json.loads((folder / "calibration.json").read_text())
+    for table in ("pixel_score", "findings", "training"):
+        known = before.get(table, {})
+        assert after[table].keys() - known.keys() == {"pca baur plain"}
+        assert {kind: after[table][kind] for kind in known} == known
+    bundle = Bundle.load(folder, "cpu")
+    assert bundle.validated(Settings(**BAUR.settings(spec.voxel_ml))).flag_voxels == "t98"
+    capsys.readouterr()
+    content = (folder / "calibration.json").read_bytes()
+    assert main(command) == 0  # nothing is missing any more, so no scan is scored
+    assert "scan 1" not in capsys.readouterr().out
+    assert (folder / "calibration.json").read_bytes() == content
+    Stack.of([grid] * (before["n_scans"] + 1), spec).save(tmp_path / "calibration.npz")
+    shutil.copytree(tiny_pca, folder, dirs_exist_ok=True)
+    assert main(command) == 2
+    assert "give the same scans" in capsys.readouterr().err
+
+
+def test_tables_of_a_part_of_the_methods(tiny_bundle, tmp_path):
     folder = shutil.copytree(tiny_bundle, tmp_path / "part")
     known = json.loads((folder / "calibration.json").read_text())
     for table in ("pixel_score", "findings"):
         known[table]["light baur plain"] = known[table]["light smooth plain"]
     (folder / "calibration.json").write_text(json.dumps(known))
-    with pytest.raises(InputError, match="do not agree on 'anchored baur plain'"):
-        Bundle.load(folder, "cpu")
+    bundle = Bundle.load(folder, "cpu")
+    assert bundle.validated(Settings(method="light", pooling="baur")).pooling == "baur"
+    with pytest.raises(InputError, match="without pooling 'baur' for anchored; run"):
+        bundle.validated(Settings(method="anchored", pooling="baur"))
+    assert bundle.coerce(Settings(method="anchored", pooling="baur")).pooling == "smooth"
 
 
 def test_a_detector_that_draws_restorations_is_calibrated_with_the_minimum_of_each(tiny_bundle, head, tmp_path):

@@ -242,7 +242,8 @@ class CompareDock(QWidget):
             bundle = Bundle.load(folder, device)
             explorers.append(Explorer(bundle, cache_bytes=128 * 2**20))
             grid = explorers[-1].load_scan(volume, brain)
-            remarks.setdefault(" ".join(grid.remarks), []).append(bundle.title)
+            replaced = bundle.replaced(self.settings)
+            remarks.setdefault(" ".join([*grid.remarks, *replaced]), []).append(bundle.title)
         # Remarks that are the same for all models are shown once, without names.
         who = {said: "" if len(remarks) == 1 else f"{', '.join(titles)}: " for said, titles in remarks.items() if said}
         yield scan, volume, explorers, "\n".join([note, *(titles + said for said, titles in who.items())])

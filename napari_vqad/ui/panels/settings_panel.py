@@ -8,6 +8,7 @@ from superqt import QCollapsible
 
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.settings import SharedSettings, section_of
+from napari_vqad.ui.panels.preset_box import PresetBox
 from napari_vqad.ui.panels.setting_widgets import (
     SettingCombo,
     SettingRange,
@@ -21,7 +22,7 @@ OPEN_AT_FIRST = ("Thresholds", "Restoration")
 
 
 class SettingsPanel(QWidget):
-    """One widget for each setting, in the section that the setting's field names."""
+    """The list of presets, then one widget for each setting, in the section that the setting's field names."""
 
     edited = Signal(str, object)  # name, value
 
@@ -32,6 +33,8 @@ class SettingsPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
+        self.preset = PresetBox()
+        column.addWidget(self.preset)
         for title in TITLES:
             section = QCollapsible(title)
             if (layout := section.layout()) is not None:
