@@ -84,13 +84,13 @@ class SharedSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     flag_slices: Threshold = Field(
-        "p95",
+        default="p95",
         title="Flag slices",
         description="Slices with a slice score above this threshold are flagged.",
         json_schema_extra={"section": "Thresholds", "unit": "SD or nats"},
     )
     flag_voxels: VoxelThreshold = Field(
-        "1/1",
+        default="1/1",
         title="Flag voxels",
         description="Voxels with a pixel score above this threshold are flagged; connected flagged voxels form a "
         "finding. 1/3 sets the threshold at which 1 false finding is expected per 3 healthy scans; t98 is the 98th "
@@ -98,7 +98,7 @@ class SharedSettings(BaseModel):
         json_schema_extra={"section": "Thresholds", "unit": "SD"},
     )
     min_volume_ml: float = Field(
-        0.08,
+        default=0.08,
         ge=0.0,
         le=5.0,
         title="Min. volume (mL)",
@@ -106,13 +106,13 @@ class SharedSettings(BaseModel):
         json_schema_extra={"section": "Findings", "unit": "mL"},
     )
     median: bool = Field(
-        False,
+        default=False,
         title="Median 5³",
         description="Apply a median filter to the pixel score before voxels are flagged. It removes thin findings.",
         json_schema_extra={"section": "Findings"},
     )
     erode_mm: float = Field(
-        0.0,
+        default=0.0,
         ge=0.0,
         le=12.0,
         title="Erode (mm)",
@@ -121,14 +121,14 @@ class SharedSettings(BaseModel):
         json_schema_extra={"section": "Findings", "unit": "mm"},
     )
     slice_score: SliceScore = Field(
-        "pixel",
+        default="pixel",
         title="Slice score",
         description="The number that flags and ranks slices: the highest pixel scores and NLL in the slice (pixel), or "
         "the detector's own score (sample), such as AS_sample of the papers, the sum of the NLL above λ_s.",
         json_schema_extra={"section": "More"},
     )
     score: Scale = Field(
-        "fused",
+        default="fused",
         title="Score",
         description="The unit of the pixel score: SD of intensity (intensity), SD of healthy scores at the same place "
         "(normative), or the latter with NLL and a linear model added (fused). Models without normative maps always "
@@ -136,7 +136,7 @@ class SharedSettings(BaseModel):
         json_schema_extra={"section": "More"},
     )
     pooling: Pooling = Field(
-        "smooth",
+        default="smooth",
         title="Pooling",
         description="How the residual becomes the pixel score: unchanged (none), minimum then average within the slice "
         "(2d) or across slices (3d) as in the papers, the same within the slice with the minimum of each restoration's "
@@ -145,20 +145,20 @@ class SharedSettings(BaseModel):
         json_schema_extra={"section": "More"},
     )
     paper_faithful: bool = Field(
-        False,
+        default=False,
         title="Paper-faithful",
         description="Reproduce two flaws of the authors' code: zero padding dims the border, and weights are undefined "
         "where a restoration equals the scan.",
         json_schema_extra={"section": "More"},
     )
     axis: Literal["sagittal", "coronal", "axial"] = Field(
-        "axial",
+        default="axial",
         title="Scan axis",
         description="The direction in which slices are stacked; the bundled models are trained on axial slices.",
         json_schema_extra={"section": "More"},
     )
     slices: tuple[int, int] | None = Field(
-        None,
+        default=None,
         title="Slice range",
         description="First and last slice to analyse, numbered as on the viewer's slider; all slices when empty.",
         json_schema_extra={"section": "More"},

@@ -1,6 +1,7 @@
 """The public names of the package, their types, and the schema of a result."""
 
 import ast
+import inspect
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from napari_vqad.detectors.settings import Settings
 from napari_vqad.export import result_schema
 from napari_vqad.export.result_schema import FindingDict, ResultDict
 from napari_vqad.export.tables import COLUMNS
+from napari_vqad.settings import SharedSettings
 
 QUICK = Settings(n_restorations=1, method="light", flag_voxels="p75")
 OF_0_1 = Path(__file__).parent / "files_of_0_1"
@@ -54,6 +56,21 @@ def test_type_checkers_do_not_see_getattr():
     (hidden,) = (n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "not TYPE_CHECKING")
     assert [n.name for n in hidden.body if isinstance(n, ast.FunctionDef)] == ["__getattr__"]
     assert "__getattr__" not in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+
+
+def test_type_checkers_see_that_settings_have_defaults():
+    """They know a default of `Field` as the keyword alone, and would ask for every setting in `Settings(k=2)`."""
+    sources = {inspect.getsourcefile(cls) for cls in Settings.__mro__ if issubclass(cls, SharedSettings)}
+    fields = [
+        node.value
+        for source in sources
+        for node in ast.walk(ast.parse(Path(source).read_text(encoding="utf-8")))
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.value, ast.Call)
+        and node.target.id in Settings.model_fields
+    ]
+    assert len(fields) > 20
+    assert not [ast.unparse(f) for f in fields if "default" not in {k.arg for k in f.keywords}]
 
 
 def test_each_public_name_is_defined_in_the_module_that_is_named():

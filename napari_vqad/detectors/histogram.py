@@ -29,7 +29,7 @@ class HistogramSettings(SharedSettings):
     """Settings of the histogram detector."""
 
     lesions: Lesions = Field(
-        "dark",
+        default="dark",
         title="Lesions are",
         description="Which voxels score high: those brighter than most of their slice, as lesions in FLAIR, or those "
         "darker, as most lesions in T1.",

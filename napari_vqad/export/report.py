@@ -149,7 +149,7 @@ def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
     unit, limit, short = score_unit(explorer), explorer.thresholds()["flag_voxels"], found[0].unit
     evidence = tuple(f"{spec.title}, {spec.unit}" for spec in evidence_maps(explorer.maps))
     sizes = ("mL", f"Peak, {short}", f"Mean, {short}", *evidence)
-    heads = ("No.", "Side", "Centre", "Slices", "Reach", *sizes, "Verdict", "Note")
+    heads = ("No.", "Side", "Centre", "Slices", "Extent", *sizes, "Verdict", "Note")
     numbers = {"No.", *sizes}  # columns aligned as numbers
     head = "".join(f'<th scope="col"{_n(h in numbers)}>{h}</th>' for h in heads)
     rows = []
@@ -165,7 +165,7 @@ def _findings(explorer: Explorer, found: list[Finding], review: Review) -> str:
         f"Pieces of the brain whose pixel score exceeds {limit:.2f} ({unit}); numbered by the sum of their scores.",
         "Accepted ones come first, rejected last. Centre: mm to the patient's right (R) or left (L) of the midline; "
         "A, P, S and I are scanner coordinates. Slices are numbered as the viewer's slider numbers them. "
-        "Reach: from the lowest to the highest voxel, scanner coordinates.",
+        "Extent: from the lowest to the highest voxel, scanner coordinates.",
     ]
     if len(found) > ROWS:
         words.append(f"{len(found) - ROWS} more are left out here: the threshold for voxels may be too low.")

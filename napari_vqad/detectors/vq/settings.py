@@ -17,20 +17,20 @@ class VQSettings(SharedSettings):
     """Thresholds of the NLL, the restoration method, and the weighting of restorations."""
 
     lambda_s: CodeThreshold = Field(
-        "p98",
+        default="p98",
         title="λ_s (sample)",
         description="Codes with an NLL above λ_s add to AS_sample, the papers' score of a slice.",
         json_schema_extra={"section": "Thresholds", "unit": "nats"},
     )
     lambda_p: CodeThreshold = Field(
-        "p90",
+        default="p90",
         title="λ_p (pixel)",
         description="Codes with an NLL above λ_p are resampled from the prior; a lower value restores more of the "
         "slice.",
         json_schema_extra={"section": "Thresholds", "unit": "nats"},
     )
     method: Method = Field(
-        "anchored",
+        default="anchored",
         title="Method",
         description="How codes above λ_p are resampled. sequential: in raster order, judging each code given those "
         "already resampled. anchored: the codes above λ_p in the original scan, in raster order. light: the same "
@@ -43,7 +43,7 @@ class VQSettings(SharedSettings):
     distance: Distance = "mean"
     seed: Seed = 0
     level: OfLevel = Field(
-        "all",
+        default="all",
         title="NLL of level",
         description="Which codes the NLL map shows, where the model has two levels of codes: both together (all), the "
         "coarse ones (top) or the fine ones (bottom).",

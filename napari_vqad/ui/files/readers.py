@@ -133,7 +133,7 @@ def clip_layers(clip: Clip) -> list[LayerData]:
     frames = {"name": clip.name, "contrast_limits": (0, 255), "colormap": "gray", "interpolation2d": "linear"}
     layers: list[LayerData] = [(clip.frames, {**frames, **common}, "image")]
     if clip.label is not None:
-        label = {"name": f"{clip.name}, abnormal (answer)", "visible": False, "opacity": 0.6}
+        label = {"name": f"{clip.name}, abnormal (ground truth)", "visible": False, "opacity": 0.6}
         layers.append((clip.label.astype(np.uint8), {**label, **common}, "labels"))
     return layers
 
@@ -195,6 +195,6 @@ def healthy_sample() -> list[LayerData]:
 def lesions_sample() -> list[LayerData]:
     """The simulated head with lesions, and the labels of the lesions, hidden at first."""
     scan = read_scan(samples_folder() / "lesions_t1.nii.gz")
-    labels = label_layer(read_scan(samples_folder() / "lesions_label.nii.gz"), "Simulated lesions (answer)")
+    labels = label_layer(read_scan(samples_folder() / "lesions_label.nii.gz"), "Simulated lesions (ground truth)")
     labels[1]["visible"] = False
     return [scan_layer(scan, "Simulated head, lesions"), labels]

@@ -55,7 +55,7 @@ PLACE: tuple[Column, ...] = (
         "Its first and last slice, numbered as on the viewer's slider.",
     ),
     (
-        "Reach",
+        "Extent",
         lambda f, w: f.extent,
         "{}",
         "Its lowest and highest position along S, in scanner mm. Sorted from the lowest.",
@@ -75,7 +75,7 @@ READER: tuple[Column, ...] = (
 SORTS: dict[str, Callable[[Finding], float]] = {
     "Centre": lambda f: f.centre[2],
     "Slices": lambda f: f.numbers[0],
-    "Reach": lambda f: f.reach[0],
+    "Extent": lambda f: f.reach[0],
 }
 SORTED_BY = Qt.ItemDataRole.UserRole
 

@@ -110,7 +110,7 @@ def test_no_word_of_heads(watched):
 
 
 def test_a_label_layer_is_no_mask_of_a_clip(watched):
-    watched.inputs.brain.pick(watched.viewer.layers["walk, abnormal (answer)"])
+    watched.inputs.brain.pick(watched.viewer.layers["walk, abnormal (ground truth)"])
     scan, mask, _, _ = watched.inputs.chosen()
     assert scan.name == "walk"
     assert mask is None

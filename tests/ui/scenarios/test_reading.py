@@ -50,7 +50,7 @@ def test_from_open_sample_to_the_report(empty, qtbot, tmp_path, monkeypatch):
     first, second = review.found[:2]
     assert findings_table.chosen() is first
     assert first.slices[0] <= session.current() <= first.slices[1]
-    answer = viewer.layers["Simulated lesions (answer)"]
+    answer = viewer.layers["Simulated lesions (ground truth)"]
     s, a, r = (
         round((w - t) / scale) for w, t, scale in zip(viewer.dims.point, answer.translate, answer.scale, strict=True)
     )
