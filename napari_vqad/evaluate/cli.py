@@ -25,6 +25,7 @@ from napari_vqad.evaluate import (
     ped2,
     reconstruction,
     slice_detection,
+    spread_command,
     steps_command,
     sweep_command,
     table_command,
@@ -98,7 +99,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="default: 2d, within each frame")
     clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of the pixel scores of a frame")
     clips.set_defaults(func=run_ped2)
-    swept, *figures = (c.add_command(kinds) for c in (sweep_command, steps_command, gallery_command, table_command))
+    others = (sweep_command, spread_command, steps_command, gallery_command, table_command)
+    swept, *figures = (c.add_command(kinds) for c in others)
     for parser in (grid, clips):
         parser.add_argument("--methods", nargs="+", default=[], help="only these methods")
         parser.add_argument("--json", type=Path, help="file for the results, as JSON")
