@@ -28,6 +28,7 @@ from napari_vqad.evaluate import (
     pitfall_command,
     reconstruction,
     slice_detection,
+    spread_command,
     steps_command,
     sweep_command,
     table_command,
@@ -99,7 +100,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="default: 2d, within each frame")
     clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of the pixel scores of a frame")
     clips.set_defaults(func=run_ped2)
-    modules = (sweep_command, steps_command, gallery_command, table_command, pitfall_command)
+    modules = (sweep_command, spread_command, steps_command, gallery_command, table_command, pitfall_command)
     swept, *figures = (module.add_command(kinds) for module in modules)
     for parser in (grid, clips):
         parser.add_argument("--methods", nargs="+", default=[], help="only these methods")

@@ -212,7 +212,7 @@ def paper_size(device: torch.device, chains: int, quick: bool, report: Callable[
     recipe = Recipe.read("paper-160")
     torch.manual_seed(0)
     tokenizer = make_own(recipe.tokenizer).eval().to(device)
-    # The simplified PixelSNAIL of the bundles, which can resume, with the width and depth of the paper.
+    # The simplified PixelSNAIL of the bundles, with the width and depth of the paper; published times are of this one.
     prior = (
         PixelSNAIL(PixelSnailConfig(channels=128, blocks=4, res_blocks=4), recipe.tokenizer.n_codes).eval().to(device)
     )

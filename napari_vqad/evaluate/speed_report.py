@@ -113,7 +113,7 @@ def table(found: dict) -> str:
         f"| {found['slices']} slices, S = 15, scan to pixel score | {found['volume_seconds']:.1f} s | |",
         f"| peak memory of the process | {found['peak_memory_mb']:.0f} MB | |",
         "",
-        "| the paper's size, random weights, one slice, S = 15 | passes | seconds |",
+        "| the paper's size (simplified PixelSNAIL), random weights, one slice, S = 15 | passes | seconds |",
         "|---|---|---|",
         f"| one pass of 15 chains | 1 | {paper['pass_seconds']:.2f} |",
         f"| loop (passes × one pass) | {paper['loop_passes']} | {paper['loop_seconds_estimated']:.0f} |",

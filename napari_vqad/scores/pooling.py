@@ -1,6 +1,7 @@
 """Pooling of the pixel score: removes thin structures and joins neighbouring voxels.
 
-"2d" and "3d": a minimum, then an average (Marimont & Tarroni 2020, §2.4, with the sizes of the authors' code).
+"2d": a minimum over 3×3, then an average over 7×7 pixels of a slice, as Marimont & Tarroni 2020 print it (§2.4). "3d":
+over 3×3×3 and 3×7×7 voxels, as in the authors' code.
 "2d-each": the minimum of each restoration's weighted residual, then their sum, then the average (Ishii 2023, eq. 12).
 "smooth": a Gaussian average within the brain. Where a difference changes sign from voxel to voxel, the minimum of its
 magnitude over 27 voxels is almost zero, so the minimum misses disturbed texture. "smooth" keeps it; normative maps

@@ -3,6 +3,7 @@
     loss  =  error + codebook + β·commitment + perceptual  +  λ·G  +  loss of the discriminator
 
     λ  =  weight · ‖∇ (error + perceptual)‖ / (‖∇ G‖ + δ)        gradients at the decoder's last layer
+                                                                     (at most 1e4, as in Ishii's code)
 
     G  =  −mean D(X) with the hinge loss, mean log(1 − σ(D(X))) with the log loss (Ishii 2023, eq. 13)
 

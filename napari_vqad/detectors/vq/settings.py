@@ -19,14 +19,15 @@ class VQSettings(SharedSettings):
     lambda_s: CodeThreshold = Field(
         default="p98",
         title="λ_s (sample)",
-        description="Codes with an NLL above λ_s add to AS_sample, the papers' score of a slice.",
+        description="Codes with an NLL above λ_s add to AS_sample, the papers' score of a slice. A percentile is of "
+        "healthy codes that touch the brain; the papers take percentiles of all codes of their validation data.",
         json_schema_extra={"section": "Thresholds", "unit": "nats"},
     )
     lambda_p: CodeThreshold = Field(
         default="p90",
         title="λ_p (pixel)",
         description="Codes with an NLL above λ_p are resampled from the prior; a lower value restores more of the "
-        "slice.",
+        "slice. Percentiles as for λ_s.",
         json_schema_extra={"section": "Thresholds", "unit": "nats"},
     )
     method: Method = Field(

@@ -6,6 +6,9 @@ places, its own place excluded. `nets.vq.pixelsnail` is a simplified network: on
 
 Weight normalisation (`weight_norm`) and attention at half the resolution of the codes (`attention`), which Marimont &
 Tarroni's code has for 20×20 codes, are chosen in the config. Bundles from before there was a choice have neither.
+
+Differences from that code: the first layers are the shifted convolutions of both stacks and not a masked 7×7
+convolution, and the slice position is added in each residual block, where the authors concatenate it as channels.
 """
 
 from __future__ import annotations
