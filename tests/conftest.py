@@ -247,6 +247,39 @@ def tiny_vae(tiny_bundle, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_autoencoder(tiny_bundle, tmp_path_factory) -> Path:
+    """A bundle of an autoencoder with a spatial latent and random weights on the grid of the tiny one."""
+    import torch
+
+    from napari_vqad.detectors.autoencoder import AutoencoderConfig, AutoencoderDetector
+    from napari_vqad.detectors.bundle import read_config
+    from napari_vqad.nets.autoencoder import AutoencoderSizes
+
+    sizes = AutoencoderSizes(channels=(8, 8, 8), blocks=(1, 1, 1), code_dim=4, condition=8, spatial=True, latent=2)
+    grid = read_config(tiny_bundle).grid
+    config = AutoencoderConfig(title="Tiny, AE", description="For tests.", grid=grid, network=sizes)
+    torch.manual_seed(0)
+    detector = AutoencoderDetector(AutoencoderDetector.make(config).eval())
+    return _simple(tmp_path_factory.mktemp("ae") / "tiny-ae", config, detector, tiny_bundle)
+
+
+@pytest.fixture(scope="session")
+def tiny_ganomaly(tiny_bundle, tmp_path_factory) -> Path:
+    """A bundle of GANomaly with random weights on the grid of the tiny one."""
+    import torch
+
+    from napari_vqad.detectors.bundle import read_config
+    from napari_vqad.detectors.ganomaly import GanomalyConfig, GanomalyDetector
+    from napari_vqad.nets.ganomaly import GanomalySizes
+
+    sizes, grid = GanomalySizes(channels=(8, 8, 8), latent=6), read_config(tiny_bundle).grid
+    config = GanomalyConfig(title="Tiny, GANomaly", description="For tests.", grid=grid, network=sizes)
+    torch.manual_seed(0)
+    detector = GanomalyDetector(GanomalyDetector.make(config).eval())
+    return _simple(tmp_path_factory.mktemp("ganomaly") / "tiny-ganomaly", config, detector, tiny_bundle)
+
+
+@pytest.fixture(scope="session")
 def tiny_dfkde(tiny_vae, tmp_path_factory) -> Path:
     """A bundle that scores slices only, by features of the tiny VAE, fitted on noise."""
     import shutil
