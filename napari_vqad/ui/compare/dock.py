@@ -77,8 +77,8 @@ class CompareDock(QWidget):
         self.percentile.setDecimals(1)
         self.percentile.setValue(AT_FIRST)
         self.percentile.setToolTip(
-            "Start the colours of every map at this percentile of the model's healthy values, and set the thresholds of "
-            "all models, such as λ_p, to it. Voxels below it are transparent."
+            "Start the colours of every map at this percentile of the model's healthy values, and set the thresholds "
+            "of all models, such as λ_p, to it. Voxels below it are transparent."
         )
         self.go, self.stop, self.leave = QPushButton("Compare"), QPushButton("Cancel"), QPushButton("End")
         self.leave.setToolTip("End the comparison and show the previous layers again.")
