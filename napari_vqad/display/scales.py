@@ -49,10 +49,15 @@ def score_unit(explorer: Explorer) -> str:
 
 def unit_and_healthy(explorer: Explorer, name: str) -> tuple[str, float | None]:
     """The unit of a map, and its healthy 99th percentile, or None if the calibration does not have it."""
-    calibration, role = explorer.bundle.calibration, explorer.maps[name].role
+    role = explorer.maps[name].role
     unit = score_unit(explorer) if role == "score" else map_unit(explorer, name)
+    return unit, None if role == "spread" else healthy_value(explorer, name, "p99")
+
+
+def healthy_value(explorer: Explorer, name: str, percentile: str) -> float | None:
+    """The value of a map at a healthy percentile such as "p90"; None if the calibration does not have it."""
     table, kind = _healthy(explorer, name)
-    return unit, None if table is None or role == "spread" else calibration.value(table, "p99", kind=kind)
+    return None if table is None else explorer.bundle.calibration.value(table, percentile, kind=kind)
 
 
 def described(explorer: Explorer, name: str) -> str:

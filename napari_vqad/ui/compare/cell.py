@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from napari.layers import Image, Layer
 
-from napari_vqad.display.scales import limits, unit_and_healthy
+from napari_vqad.display.scales import healthy_value, limits, unit_and_healthy
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.ui.compare.canvas_state import CELL
@@ -34,22 +34,21 @@ class Panel:
     def refresh(self, name: str | None, view: str, level: str) -> str:
         """Update the map. Returns a line with the range of its colours and the number of unfinished slices.
 
-        A slice that is not final shows its last final picture, as in the explorer.
+        A slice that is not final shows its last final picture, as in the explorer. The colours begin at the same
+        healthy percentile in all cells, so that equal colours are equally rare among each model's healthy scans.
 
         Args:
             name: the map; None if the model has no map for the view.
             view: the view that the user chose, such as "NLL".
-            level: the healthy percentile of the darkest colour of evidence, such as "p90".
+            level: the healthy percentile of the darkest colour, such as "p90".
         """
         explorer = self.explorer
         self.map.visible = name is not None
         if name is None:
             return f"{explorer.bundle.title} has no map '{view}'"
         low, high = limits(explorer)[name]
-        healthy = explorer.detector.healthy(name, explorer.settings)
-        if explorer.maps[name].role == "evidence" and healthy:
-            table, kind = healthy
-            low = explorer.bundle.calibration.value(table, level, kind=kind)
+        if (healthy := healthy_value(explorer, name, level)) is not None:
+            low = healthy
         high = max(high, low + 1e-3)
         self.map.contrast_limits = (low, high)
         ready, stack, chosen = explorer.ready(name), explorer.map(name), explorer.chosen()

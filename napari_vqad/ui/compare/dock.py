@@ -46,7 +46,7 @@ from napari_vqad.ui.plumbing.window_events import WindowEvents
 from napari_vqad.ui.plumbing.worker import WorkerSlot
 
 SHOWN = ("evidence", "residual", "score")  # roles of the maps that are compared
-AT_FIRST = 90.0  # percentile of λ
+AT_FIRST = 90.0  # healthy percentile
 BEGIN = "Tick two or more models, then press Compare."
 
 
@@ -77,8 +77,8 @@ class CompareDock(QWidget):
         self.percentile.setDecimals(1)
         self.percentile.setValue(AT_FIRST)
         self.percentile.setToolTip(
-            "Set the thresholds of all models, such as λ_p, and the lower end of the colours of NLL to this percentile "
-            "of each model's healthy values."
+            "Start the colours of every map at this percentile of the model's healthy values, and set the thresholds "
+            "of all models, such as λ_p, to it. Voxels below it are transparent."
         )
         self.go, self.stop, self.leave = QPushButton("Compare"), QPushButton("Cancel"), QPushButton("End")
         self.leave.setToolTip("End the comparison and show the previous layers again.")
@@ -95,7 +95,7 @@ class CompareDock(QWidget):
 
         form, buttons, column = QFormLayout(), QHBoxLayout(), QVBoxLayout(self)
         form.addRow("Show", self.what)
-        form.addRow("Healthy below λ (%)", self.percentile)
+        form.addRow("Healthy below (%)", self.percentile)
         buttons.addWidget(self.go, 2)
         buttons.addWidget(self.stop, 1)
         buttons.addWidget(self.leave, 1)
@@ -317,14 +317,15 @@ class CompareDock(QWidget):
         self.viewer.fit_to_view()
 
     def refresh(self) -> None:
-        """Update every map. Each has its model's own scale: evidence starts at the percentile, other maps at 0."""
+        """Update every map. The colours of each start at the same percentile of its model's healthy values."""
         lines: list[str] = []
         for panel in self.panels:
             if panel.map not in self.viewer.layers:
                 continue
             lines.append(panel.refresh(self._map(panel), self.what.currentText(), self._level))
 
-        self.scales.setText("\n".join(["Range of the colours, transparent to bright", *lines] if lines else []))
+        title = f"Range of the colours, from the healthy {self._level} (transparent) to bright"
+        self.scales.setText("\n".join([title, *lines] if lines else []))
 
     def clear(self) -> None:
         """Restore the canvas, then remove the cells: their removal makes listeners show deferred views."""

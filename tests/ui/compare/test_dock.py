@@ -60,6 +60,21 @@ def test_the_scale_of_nll_begins_at_the_same_percentile_of_each(compared, qtbot)
     assert compared.scales.text().count(" nats") == 2
 
 
+@pytest.mark.parametrize(("view", "table"), [("Residual", "residual"), ("Score", "pixel_score")])
+def test_other_maps_begin_at_the_same_percentile_too(view, table, compared, qtbot):
+    compared.what.setCurrentText(view)
+    for percentile in (90.0, 98.0):
+        compared.percentile.setValue(percentile)
+        for panel in compared.panels:
+            explorer = panel.explorer
+            kind = explorer.settings.method if table == "residual" else explorer.bundle.pixel_kind(explorer.settings)
+            low = explorer.bundle.calibration.value(table, f"p{percentile}", kind=kind)
+            qtbot.waitUntil(lambda p=panel, v=low: p.map.contrast_limits[0] == pytest.approx(v), timeout=5000)
+            assert low > 0
+            assert f"{explorer.bundle.title}: {low:.1f} to " in compared.scales.text()
+    assert "from the healthy p98.0" in compared.scales.text()
+
+
 def test_score_restores_each_by_its_own_method(compared, qtbot):
     compared.what.setCurrentText("Score")
     qtbot.waitUntil(lambda: not compared._runner.running, timeout=20_000)
