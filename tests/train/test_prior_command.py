@@ -154,7 +154,7 @@ def test_a_training_that_is_refused_leaves_the_bundle_as_it_was(data, trained, t
     before = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
     recipe.write_text(RECIPE.replace("res_blocks = 1", "res_blocks = 2").replace("Small", "Other"))
     assert run(*words) == 2
-    assert "another network" in capsys.readouterr().err
+    assert "another recipe: prior.res_blocks is 1, and 2 here" in capsys.readouterr().err
     assert {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()} == before
     assert run(*words[:-1], out) == 2
     assert "begin with itself" in capsys.readouterr().err

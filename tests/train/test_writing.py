@@ -37,6 +37,7 @@ def quick(monkeypatch):
             return len(self.scan)
 
     monkeypatch.setattr("napari_vqad.train.cli.calibrate", calibrate)
+    monkeypatch.setattr("napari_vqad.train.cli.with_added_tables", lambda bundle, *_: bundle.calibration)
     monkeypatch.setattr("napari_vqad.train.cli.load_stack", lambda *_: Nothing())
     monkeypatch.setattr("napari_vqad.train.cli.facts_of", lambda *_: Facts([], []))
 

@@ -172,7 +172,8 @@ def test_two_levels_beside_one(compare, tiny_bundle, tiny_two, qtbot):
     qtbot.waitUntil(lambda: compare.status.text().endswith("Ready."), timeout=20_000)
     for panel in compare.panels:
         calibration = panel.explorer.bundle.calibration
-        low = calibration.value("nll", f"p{compare.percentile.value():.1f}")
+        table, kind = ("nll_map", "all") if "nll_map" in calibration.own else ("nll", "")
+        low = calibration.value(table, f"p{compare.percentile.value():.1f}", kind=kind)
         assert panel.map.contrast_limits[0] == pytest.approx(low)
         assert panel.map.data.max() > 0
 
