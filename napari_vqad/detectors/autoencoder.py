@@ -7,8 +7,6 @@ Baur et al. 2018 (dAE, sAE) and Meissen et al. 2022 (vanilla and spatial autoenc
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -16,16 +14,13 @@ import torch
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from napari_vqad.detectors.base import BaseDetector, BundleConfig
+from napari_vqad.detectors.base import BundleConfig, picture_map
+from napari_vqad.detectors.one_network import OneNetworkDetector
 from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
-from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.nets import autoencoder
 from napari_vqad.nets.autoencoder import AutoencoderSizes, LatentNetwork
 from napari_vqad.nets.autoencoder_layouts import Sizes, make_autoencoder
-from napari_vqad.nets.device import device_of, exact, moved, quick
-from napari_vqad.nets.weights import read_network, save_weights
-
-FILE = "network.safetensors"
+from napari_vqad.nets.device import exact, quick
 
 
 class NetworkConfig(BundleConfig):
@@ -45,38 +40,17 @@ class AutoencoderConfig(NetworkConfig):
     detector: Literal["autoencoder"] = "autoencoder"
 
 
-class NetworkDetector(BaseDetector):
+class NetworkDetector(OneNetworkDetector):
     """What detectors with one autoencoder share; `variational` says which kind."""
 
     family: ClassVar[Family] = "autoencoder"
-    files: ClassVar[tuple[str, ...]] = (FILE,)
+    network: LatentNetwork
     variational: ClassVar[bool]
-
-    def __init__(self, network: LatentNetwork) -> None:
-        self.network = network
-        self.device = device_of(network)
 
     @classmethod
     def make(cls, config: Any) -> LatentNetwork:
         """Make the network of a config, untrained."""
         return make_autoencoder(config.network, config.grid.shape, cls.variational)
-
-    @classmethod
-    def load(cls, config: Any, files: Snapshot) -> Self:
-        """Load the network of a bundle.
-
-        Raises:
-            InputError: the file is missing, or of another network.
-        """
-        return cls(read_network(files, FILE, partial(cls.make, config)))
-
-    def save(self, folder: Path) -> None:
-        """Write the network into a folder, half precision."""
-        save_weights(self.network, folder / FILE)
-
-    def to(self, device: torch.device) -> Self:
-        """Return the same network on another device, as a new module."""
-        return type(self)(moved(self.network, device))
 
     @torch.inference_mode()
     def loss(self, slices: NDArray, position: NDArray) -> NDArray[np.float32]:
@@ -130,5 +104,4 @@ class AutoencoderDetector(NetworkDetector):
 
     def map(self, name: str, data: SliceData) -> NDArray:
         """Compute one slice of a map: the reconstruction, or its distance from the scan."""
-        reconstruction = data.stages["reconstruct"]["reconstruction"][0]
-        return reconstruction if name == "restoration" else np.abs(data.scan - reconstruction) * data.mask
+        return picture_map(name, data.stages["reconstruct"]["reconstruction"][0], data)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from safetensors.numpy import save
 
-from napari_vqad.detectors.base import BaseDetector, BundleConfig
+from napari_vqad.detectors.base import BaseDetector, BundleConfig, picture_map
 from napari_vqad.detectors.protocol import Arrays, Family, HealthySlices, Job, MapSpec, SliceData, Stage
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
@@ -166,5 +166,4 @@ class PCADetector(BaseDetector):
 
     def map(self, name: str, data: SliceData) -> NDArray:
         """Return the projection, or the distance of the slice from it, (H, W)."""
-        projection = data.stages["project"]["projection"][0]
-        return projection if name == "restoration" else np.abs(data.scan - projection) * data.mask
+        return picture_map(name, data.stages["project"]["projection"][0], data)

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_vqad.detectors.autoencoder import NetworkConfig, NetworkDetector
+from napari_vqad.detectors.base import picture_map
 from napari_vqad.detectors.descent_settings import RestorationSettings
 from napari_vqad.detectors.gradient_steps import AT_ONCE, batches
 from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
@@ -89,8 +90,7 @@ class VAERestorationDetector(NetworkDetector):
 
     def map(self, name: str, data: SliceData) -> NDArray:
         """Compute one slice of a map: the restoration, or its distance from the scan."""
-        restored = data.stages["descend"]["restored"][0]
-        return restored if name == "restoration" else np.abs(data.scan - restored) * data.mask
+        return picture_map(name, data.stages["descend"]["restored"][0], data)
 
     def in_words(self, settings: RestorationSettings, thresholds: Mapping[str, float]) -> str:
         """Describe the descent in a few words."""
