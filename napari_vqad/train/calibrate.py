@@ -1,4 +1,4 @@
-"""Calibration: the scores of healthy scans that no network was trained on, as quantiles, and by place."""
+"""Calibration: quantiles of the scores of healthy scans that no network was trained on, and normative maps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from napari_vqad.scores.slice_score import slice_score
 from napari_vqad.settings import Pooling
 from napari_vqad.train.data import Stack
 
-COUNTED_FROM = 90.0  # percentile of the pixel score from which findings are counted; below it nobody would flag
+COUNTED_FROM = 90.0  # percentile of the pixel score above which findings are counted; lower thresholds are useless
 IN_INTENSITY = ("baur",)  # poolings without normative maps: the paper thresholds residuals as they are
 Report = Callable[[str], None]
 Maps = list[NDArray]  # one a scan
