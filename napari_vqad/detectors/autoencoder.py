@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from napari_vqad.detectors.base import BundleConfig, picture_map
+from napari_vqad.detectors.base import BundleConfig
 from napari_vqad.detectors.one_network import OneNetworkDetector
+from napari_vqad.detectors.picture_maps import picture_map, picture_maps
 from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
 from napari_vqad.nets import autoencoder
 from napari_vqad.nets.autoencoder import AutoencoderSizes, LatentNetwork
@@ -82,10 +83,7 @@ class AutoencoderDetector(NetworkDetector):
     variational: ClassVar[bool] = False
     Config: ClassVar[type[Any]] = AutoencoderConfig
     stages: ClassVar[tuple[Stage, ...]] = (Stage("reconstruct", "Reconstructions", at_once=16),)
-    maps: ClassVar[tuple[MapSpec, ...]] = (
-        MapSpec("restoration", "Reconstruction", "SD", "restoration", "reconstruct"),
-        MapSpec("residual", "Residual", "SD", "residual", "reconstruct"),
-    )
+    maps: ClassVar[tuple[MapSpec, ...]] = picture_maps("reconstruct", "Reconstruction")
 
     @property
     def loss_title(self) -> str | None:

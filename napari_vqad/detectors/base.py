@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_vqad.detectors.calibration import quantiles
-from napari_vqad.detectors.protocol import Arrays, Family, SliceData, Stage, ThresholdSpec, Unfolding
+from napari_vqad.detectors.protocol import Arrays, Family, Stage, ThresholdSpec, Unfolding
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.settings import SharedSettings
@@ -149,8 +149,3 @@ class BaseDetector:
             if (scores := self.slice_score(arrays, self.Settings())) is not None:
                 found.append(scores[mask.any((1, 2))])
         return {"slice_score": {"0": quantiles(np.concatenate(found))}} if found else {}
-
-
-def picture_map(name: str, picture: NDArray, data: SliceData) -> NDArray:
-    """Return one slice of the map "restoration", X (H, W), or compute "residual", |Y − X| within the mask."""
-    return picture if name == "restoration" else np.abs(data.scan - picture) * data.mask

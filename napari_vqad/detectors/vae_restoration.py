@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from napari_vqad.detectors.autoencoder import NetworkConfig, NetworkDetector
-from napari_vqad.detectors.base import picture_map
 from napari_vqad.detectors.descent_settings import RestorationSettings
 from napari_vqad.detectors.gradient_steps import AT_ONCE, batches
+from napari_vqad.detectors.picture_maps import picture_map, picture_maps
 from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
 from napari_vqad.nets.device import exact, times_of_cpu
 from napari_vqad.nets.gradient_restoration import descend
@@ -49,10 +49,7 @@ class VAERestorationDetector(NetworkDetector):
             focus_alone=True,
         ),
     )
-    maps: ClassVar[tuple[MapSpec, ...]] = (
-        MapSpec("restoration", "Restoration", "SD", "restoration", "descend"),
-        MapSpec("residual", "Residual", "SD", "residual", "descend"),
-    )
+    maps: ClassVar[tuple[MapSpec, ...]] = picture_maps("descend", "Restoration")
 
     @property
     def loss_title(self) -> str | None:

@@ -24,7 +24,7 @@ from napari_vqad.scores.slice_score import slice_score
 from napari_vqad.settings import Pooling
 from napari_vqad.train.data import Stack
 
-COUNTED_FROM = 90.0  # percentile of the pixel score above which findings are counted; lower thresholds are useless
+COUNTED_FROM = 90.0  # percentile of the pixel score from which findings are counted; below it nobody would flag
 IN_INTENSITY = ("baur",)  # poolings without normative maps: the paper thresholds residuals as they are
 Report = Callable[[str], None]
 Maps = list[NDArray]  # one a scan

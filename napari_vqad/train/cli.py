@@ -276,7 +276,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
 
 
 def _calibrate(args: argparse.Namespace, folder: Path) -> int:
-    read_history(folder)  # report a damaged record before the work starts
+    read_history(folder)  # a record that the card cannot be written from is told before the work
     bundle = Bundle.load(folder, args.device, calibration=None if args.slices else UNCALIBRATED)
     if unknown := set(args.method).difference(bundle.detector.variants if args.slices else ()):
         raise InputError(

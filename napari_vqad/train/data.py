@@ -22,7 +22,7 @@ from napari_vqad.io.nifti import read_scan
 from napari_vqad.train.ped2_split import segments
 
 Split = Literal["train", "validation", "calibration"]
-LARGEST = 1e4  # limit for SD of a clip range and for positions
+LARGEST = 1e4  # SD of a clip range, or position; anything near it is nonsense
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration")
 
 
@@ -53,7 +53,7 @@ class Stack:
         return self.levels[index].astype(np.float32) * ((high - low) / 255.0) + low
 
     def of_brain(self) -> Stack:
-        """Return only the slices with brain; an aligned grid has empty slices above and below."""
+        """The slices that hold some brain; an aligned grid has empty ones above and below."""
         some = self.mask.any((1, 2))
         return replace(
             self, levels=self.levels[some], mask=self.mask[some], position=self.position[some], scan=self.scan[some]
@@ -142,7 +142,7 @@ def brain_of_parcellation(labels: np.ndarray) -> np.ndarray:
 
 
 def ixi_scans(folder: Path, split: Split) -> Iterator[tuple[Volume, np.ndarray]]:
-    """Yield scan and brain mask of each subject of a split, both canonical."""
+    """(scan, brain mask) of each subject of a split, both canonical."""
     for scan, labels in ixi_subjects(folder, split):
         yield read_scan(scan), brain_of_parcellation(read_scan(labels).voxels)
 

@@ -38,7 +38,7 @@ class TokenizerTraining(BaseModel):
     codebook: Literal["moving averages", "gradient"] = Field(
         "moving averages", description="how the codebook is learnt"
     )
-    error: Error = Field("L1", description="error of the reconstruction: absolute, or squared as in Ishii 2023")
+    error: Error = Field("L1", description="of the reconstruction: absolute, or squared as in Ishii 2023")
     outside: float = Field(0.1, ge=0, description="weight of a pixel outside the mask; inside it is 1")
     sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
     adversarial: Adversarial | None = Field(None, description="adversarial training, which makes it a VQ-GAN")

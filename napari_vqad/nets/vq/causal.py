@@ -75,7 +75,7 @@ class CausalConv2d(nn.Module):
         """(B, C_in, h, w) → (B, C_out, h, w)."""
         if memory is None:
             return F.conv2d(F.pad(x, (self.reach, self.reach, self.reach, 0)), self.weight * self.mask, self.bias)
-        # For single rows, a matrix product over the taps is faster than a convolution.
+        # A row at a time a convolution is one matrix product over its taps, and quicker written so.
         n, w = x.shape[2:]
         seen = memory.convolution_window(self, x.movedim(1, -1), self.reach, self.reach)
         places = [divmod(tap, self.weight.shape[3]) for tap in range(self.taps)]
