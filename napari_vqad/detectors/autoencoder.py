@@ -1,4 +1,4 @@
-"""The autoencoder detector: a slice passes a bottleneck that knows healthy slices; what does not pass is anomalous.
+"""The autoencoder detector: the distance of a slice from its reconstruction by a network trained on healthy slices.
 
     restoration X = g(f(Y))          residual = |Y − X|
 
@@ -25,7 +25,7 @@ from napari_vqad.nets.device import exact, quick
 
 
 class NetworkConfig(BundleConfig):
-    """What `config.json` holds of the network."""
+    """The part of `config.json` that describes the network."""
 
     network: Sizes = AutoencoderSizes()
 
@@ -42,7 +42,7 @@ class AutoencoderConfig(NetworkConfig):
 
 
 class NetworkDetector(OneNetworkDetector):
-    """What detectors with one autoencoder share; `variational` says which kind."""
+    """A detector with one autoencoder; `variational` is True for a VAE."""
 
     family: ClassVar[Family] = "autoencoder"
     network: LatentNetwork

@@ -1,4 +1,4 @@
-"""The GANomaly detector (Akcay et al. 2018): a slice is anomalous if its latent is lost on the way through a decoder.
+"""The GANomaly detector (Akcay et al. 2018): the distance between the latents of a slice and of its reconstruction.
 
     z = E1(Y)      X = D(z)      ẑ = E2(X)          A = mean |z − ẑ|          residual = |Y − X|
 

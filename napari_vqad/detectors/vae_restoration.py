@@ -1,9 +1,9 @@
-"""Gradient restoration: a slice moves to where a VAE finds it likely (You et al. 2019; Chen et al. 2020).
+"""Gradient restoration: gradient descent makes a slice more likely under a VAE (You et al. 2019; Chen et al. 2020).
 
     X ← X − α · ∇_X [ −ELBO(X) + w · D(X − Y) ]          residual = |Y − X|
 
-D is total variation or L1 (`nets.gradient_restoration`). The network is that of a `vae` bundle. More steps continue
-from the restoration that is there.
+D is total variation or L1 (`nets.gradient_restoration`). The network is that of a `vae` bundle. More steps continue the
+stored restoration.
 """
 
 from __future__ import annotations
