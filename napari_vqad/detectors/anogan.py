@@ -4,7 +4,7 @@
 
     A(z) = (1 − λ) · mean |Y − G(z)| + λ · mean |f(Y) − f(G(z))|       (`nets.latent_search`)
 
-Searches from several random z are samples, as restorations are. More steps continue the searches that are there.
+Searches from several random z are samples, like restorations. More steps continue the stored searches.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The autoencoder detector: a slice passes a bottleneck that knows healthy slices; what does not pass is anomalous.
+"""The autoencoder detector: the distance of a slice from its reconstruction by a network trained on healthy slices.
 
     restoration X = g(f(Y))          residual = |Y − X|
 
@@ -7,8 +7,6 @@ Baur et al. 2018 (dAE, sAE) and Meissen et al. 2022 (vanilla and spatial autoenc
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -16,20 +14,18 @@ import torch
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from napari_vqad.detectors.base import BaseDetector, BundleConfig
+from napari_vqad.detectors.base import BundleConfig
+from napari_vqad.detectors.one_network import OneNetworkDetector
+from napari_vqad.detectors.picture_maps import picture_map, picture_maps
 from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
-from napari_vqad.files.snapshot import Snapshot
 from napari_vqad.nets import autoencoder
 from napari_vqad.nets.autoencoder import AutoencoderSizes, LatentNetwork
 from napari_vqad.nets.autoencoder_layouts import Sizes, make_autoencoder
-from napari_vqad.nets.device import device_of, exact, moved, quick
-from napari_vqad.nets.weights import read_network, save_weights
-
-FILE = "network.safetensors"
+from napari_vqad.nets.device import exact, quick
 
 
 class NetworkConfig(BundleConfig):
-    """What `config.json` holds of the network."""
+    """The part of `config.json` that describes the network."""
 
     network: Sizes = AutoencoderSizes()
 
@@ -45,38 +41,17 @@ class AutoencoderConfig(NetworkConfig):
     detector: Literal["autoencoder"] = "autoencoder"
 
 
-class NetworkDetector(BaseDetector):
-    """What detectors with one autoencoder share; `variational` says which kind."""
+class NetworkDetector(OneNetworkDetector):
+    """A detector with one autoencoder; `variational` is True for a VAE."""
 
     family: ClassVar[Family] = "autoencoder"
-    files: ClassVar[tuple[str, ...]] = (FILE,)
+    network: LatentNetwork
     variational: ClassVar[bool]
-
-    def __init__(self, network: LatentNetwork) -> None:
-        self.network = network
-        self.device = device_of(network)
 
     @classmethod
     def make(cls, config: Any) -> LatentNetwork:
         """Make the network of a config, untrained."""
         return make_autoencoder(config.network, config.grid.shape, cls.variational)
-
-    @classmethod
-    def load(cls, config: Any, files: Snapshot) -> Self:
-        """Load the network of a bundle.
-
-        Raises:
-            InputError: the file is missing, or of another network.
-        """
-        return cls(read_network(files, FILE, partial(cls.make, config)))
-
-    def save(self, folder: Path) -> None:
-        """Write the network into a folder, half precision."""
-        save_weights(self.network, folder / FILE)
-
-    def to(self, device: torch.device) -> Self:
-        """Return the same network on another device, as a new module."""
-        return type(self)(moved(self.network, device))
 
     @torch.inference_mode()
     def loss(self, slices: NDArray, position: NDArray) -> NDArray[np.float32]:
@@ -108,10 +83,7 @@ class AutoencoderDetector(NetworkDetector):
     variational: ClassVar[bool] = False
     Config: ClassVar[type[Any]] = AutoencoderConfig
     stages: ClassVar[tuple[Stage, ...]] = (Stage("reconstruct", "Reconstructions", at_once=16),)
-    maps: ClassVar[tuple[MapSpec, ...]] = (
-        MapSpec("restoration", "Reconstruction", "SD", "restoration", "reconstruct"),
-        MapSpec("residual", "Residual", "SD", "residual", "reconstruct"),
-    )
+    maps: ClassVar[tuple[MapSpec, ...]] = picture_maps("reconstruct", "Reconstruction")
 
     @property
     def loss_title(self) -> str | None:
@@ -130,5 +102,4 @@ class AutoencoderDetector(NetworkDetector):
 
     def map(self, name: str, data: SliceData) -> NDArray:
         """Compute one slice of a map: the reconstruction, or its distance from the scan."""
-        reconstruction = data.stages["reconstruct"]["reconstruction"][0]
-        return reconstruction if name == "restoration" else np.abs(data.scan - reconstruction) * data.mask
+        return picture_map(name, data.stages["reconstruct"]["reconstruction"][0], data)

@@ -31,7 +31,7 @@ class SearchSettings(SharedSettings):
     search_steps: Steps = Field(
         default=100,
         description="Steps of gradient descent that look for the closest slice that the GAN generates; a larger number "
-        "continues the searches that are there.",
+        "continues the existing searches.",
     )
     search_rate: StepSize = Field(
         default=0.1,
@@ -54,8 +54,8 @@ class RestorationSettings(SharedSettings):
 
     descent_steps: Steps = Field(
         default=100,
-        description="Steps of gradient descent that restore a slice; a larger number continues the restorations that "
-        "are there.",
+        description="Steps of gradient descent that restore a slice; a larger number continues the existing "
+        "restorations.",
     )
     descent_rate: StepSize = Field(
         default=0.05,

@@ -1,4 +1,4 @@
-"""DFKDE: how unlike all healthy slices the features of a slice are (deep feature kernel density estimation).
+"""DFKDE, deep feature kernel density estimation: how unlikely the features of a slice are among healthy ones.
 
     f = mean over places of the last features of an encoder          score = −ln p(f)
 

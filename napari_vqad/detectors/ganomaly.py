@@ -1,4 +1,4 @@
-"""The GANomaly detector (Akcay et al. 2018): a slice is anomalous if its latent is lost on the way through a decoder.
+"""The GANomaly detector (Akcay et al. 2018): the distance between the latents of a slice and of its reconstruction.
 
     z = E1(Y)      X = D(z)      ẑ = E2(X)          A = mean |z − ẑ|          residual = |Y − X|
 
@@ -8,8 +8,6 @@ A is the score of a slice; the residual shows where the slice differs from its r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -17,14 +15,12 @@ import torch
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from napari_vqad.detectors.base import BaseDetector, BundleConfig
+from napari_vqad.detectors.base import BundleConfig
+from napari_vqad.detectors.one_network import OneNetworkDetector
+from napari_vqad.detectors.picture_maps import picture_map, picture_maps
 from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
-from napari_vqad.files.snapshot import Snapshot
-from napari_vqad.nets.device import device_of, exact, moved
+from napari_vqad.nets.device import exact
 from napari_vqad.nets.ganomaly import GanomalySizes, Generator, Passed
-from napari_vqad.nets.weights import read_network, save_weights
-
-FILE = "network.safetensors"
 
 
 class GanomalyConfig(BundleConfig):
@@ -39,46 +35,23 @@ class GanomalyConfig(BundleConfig):
         return self
 
 
-class GanomalyDetector(BaseDetector):
+class GanomalyDetector(OneNetworkDetector):
     """Distance between the latent of a slice and the latent of its reconstruction (GANomaly)."""
 
     kind: ClassVar[str] = "ganomaly"
     family: ClassVar[Family] = "gan"
-    files: ClassVar[tuple[str, ...]] = (FILE,)
     Config: ClassVar[type[Any]] = GanomalyConfig
     slice_title: ClassVar[str | None] = "GANomaly score"
     slice_unit: ClassVar[str | None] = "|z − ẑ|"
     stages: ClassVar[tuple[Stage, ...]] = (Stage("reconstruct", "Reconstructions", at_once=16),)
-    maps: ClassVar[tuple[MapSpec, ...]] = (
-        MapSpec("restoration", "Reconstruction", "SD", "restoration", "reconstruct"),
-        MapSpec("residual", "Residual", "SD", "residual", "reconstruct"),
-    )
+    maps: ClassVar[tuple[MapSpec, ...]] = picture_maps("reconstruct", "Reconstruction")
 
-    def __init__(self, network: Generator) -> None:
-        self.network = network
-        self.device = device_of(network)
+    network: Generator
 
     @classmethod
     def make(cls, config: GanomalyConfig) -> Generator:
         """Make the generator of a config, untrained."""
         return Generator(config.network, config.grid.shape, config.grid.clip)
-
-    @classmethod
-    def load(cls, config: GanomalyConfig, files: Snapshot) -> Self:
-        """Load the generator of a bundle.
-
-        Raises:
-            InputError: the file is missing, or of another network.
-        """
-        return cls(read_network(files, FILE, partial(cls.make, config)))
-
-    def save(self, folder: Path) -> None:
-        """Write the generator into a folder, half precision."""
-        save_weights(self.network, folder / FILE)
-
-    def to(self, device: torch.device) -> Self:
-        """Return the same network on another device, as a new module."""
-        return type(self)(moved(self.network, device))
 
     def slice_score(self, results: Arrays, settings: Any) -> NDArray | None:
         """Compute A = mean |z − ẑ| of each slice, (n,): the score of the paper, divided by the number of latents."""
@@ -100,8 +73,7 @@ class GanomalyDetector(BaseDetector):
 
     def map(self, name: str, data: SliceData) -> NDArray:
         """Compute one slice of a map: the reconstruction, or its distance from the scan."""
-        reconstruction = data.stages["reconstruct"]["reconstruction"][0]
-        return reconstruction if name == "restoration" else np.abs(data.scan - reconstruction) * data.mask
+        return picture_map(name, data.stages["reconstruct"]["reconstruction"][0], data)
 
     def about(self) -> list[tuple[str, str]]:
         """Describe the network and its latent."""

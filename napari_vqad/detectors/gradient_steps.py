@@ -1,6 +1,6 @@
-"""How many slices take a step of gradient descent together: few, so that progress is shown and a step is short.
+"""The number of slices in a batch of gradient descent: small, so that steps are short and progress is shown often.
 
-The work can only be cancelled between two steps, and one of a large batch of large slices would take seconds on a CPU.
+The work can only be cancelled between two steps, and a step of a large batch of large slices takes seconds on a CPU.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 AT_ONCE = 8  # slices in a job on a CPU
-PIXELS = 2**16  # in a step on a CPU: eight slices of 72×88 pixels, or one of 256×256
+PIXELS = 2**16  # pixels in a batch on a CPU: eight slices of 72×88 pixels, or one of 256×256
 
 
 def batches(rows: Sequence[int], pixels: int, times: int = 1) -> Iterator[Sequence[int]]:

@@ -20,6 +20,7 @@ from pydantic import Field
 from safetensors.numpy import save
 
 from napari_vqad.detectors.base import BaseDetector, BundleConfig
+from napari_vqad.detectors.picture_maps import picture_map, picture_maps
 from napari_vqad.detectors.protocol import Arrays, Family, HealthySlices, Job, MapSpec, SliceData, Stage
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
@@ -129,10 +130,7 @@ class PCADetector(BaseDetector):
     files: ClassVar[tuple[str, ...]] = ("pca.safetensors",)
     Config: ClassVar[type[Any]] = PCAConfig
     stages: ClassVar[tuple[Stage, ...]] = (Stage("project", "Projections", at_once=16),)
-    maps: ClassVar[tuple[MapSpec, ...]] = (
-        MapSpec("restoration", "Projection", "SD", "restoration", "project"),
-        MapSpec("residual", "Residual", "SD", "residual", "project"),
-    )
+    maps: ClassVar[tuple[MapSpec, ...]] = picture_maps("project", "Projection")
 
     def __init__(self, model: PCA) -> None:
         self.model = model
@@ -166,5 +164,4 @@ class PCADetector(BaseDetector):
 
     def map(self, name: str, data: SliceData) -> NDArray:
         """Return the projection, or the distance of the slice from it, (H, W)."""
-        projection = data.stages["project"]["projection"][0]
-        return projection if name == "restoration" else np.abs(data.scan - projection) * data.mask
+        return picture_map(name, data.stages["project"]["projection"][0], data)

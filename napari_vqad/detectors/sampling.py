@@ -1,4 +1,4 @@
-"""The settings that every detector shares which draws S pictures of a slice; `detectors.sample_maps` uses them."""
+"""Settings of all detectors that draw S pictures of a slice; `detectors.sample_maps` uses them."""
 
 from __future__ import annotations
 

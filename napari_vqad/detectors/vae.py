@@ -1,4 +1,4 @@
-"""The VAE detector: S draws from the latent of a slice, decoded; they are samples as restorations are.
+"""The VAE detector: S decoded draws from the latent distribution of a slice, which are samples like restorations.
 
     z_j = μ(Y) + σ(Y)·ε_j,  ε_j ~ N(0, I)          X_j = g(z_j)
 

@@ -1,9 +1,9 @@
-"""Gradient restoration: a slice moves to where a VAE finds it likely (You et al. 2019; Chen et al. 2020).
+"""Gradient restoration: gradient descent makes a slice more likely under a VAE (You et al. 2019; Chen et al. 2020).
 
     X ← X − α · ∇_X [ −ELBO(X) + w · D(X − Y) ]          residual = |Y − X|
 
-D is total variation or L1 (`nets.gradient_restoration`). The network is that of a `vae` bundle. More steps continue
-from the restoration that is there.
+D is total variation or L1 (`nets.gradient_restoration`). The network is that of a `vae` bundle. More steps continue the
+stored restoration.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_vqad.detectors.autoencoder import NetworkConfig, NetworkDetector
 from napari_vqad.detectors.descent_settings import RestorationSettings
 from napari_vqad.detectors.gradient_steps import AT_ONCE, batches
+from napari_vqad.detectors.picture_maps import picture_map, picture_maps
 from napari_vqad.detectors.protocol import Arrays, Family, Job, MapSpec, SliceData, Stage
 from napari_vqad.nets.device import exact, times_of_cpu
 from napari_vqad.nets.gradient_restoration import descend
@@ -48,10 +49,7 @@ class VAERestorationDetector(NetworkDetector):
             focus_alone=True,
         ),
     )
-    maps: ClassVar[tuple[MapSpec, ...]] = (
-        MapSpec("restoration", "Restoration", "SD", "restoration", "descend"),
-        MapSpec("residual", "Residual", "SD", "residual", "descend"),
-    )
+    maps: ClassVar[tuple[MapSpec, ...]] = picture_maps("descend", "Restoration")
 
     @property
     def loss_title(self) -> str | None:
@@ -89,8 +87,7 @@ class VAERestorationDetector(NetworkDetector):
 
     def map(self, name: str, data: SliceData) -> NDArray:
         """Compute one slice of a map: the restoration, or its distance from the scan."""
-        restored = data.stages["descend"]["restored"][0]
-        return restored if name == "restoration" else np.abs(data.scan - restored) * data.mask
+        return picture_map(name, data.stages["descend"]["restored"][0], data)
 
     def in_words(self, settings: RestorationSettings, thresholds: Mapping[str, float]) -> str:
         """Describe the descent in a few words."""

@@ -3,7 +3,7 @@
     AE:   z = f(x)                          X = g(z)
     VAE:  q(z|x) = N(μ(x), σ²(x))           X = g(z),  z ~ q(z|x)
 
-Encoder and decoder are those of the VQ-VAE, so that detectors differ in their latent alone.
+Encoder and decoder are those of the VQ-VAE, so that detectors differ in their latent only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from napari_vqad.nets.blocks import PositionFeatures
 from napari_vqad.nets.encoder_decoder import Decoder, Encoder, SizesOfEncoder
 
-LOG_VARIANCE = (-12.0, 6.0)  # beyond it, exp would say nothing or overflow
+LOG_VARIANCE = (-12.0, 6.0)  # limits of ln σ²; outside them, σ² would vanish or overflow
 
 
 class AutoencoderSizes(SizesOfEncoder):
@@ -35,19 +35,19 @@ class AutoencoderSizes(SizesOfEncoder):
         return self
 
     def grid(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """The coarsest grid of a slice of `shape` pixels.
+        """Return the size of the coarsest grid, (h, w), for slices of `shape` pixels.
 
         Raises:
-            ValueError: a side is no whole number of its places.
+            ValueError: a side of the slice is not a multiple of the stride.
         """
         return coarse_grid(shape, self.stride)
 
 
 def coarse_grid(shape: tuple[int, int], stride: int) -> tuple[int, int]:
-    """The grid of places of stride × stride pixels in a slice of `shape` pixels.
+    """Return the size (h, w) of a grid with one place for each stride × stride pixels of a slice of `shape` pixels.
 
     Raises:
-        ValueError: a side is no whole number of places.
+        ValueError: a side of the slice is not a multiple of the stride.
     """
     if any(side % stride for side in shape):
         raise ValueError(f"a slice of {shape[0]}×{shape[1]} pixels is no whole number of {stride} pixels")
@@ -55,17 +55,17 @@ def coarse_grid(shape: tuple[int, int], stride: int) -> tuple[int, int]:
 
 
 class Latent(NamedTuple):
-    """q(z|x): mean and ln σ², both (B, latent) or (B, latent, h, w); an autoencoder has no ln σ²."""
+    """q(z|x): mean and ln σ², both (B, latent) or (B, latent, h, w); ln σ² is None for an autoencoder."""
 
     mean: Tensor
     log_variance: Tensor | None
 
     def sample(self, noise: Tensor) -> Tensor:
-        """z = μ + σ·noise."""
+        """Compute z = μ + σ·noise; for an autoencoder, z = μ."""
         return self.mean if self.log_variance is None else self.mean + (0.5 * self.log_variance).exp() * noise
 
     def kl(self) -> Tensor:
-        """KL(q(z|x) ‖ N(0, I)) of each slice, (B,), nats."""
+        """Compute KL(q(z|x) ‖ N(0, I)) of each slice, (B,), nats; zero for an autoencoder."""
         if self.log_variance is None:
             return self.mean.new_zeros(len(self.mean))
         each = 0.5 * (self.mean**2 + self.log_variance.exp() - 1 - self.log_variance)
@@ -73,11 +73,11 @@ class Latent(NamedTuple):
 
 
 class LatentNetwork(nn.Module):
-    """What autoencoders and VAEs of all layouts offer: slices to latents and back.
+    """The interface of autoencoders and VAEs of all layouts.
 
     Attributes:
-        variational: a VAE; else an autoencoder.
-        spatial: the latent has a vector at each place of a grid; else it is one vector.
+        variational: True for a VAE, False for an autoencoder.
+        spatial: True if the latent has a vector at each place of a grid, False if it is a single vector.
         kl_weight: weight of the KL divergence in the loss.
         latent_shape: (latent,) or (latent, h, w).
     """
@@ -89,24 +89,24 @@ class LatentNetwork(nn.Module):
         self.variational, self.spatial, self.kl_weight = variational, spatial, kl_weight
 
     def encode(self, slices: Tensor, position: Tensor) -> Latent:
-        """q(z|x) of slices (B, 1, H, W) in SD at positions (B,)."""
+        """Compute q(z|x) of slices (B, 1, H, W) in SD at positions (B,)."""
         raise NotImplementedError
 
     def decode(self, z: Tensor, position: Tensor) -> Tensor:
-        """Slices (B, 1, H, W) in SD of latents (B, *latent_shape)."""
+        """Compute slices (B, 1, H, W) in SD from latents (B, *latent_shape) at positions (B,)."""
         raise NotImplementedError
 
-    def latent_of(self, found: Tensor) -> Latent:
-        """q(z|x) of what the last layer of an encoder found; of a VAE the mean, then ln σ²."""
-        found = found.float()
+    def latent_of(self, output: Tensor) -> Latent:
+        """Return q(z|x), given the output of an encoder's last layer; that of a VAE has the mean, then ln σ²."""
+        output = output.float()
         if not self.variational:
-            return Latent(found, None)
-        mean, log_variance = found.chunk(2, 1)
+            return Latent(output, None)
+        mean, log_variance = output.chunk(2, 1)
         return Latent(mean, log_variance.clamp(*LOG_VARIANCE))
 
 
 class Autoencoder(LatentNetwork):
-    """Encoder, latent, decoder; encoder and decoder are told the slice position."""
+    """Encoder, latent and decoder; encoder and decoder are conditioned on the slice position."""
 
     def __init__(self, sizes: AutoencoderSizes, shape: tuple[int, int], variational: bool) -> None:
         super().__init__(variational, sizes.spatial, sizes.kl)
@@ -124,29 +124,29 @@ class Autoencoder(LatentNetwork):
             self.out_of = nn.Sequential(nn.Linear(sizes.latent, flat), nn.Unflatten(1, (sizes.code_dim, *grid)))
 
     def encode(self, slices: Tensor, position: Tensor) -> Latent:
-        """q(z|x) of slices (B, 1, H, W) in SD at positions (B,)."""
+        """Compute q(z|x) of slices (B, 1, H, W) in SD at positions (B,)."""
         return self.latent_of(self.into(self.encoder(slices, self.position(position))))
 
     def features(self, slices: Tensor, position: Tensor) -> list[Tensor]:
-        """What the encoder finds at each of its levels in slices (B, 1, H, W), (B, C, h, w) each, fine to coarse."""
+        """Compute the encoder's features of slices (B, 1, H, W) at each level, (B, C, h, w), fine to coarse."""
         return self.encoder.features(slices, self.position(position))
 
     def decode(self, z: Tensor, position: Tensor) -> Tensor:
-        """Slices (B, 1, H, W) in SD of latents (B, *latent_shape)."""
+        """Compute slices (B, 1, H, W) in SD from latents (B, *latent_shape) at positions (B,)."""
         return self.decoder(self.out_of(z), self.position(position))
 
 
 def loss(network: LatentNetwork, slices: Tensor, decoded: Tensor, latent: Latent) -> Tensor:
-    """mean |Y − X| + kl · KL / (H·W) of each slice, (B,): Baur et al. 2018, with both terms as means over the pixels.
+    """Compute mean |Y − X| + kl · KL / (H·W) of each slice, (B,): Baur et al. 2018, with both terms per pixel.
 
-    It is −ELBO / (H·W) for kl = 1 and pixels with a Laplace distribution of scale 1, up to a constant.
+    If kl = 1 and pixels have a Laplace distribution of scale 1, it is −ELBO / (H·W), up to a constant.
     """
-    wrong = (decoded.float() - slices).abs().flatten(1).mean(1)
+    l1 = (decoded.float() - slices).abs().flatten(1).mean(1)
     pixels = slices[0].numel()
-    return wrong + network.kl_weight * latent.kl() / pixels
+    return l1 + network.kl_weight * latent.kl() / pixels
 
 
 @torch.no_grad()
 def reconstruct(network: LatentNetwork, slices: Tensor, position: Tensor) -> Tensor:
-    """decode(mean of q(z|x)), (B, 1, H, W)."""
+    """Decode the mean of q(z|x) of each slice: (B, 1, H, W) in SD."""
     return network.decode(network.encode(slices, position).mean, position)

@@ -1,4 +1,4 @@
-"""Which layouts an autoencoder may have: sizes told apart by their `kind`, and the networks that they describe."""
+"""The layouts of autoencoders: models of their sizes, told apart by `kind`, and the networks that they describe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_vqad.nets.strided_autoencoder import StridedAutoencoder, StridedSize
 
 
 def _kind(given: Any) -> str:
-    """Bundles from before there was a choice do not name the kind."""
+    """Return the kind; bundles of earlier versions, which had one layout only, do not name it."""
     return str(given.get("kind", "residual") if isinstance(given, dict) else getattr(given, "kind", ""))
 
 
@@ -21,10 +21,10 @@ Sizes = Annotated[
 
 
 def make_autoencoder(sizes: Sizes, shape: tuple[int, int], variational: bool) -> LatentNetwork:
-    """The network of these sizes for slices of `shape` pixels, its weights at their start.
+    """Make an untrained network of these sizes for slices of `shape` pixels.
 
     Raises:
-        ValueError: the slices are no whole number of places.
+        ValueError: a side of the slices is not a multiple of the stride.
     """
     if isinstance(sizes, StridedSizes):
         return StridedAutoencoder(sizes, shape, variational)

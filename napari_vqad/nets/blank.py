@@ -1,4 +1,4 @@
-"""A network's sizes without its numbers: what a config asks for is known before any memory is taken for it."""
+"""Networks without values: the size of a network that a config describes is known before memory is allocated."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-# Of these the result has the sizes of the first argument.
+# Results of these functions have the shape of the first argument.
 SAME = (torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.mul, torch.Tensor.__mul__, torch.Tensor.__rmul__)
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def blank(make: Callable[[], Network]) -> Network:
-    """The network that `make` makes, on torch's meta device: shapes and dtypes are right, numbers there are none."""
+    """Call `make` on torch's meta device: the network has its shapes and dtypes, but no values."""
     with torch.device("meta"), _NoNumbers():
         return make()
 
 
 def bytes_of(network: nn.Module) -> int:
-    """Bytes of a network's parameters and buffers as float32."""
+    """Return the size of a network's parameters and buffers as float32, in bytes."""
     return 4 * sum(tensor.numel() for tensor in network.state_dict().values())
 
 
 class _NoNumbers(TorchFunctionMode):
-    """Leaves out the first weights, which on the meta device would import torch's compiler for seconds."""
+    """Skips the initialisation of weights, which on the meta device would import torch's compiler (seconds)."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -34,7 +34,7 @@ class _NoNumbers(TorchFunctionMode):
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         if func in SAME:
             return args[0]
-        if func is torch.arange:  # short ones
+        if func is torch.arange:  # short tensors, which may have values
             return func(*args, **kwargs | {"device": "cpu"})
         if func is torch.randn:
             return torch.empty(*args)

@@ -1,4 +1,4 @@
-"""What networks share: slice-position features, the residual block, the non-local block."""
+"""Blocks that several networks use: slice-position features, the residual block, the non-local block."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch.nn import functional as F
 
 
 class TransformerSizes(BaseModel):
-    """What every transformer over codes must be told."""
+    """Sizes that all transformers over codes have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     width: int = Field(192, ge=8, le=16384, description="width of the residual stream")
     layers: int = Field(6, ge=1, le=128)
-    heads: int = Field(6, ge=1, description="attention heads; they share the width evenly")
+    heads: int = Field(6, ge=1, description="attention heads, each with an equal part of the width")
     dropout: float = Field(0.1, ge=0.0, lt=1.0)
     condition: int = Field(64, ge=1, le=4096, description="features of the slice position")
 
@@ -30,13 +30,13 @@ class TransformerSizes(BaseModel):
 
 
 class PositionFeatures(nn.Module):
-    """Slice position in [−0.5, 0.5] → (B, width) smooth features: sines and cosines at octaves, then a small MLP."""
+    """Smooth features (B, width) of the slice position in [−0.5, 0.5]: sines and cosines, then a small MLP."""
 
     frequency: Tensor
 
     def __init__(self, width: int, octaves: int = 4) -> None:
         super().__init__()
-        # Python's numbers: 2.0 ** tensor imports torch's compiler, which takes seconds.
+        # Computed with Python's numbers, because 2.0 ** tensor imports torch's compiler, which takes seconds.
         frequency = torch.tensor([math.pi * 2.0**i for i in range(octaves)])
         self.register_buffer("frequency", frequency, persistent=False)
         self.mlp = nn.Sequential(nn.Linear(2 * octaves, width), nn.SiLU(), nn.Linear(width, width))
@@ -50,8 +50,8 @@ class PositionFeatures(nn.Module):
 class ResBlock(nn.Module):
     """x + conv(dropout(silu(conv(silu(x)) + position))).
 
-    No normalisation layer: group statistics would let a lesion on one side change the picture on the other, and a
-    decoder that is local can redo only what a changed code reaches. The last convolution starts at zero instead.
+    It has no normalisation layer, because with statistics of the whole slice a lesion on one side would change the
+    decoded picture on the other. Instead, the last convolution is initialised with zeros.
     """
 
     def __init__(self, channels: int, condition: int, dropout: float = 0.0) -> None:
@@ -69,7 +69,7 @@ class ResBlock(nn.Module):
 
 
 class NonLocal(nn.Module):
-    """x + out(softmax(q kᵀ/√d) v): every place looks at every other (Wang et al. 2018); nothing is added at first."""
+    """x + out(softmax(q kᵀ/√d) v): attention between all places (Wang et al. 2018); `out` starts with zeros."""
 
     norm: nn.Module
 
@@ -87,5 +87,5 @@ class NonLocal(nn.Module):
         return x + self.out(F.scaled_dot_product_attention(q, k, v)).mT.unflatten(2, x.shape[2:])
 
     def normed(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) → places (B, h·w, C), each normalised on its own."""
+        """Normalise each place over its channels: (B, C, h, w) → (B, h·w, C)."""
         return self.norm(x.flatten(2).mT)

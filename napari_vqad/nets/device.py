@@ -1,4 +1,4 @@
-"""Where the networks run, and with how many digits."""
+"""The device on which networks run, and the precision of their arithmetic."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import nn
 
 from napari_vqad.errors import InputError
 
-# Pictures in the networks at once. On a CPU more are no quicker, and a new λ_p would wait longer for its turn; for
-# GPUs it is what fits easily, and less if it does not.
+# Pictures in a batch. On a CPU larger batches are no faster, and a new λ_p would wait longer for the batch to end. For
+# GPUs these are sizes that fit easily into memory; the engine uses smaller ones if they do not.
 AT_ONCE = {"cpu": 30, "mps": 120, "cuda": 480}
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto` takes CUDA, then Apple's MPS, then the CPU; any other name is taken at its word.
+    """Return the device with this name; for "auto", CUDA, or else Apple's MPS, or else the CPU.
 
     Raises:
-        InputError: the named device is not on this machine.
+        InputError: this machine does not have the device.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -30,7 +30,7 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"The device '{name}' is not to be had on this machine; 'cpu' always is.") from error
+        raise InputError(f"The device '{name}' is not available on this machine; 'cpu' always is.") from error
     return device
 
 
@@ -38,14 +38,14 @@ Network = TypeVar("Network")
 
 
 def device_of(network: Any) -> torch.device:
-    """Where a network's numbers are; the CPU for one without numbers."""
+    """Return the device of a network's weights; the CPU if it has none."""
     return next((tensor.device for tensor in network.state_dict().values()), torch.device("cpu"))
 
 
 def moved(network: Network, device: torch.device) -> Network:
-    """The same network on a device, as a new module; the given one stays where it is.
+    """Return a copy of a network on a device; the network itself does not change.
 
-    Nothing is copied on the device where it was: this is called when that has no memory left.
+    Nothing is copied on the old device, which may have no memory left.
     """
     assert isinstance(network, nn.Module)
     there: dict[int, Any] = {
@@ -56,21 +56,20 @@ def moved(network: Network, device: torch.device) -> Network:
 
 
 def at_once(device: torch.device) -> int:
-    """How many pictures go through the networks at once."""
+    """Return the number of pictures in a batch."""
     return AT_ONCE.get(device.type, AT_ONCE["cpu"])
 
 
 def times_of_cpu(device: torch.device) -> int:
-    """How many times as many pictures as on a CPU go through the networks at once."""
+    """Return the number of pictures in a batch, as a multiple of the number on a CPU."""
     return at_once(device) // AT_ONCE["cpu"]
 
 
 def exact(device: torch.device) -> AbstractContextManager:
-    """float32 throughout, for what decides: nearest codes, ℓ_i against λ_p, draws.
+    """Compute in float32, for decisions: the nearest code, ℓ_i > λ_p, draws.
 
-    A decision that falls otherwise changes all that come after it. With bfloat16 in the prior of an earlier bundle
-    (`ixi-stride8`) 0.1 % of the codes crossed λ_p and 2 % of the restored codes were others, measured on 80
-    restorations of the sample head.
+    Each decision affects all later ones. With bfloat16 in the prior of an earlier bundle (`ixi-stride8`), 0.1 % of the
+    codes crossed λ_p and 2 % of the restored codes differed, measured on 80 restorations of the sample head.
     """
     if device.type == "cuda":  # cuDNN's convolutions are tf32 unless told otherwise; torch's products are float32
         return torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
@@ -87,7 +86,7 @@ def quick(device: torch.device) -> AbstractContextManager:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Does the hardware multiply bfloat16 faster than float32?"""
+    """Check whether the hardware multiplies bfloat16 faster than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and torch.backends.mkldnn.is_available() and _cpu_flag("avx512_bf16", "amx_bf16")
@@ -97,6 +96,6 @@ def _cpu_flag(*names: str) -> bool:
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             flags = next((line for line in file if line.startswith("flags")), "").split()
-    except OSError:  # not Linux: take the safe way
+    except OSError:  # not Linux: use float32
         return False
     return any(name in flags for name in names)

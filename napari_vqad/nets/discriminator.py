@@ -1,4 +1,4 @@
-"""The patch discriminator of a VQ-GAN: which places of a slice look decoded (Isola et al. 2017; Esser et al. 2021)."""
+"""The patch discriminator of a VQ-GAN: which patches of a slice look real (Isola et al. 2017; Esser et al. 2021)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 
 class Discriminator(nn.Module):
-    """Strided convolutions; each number at the end judges a patch of 34 pixels with two halvings, 70 with three.
+    """Strided convolutions; each output judges a patch of 34 pixels with two halvings, of 70 pixels with three.
 
-    No normalisation layer, as in the tokenizer: the statistics of a slice would tell each patch of all others.
+    It has no normalisation layer, like the tokenizer: statistics of the slice would make each patch depend on all.
     """
 
     def __init__(self, width: int = 32, halvings: int = 2) -> None:
@@ -23,7 +23,7 @@ class Discriminator(nn.Module):
         self.out = nn.Conv2d(last, 1, 4, padding=1)
 
     def forward(self, slices: Tensor) -> Tensor:
-        """Slices (B, 1, H, W) in SD → (B, 1, h, w), high where they look real."""
+        """Judge slices (B, 1, H, W) in SD: (B, 1, h, w), high where they look real."""
         x = slices
         for layer in (*self.down, self.more):
             x = F.leaky_relu(layer(x), 0.2)
@@ -31,29 +31,29 @@ class Discriminator(nn.Module):
 
 
 def hinge(real: Tensor, decoded: Tensor) -> Tensor:
-    """max(0, 1 − D(Y)) + max(0, 1 + D(X)), averaged: what the discriminator descends (Esser et al. 2021)."""
+    """Compute ½ mean(max(0, 1 − D(Y)) + max(0, 1 + D(X))), a loss of the discriminator (Esser et al. 2021)."""
     return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + decoded).mean())
 
 
 def log_loss(real: Tensor, decoded: Tensor) -> Tensor:
-    """−log σ(D(Y)) − log(1 − σ(D(X))), averaged: what the discriminator descends (Ishii 2023, eq. 13)."""
+    """Compute mean(−log σ(D(Y)) − log(1 − σ(D(X)))), a loss of the discriminator (Ishii 2023, eq. 13)."""
     return F.softplus(-real).mean() + F.softplus(decoded).mean()
 
 
 def convince_hinge(decoded: Tensor) -> Tensor:
-    """−D(X), averaged: what the decoder descends beside the hinge."""
+    """Compute mean(−D(X)), the loss of the decoder that goes with `hinge`."""
     return -decoded.mean()
 
 
 def convince_log(decoded: Tensor) -> Tensor:
-    """log(1 − σ(D(X))), averaged: what the decoder descends in Ishii's eq. 13."""
+    """Compute mean(log(1 − σ(D(X)))), the loss of the decoder in eq. 13 of Ishii 2023."""
     return -F.softplus(decoded).mean()
 
 
 def convince_bce(decoded: Tensor) -> Tensor:
-    """−log σ(D(X)), averaged: what the decoder descends in Baur et al. 2018, beside `log_loss` of the discriminator."""
+    """Compute mean(−log σ(D(X))), the loss of the decoder in Baur et al. 2018, which goes with `log_loss`."""
     return F.softplus(-decoded).mean()
 
 
-# What the discriminator and what the decoder descends in a VQ-GAN.
+# Losses of a VQ-GAN: that of the discriminator, that of the decoder.
 LOSSES = {"hinge": (hinge, convince_hinge), "log": (log_loss, convince_log)}

@@ -1,4 +1,4 @@
-"""The convolutional encoder and decoder of the networks that are trained here; both are told the slice position."""
+"""The convolutional encoder and decoder of VQ-VAEs and autoencoders, both conditioned on the slice position."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from napari_vqad.nets.blocks import NonLocal, ResBlock
 
-# Bounds are far beyond what anybody trains; without them a damaged config asks for more memory than there is.
+# These bounds are far above useful sizes. Without them, a damaged config could ask for more memory than there is.
 Channels = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(max_length=8)]
 Blocks = Annotated[tuple[Annotated[int, Field(ge=0, le=32)], ...], Field(max_length=8)]
 
@@ -29,7 +29,7 @@ class SizesOfEncoder(BaseModel):
     code_dim: int = Field(64, ge=1, le=4096, description="D, channels of the latents: the length of a codebook vector")
     condition: int = Field(64, ge=1, le=4096, description="features of the slice position")
     context: int = Field(
-        0, ge=0, le=4096, description="channels of a coarser grid that the encoder looks at; 0 for none"
+        0, ge=0, le=4096, description="channels of a coarser grid that gives the encoder context; 0 for none"
     )
     context_blocks: int = Field(3, ge=1, le=32, description="residual blocks on the coarser grid")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of each residual block's channels left out in training")
@@ -53,7 +53,7 @@ class SizesOfEncoder(BaseModel):
 
     @property
     def stride(self) -> int:
-        """Pixels to a code, along each axis."""
+        """Pixels per code along each axis."""
         return self.patch * 2 ** (len(self.channels) - 1)
 
 
@@ -78,7 +78,7 @@ class Encoder(nn.Module):
         return self.out(F.silu(self.non_local(x)))
 
     def features(self, slices: Tensor, condition: Tensor) -> list[Tensor]:
-        """(B, 1, H, W) → (B, C, h, w) after each level, fine to coarse."""
+        """Compute the features after each level, fine to coarse: (B, 1, H, W) → (B, C, h, w)."""
         x, found = self.stem(slices), []
         for i, level in enumerate(self.levels):
             x = level(self.down[i - 1](x) if i else x, condition)
@@ -87,7 +87,7 @@ class Encoder(nn.Module):
 
 
 class Context(nn.Module):
-    """A look at a grid of half the resolution and back: a code that is to restore must see beyond the lesion."""
+    """Adds features of a grid of half the resolution: to restore a lesion, a code needs context beyond it."""
 
     def __init__(self, channels: int, config: SizesOfEncoder) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class Context(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents (B, D, h, w) → pixels; the encoder's mirror, of its own width."""
+    """Latents (B, D, h, w) → pixels; it mirrors the encoder, with its own numbers of channels and blocks."""
 
     def __init__(self, config: SizesOfEncoder) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class Decoder(nn.Module):
 
 
 class Level(nn.ModuleList):
-    """Residual blocks, one after the other."""
+    """A sequence of residual blocks."""
 
     def __init__(self, channels: int, blocks: int, config: SizesOfEncoder) -> None:
         super().__init__(ResBlock(channels, config.condition, config.dropout) for _ in range(blocks))

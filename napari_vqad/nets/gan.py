@@ -2,8 +2,8 @@
 
     X = G(z),  z ~ N(0, I)          D(X): high where a slice looks real          f(X): features before D's last layer
 
-Both may be told the slice position. The generator is told it beside z; in the discriminator it is compared with the
-features (the projection of Miyato & Koyama 2018).
+Both may be conditioned on the slice position. The generator gets it together with z; the discriminator compares it with
+the features (projection discriminator, Miyato & Koyama 2018).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from napari_vqad.nets.blocks import PositionFeatures
 
-# Bounds are far beyond what anybody trains; without them a damaged config asks for more memory than there is.
+# These bounds are far above useful sizes. Without them, a damaged config could ask for more memory than there is.
 Channels = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=2, max_length=9)]
 
 
@@ -29,18 +29,18 @@ class GanSizes(BaseModel):
 
     latent: int = Field(64, ge=1, le=65536, description="numbers of z")
     channels: Channels = Field((24, 48, 80, 64), description="of each resolution, fine to coarse; one halving between")
-    condition: int = Field(16, ge=0, le=4096, description="features of the slice position; 0: not told the position")
+    condition: int = Field(16, ge=0, le=4096, description="features of the slice position; 0: not conditioned on it")
 
     @property
     def stride(self) -> int:
-        """Pixels to a place of the coarsest grid, along each axis."""
+        """Pixels per place of the coarsest grid, along each axis."""
         return int(2 ** (len(self.channels) - 1))
 
     def grid(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """The coarsest grid of a slice of `shape` pixels.
+        """Return the size of the coarsest grid, (h, w), for slices of `shape` pixels.
 
         Raises:
-            ValueError: a side is no whole number of its places.
+            ValueError: a side of the slice is not a multiple of the stride.
         """
         if any(side % self.stride for side in shape):
             raise ValueError(f"a slice of {shape[0]}×{shape[1]} pixels is no whole number of {self.stride} pixels")
@@ -63,7 +63,7 @@ class Generator(nn.Module):
         self.out = nn.Conv2d(coarse_to_fine[-1], 1, 3, padding=1)
 
     def forward(self, z: Tensor, position: Tensor) -> Tensor:
-        """Latents (B, latent) at positions (B,) → slices (B, 1, H, W) in SD."""
+        """Generate slices (B, 1, H, W) in SD from latents (B, latent) at positions (B,)."""
         given = z if self.position is None else torch.cat([z, self.position(position)], 1)
         x = F.relu(self.norms[0](self.dense(given)))
         for conv, norm in zip(self.convs, self.norms[1:], strict=True):
@@ -74,7 +74,7 @@ class Generator(nn.Module):
 class SliceDiscriminator(nn.Module):
     """Strided convolutions and a dense layer: one number for each slice.
 
-    No normalisation layer: the gradient penalty of the training needs each slice judged on its own.
+    It has no normalisation layer, because the gradient penalty of the training needs each slice judged on its own.
     """
 
     def __init__(self, sizes: GanSizes, shape: tuple[int, int]) -> None:
@@ -88,16 +88,16 @@ class SliceDiscriminator(nn.Module):
         self.project = nn.Linear(sizes.condition, last) if sizes.condition else None
 
     def features(self, slices: Tensor) -> Tensor:
-        """f of slices (B, 1, H, W) in SD → (B, C, h, w), what the last layer sees."""
+        """Compute the features f of slices (B, 1, H, W) in SD, the input of the last layer: (B, C, h, w)."""
         x = slices
         for layer in (*self.down, self.last):
             x = F.leaky_relu(layer(x), 0.2)
         return x
 
     def forward(self, slices: Tensor, position: Tensor) -> Tensor:
-        """Slices (B, 1, H, W) in SD at positions (B,) → (B,), high where they look real."""
-        found = self.features(slices)
-        score = self.out(found.flatten(1))[:, 0].float()
+        """Judge slices (B, 1, H, W) in SD at positions (B,): (B,), high for slices that look real."""
+        features = self.features(slices)
+        score = self.out(features.flatten(1))[:, 0].float()
         if self.position is None or self.project is None:
             return score
-        return score + (self.project(self.position(position)) * found.mean((2, 3))).sum(1)
+        return score + (self.project(self.position(position)) * features.mean((2, 3))).sum(1)

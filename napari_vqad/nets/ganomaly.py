@@ -3,7 +3,7 @@
     z = E1(x)          x̂ = D(z)          ẑ = E2(x̂)
 
 Strided 4×4 convolutions with batch normalisation, as in DCGAN (Radford et al. 2016). All of it works on slices scaled
-to −1…1 by the grid's clip range, so that the weights of the losses mean what they mean in the paper.
+to −1…1 by the grid's clip range, so that the weights of the losses have the same effect as in the paper.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class GanomalySizes(BaseModel):
         (64, 128, 256, 512), min_length=1, description="channels after each halving of the encoders and of the decoder"
     )
     latent: int = Field(100, ge=1, le=65536, description="numbers of z")
-    critic_channels: Channels = Field((), description="the same of the discriminator; the encoder's when empty")
+    critic_channels: Channels = Field((), description="the same for the discriminator; if empty, those of the encoder")
 
     def grids(self, shape: Shape) -> list[Shape]:
-        """The sizes of a slice of `shape` pixels before and after each halving, rounded down.
+        """Return the sizes of a slice of `shape` pixels before and after each halving, rounded down.
 
         Raises:
             ValueError: the slice is smaller than the halvings need.
@@ -98,7 +98,7 @@ class LatentDecoder(nn.Module):
 
 
 class Passed(NamedTuple):
-    """What the generator makes of slices x: x̂ (B, 1, H, W) in −1…1, z and ẑ (B, latent); float32."""
+    """The outputs of the generator for slices x: x̂ (B, 1, H, W) in −1…1, z and ẑ (B, latent); float32."""
 
     decoded: Tensor
     z: Tensor
@@ -147,7 +147,7 @@ class FeatureDiscriminator(nn.Module):
 
 
 def init_dcgan(layer: nn.Module) -> None:
-    """Draw the first weights of a layer as DCGAN does: N(0, 0.02²), of normalisations N(1, 0.02²)."""
+    """Initialise the weights of a layer as in DCGAN: N(0, 0.02²), for normalisations N(1, 0.02²)."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(layer.weight, 0.0, 0.02)
     elif isinstance(layer, nn.BatchNorm2d):
@@ -156,20 +156,20 @@ def init_dcgan(layer: nn.Module) -> None:
 
 
 def reconstruction_loss(x: Tensor, passed: Passed) -> Tensor:
-    """L_con = mean |x − x̂|."""
+    """Compute L_con = mean |x − x̂|."""
     return (x - passed.decoded).abs().mean()
 
 
 def latent_loss(passed: Passed) -> Tensor:
-    """L_enc = mean (z − ẑ)²."""
+    """Compute L_enc = mean (z − ẑ)²."""
     return F.mse_loss(passed.z_again, passed.z)
 
 
 def feature_loss(real: Tensor, decoded: Tensor) -> Tensor:
-    """L_adv = mean (f(x) − f(x̂))²: feature matching (Salimans et al. 2016)."""
+    """Compute L_adv = mean (f(x) − f(x̂))²: feature matching (Salimans et al. 2016)."""
     return F.mse_loss(decoded, real)
 
 
 def discriminator_loss(real: Tensor, decoded: Tensor) -> Tensor:
-    """½ (−mean log σ(D(x)) − mean log(1 − σ(D(x̂)))) of logits: binary cross-entropy."""
+    """Compute the binary cross-entropy ½ (−mean log σ(D(x)) − mean log(1 − σ(D(x̂)))), given logits."""
     return 0.5 * (F.softplus(-real).mean() + F.softplus(decoded).mean())

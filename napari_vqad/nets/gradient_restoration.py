@@ -4,9 +4,9 @@
 
     D(U) = TV(U) = Σ |U_{i+1,j} − U_{i,j}| + |U_{i,j+1} − U_{i,j}|          or          D(U) = Σ |U|
 
-It is the maximum a posteriori estimate of the healthy slice X, with exp(−w · D) as the likelihood of Y. −ELBO is the
-loss of the VAE as a sum over the pixels, at the mean of the latent, so that a slice has one restoration. One unit of D
-costs as much as w units of |X − decode(encode(X))|.
+X* is the maximum a posteriori estimate of the healthy slice, with exp(−w · D) as the likelihood of Y. −ELBO is the loss
+of the VAE, summed over the pixels, at the mean of the latent, so that a slice has exactly one restoration. One unit of
+D costs as much as w units of |X − decode(encode(X))|.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from napari_vqad.nets.autoencoder import LatentNetwork
 
 
 def negative_elbo(network: LatentNetwork, slices: Tensor, position: Tensor) -> Tensor:
-    """−ELBO of slices (B, 1, H, W) at the mean of their latents, (B,): Σ |X − decode(μ(X))| + kl · KL, nats."""
+    """Compute −ELBO of slices (B, 1, H, W) at the mean of their latents: Σ |X − decode(μ(X))| + kl · KL, (B,), nats."""
     latent = network.encode(slices, position)
     decoded = network.decode(latent.mean, position)
     return autoencoder.loss(network, slices, decoded, latent) * slices[0].numel()
 
 
 def total_variation(difference: Tensor) -> Tensor:
-    """TV of pictures (B, 1, H, W), anisotropic, in their unit: (B,)."""
+    """Compute the anisotropic TV of pictures (B, 1, H, W), in their unit: (B,)."""
     down, right = difference.diff(dim=-2).abs(), difference.diff(dim=-1).abs()
     return down.flatten(1).sum(1) + right.flatten(1).sum(1)
 
 
 def absolute_sum(difference: Tensor) -> Tensor:
-    """Σ |U| of pictures (B, 1, H, W), in their unit: (B,)."""
+    """Compute Σ |U| of pictures U (B, 1, H, W), in their unit: (B,)."""
     return difference.abs().flatten(1).sum(1)
 
 
@@ -44,7 +44,7 @@ DATA_TERMS: Mapping[str, Callable[[Tensor], Tensor]] = {"TV": total_variation, "
 def energy(
     network: LatentNetwork, restored: Tensor, slices: Tensor, position: Tensor, weight: float, term: str
 ) -> Tensor:
-    """−ELBO(X) + w · D(X − Y) of each slice, (B,); `term` is a name in `DATA_TERMS`."""
+    """Compute −ELBO(X) + w · D(X − Y) of each slice, (B,); `term` is a name in `DATA_TERMS`."""
     return negative_elbo(network, restored, position) + weight * DATA_TERMS[term](restored - slices)
 
 
@@ -59,7 +59,7 @@ def descend(
     term: str,
     check: Callable[[], None],
 ) -> Tensor:
-    """Take `steps` steps of gradient descent from X = `restored`; the steps have no memory, so any X can be continued.
+    """Take `steps` steps of gradient descent from X = `restored`; there are no moments, so any X can be continued.
 
     Args:
         network: a VAE in eval mode.

@@ -4,8 +4,8 @@
 
     m ← β₁ m + (1 − β₁) ∇A        v ← β₂ v + (1 − β₂) ∇A²        z ← z − α · m̂ / (√v̂ + ε)        (Adam)
 
-f are the features of the discriminator's last layer. Both terms are means and not sums, so that λ does not depend on
-the size of the slice. A search is continued from its `SearchState`, and the result is that of one longer search.
+f are the features before the discriminator's last layer. Both terms are means, not sums, so that λ does not depend on
+the size of the slice. A search can be continued from its `SearchState`; the result equals that of one long search.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam
 
 
 class SearchState(NamedTuple):
-    """Where searches are: z and Adam's moments m and v, (B, latent) each, after `steps` steps."""
+    """The state of searches after `steps` steps: z, and Adam's moments m and v, (B, latent) each."""
 
     z: Tensor
     m: Tensor
@@ -31,18 +31,18 @@ class SearchState(NamedTuple):
 
     @classmethod
     def start(cls, z: Tensor) -> SearchState:
-        """The beginning of searches from z (B, latent)."""
+        """Return the state of new searches that start from z (B, latent)."""
         return cls(z, torch.zeros_like(z), torch.zeros_like(z), 0)
 
 
 class LatentSearch:
-    """Searches for some slices.
+    """Searches for the latents of a batch of slices.
 
     Args:
         generator, discriminator: in eval mode.
         slices: Y, (B, 1, H, W), SD.
         position: (B,).
-        weight: λ, of the features, 0 to 1.
+        weight: λ, weight of the features, 0 to 1.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class LatentSearch:
             self._features = discriminator.features(slices)
 
     def loss(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """A(z) of each slice, (B,), and G(z), (B, 1, H, W)."""
+        """Compute A(z) of each slice, (B,), and G(z), (B, 1, H, W)."""
         generated = self._generator(z, self._position)
-        apart = (self._slices - generated).abs().flatten(1).mean(1)
+        residual = (self._slices - generated).abs().flatten(1).mean(1)
         features = (self._features - self._discriminator.features(generated)).abs().flatten(1).mean(1)
-        return (1 - self._weight) * apart + self._weight * features, generated
+        return (1 - self._weight) * residual + self._weight * features, generated
 
     def run(self, state: SearchState, steps: int, rate: float, check: Callable[[], None]) -> SearchState:
         """Continue searches to `steps` steps in all; `rate` is α, and `check` is called before each step."""

@@ -1,11 +1,11 @@
-"""The autoencoders of Meissen et al. 2022, appendix B: strided convolutions, mirrored by transposed ones.
+"""The autoencoders of Meissen et al. 2022, appendix B: strided convolutions, and transposed ones in the decoder.
 
-    f = n × (conv of stride 2, batch norm, leaky ReLU) → c×h×w → z        g = the mirror of f, and a last convolution
+    f = n × (conv of stride 2, batch norm, leaky ReLU) → c×h×w → z        g = f mirrored, and a last convolution
 
     vanilla: flatten, linear layer to z of `latent` numbers        spatial: convolution to z of `latent`×h×w
 
-The paper has n = 5 and h = w = 8 for 256×256 pixels. It does not give c, the widths and the kernels. Unlike the
-residual layout, nothing here is told the slice position, since the paper's networks are not.
+The paper has n = 5 and h = w = 8 for 256×256 pixels. It does not give c, the widths or the kernels. Unlike the residual
+layout, and like the paper's networks, these are not conditioned on the slice position.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class StridedSizes(BaseModel):
 
     @property
     def stride(self) -> int:
-        """Pixels to a place of the coarsest grid, along each axis."""
+        """Pixels per place of the coarsest grid, along each axis."""
         return 2 ** len(self.channels)
 
     def grid(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """The coarsest grid of a slice of `shape` pixels; see `nets.autoencoder.coarse_grid`."""
+        """Return the size of the coarsest grid; see `nets.autoencoder.coarse_grid`."""
         return coarse_grid(shape, self.stride)
 
 
 class StridedAutoencoder(LatentNetwork):
-    """Encoder, latent, decoder, with batch norm; in eval mode a slice does not depend on those beside it."""
+    """Encoder, latent and decoder with batch norm; in eval mode, the slices of a batch are independent."""
 
     def __init__(self, sizes: StridedSizes, shape: tuple[int, int], variational: bool) -> None:
         super().__init__(variational, sizes.spatial, sizes.kl)
@@ -64,11 +64,11 @@ class StridedAutoencoder(LatentNetwork):
             self.out_of = nn.Sequential(nn.Linear(sizes.latent, flat), nn.Unflatten(1, (last, *grid)))
 
     def encode(self, slices: Tensor, position: Tensor) -> Latent:
-        """q(z|x) of slices (B, 1, H, W) in SD; the positions (B,) are not used."""
+        """Compute q(z|x) of slices (B, 1, H, W) in SD; the positions (B,) are not used."""
         return self.latent_of(self.into(self.encoder(slices)))
 
     def decode(self, z: Tensor, position: Tensor) -> Tensor:
-        """Slices (B, 1, H, W) in SD of latents (B, *latent_shape); the positions (B,) are not used."""
+        """Compute slices (B, 1, H, W) in SD from latents (B, *latent_shape); the positions (B,) are not used."""
         return self.out(self.decoder(self.out_of(z)))
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class UNet3d(nn.Module):
-    """(B, 1, X, Y, Z) → logits of the same shape; sides divisible by 2^(levels − 1)."""
+    """Volumes (B, 1, X, Y, Z) → logits of the same shape; sides must be divisible by 2^(levels − 1)."""
 
     def __init__(self, channels: tuple[int, ...] = (8, 16, 32, 48)) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class UNet3d(nn.Module):
 
 def _pair(a: int, b: int) -> nn.Sequential:
     def one(a: int, b: int) -> list[nn.Module]:
-        # Group norm here: intensities of an unknown scanner must not matter, and nothing is asked to be local.
+        # Group norm makes the mask independent of the scanner's intensities; it need not be local.
         return [nn.Conv3d(a, b, 3, padding=1, bias=False), nn.GroupNorm(4, b), nn.SiLU()]
 
     return nn.Sequential(*one(a, b), *one(b, b))

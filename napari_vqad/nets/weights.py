@@ -1,4 +1,4 @@
-"""A network's weights in files: safetensors alone, checked as a whole before there is room for them."""
+"""Reading and writing the weights of networks: safetensors only, checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def load_weights(model: Network, path: Path) -> Network:
-    """Fill a network from a safetensors file of any float type; float32, eval mode, no gradients.
+    """Load weights of any float type from a safetensors file into a network: float32, eval mode, without gradients.
 
     Raises:
         InputError: the file is missing, broken, or of another network.
@@ -39,14 +39,18 @@ def load_weights(model: Network, path: Path) -> Network:
 
 
 def read_network(files: Snapshot, name: str, make: Callable[[], Network]) -> Network:
-    """The network of a bundle's file, which is checked as a whole before there is room for the network."""
+    """Read a network from a file of a bundle; the file is checked before the network is allocated.
+
+    Raises:
+        InputError: the file is missing, damaged, or of another network.
+    """
     empty, path = blank(make), files.folder / name
     if (size := bytes_of(empty)) > limits.WEIGHTS:
         raise InputError(
             f"{files.folder / 'config.json'} asks for a network of {gib(size)}, and at most {gib(limits.WEIGHTS)} are "
             "read."
         )
-    raw = files.read(name, 2 * size + limits.TENSOR_HEADER, True)  # twice, should it be float64
+    raw = files.read(name, 2 * size + limits.TENSOR_HEADER, True)  # twice the size, because the weights may be float64
     return _filled(make(), parse_tensors(raw, path, partial(_check_entries, empty.state_dict(), path)), path)
 
 
@@ -67,11 +71,11 @@ def _check_entries(wanted: Mapping[str, torch.Tensor], path: Path, entries: Mapp
 def _filled(model: Network, tensors: dict[str, NDArray], path: Path) -> Network:
     wanted = model.state_dict()
     for name, tensor in tensors.items():
-        # Whole numbers were once saved in half precision, too.
+        # Earlier versions saved integers in half precision, too.
         if not wanted[name].is_floating_point() and not np.array_equal(tensor, np.rint(tensor)):
             raise InputError(f"{path} has '{name}' with values that are not whole numbers.")
     model.load_state_dict({k: torch.from_numpy(v).to(wanted[k].dtype) for k, v in tensors.items()})
-    if not getattr(model, "in_order", True):  # of a prior with an order of its own
+    if not getattr(model, "in_order", True):  # a prior that reads codes in its own order
         raise InputError(f"{path} has an 'order' that does not name each place of the sequence once.")
     return model.eval().requires_grad_(False)
 

@@ -1,4 +1,4 @@
-"""What makes a VQ-GAN of a VQ-VAE: a discriminator and a perceptual distance (Esser et al. 2021; Ishii 2023).
+"""A VQ-GAN's training against a discriminator, with a perceptual distance (Esser et al. 2021; Ishii 2023).
 
     loss  =  error + codebook + β·commitment + perceptual  +  λ·G  +  loss of the discriminator
 
@@ -7,7 +7,7 @@
 
     G  =  −mean D(X) with the hinge loss, mean log(1 − σ(D(X))) with the log loss (Ishii 2023, eq. 13)
 
-Tokenizer and discriminator descend in the same step: each term reaches the parameters of one of the two alone.
+Tokenizer and discriminator are updated in the same step. The gradient of each term reaches only one of the two.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ LARGEST = 1e4  # λ
 
 
 class Adversarial(BaseModel):
-    """How a tokenizer is judged."""
+    """Settings of the adversarial training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    weight: float = Field(0.8, ge=0, description="of the discriminator's judgement, beside the reconstruction")
+    weight: float = Field(0.8, ge=0, description="weight of the discriminator's judgement, beside the reconstruction")
     loss: Literal["hinge", "log"] = Field(
         "hinge", description="hinge as in Esser et al. 2021, log as in Ishii's eq. 13"
     )
     delta: float = Field(1e-4, gt=0, description="δ, which keeps λ finite; 1e-6 in Ishii's eq. 16")
     perceptual: float = Field(1.0, ge=0, description="weight of the perceptual distance")
-    lpips: Path | None = Field(None, description="safetensors file of VGG16 and LPIPS; else features trained here")
+    lpips: Path | None = Field(None, description="safetensors file of VGG16 and LPIPS; else tokenizer features")
     width: int = Field(32, ge=1, description="channels of the discriminator's first layer")
     halvings: int = Field(2, ge=1, description="of the discriminator; two judge patches of 34 pixels, three of 70")
     pace: float = Field(4.0, gt=0, description="learning rate of the discriminator, as a multiple of the tokenizer's")
-    begin: int = Field(0, ge=0, description="step at which the judgement begins to count")
+    begin: int = Field(0, ge=0, description="step from which the judgement counts")
 
 
 class GanPair(nn.Module):
-    """Tokenizer and discriminator, trained as one network."""
+    """Tokenizer and discriminator in one module, so that they share a checkpoint."""
 
     def __init__(self, tokenizer: OwnTokenizer, config: Adversarial) -> None:
         super().__init__()
@@ -54,36 +54,37 @@ class GanPair(nn.Module):
 
     @property
     def parts(self) -> tuple[tuple[nn.Module, float], ...]:
-        """What descends on its own, and how fast: gradients are clipped each for itself."""
+        """The networks to train, with their learning rates as multiples of the schedule's."""
         return (self.tokenizer, 1.0), (self.discriminator, self._pace)
 
 
 def discriminator_losses(
     pair: GanPair, slices: Tensor, decoded: Tensor, reconstruction: Tensor, config: Adversarial, step: int
 ) -> dict[str, Tensor]:
-    """The adversarial terms: what to add to the loss, and what to draw as curves.
+    """Compute the adversarial terms: "adversarial" is to be added to the loss, the others are drawn as curves.
 
     Args:
-        pair: in training.
+        pair: tokenizer and discriminator in training.
         slices, decoded: Y and X, (B, 1, H, W) in SD, X with its graph.
-        reconstruction: error and perceptual distance, a number with its graph.
-        config: the losses, and the step at which the judgement begins to count.
-        step: of the training.
+        reconstruction: sum of error and perceptual distance, a scalar with its graph.
+        config: settings of the adversarial training.
+        step: number of the training step.
     """
     critic = pair.discriminator
-    learn_loss, convince_loss = LOSSES[config.loss]
-    learn = learn_loss(critic(slices), critic(decoded.detach()))
-    # The tokenizer's gradient must not reach the discriminator, which descends the other way.
+    discriminator_loss, decoder_loss = LOSSES[config.loss]
+    of_discriminator = discriminator_loss(critic(slices), critic(decoded.detach()))
+    # The gradient of the decoder's loss must not reach the discriminator, which has the opposite aim.
     critic.requires_grad_(False)
-    convince = convince_loss(critic(decoded))
+    of_decoder = decoder_loss(critic(decoded))
     critic.requires_grad_(True)
-    scale = adaptive(reconstruction, convince, pair.tokenizer.decoder.out.weight, config.delta)
+    scale = adaptive(reconstruction, of_decoder, pair.tokenizer.decoder.out.weight, config.delta)
     weight = config.weight if step >= config.begin else 0.0
-    return {"adversarial": weight * scale * convince + learn, "λ": weight * scale, "discriminator": learn}
+    adversarial = weight * scale * of_decoder + of_discriminator
+    return {"adversarial": adversarial, "λ": weight * scale, "discriminator": of_discriminator}
 
 
-def adaptive(reconstruction: Tensor, convince: Tensor, last: Tensor, delta: float) -> Tensor:
-    """λ = ‖∇ reconstruction‖ / (‖∇ G‖ + δ) at the last layer's weights, without a graph."""
-    (towards,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
-    (against,) = torch.autograd.grad(convince, last, retain_graph=True)
-    return (towards.norm() / (against.norm() + delta)).clamp(0, LARGEST).detach()
+def adaptive(reconstruction: Tensor, of_decoder: Tensor, last: Tensor, delta: float) -> Tensor:
+    """Compute λ = ‖∇ reconstruction‖ / (‖∇ G‖ + δ), with gradients at the last layer's weights; without a graph."""
+    (of_error,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
+    (of_judgement,) = torch.autograd.grad(of_decoder, last, retain_graph=True)
+    return (of_error.norm() / (of_judgement.norm() + delta)).clamp(0, LARGEST).detach()

@@ -1,11 +1,11 @@
-"""The adversary of an autoencoder's decoder (Baur et al. 2018: sAE-GAN, AnoVAEGAN).
+"""The discriminator that an autoencoder is trained against (Baur et al. 2018: sAE-GAN, AnoVAEGAN).
 
     network        λ1 |Y − X| + λ2 KL(q(z|Y) ‖ N(0, I)) − λ3 log Dis(X),   X = Dec(z)
     discriminator  −log Dis(Y) − log(1 − Dis(X))
 
-The two descend in turn, each with an Adam of its own. KL reaches the encoder alone. |Y − X| and KL are per pixel, as
-in `nets.autoencoder.loss`. The paper gives neither λ nor the discriminator: here it judges patches, log Dis is averaged
-over them, and λ2 is `kl` of the network.
+The two are updated in turn, each with its own Adam. The gradient of KL reaches only the encoder. |Y − X| and KL are per
+pixel, as in `nets.autoencoder.loss`. The paper gives neither λ nor the discriminator: here it judges patches, log Dis
+is averaged over them, and λ2 is `kl` of the network.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from napari_vqad.train.fit import Turn
 
 
 class Adversary(BaseModel):
-    """How the decoder is judged."""
+    """Settings of the discriminator and of its weight."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class Adversary(BaseModel):
 
 
 class JudgedAutoencoder(nn.Module):
-    """An autoencoder and its discriminator: one checkpoint, two optimisers."""
+    """An autoencoder and its discriminator in one module: one checkpoint, two optimisers."""
 
     def __init__(self, network: LatentNetwork, config: Adversary) -> None:
         super().__init__()
@@ -43,33 +43,33 @@ class JudgedAutoencoder(nn.Module):
 
     @property
     def parts(self) -> tuple[tuple[nn.Module, float], ...]:
-        """What descends `losses`: the autoencoder alone."""
+        """The networks that `losses` trains: only the autoencoder."""
         return ((self.network, 1.0),)
 
     @property
     def turn(self) -> Turn:
-        """The step of the discriminator."""
+        """The discriminator's own training step."""
         return Turn(self.discriminator, self.config.lr, self.discriminator_loss, "discriminator")
 
     def losses(self, slices: Tensor, decoded: Tensor, latent: Latent) -> dict[str, Tensor]:
-        """The loss of the autoencoder, and −log Dis(X) as a curve.
+        """Compute the loss of the autoencoder, and −log Dis(X), which is drawn as a curve.
 
         Args:
             slices, decoded: Y and X, (B, 1, H, W) in SD, X with its graph.
             latent: q(z|Y).
         """
         self._seen = slices, decoded.detach()
-        # The discriminator must not learn from what convinces it: it has a turn of its own.
+        # This loss must not train the discriminator, which has its own step.
         self.discriminator.requires_grad_(False)
-        convince = convince_bce(self.discriminator(decoded).float())
+        of_decoder = convince_bce(self.discriminator(decoded).float())
         self.discriminator.requires_grad_(True)
-        apart = (decoded.float() - slices).abs().mean()
+        l1 = (decoded.float() - slices).abs().mean()
         kl = self.network.kl_weight * latent.kl().mean() / slices[0].numel()
-        loss = self.config.reconstruction * apart + kl + self.config.weight * convince
-        return {"loss": loss, "−log Dis(X)": convince}
+        loss = self.config.reconstruction * l1 + kl + self.config.weight * of_decoder
+        return {"loss": loss, "−log Dis(X)": of_decoder}
 
     def discriminator_loss(self) -> Tensor:
-        """The loss of the discriminator on the slices that `losses` saw last, and on what was decoded of them."""
+        """Compute the discriminator's loss for the slices and decoded slices of the last call of `losses`."""
         assert self._seen is not None
         slices, decoded = self._seen
         return log_loss(self.discriminator(slices).float(), self.discriminator(decoded).float())

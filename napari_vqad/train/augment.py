@@ -1,6 +1,6 @@
 """Augmentation of Marimont & Tarroni 2020: elastic, scale, rotation, brightness and contrast, blur, noise.
 
-All on batches of slices, on the device, with a generator given: the same seed makes the same slices.
+All functions work on batches of slices on the device. They use the generator given, so they are reproducible.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch.nn import functional as F
 def augment(
     slices: Tensor, mask: Tensor, background: float, rng: torch.Generator, sway: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Slices (B, 1, H, W) in SD and masks (B, 1, H, W) in 0..1 → the same, moved and recoloured alike.
+    """Augment slices (B, 1, H, W) in SD and masks (B, 1, H, W) in 0..1: the same warp for both, then new intensities.
 
-    `sway` is how much of the rotation, scale and shift is left; aligned heads need less. Without any, nothing is moved,
-    mirrored or bent: before a fixed camera every pixel has its place.
+    `sway` scales rotation, scale and shift; aligned heads need less. With 0, slices are not warped or mirrored at all,
+    as for a fixed camera.
     """
     if sway:
         moved = warp(torch.cat([slices - background, mask], 1), rng, sway)
@@ -28,23 +28,23 @@ def augment(
 
 
 def soften(slices: Tensor, mask: Tensor, background: float, rng: torch.Generator) -> Tensor:
-    """The slices blurred within the mask: for what a network is shown, never for what it is to give back.
+    """Blur slices within the mask: only for inputs of a network, never for its targets.
 
-    Blurred targets made soft pictures: with them and the warp's interpolation, a target had 62 % of a scan's gradient
-    energy.
+    With blurred targets, networks gave blurred pictures: after blur and the warp's interpolation, a target had 62 % of
+    a scan's gradient energy.
     """
     return torch.where(mask > 0, blur(slices, rng), torch.full_like(slices, background))
 
 
 def warp(images: Tensor, rng: torch.Generator, sway: float = 1.0) -> Tensor:
-    """Rotation ±8°, scale ±10 %, shift ±4 pixels (all times `sway`), mirror, elastic about 1.5 pixels; zero beyond."""
+    """Warp images: rotation ±8°, scale ±10 %, shift ±4 pixels (all times `sway`), mirror, elastic ≈ 1.5 pixels."""
     b, _, h, w = images.shape
     angle = _uniform(b, -1, 1, rng, images) * math.radians(8.0 * sway)
     scale = 1.0 + sway * _uniform(b, -0.1, 0.1, rng, images)
     mirror = torch.where(_uniform(b, 0, 1, rng, images) < 0.5, -1.0, 1.0)
     shift = sway * torch.stack([_uniform(b, -8, 8, rng, images) / w, _uniform(b, -8, 8, rng, images) / h], 1)
     cos, sin = angle.cos() * scale, angle.sin() * scale
-    # Rows of the slice run from the patient's left to right, so the mirror acts on the second coordinate.
+    # The first axis of a slice runs from the patient's left to right, so the second coordinate is mirrored.
     theta = torch.stack([cos, -sin * h / w, shift[:, 0], mirror * sin * w / h, mirror * cos, shift[:, 1]], 1)
     field = F.affine_grid(theta.view(b, 2, 3), [b, 1, h, w], align_corners=False)
     coarse = torch.randn(b, 2, 6, 8, generator=rng, device=images.device, dtype=images.dtype)
@@ -56,7 +56,7 @@ def warp(images: Tensor, rng: torch.Generator, sway: float = 1.0) -> Tensor:
 
 
 def recolour(slices: Tensor, rng: torch.Generator) -> Tensor:
-    """Contrast ±15 %, brightness ±0.15 SD, and a smooth bias over the slice of about 0.1 SD."""
+    """Change contrast by ±15 % and brightness by ±0.15 SD, and add a smooth bias field of about 0.1 SD."""
     b, _, h, w = slices.shape
     contrast = 1.0 + _uniform(b, -0.15, 0.15, rng, slices).view(b, 1, 1, 1)
     brightness = _uniform(b, -0.15, 0.15, rng, slices).view(b, 1, 1, 1)
@@ -65,7 +65,7 @@ def recolour(slices: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def blur(slices: Tensor, rng: torch.Generator) -> Tensor:
-    """A [a, 1 − 2a, a] filter along both axes, a from 0 to 0.12, another for each slice."""
+    """Filter each slice with [a, 1 − 2a, a] along both axes, with its own a from 0 to 0.12."""
     b, _, h, w = slices.shape
     a = _uniform(b, 0, 0.12, rng, slices)
     taps = torch.stack([a, 1 - 2 * a, a], 1)
@@ -75,7 +75,7 @@ def blur(slices: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def add_noise(slices: Tensor, mask: Tensor, rng: torch.Generator) -> Tensor:
-    """Gaussian noise within the mask, SD from 0 to 0.1 of the slice's SD."""
+    """Add Gaussian noise within the mask, with an SD from 0 to 0.1 of that of healthy intensity."""
     sd = _uniform(len(slices), 0, 0.1, rng, slices).view(-1, 1, 1, 1)
     return slices + mask * sd * torch.randn(slices.shape, generator=rng, device=slices.device, dtype=slices.dtype)
 

@@ -21,11 +21,11 @@ DETECTORS: dict[str, type[NetworkDetector]] = {cls.kind: cls for cls in (Autoenc
 
 
 class AutoencoderTraining(NetworkTraining):
-    """What the network learns from and how."""
+    """How the network is trained."""
 
     schedule: Schedule = Schedule()
     volumes: int = Field(0, ge=0, description="number of volumes that the slices of a batch come from; 0: from all")
-    adversarial: Adversary | None = Field(None, description="the decoder is judged by a discriminator")
+    adversarial: Adversary | None = Field(None, description="a discriminator judges the decoded slices")
     sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
 
 
@@ -50,13 +50,13 @@ def train_network(network: LatentNetwork, run: TrainingRun[AutoencoderTraining])
         index = draw(run.train, training.schedule.batch, training.volumes, rng)
         clean, mask, position = batch(run.train, index, device)
         clean, mask = augment(clean, mask, background, rng, training.sway)
-        shown = add_noise(soften(clean, mask, background, rng), mask, rng)
-        latent = network.encode(shown, position)
+        noisy = add_noise(soften(clean, mask, background, rng), mask, rng)
+        latent = network.encode(noisy, position)
         noise = torch.randn(latent.mean.shape, generator=rng, device=device)
         decoded = network.decode(latent.sample(noise), position)
         loss = autoencoder.loss(network, clean, decoded, latent).mean()
-        apart = (decoded.float() - clean).abs().mean()
-        found = {"loss": loss, LIKE_HELD_OUT: loss.detach(), "L1 (SD)": apart, "KL (nats)": latent.kl().mean()}
+        l1 = (decoded.float() - clean).abs().mean()
+        found = {"loss": loss, LIKE_HELD_OUT: loss.detach(), "L1 (SD)": l1, "KL (nats)": latent.kl().mean()}
         return found | judged.losses(clean, decoded, latent) if judged else found
 
     def score() -> float:

@@ -1,4 +1,4 @@
-"""Make the template: the mean brain of healthy heads that are aligned to it, round after round."""
+"""Make the template: the mean brain of healthy heads, which are aligned to it in several rounds."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from napari_vqad.imaging.template import BANDS, Template
 from napari_vqad.imaging.volume import Volume
 
 ROUNDS = 3
-MARGIN = 3  # voxels between the mean brain and the grid's end, for brains that stick out
+MARGIN = 3  # voxels between the mean brain and the edge of the grid, for larger brains
 Scan = tuple[Volume, np.ndarray]
 
 
 def make_template(scans: list[Scan], spec: GridSpec, n_slices: int, report: Callable[[str], None] = print) -> Template:
-    """The symmetric mean of healthy brains, on the grid of a model.
+    """Compute the symmetric mean of healthy brains on the grid of a model.
 
     Args:
         scans: healthy heads with their brain masks, bool (R, A, S).
         spec: in-plane size and spacing.
-        n_slices: how many slices of it a head is laid on.
-        report: told of each round.
+        n_slices: number of slices of the template.
+        report: called with a line after each round.
     """
     shape = (*spec.shape, n_slices)
     blank = Template(np.zeros(shape), _ellipsoid(shape), spec.spacing, np.zeros(len(BANDS) - 1), 0.0, 1.0)
@@ -34,7 +34,7 @@ def make_template(scans: list[Scan], spec: GridSpec, n_slices: int, report: Call
     template = _mean(scans, affines, blank)
     for number in range(ROUNDS):
         affines = [align(volume, mask, template).affine for volume, mask in scans]
-        # Mutual information with a blurred mean prefers brains a little smaller: the mean size is held.
+        # Mutual information with a blurred mean favours slightly smaller brains. The mean size is therefore kept fixed.
         scale = np.exp(np.mean([np.log(np.linalg.det(a[:3, :3])) for a in affines]) / 3)
         affines = [a @ np.diag([1 / scale, 1 / scale, 1 / scale, 1]) for a in affines]
         template = _mean(scans, affines, template)
@@ -50,7 +50,7 @@ def _ellipsoid(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _mean(scans: list[Scan], affines: list[np.ndarray], like: Template) -> Template:
-    """Mean intensity and share of brain over the heads, and over left and right."""
+    """Average intensity and brain mask over the heads, and over left and right."""
     total = share = np.zeros(like.voxels.shape, np.float32)
     for (volume, mask), affine in zip(scans, affines, strict=True):
         to_index = np.linalg.inv(volume.frame.to_mm) @ affine @ like.frame.to_mm
@@ -61,7 +61,7 @@ def _mean(scans: list[Scan], affines: list[np.ndarray], like: Template) -> Templ
 
 
 def _to_fill(template: Template) -> np.ndarray:
-    """4×4, mm of the new template → mm of the old: centred, and as large as the grid has room for."""
+    """Return the affine (4×4, mm of the new template → mm of the old) that centres the brain and fills the grid."""
     frame = template.frame
     inside = np.argwhere(template.mask > 0.5)
     low, high = inside.min(0) * frame.spacing + frame.origin, inside.max(0) * frame.spacing + frame.origin
@@ -72,7 +72,7 @@ def _to_fill(template: Template) -> np.ndarray:
 
 
 def _with_intensity(scans: list[Scan], template: Template) -> Template:
-    """The healthy medians in the template's bands, then mean and SD of what they make of the scans."""
+    """Add the healthy medians in the template's bands, then mean and SD of the scans harmonised with them."""
     on_grid = []
     for volume, mask in scans:
         to_index = np.linalg.inv(volume.frame.to_mm) @ align(volume, mask, template).affine @ template.frame.to_mm

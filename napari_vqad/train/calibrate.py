@@ -1,4 +1,4 @@
-"""Calibration: the scores of healthy scans that no network was trained on, as quantiles, and by place."""
+"""Calibration: quantiles of the scores of healthy scans that no network was trained on, and normative maps."""
 
 from __future__ import annotations
 

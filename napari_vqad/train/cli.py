@@ -1,4 +1,4 @@
-"""`napari-vqad train …` and `calibrate`: the same commands on CPU and GPU."""
+"""The commands `napari-vqad train …` and `calibrate`."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ from napari_vqad.train.detector import add_command as add_detector
 from napari_vqad.train.facts import facts_of
 from napari_vqad.train.fit import CHECKPOINT, alone_in, state_of
 from napari_vqad.train.model_card import write_card
+from napari_vqad.train.network_command import CHECKPOINTS
 from napari_vqad.train.options import add_data_options, add_recipe_options, command_line
 from napari_vqad.train.prior import train_prior
 from napari_vqad.train.recipe import Recipe
@@ -45,9 +46,7 @@ from napari_vqad.train.same_recipe import options_of
 from napari_vqad.train.tokenizer import TokenizerTraining, describe, train_tokenizer
 from napari_vqad.train.training_log import Trained, read_history, write_history
 
-# Checkpoints live in a hidden folder of the bundle, so that the same command resumes what was killed.
-WORK = ".training"
-OUTPUTS = ("tokenizer.safetensors", "config.json", "calibration.json", "README.md")  # of what is written into a bundle
+OUTPUTS = ("tokenizer.safetensors", "config.json", "calibration.json", "README.md")  # files that are written
 UNCALIBRATED = Calibration(
     n_scans=1, n_slices=1, levels=[0, 100], nll=[0, 0], slice_score={}, residual={}, pixel_score={}, findings={}
 )
@@ -94,7 +93,7 @@ def _command(kinds: argparse._SubParsersAction, name: str, text: str, func) -> a
 
 
 def run_pack(args: argparse.Namespace) -> int:
-    """Each split of the data as one small file."""
+    """Pack each split of the data into one small file."""
     recipe = Recipe.read(args.config, args.set)
     args.out = folder_of(args.out)
     names = [f"{split}.npz" for split in SPLITS]
@@ -181,12 +180,12 @@ def _train_prior(args: argparse.Namespace, recipe: Recipe, device: torch.device)
 
 
 def _work_of(args: argparse.Namespace, network: str) -> Path:
-    """The folder of a network's checkpoint.
+    """Return the folder of a network's checkpoint, and check it before the data are read.
 
     Raises:
-        InputError: it cannot be written to, or the checkpoint in it is damaged: told before the data are read.
+        InputError: it cannot be written to, or its checkpoint is damaged.
     """
-    work = args.out / WORK / network
+    work = args.out / CHECKPOINTS / network
     check_folder(work, [CHECKPOINT])
     if (work / CHECKPOINT).exists():
         state_of(work)
@@ -194,10 +193,10 @@ def _work_of(args: argparse.Namespace, network: str) -> Path:
 
 
 def _source(args: argparse.Namespace, name: str | None, recipe: Recipe) -> Path | None:
-    """The bundle to begin with, if one is given.
+    """Return the bundle to start with; None if none is given.
 
     Raises:
-        InputError: it is the bundle that is trained, or of other sizes.
+        InputError: it is the bundle to be trained, or has another tokenizer or grid.
     """
     if not name:
         return None
@@ -211,10 +210,10 @@ def _source(args: argparse.Namespace, name: str | None, recipe: Recipe) -> Path 
 
 
 def _with_lpips(training: TokenizerTraining, path: Path | None) -> TokenizerTraining:
-    """The same training with perceptual distance measured by LPIPS.
+    """Return the training with LPIPS as perceptual distance; unchanged if there is no path.
 
     Raises:
-        InputError: the recipe is no VQ-GAN.
+        InputError: the recipe is not of a VQ-GAN.
     """
     if path is None:
         return training
@@ -224,10 +223,10 @@ def _with_lpips(training: TokenizerTraining, path: Path | None) -> TokenizerTrai
 
 
 def _judge(name: str, recipe: Recipe) -> OwnTokenizer:
-    """The tokenizer whose features measure perceptual distance.
+    """Load the tokenizer whose features measure perceptual distance.
 
     Raises:
-        InputError: it is of another grid, or not of the kinds that are trained here.
+        InputError: it has another grid, or its features cannot be used.
     """
     folder = find(name)
     config = read_config(folder)
@@ -239,10 +238,10 @@ def _judge(name: str, recipe: Recipe) -> OwnTokenizer:
 
 
 def _with_prior(folder: Path, recipe: Recipe) -> VQConfig:
-    """The config of a bundle with the recipe's prior.
+    """Return the config of a bundle with the recipe's prior.
 
     Raises:
-        InputError: that prior does not fit its codes.
+        InputError: the prior does not fit the codes.
     """
     try:
         return VQConfig(**read_config(folder).model_dump() | {"prior": recipe.prior})
@@ -251,10 +250,10 @@ def _with_prior(folder: Path, recipe: Recipe) -> VQConfig:
 
 
 def _begun_prior(args: argparse.Namespace, recipe: Recipe, n_codes: int) -> nn.Module | None:
-    """The prior to begin with, if one is given.
+    """Load the prior to start with; None if none is given.
 
     Raises:
-        InputError: it is of other sizes.
+        InputError: it has other sizes, or is of the bundle to be trained.
     """
     if not args.start:
         return None
@@ -268,7 +267,7 @@ def _begun_prior(args: argparse.Namespace, recipe: Recipe, n_codes: int) -> nn.M
 
 
 def _share(source: Path, out: Path, names: tuple[str, ...]) -> None:
-    """Copy what a bundle takes over from another; after the training, so that one that is refused changes nothing."""
+    """Copy files that a bundle takes over from another; only after the training, so that a failure changes nothing."""
     for name in names:
         if has_file(source, name):
             shutil.copyfile(path_of(source, name), out / name)
@@ -335,7 +334,7 @@ def _learn(args: argparse.Namespace, split: Split, recipe: Recipe, template: Tem
 
 
 def _template(args: argparse.Namespace, recipe: Recipe, source: Path | None = None) -> Template | None:
-    """That of the bundle, of the one it begins with, or of the packed data; else made of the training scans."""
+    """Load the template of the bundle, of the one to start with, or of the packed data; else make it from scans."""
     if not recipe.grid.aligned:
         return None
     for folder in (args.out, *([source] if source else []), args.data):
@@ -346,7 +345,7 @@ def _template(args: argparse.Namespace, recipe: Recipe, source: Path | None = No
         found = make_template(list(ixi_scans(args.data, "train")), recipe.grid, recipe.slices)
     with atomic_folder(args.out) as new:
         found.save(new)
-    return Template.load(args.out)  # as everybody will see it, in eight bits
+    return Template.load(args.out)  # with the eight bits that are stored
 
 
 def _prepare(args: argparse.Namespace) -> tuple[Recipe, torch.device]:

@@ -1,8 +1,8 @@
-"""Coarse corruption, for a tokenizer that restores.
+"""Corruption of training slices, for a tokenizer that restores.
 
-A tokenizer trained on healthy slices alone copies what it is shown, a lesion too. Trained to give the clean slice from
-one with patches spoilt, its codes become those of the healthy slice (denoising autoencoders: Vincent et al. 2008;
-Kascenas et al. 2022 for brain anomalies). The patches are irregular low-frequency blobs and imitate no lesion.
+A tokenizer trained only to reproduce healthy slices also reproduces lesions. If it is trained to give the clean slice
+from one with corrupted patches, its codes become those of the healthy slice (denoising autoencoders: Vincent et al.
+2008; for brain anomalies Kascenas et al. 2022). The patches are irregular smooth blobs that do not imitate lesions.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ GRAINS = (2, 4, 8)  # pixels
 
 
 def corrupt(slices: Tensor, mask: Tensor, rng: torch.Generator, share: float = 0.75, most: int = 3) -> Tensor:
-    """Spoil up to `most` patches in a `share` of the slices, (B, 1, H, W) in SD; nothing outside the mask changes."""
-    spoilt = slices
+    """Corrupt up to `most` patches in a `share` of the slices (B, 1, H, W), SD; nothing outside the mask changes."""
+    corrupted = slices
     for _ in range(most):
         patch = blob(mask, rng) * mask
         chosen = (torch.rand(len(slices), 1, 1, 1, generator=rng, device=slices.device) < share / most * 1.6).float()
-        spoilt = torch.lerp(spoilt, replacement(spoilt, rng), patch * chosen)
-    return spoilt
+        corrupted = torch.lerp(corrupted, replacement(corrupted, rng), patch * chosen)
+    return corrupted
 
 
 def blob(mask: Tensor, rng: torch.Generator) -> Tensor:
-    """One soft-edged irregular patch (B, 1, H, W) in 0..1 about a random place of each mask, radius 3 to 14 pixels."""
+    """Draw an irregular soft patch (B, 1, H, W), 0..1, at a random place of each mask, radius 3 to 14 pixels."""
     b, _, h, w = mask.shape
     inside = mask.reshape(b, -1) + 1e-6
     place = torch.multinomial(inside, 1, generator=rng)
@@ -41,7 +41,7 @@ def blob(mask: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def replacement(slices: Tensor, rng: torch.Generator) -> Tensor:
-    """What stands in the patch: one level, the slice offset, or noise of one of three grains, with the slice or not."""
+    """Draw the content of patches: a constant, the slice with an offset, or noise of one of three grain sizes."""
     b, _, h, w = slices.shape
     level = _uniform(b, -2.5, 3.0, rng, slices).expand_as(slices)
     sign = torch.where(_uniform(b, 0, 1, rng, slices) < 0.5, -1.0, 1.0)

@@ -1,7 +1,7 @@
-"""CUDA graphs for training: a network's forward and backward pass are each one launch.
+"""CUDA graphs for training: the forward and the backward pass of a network are one launch each.
 
-The networks here are small. A GPU computes a step faster than Python launches its kernels one after the other, so most
-of a training on a GPU is waiting. A CUDA graph records the kernels once and launches them together.
+The networks are small, so a GPU computes a step faster than Python can launch its kernels one by one. A CUDA graph
+records the kernels once and then launches them together.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from napari_vqad.nets.device import device_of, has_bf16
 
 
 def capture(network: nn.Module, *examples: Tensor) -> None:
-    """Record the passes of `network(*examples)` in training mode; on other devices than CUDA nothing is done.
+    """Record the passes of `network(*examples)` in training mode; without CUDA, do nothing.
 
     Later calls in training mode replay the record, and inputs must have the examples' shapes. Calls in evaluation mode
     run as before. The network must not read a value back from the GPU in its forward pass, must be called once per
@@ -27,6 +27,6 @@ def capture(network: nn.Module, *examples: Tensor) -> None:
     if device.type != "cuda":
         return
     network.train()
-    # Weights that autocast has cast once would stay as they were recorded; each replay must cast them anew.
+    # Without a cache, each replay casts the weights again; cached casts would stay as recorded.
     with torch.autocast("cuda", torch.bfloat16, enabled=has_bf16(device), cache_enabled=False):
         torch.cuda.make_graphed_callables(network, examples, allow_unused_input=True)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Healthy slices to learn from: a folder of scans → one stack on the model's grid, small enough to travel."""
+"""Training data: the healthy slices of a folder of scans on the model's grid, packed into one small array."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Stack:
         levels: uint8 (N, H, W), z-scores of the grid's clip range in 256 steps.
         mask: bool (N, H, W).
         position: float32 (N,).
-        scan: int (N,), which scan each slice is of.
-        clip: the z-scores of level 0 and 255.
+        scan: int (N,), number of the scan of each slice.
+        clip: z-scores of the levels 0 and 255.
     """
 
     levels: np.ndarray
@@ -49,7 +49,7 @@ class Stack:
         return len(self.levels)
 
     def slices(self, index: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """float32 z-scores of the chosen slices."""
+        """Return the chosen slices as z-scores, float32."""
         low, high = self.clip
         return self.levels[index].astype(np.float32) * ((high - low) / 255.0) + low
 
@@ -64,7 +64,7 @@ class Stack:
         )
 
     def save(self, path: Path) -> None:
-        """One compressed npz: the whole training data in a file that can be carried to a GPU."""
+        """Write all data into one compressed npz, which is small enough to copy to a machine with a GPU."""
         packed = np.packbits(self.mask, axis=-1)
         np.savez_compressed(
             path, levels=self.levels, mask=packed, position=self.position, scan=self.scan, clip=np.array(self.clip)
@@ -72,7 +72,7 @@ class Stack:
 
     @classmethod
     def load(cls, path: Path) -> Stack:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
             InputError: the file is not such a stack.
@@ -97,7 +97,7 @@ class Stack:
         return cls(levels, mask, position.astype(np.float32), scan, tuple(clip.tolist()))
 
     def grids(self, spec: GridSpec) -> Iterator[Grid]:
-        """Each scan's slices as a grid of its own, at the origin of nowhere."""
+        """Yield the slices of each scan as a grid without a source scan."""
         for number in np.unique(self.scan):
             chosen = np.flatnonzero(self.scan == number)
             slices, mask = self.slices(chosen), self.mask[chosen]
@@ -105,7 +105,7 @@ class Stack:
 
     @classmethod
     def of(cls, grids: list[Grid], spec: GridSpec) -> Stack:
-        """Pack grids, one after the other."""
+        """Pack the slices of grids, in this order."""
         low, high = spec.clip
         levels = [np.rint((g.slices.clip(low, high) - low) * (255.0 / (high - low))).astype(np.uint8) for g in grids]
         return cls(
@@ -118,15 +118,15 @@ class Stack:
 
 
 def split_of(index: int) -> Split:
-    """The split of a subject by its place in the sorted list, mod 10: 0 validation, 1 calibration, else training."""
+    """Return the split of a subject, given its index in the sorted list: mod 10, 0 validation, 1 calibration."""
     return {0: "validation", 1: "calibration"}.get(index % 10, "train")  # type: ignore[return-value]
 
 
 def ixi_subjects(folder: Path, split: Split) -> list[tuple[Path, Path]]:
-    """(scan, parcellation) of the subjects of a split, in a folder with `t1/` and `dlmuse_seg/`.
+    """List scan and parcellation of the subjects of a split, in a folder with `t1/` and `dlmuse_seg/`.
 
     Raises:
-        InputError: there are none.
+        InputError: there are no scans, or a parcellation is missing.
     """
     folder = Path(folder)
     scans = sorted((folder / "t1").glob("*.nii.gz"))
@@ -139,7 +139,7 @@ def ixi_subjects(folder: Path, split: Split) -> list[tuple[Path, Path]]:
 
 
 def brain_of_parcellation(labels: np.ndarray) -> np.ndarray:
-    """Brain mask of a parcellation: labels > 0, closed by three voxels, holes filled, largest component."""
+    """Make a brain mask from a parcellation: labels > 0, closed by three voxels, holes filled, largest component."""
     closed = ndimage.binary_closing(np.pad(labels > 0, 4), iterations=3)[4:-4, 4:-4, 4:-4]
     segments, n = ndimage.label(ndimage.binary_fill_holes(closed))
     return closed if n == 0 else segments == 1 + np.argmax(np.bincount(segments.ravel())[1:])
@@ -159,9 +159,9 @@ def evenly(items: Sequence[Item], at_most: int | None) -> Sequence[Item]:
 
 
 def clip_scans(folder: Path, split: Split) -> Iterator[tuple[Volume, np.ndarray]]:
-    """(clip, all of it) of each piece of normal frames of a split.
+    """Yield each piece of normal frames of a split, with a mask of all its pixels.
 
-    There are three parts and no fourth for calibration, which looks at the normal frames of the validation part.
+    There is no fourth part for calibration, which uses the normal frames of the validation part.
     """
     for piece in segments(folder, "train" if split == "train" else "validation"):
         if piece.abnormal is not None and not piece.abnormal.any():

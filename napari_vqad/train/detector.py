@@ -1,4 +1,4 @@
-"""`napari-vqad train detector`: the bundle of a detector that is fitted on healthy slices in one go."""
+"""`napari-vqad train detector`: make the bundle of a detector that is fitted to healthy slices in one step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from napari_vqad.train.recipe import detector_named, read_toml
 from napari_vqad.train.training_log import Trained, write_history
 
 OUTPUTS = ("config.json", "calibration.json", "README.md")
-SLICES = 72  # of a template that is made anew
+SLICES = 72  # of a new template
 
 
 def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_recipe(name: str | Path) -> tuple[BundleConfig, type[FittedDetector]]:
-    """The config of a recipe, and the class of its detector.
+    """Read a recipe: the bundle's config, and the class of its detector.
 
     Raises:
         InputError: there is no such recipe, it does not fit, or its detector is trained in another way.
@@ -85,7 +85,7 @@ def read_recipe(name: str | Path) -> tuple[BundleConfig, type[FittedDetector]]:
 
 
 def template_of(args: argparse.Namespace, config: BundleConfig, out: Path) -> Template | None:
-    """The template of the bundle, of the one to start with, or of packed data; else made of the training scans."""
+    """Load the template of the bundle, of the one to start with, or of packed data; else make it."""
     if not config.grid.aligned:
         return None
     start = find(args.start) if args.start else None

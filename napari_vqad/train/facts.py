@@ -1,4 +1,4 @@
-"""What a card says of a detector beyond its calibration: what it is, and what was measured on held-out scans."""
+"""Facts for the model card: a description of the detector, and measurements on held-out scans."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.train.data import Stack
 
-Row = tuple[str, str]  # what, and the words or the number
-# Detectors whose networks have more to tell than `facts_of_maps` can see; imported when they are needed.
+Row = tuple[str, str]  # name and value
+# Functions for detectors with further facts than `facts_of_maps` gives; imported when they are needed.
 OWN: Mapping[str, str] = {"vq": "napari_vqad.train.vq_facts:vq_facts"}
 
 
 class Facts(NamedTuple):
-    """Two tables: what the detector is, and what was measured on scans that it was not trained on."""
+    """Two tables: a description of the detector, and measurements on scans that it was not trained on."""
 
     about: list[Row]
     measured: list[Row]
 
 
 def facts_of(bundle: Bundle, stack: Stack) -> Facts:
-    """The facts of a bundle; `stack` holds the held-out slices."""
+    """Collect the facts of a bundle; `stack` contains the held-out slices."""
     module, _, name = OWN.get(bundle.detector.kind, "napari_vqad.train.facts:facts_of_maps").partition(":")
     make: Callable[[Bundle, Stack], Facts] = getattr(import_module(module), name)
     return make(bundle, stack)
 
 
 def facts_of_maps(bundle: Bundle, stack: Stack) -> Facts:
-    """What follows from the declarations alone: the mean of the scored map, by variant, or of the slice score."""
+    """Measure what every detector declares: the mean of its scored map for each variant, or of its slice score."""
     explorer, rows = Explorer(bundle), []
     if explorer.detector.scored is None:
         return Facts(bundle.detector.about(), [_mean_of_slices(explorer, stack)])

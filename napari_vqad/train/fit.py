@@ -1,4 +1,4 @@
-"""The one training loop: seeded by step, resumable after a kill, with progress and curves; the best weights kept."""
+"""The training loop of all networks: reproducible, resumable after a crash, with progress and curves."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from napari_vqad.nets.device import device_of, has_bf16
 from napari_vqad.train.same_recipe import Options, difference
 
 CHECKPOINT, CURVES, LOCK = "checkpoint.safetensors", "curves.png", ".vqad-training"
-LIKE_HELD_OUT = "as held out"  # the part of the training loss that the held-out loss measures; else it is all of it
-STATE = "state"  # key of a checkpoint's metadata, under which the state stands as JSON
-ADAMS = ("adam", "adam-of-turn")  # what the names of the optimisers' moments begin with in a checkpoint
-PARTS = ("model", *ADAMS, "kept")  # what the names of its tensors begin with
+LIKE_HELD_OUT = "as held out"  # the part of the training loss that the held-out loss measures, if it is not all of it
+STATE = "state"  # key of the state (JSON) in a checkpoint's metadata
+ADAMS = ("adam", "adam-of-turn")  # prefixes of the optimisers' moments in a checkpoint
+PARTS = ("model", *ADAMS, "kept")  # prefixes of all tensors in a checkpoint
 
 
 class Schedule(BaseModel):
-    """How long and how fast. The paper trains with Adam at 1e-4."""
+    """The schedule of a training. Marimont & Tarroni 2020 train with Adam at 1e-4."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = Field(2000, ge=1, le=10**8, description="optimiser steps")
-    batch: int = Field(32, ge=1, le=10**6, description="slices a step")
+    batch: int = Field(32, ge=1, le=10**6, description="slices per step")
     lr: float = Field(1e-4, gt=0, allow_inf_nan=False, description="Adam's learning rate after the warm-up")
-    warm_up: int = Field(100, ge=1, description="steps over which the rate rises from zero; 1 for none")
+    warm_up: int = Field(100, ge=1, description="steps over which the learning rate rises from zero; 1 for none")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(0.99, gt=0, lt=1, description="Adam's β2")
-    weight_decay: float = Field(
-        0.0, ge=0, allow_inf_nan=False, description="of AdamW, apart from the gradient; 0 makes it Adam"
-    )
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="weight decay of AdamW; 0 for Adam")
     clip: float = Field(1.0, ge=0, allow_inf_nan=False, description="norm to which gradients are clipped; 0 for none")
-    decay: bool = Field(True, description="let the rate fall to zero along a cosine")
+    decay: bool = Field(True, description="let the learning rate fall to zero along a cosine")
     seed: int = Field(0, ge=0, lt=2**32)
-    validate_every: int = Field(250, ge=1, description="steps between looks at the held-out loss")
-    keep: Literal["best", "last"] = Field("best", description="weights: of the best held-out loss, or the last ones")
-    stop: Literal["patience", "overtaken"] = Field("patience", description="rule of stopping early")
-    patience: int = Field(8, ge=1, description="looks at which the rule of stopping must hold before training stops")
+    validate_every: int = Field(250, ge=1, description="steps between evaluations of the held-out loss")
+    keep: Literal["best", "last"] = Field(
+        "best", description="weights to keep: with the best held-out loss, or the last"
+    )
+    stop: Literal["patience", "overtaken"] = Field("patience", description="rule for stopping early")
+    patience: int = Field(8, ge=1, description="evaluations at which the rule must hold before training stops")
 
 
 Losses = dict[str, Tensor]
@@ -60,13 +60,13 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Turn:
-    """A network that takes a step of its own after each step of the model, with an Adam of its own.
+    """A network that is trained in alternation with the model, with its own Adam.
 
     Attributes:
-        network: a module of the model that is not among its `parts`, so that the checkpoint holds it.
-        lr: its learning rate, which follows the schedule's warm-up and decay.
-        loss: what it descends, a number with its graph; called after the model's step.
-        name: of its curve.
+        network: a module of the model, so that the checkpoint contains it, but not one of the model's `parts`.
+        lr: its learning rate, with the schedule's warm-up and decay.
+        loss: computes its loss, a scalar with its graph; called after the model's step.
+        name: name of the loss curve.
     """
 
     network: nn.Module
@@ -85,43 +85,43 @@ def fit(
     turn: Turn | None = None,
     recipe: Options | None = None,
 ) -> dict[str, list]:
-    """Train `model` in place and leave it with its best weights, or its last.
+    """Train `model` in place, until it has its best or its last weights.
 
     Args:
-        model: on `device` already; its `parts`, if it has some, are networks and their learning rates as multiples of
-            the schedule's; gradients are clipped each for itself.
-        losses: generator and step → named losses; "loss" is the one to descend, the others are drawn as curves.
-        held_out: the held-out loss, called with the model in eval mode.
-        folder: where `checkpoint.safetensors` and `curves.png` live. When it holds a checkpoint of the same schedule
-            and recipe, training goes on from there. A checkpoint is one file, so that all of it is of one step.
-        schedule: steps, rate and so on.
-        device: for the random generator and mixed precision.
-        turn: a network that descends a loss of its own in alternation with the model.
+        model: the model, on `device`. If it has `parts`, only these networks are trained: pairs of a network and its
+            learning rate as a multiple of the schedule's; the gradients of each are clipped separately.
+        losses: generator and step → losses by name; "loss" is minimised, the others are drawn as curves.
+        held_out: computes the held-out loss; called with the model in eval mode.
+        folder: folder of `checkpoint.safetensors` and `curves.png`. If it has a checkpoint with the same schedule and
+            recipe, training continues from there. A checkpoint is one file, so all of it is from the same step.
+        schedule: number of steps, learning rate and so on.
+        device: device of the random generator and of mixed precision.
+        turn: a network that is trained in alternation with the model.
         recipe: the options that decide the losses and the data, from `same_recipe.options_of`.
 
     Returns:
-        history: name → values, one every `validate_every` steps; also kept in the checkpoint.
+        history: name → values, one every `validate_every` steps; also stored in the checkpoint.
 
     Raises:
         InputError: the folder holds a damaged checkpoint, or one of another schedule, recipe or model; another training
             writes there; or it cannot be written to.
     """
     weights = sum(v.numel() * v.element_size() for v in model.state_dict().values())
-    # Weights, two moments of Adam and the weights that are kept; twice, since the last checkpoint is there meanwhile.
+    # Weights, two moments of Adam and the kept weights; twice, because the last checkpoint still exists when writing.
     with alone_in(folder, [CHECKPOINT, CURVES], 2 * 4 * weights):
         return _fit(model, losses, held_out, folder, schedule, device, turn, recipe or {})
 
 
 @contextmanager
 def alone_in(folder: Path, names: Iterable[str], size: int = 0) -> Iterator[None]:
-    """Make a folder that nothing else is trained or calibrated in meanwhile, and try whether it can be written to.
+    """Lock a folder, so that no other training or calibration uses it, and check that it can be written to.
 
     Args:
-        folder: goes again when nothing was written into it.
-        names, size: of the files, as of `io.room.check_folder`.
+        folder: created if needed, and removed again if nothing was written into it.
+        names, size: names and total size of the files, as in `files.space.check_folder`.
 
     Raises:
-        InputError: it cannot, or another training or calibration is at work there.
+        InputError: it cannot be written to, or another training or calibration uses it.
     """
     check_folder(folder_of(folder), names, size)
     try:
@@ -153,12 +153,12 @@ def _fit(
         optimisers.append(_adam(((turn.network, turn.lr / schedule.lr),), schedule))
     state, kept = _resume(model, optimisers, folder, schedule, recipe)
     history, started, first = state["history"], time.monotonic(), state["step"]
-    running: dict[str, Tensor] = {}  # sums; a GPU is asked for a number only when one is shown
+    running: dict[str, Tensor] = {}  # sums; they stay on the GPU until they are shown
     saved = time.monotonic()
 
     step = first
     while step < schedule.steps and not state["stopped"]:
-        # One generator a step: a resumed run sees the very slices that an unbroken one would have seen.
+        # One generator per step: a resumed training sees the same slices as an uninterrupted one.
         rng = torch.Generator(device=device).manual_seed(schedule.seed * 1_000_003 + step)
         torch.manual_seed(schedule.seed * 1_000_003 + step)
         for group in (group for each in optimisers for group in each.param_groups):
@@ -194,7 +194,7 @@ def _fit(
             numbers = "  ".join(f"{k} {v[-1]:.4f}" for k, v in history.items() if k != "step")
             print(f"step {step}/{schedule.steps}  {numbers}  {left / 60:.1f} min left", flush=True)
         if time.monotonic() - saved > 60 or step == schedule.steps or state["stopped"]:
-            # Sums since the last look are not kept: a resumed curve has one point averaged over fewer steps.
+            # Sums since the last evaluation are not stored, so one point of a resumed curve averages fewer steps.
             state.update(step=step, schedule=schedule.model_dump(), recipe=recipe)
             _save(model, optimisers, folder, state, kept)
             saved = time.monotonic()
@@ -206,7 +206,7 @@ def _fit(
 
 
 def _adam(parts: Sequence[tuple[nn.Module, float]], schedule: Schedule) -> torch.optim.Optimizer:
-    """AdamW, which is Adam where nothing decays; a group for each network, with the pace of its learning rate."""
+    """Make an AdamW (without decay, Adam) with a group for each network, and its factor of the learning rate."""
     groups = [{"params": list(part.parameters()), "pace": pace} for part, pace in parts]
     fused = device_of(parts[0][0]).type == "cuda" or None  # one kernel for all weights
     betas, decay = (schedule.beta1, schedule.beta2), schedule.weight_decay
@@ -214,7 +214,7 @@ def _adam(parts: Sequence[tuple[nn.Module, float]], schedule: Schedule) -> torch
 
 
 def _descend(loss: Tensor, optimiser: torch.optim.Optimizer, parts: Iterable[nn.Module], schedule: Schedule) -> None:
-    """One step; gradients are clipped for each network by itself."""
+    """Take a training step; the gradients of each network are clipped separately."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     for part in parts if schedule.clip else ():
@@ -223,10 +223,10 @@ def _descend(loss: Tensor, optimiser: torch.optim.Optimizer, parts: Iterable[nn.
 
 
 def count_of_rule(state: dict, schedule: Schedule, better: bool) -> None:
-    """Count a look at the held-out loss by the schedule's rule, and stop where it holds.
+    """Apply the schedule's rule for stopping early to an evaluation of the held-out loss.
 
-    "patience": so many looks in a row without a better held-out loss. "overtaken": the held-out loss was above the
-    training loss since the last look at more than so many looks in all (Ishii 2023).
+    "patience": stop after `patience` evaluations in a row without a better held-out loss. "overtaken": stop if the
+    held-out loss exceeded the training loss at more than `patience` evaluations in total (Ishii 2023).
     """
     history = state["history"]
     if schedule.stop == "patience":
@@ -244,7 +244,7 @@ def _rate(step: int, schedule: Schedule) -> float:
 
 
 def state_of(folder: Path) -> dict:
-    """How far the training in a folder has come: "step", "history", "schedule", "stopped", "since_best".
+    """Read the state of the training in a folder: "step", "history", "schedule", "recipe", "stopped", "since_best".
 
     Raises:
         InputError: its checkpoint is missing or damaged.
@@ -263,20 +263,20 @@ def _save(
     for part, optimiser in zip(ADAMS, optimisers, strict=False):
         for i, moments in optimiser.state_dict()["state"].items():
             tensors |= {f"{part}.{i}.{k}": v for k, v in moments.items()}
-    # Networks may share a tensor, and weights that are kept now are the model's own: each name has a copy of its own.
+    # Networks may share a tensor, and kept weights may be the model's own, so each name gets its own copy.
     raw = save({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, {STATE: json.dumps(state)})
     with atomic_write(folder / CHECKPOINT) as file:
         file.write_bytes(raw)
 
 
 def _read(folder: Path) -> tuple[dict, dict[str, Tensor]]:
-    """State and tensors of a checkpoint."""
+    """Read state and tensors of a checkpoint."""
     path = folder / CHECKPOINT
     damaged = InputError(f"{path} is damaged, or of an earlier version; remove {folder} to begin anew.")
     try:
         with safe_open(path, "pt") as file:
             state = json.loads(file.metadata()[STATE])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
         state.setdefault("recipe", {})  # of earlier versions
         whole_state = {
             "step": int,
@@ -296,7 +296,7 @@ def _read(folder: Path) -> tuple[dict, dict[str, Tensor]]:
 def _resume(
     model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], folder: Path, schedule: Schedule, recipe: Options
 ) -> tuple[dict, dict[str, Tensor]]:
-    """The state to begin with, and the weights that are kept so far."""
+    """Load the checkpoint, if there is one: return the state, and the weights kept so far."""
     if not (folder / CHECKPOINT).exists():
         return {"step": 0, "since_best": 0, "stopped": False, "history": {}}, {}
     state, tensors = _read(folder)
@@ -352,7 +352,7 @@ def _load_moments(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], 
 
 
 def _fits(model: nn.Module, tensors: dict[str, Tensor]) -> bool:
-    """Has a network exactly these tensors, of these shapes?"""
+    """Check whether a network has exactly these tensors, with these shapes."""
     return {k: v.shape for k, v in tensors.items()} == {k: v.shape for k, v in model.state_dict().items()}
 
 

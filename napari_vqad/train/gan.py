@@ -2,9 +2,9 @@
 
     discriminator   −log σ(D(Y)) − log(1 − σ(D(G(z)))) + γ/2 · ‖∇_Y D(Y)‖²          generator   −log σ(D(G(z)))
 
-The generator's loss is the non-saturating one (Goodfellow et al. 2014). γ is the gradient penalty R1, without which
-longer trainings become unstable (Mescheder et al. 2018); the bundle keeps a moving average of the generator's weights
-(Karras et al. 2018). Both networks descend in the same step, each with its own learning rate, moments and clipping.
+The generator has the non-saturating loss (Goodfellow et al. 2014). γ weights the gradient penalty R1, without which
+long trainings become unstable (Mescheder et al. 2018). The bundle contains a moving average of the generator's weights
+(Karras et al. 2018). Both networks are updated in the same step, each with its own learning rate, moments and clipping.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HELD_OUT, STEPS, RATE = 32, 50, 0.1  # slices, steps and step size of the search
 
 
 class GanTraining(NetworkTraining):
-    """What the networks learn from and how."""
+    """How the networks are trained."""
 
     schedule: Schedule = Schedule(beta1=0.5)
     sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
@@ -49,12 +49,12 @@ class Gan(nn.Module):
 
     @property
     def parts(self) -> tuple[tuple[nn.Module, float], ...]:
-        """The networks that descend, with their learning rates as multiples of the schedule's."""
+        """The networks to train, with their learning rates as multiples of the schedule's."""
         return (self.generator, 1.0), (self.discriminator, self._training.pace)
 
     @torch.no_grad()
     def update_average(self, step: int) -> None:
-        """θ̄ ← d·θ̄ + (1 − d)·θ, of weights and running statistics; d is small in the first steps."""
+        """Update the averages θ̄ ← d·θ̄ + (1 − d)·θ of weights and statistics; d is smaller in the first steps."""
         decay = min(self._training.average, (1 + step) / (10 + step)) if self._training.average else 0.0
         now = self.generator.state_dict()
         for name, mean in self.averaged.state_dict().items():
@@ -64,23 +64,27 @@ class Gan(nn.Module):
                 mean.copy_(now[name])
 
     def losses(self, slices: Tensor, position: Tensor, z: Tensor) -> Losses:
-        """The losses of slices (B, 1, H, W) in SD at positions (B,), and of latents (B, latent)."""
+        """Compute the losses for slices (B, 1, H, W) in SD at positions (B,), and for latents (B, latent)."""
         critic, gamma = self.discriminator, self._training.penalty
         generated = self.generator(z, position)
-        learn = log_loss(critic(slices, position), critic(generated.detach(), position))
-        # The generator's gradient must not reach the discriminator, which descends the other way.
+        of_discriminator = log_loss(critic(slices, position), critic(generated.detach(), position))
+        # The gradient of the generator's loss must not reach the discriminator, which has the opposite aim.
         critic.requires_grad_(False)
-        convince = F.softplus(-critic(generated, position)).mean()
+        of_generator = F.softplus(-critic(generated, position)).mean()
         critic.requires_grad_(True)
-        found = {"loss": learn + convince, "generator": convince, "discriminator": learn}
+        losses = {
+            "loss": of_discriminator + of_generator,
+            "generator": of_generator,
+            "discriminator": of_discriminator,
+        }
         if gamma:
-            found["R1"] = gradient_penalty(critic, slices, position)
-            found["loss"] = found["loss"] + 0.5 * gamma * found["R1"]
-        return found
+            losses["R1"] = gradient_penalty(critic, slices, position)
+            losses["loss"] = losses["loss"] + 0.5 * gamma * losses["R1"]
+        return losses
 
 
 def gradient_penalty(critic: SliceDiscriminator, slices: Tensor, position: Tensor) -> Tensor:
-    """‖∇_Y D(Y)‖² of real slices (B, 1, H, W), averaged over the slices: R1 of Mescheder et al. 2018, in float32."""
+    """Compute R1, ‖∇_Y D(Y)‖² averaged over real slices (B, 1, H, W) (Mescheder et al. 2018), in float32."""
     with torch.autocast(slices.device.type, enabled=False):
         real = slices.float().detach().requires_grad_()
         (gradient,) = torch.autograd.grad(critic(real, position).sum(), real, create_graph=True)

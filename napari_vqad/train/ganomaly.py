@@ -3,8 +3,8 @@
     generator       w_con · mean |x − x̂|  +  w_enc · mean (z − ẑ)²  +  w_adv · mean (f(x) − f(x̂))²
     discriminator   ½ (−mean log σ(D(x)) − mean log(1 − σ(D(x̂))))
 
-The two descend in turn in the paper, the discriminator on the x̂ of before the generator's step. Its gradient is then
-the one that it has beforehand, so both take their steps at once here, each with moments and clipping of its own.
+In the paper the two are updated in turn, the discriminator with the x̂ from before the generator's step. Its gradient is
+therefore the same as before that step, and here both are updated at once, each with its own moments and clipping.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PAPERS_SCHEDULE = Schedule(lr=2e-4, beta1=0.5, beta2=0.999, clip=0.0, decay=Fals
 
 
 class GanomalyTraining(NetworkTraining):
-    """What the networks learn from and how; the defaults are those of the paper."""
+    """How the networks are trained; the defaults are those of the paper."""
 
     schedule: Schedule = PAPERS_SCHEDULE
     w_con: float = Field(50.0, ge=0, description="weight of the L1 distance of slices")
@@ -52,7 +52,7 @@ class GanomalyTraining(NetworkTraining):
 
 
 class GeneratorAndDiscriminator(nn.Module):
-    """Both networks, trained as one; each descends by itself."""
+    """Generator and discriminator in one module, so that they share a checkpoint."""
 
     def __init__(self, config: GanomalyConfig, training: GanomalyTraining) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class GeneratorAndDiscriminator(nn.Module):
         return (self.generator, 1.0), (self.discriminator, 1.0)
 
     def losses(self, slices: Tensor) -> Losses:
-        """The losses of slices (B, 1, H, W) in SD; each term of "loss" reaches one of the two networks alone."""
+        """Compute the losses for slices (B, 1, H, W) in SD; the gradient of each term reaches one network only."""
         critic, weights = self.discriminator, self.training_of
         x = self.generator.scaled(slices)
         passed = self.generator(x)
@@ -74,15 +74,15 @@ class GeneratorAndDiscriminator(nn.Module):
         con, enc = reconstruction_loss(x, passed), latent_loss(passed)
         adv = feature_loss(critic(x)[1], critic(passed.decoded)[1])
         critic.requires_grad_(True)
-        learn = discriminator_loss(critic(x)[0], critic(passed.decoded.detach())[0])
+        of_discriminator = discriminator_loss(critic(x)[0], critic(passed.decoded.detach())[0])
         as_held_out = weights.w_con * con + weights.w_enc * enc
         return {
-            "loss": as_held_out + weights.w_adv * adv + learn,
+            "loss": as_held_out + weights.w_adv * adv + of_discriminator,
             LIKE_HELD_OUT: as_held_out.detach(),
             "L1 of slices": con,
             "L2 of latents": enc,
             "L2 of features": adv,
-            "discriminator": learn,
+            "discriminator": of_discriminator,
         }
 
 

@@ -1,4 +1,4 @@
-"""`napari-vqad train import-lpips`: the published weights of VGG16 and LPIPS as one safetensors file.
+"""`napari-vqad train import-lpips`: convert the published weights of VGG16 and LPIPS to one safetensors file.
 
 Two networks are needed: VGG16 of torchvision (`vgg16-397923af`, ImageNet) and the weighings of Zhang et al. 2018 (`vgg`
 of the package lpips, folder `weights/v0.1`). Their authors publish PyTorch pickles, which can run code when they are
@@ -37,7 +37,7 @@ def add_command(kinds: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write one safetensors file of both."""
+    """Convert both files to one."""
     check_file(args.out)
     raw = save(convert(_read(args.vgg), _read(args.lpips), args.vgg, args.lpips))
     with atomic_write(args.out) as file:
@@ -55,7 +55,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def convert(vgg: dict[str, Tensor], lpips: dict[str, Tensor], vgg_path: Path, lpips_path: Path) -> dict[str, Tensor]:
-    """Rename both to the names of `VGG16Features`; float32.
+    """Rename the weights of both to the names of `VGG16Features`, as float32.
 
     Args:
         vgg: torchvision's names, `features.N.weight` and `.bias`, N counting activations and pooling, too.

@@ -1,4 +1,4 @@
-"""Bring your own: networks trained with MONAI as a bundle."""
+"""Make a bundle from networks that were trained with MONAI."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def pack(
     prior: MonaiPriorConfig,
     description: str = "",
 ) -> Path:
-    """Write a VQVAE, a DecoderOnlyTransformer and an Ordering as a bundle; `napari-vqad calibrate` does the rest.
+    """Write a VQVAE, a DecoderOnlyTransformer and an Ordering as a bundle; then run `napari-vqad calibrate`.
 
     Args:
-        folder: of the bundle; made where it is not there.
-        vqvae, transformer: trained on slices of `grid`, in SD within the brain (`napari-vqad train pack` makes them).
-        ordering: of the codes, as the transformer was trained with; all codes of a slice must fit into its sequence.
-        title, description: what the list of models shows.
-        grid: the slices.
-        tokenizer, prior: the arguments that the networks were made with, which MONAI does not keep.
+        folder: folder of the bundle, which is created if needed.
+        vqvae, transformer: networks trained on slices of `grid`, in SD within the brain (see `napari-vqad train pack`).
+        ordering: order of the codes that the transformer was trained with; its sequence has all codes of a slice.
+        title, description: texts for the list of models.
+        grid: size and spacing of the slices.
+        tokenizer, prior: the arguments that the networks were made with, which MONAI does not store.
 
     Raises:
         InputError: networks, arguments and grid do not fit together; or the folder cannot be written to.

@@ -1,4 +1,4 @@
-"""The card of a bundle: what it was made from, what was measured, and what it must not be used for."""
+"""The model card of a bundle: data, training, measurements, and limits of use."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from napari_vqad.train.training_log import read_history
 def write_card(
     bundle: Bundle, calibration: Calibration, facts: Facts, held_out: Stack, into: Path | None = None
 ) -> None:
-    """Write README.md beside the weights, or into another folder.
+    """Write README.md into the folder of a bundle, or into another one.
 
     Args:
         bundle: the bundle.
         calibration: its new calibration.
-        facts: as of `facts_of`.
-        held_out: the slices that the facts were measured on.
-        into: the folder; that of the bundle without it.
+        facts: facts from `facts_of`.
+        held_out: the slices on which the facts were measured.
+        into: the folder to write into; by default that of the bundle.
 
     Raises:
         InputError: it cannot be written.
@@ -69,7 +69,7 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _calibrated(bundle: Bundle, calibration: Calibration, words: Words) -> str:
-    """What the scores of the calibration scans were: of findings, or of slices where there is no pixel score."""
+    """Describe the scores of the calibration scans: of findings, or of slices if there is no pixel score."""
     if bundle.detector.scored is None:
         limit = np.interp(95, calibration.levels, calibration.slice_score["0"])
         slices = f"{calibration.n_slices} slices of {calibration.n_scans} scans"
@@ -87,7 +87,7 @@ def _threshold_of_one_finding(bundle: Bundle, calibration: Calibration) -> str:
 
 
 class Words(NamedTuple):
-    """What a card says of heads in other words than of clips."""
+    """The texts of a card that differ between heads and clips."""
 
     data: str
     held_out: str

@@ -26,7 +26,7 @@ from napari_vqad.train.recipe import detector_named, read_toml
 from napari_vqad.train.same_recipe import Options, options_of
 from napari_vqad.train.training_log import Trained, write_history
 
-CHECKPOINTS = ".training"  # hidden folder of a bundle
+CHECKPOINTS = ".training"  # hidden folder of a bundle, so that the same command resumes an interrupted training
 
 
 class NetworkTraining(BaseModel):

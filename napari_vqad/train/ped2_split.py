@@ -1,13 +1,13 @@
-"""Which frame is for what: the split of Ishii 2023 on UCSD Ped2 (Mahadevan et al. 2010).
+"""The split of UCSD Ped2 (Mahadevan et al. 2010) into training, validation and test frames, as in Ishii 2023.
 
 Of the normal frames 80 % train, 10 % validate and 10 % test; of the abnormal ones 10 % validate and 90 % test. Normal
 frames are those of the training clips and the normal ones of the test clips.
 
-How it is cut: a clip falls into runs, consecutive frames that are all normal or all abnormal, and every run is cut into
-consecutive pieces in the order train, validation, test, at 80 and 90 % of a normal run and at 10 % of an abnormal one,
-to the nearest frame. Neighbours are nearly the same picture: frames drawn at random, as a shuffled data set would
-have them, would be tested on the twins of what was trained on. Cut so, only the two frames at a cut are neighbours; but
-the people of a test piece may have walked through the training piece before it, as the split itself has it.
+A clip is divided into runs: consecutive frames that are all normal or all abnormal. Each run is cut into consecutive
+pieces in the order train, validation, test, at 80 and 90 % of a normal run and at 10 % of an abnormal run, to the
+nearest frame. Neighbouring frames are almost identical, so with a random split, test frames would have near copies
+among the training frames. With these cuts, only the two frames at a cut are neighbours. The people in a test piece may
+still have walked through the training piece before it, which follows from the split of the paper.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ CUTS = {False: (0.8, 0.9), True: (0.0, 0.1)}  # abnormal or not → shares of a 
 
 
 def segments(folder: Path, part: Part) -> Iterator[Clip]:
-    """The pieces of a part, clip by clip; each is all normal or all abnormal, and its `abnormal` says which.
+    """Yield the pieces of a part, clip by clip; each is all normal or all abnormal, as its `abnormal` says.
 
     Args:
         folder: holds `training_NN.npz`, all of them normal, and `testing_NN.npz` with labels.
-        part: which frames.
+        part: the part of the data.
 
     Raises:
         InputError: there are no clips, or a test clip has no labels.
@@ -43,7 +43,7 @@ def segments(folder: Path, part: Part) -> Iterator[Clip]:
 
 
 def pieces(folder: Path, part: Part) -> Iterator[tuple[Clip, range]]:
-    """As `segments`, each piece as its whole clip and the numbers of its frames in it."""
+    """Yield the same pieces as `segments`, as the whole clip and the frame numbers of the piece."""
     for clip in _clips(Path(folder)):
         for first, end, abnormal in runs(clip):
             start, stop = cut(end - first, abnormal)[part]
@@ -52,14 +52,14 @@ def pieces(folder: Path, part: Part) -> Iterator[tuple[Clip, range]]:
 
 
 def runs(clip: Clip) -> list[tuple[int, int, bool]]:
-    """First frame, end and abnormality of each run of a labelled clip; together they are the whole clip."""
+    """List first frame, end and abnormality of each run of a labelled clip; together the runs are the whole clip."""
     assert clip.abnormal is not None
     edges = [0, *(np.flatnonzero(np.diff(clip.abnormal)) + 1).tolist(), len(clip)]
     return [(a, b, bool(clip.abnormal[a])) for a, b in pairwise(edges)]
 
 
 def cut(n: int, abnormal: bool) -> dict[Part, tuple[int, int]]:
-    """First frame and end of each part of a run of `n` frames; some may be empty."""
+    """Return first frame and end of each part of a run of `n` frames; parts may be empty."""
     edges = [0, *(round(share * n) for share in CUTS[abnormal]), n]
     return dict(zip(PARTS, pairwise(edges), strict=True))
 

@@ -1,7 +1,7 @@
-"""How alike two slices look, beyond their pixels: one interface, two measures.
+"""Perceptual distance of two slices: LPIPS, or the distance of features of a trained tokenizer's encoder.
 
-LPIPS (Zhang et al. 2018) needs the weights of VGG16, which are not ours to ship: give them as a local safetensors file.
-Without them, the encoder of a tokenizer that was trained here serves as the network of features.
+LPIPS (Zhang et al. 2018) needs the weights of VGG16, which are not part of this package; give a local safetensors file
+of them.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ class Perceptual(Protocol):
     """A distance between slices."""
 
     name: str
-    weight: float  # of it in a loss
+    weight: float  # weight in a loss
 
     def __call__(self, slices: Tensor, others: Tensor, position: Tensor) -> Tensor:
-        """(B, 1, H, W), (B, 1, H, W) in SD, (B,) → a number, 0 where they look alike."""
+        """Compute the mean distance of slices and others (B, 1, H, W), SD, at positions (B,): a scalar, 0 if equal."""
 
 
 def _unit(x: Tensor) -> Tensor:
-    """Features of unit length at each place, as in LPIPS."""
+    """Normalise features to unit length at each place, as in LPIPS."""
     return x * torch.rsqrt((x * x).sum(1, keepdim=True) + 1e-6)
 
 
 class EncoderFeatures:
-    """Squared distance of unit features after each level of a tokenizer's encoder, whose weights stay as they are."""
+    """Squared distance of unit-length features after each level of a tokenizer's encoder, which is not trained."""
 
     name = "features of a VQ-VAE's encoder"
 
@@ -43,7 +43,7 @@ class EncoderFeatures:
         self.tokenizer = tokenizer.eval().requires_grad_(False)
 
     def __call__(self, slices: Tensor, others: Tensor, position: Tensor) -> Tensor:
-        """(B, 1, H, W), (B, 1, H, W), (B,) → Σ over levels of mean ‖f(Y) − f(X)‖²."""
+        """Compute Σ over levels of mean ‖f(Y) − f(X)‖²."""
         found = zip(self.tokenizer.features(slices, position), self.tokenizer.features(others, position), strict=True)
         return torch.stack([((_unit(a) - _unit(b)) ** 2).sum(1).mean() for a, b in found]).sum()
 
@@ -64,7 +64,7 @@ class VGG16Features(nn.Module):
         self.linear = nn.ParameterList(nn.Parameter(torch.zeros(stage[-1])) for stage in self.stages)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """RGB (B, 3, H, W), ImageNet's mean and SD taken off → features after each of five stages."""
+        """Compute the features after each of five stages, of RGB (B, 3, H, W) normalised by ImageNet's mean and SD."""
         found, layers = [], iter(self.conv)
         for i, stage in enumerate(self.stages):
             x = F.max_pool2d(x, 2) if i else x
@@ -78,10 +78,10 @@ class LPIPS:
     """Σ over stages of mean Σ_c w_c (f_c(Y) − f_c(X))², features of unit length (Zhang et al. 2018)."""
 
     name = "LPIPS, VGG16"
-    mean, sd = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, in which VGG16 sees the world
+    mean, sd = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, on which VGG16 was trained
 
     def __init__(self, path: Path, clip: tuple[float, float], device: torch.device, weight: float = 1.0) -> None:
-        """`clip`: the z-scores that count as black and white.
+        """`clip` are the z-scores shown as black and white.
 
         Raises:
             InputError: the file is missing, broken, or of another network.
@@ -91,7 +91,7 @@ class LPIPS:
         self._mean, self._sd = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (self.mean, self.sd))
 
     def __call__(self, slices: Tensor, others: Tensor, position: Tensor) -> Tensor:
-        """(B, 1, H, W), (B, 1, H, W), (B,) → a number; the position plays no part."""
+        """Compute LPIPS of slices and others (B, 1, H, W); the position is not used."""
         pairs = zip(self.network(self._rgb(slices)), self.network(self._rgb(others)), strict=True)
         parts = [
             ((_unit(a) - _unit(b)) ** 2 * w.view(1, -1, 1, 1)).sum(1).mean()

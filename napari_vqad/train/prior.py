@@ -25,12 +25,12 @@ AT_ONCE = 64  # slices
 
 
 class PriorTraining(BaseModel):
-    """What a prior learns from and how."""
+    """How a prior is trained."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schedule: Schedule = Schedule()
-    variants: int = Field(4, ge=1, description="augmented versions of the training set that are turned into codes")
+    variants: int = Field(4, ge=1, description="number of augmented versions of the training set that are encoded")
     sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
 
 
@@ -47,7 +47,9 @@ def train_prior(
     start: nn.Module | None = None,
     recipe: Options | None = None,
 ) -> nn.Module:
-    """Train, keep the weights that the schedule asks for (held-out: nats a code), return the network in eval mode.
+    """Train a prior and return it in eval mode, with the weights that the schedule asks for.
+
+    The held-out loss is the mean NLL per code, nats.
 
     `levels` are those of the codes. `start` is a trained prior of the same sizes to begin with, of a tokenizer whose
     codes have a similar meaning. `recipe` is that of `fit`.
@@ -57,7 +59,7 @@ def train_prior(
     if start is not None:
         model.load_state_dict(start.state_dict())
     rng = torch.Generator(device=device).manual_seed(training.schedule.seed)
-    # The first version is the scans as they are, since that is what the prior will be asked about.
+    # The first version is not augmented, because the prior will judge scans that are not augmented.
     codes = torch.cat(
         [
             encode(tokenizer, train, background, device, None if v == 0 else rng, training.sway)
@@ -69,7 +71,7 @@ def train_prior(
         n = training.schedule.batch
         nothing = torch.zeros(n, *codes.shape[1:], dtype=codes.dtype, device=device)
         capture(model, nothing, torch.zeros(n, device=device))
-    share = float(levels.is_code.float().mean())  # where there is no code, nothing is to be learnt: ℓ = 0
+    share = float(levels.is_code.float().mean())  # places without a code have ℓ = 0
     unseen, unseen_position = encode(tokenizer, held_out, background, device), torch.from_numpy(held_out.position)
 
     def losses(rng: torch.Generator, _step: int) -> Losses:
@@ -88,7 +90,7 @@ def train_prior(
 
 
 def loss(model: nn.Module, codes: Tensor, position: Tensor, rng: torch.Generator) -> Tensor:
-    """Mean −ln p(x_i | …) over the codes of a batch, nats: over the hidden ones, for a prior that sees both sides."""
+    """Compute mean −ln p(x_i | …) over the codes of a batch, nats; for a masked prior, over hidden codes only."""
     if not isinstance(model, MaskedPrior):
         return F.cross_entropy(model(codes, position).float(), codes)
     hidden = hide(codes.shape, rng, codes.device)
@@ -97,7 +99,7 @@ def loss(model: nn.Module, codes: Tensor, position: Tensor, rng: torch.Generator
 
 
 def held_out_nll(model: nn.Module, codes: Tensor, position: Tensor) -> float:
-    """Mean NLL per code, nats; by folds, with nothing else hidden, for a prior that sees both sides."""
+    """Compute the mean NLL per code, nats; for a masked prior by folds, with no other codes hidden."""
     if not isinstance(model, MaskedPrior):
         return float(F.cross_entropy(model.logits(codes, position).float(), codes))  # type: ignore[operator]
     nothing = torch.zeros(codes.shape, dtype=torch.bool, device=codes.device)
@@ -105,9 +107,10 @@ def held_out_nll(model: nn.Module, codes: Tensor, position: Tensor) -> float:
 
 
 def hide(shape: torch.Size, rng: torch.Generator, device: torch.device) -> Tensor:
-    """Which codes (B, h, w) to hide: scattered ones, patches, or both; lesions hide patches.
+    """Choose the codes to hide, bool (B, h, w): scattered codes, patches (as lesions do), or both.
 
-    Scattered at a rate drawn between 5 and 60 %, patches being smooth noise above a level that leaves up to half.
+    Codes are scattered at a rate between 5 and 60 %. Patches are where smooth noise exceeds a threshold; they cover up
+    to half of the slice.
     """
     b, h, w = shape
     rate = 0.05 + 0.55 * torch.rand(b, 1, 1, generator=rng, device=device)
@@ -117,7 +120,7 @@ def hide(shape: torch.Size, rng: torch.Generator, device: torch.device) -> Tenso
     patches = smooth > 1.5 * torch.rand(b, 1, 1, generator=rng, device=device)
     turn = torch.rand(b, 1, 1, generator=rng, device=device)
     hidden = torch.where(turn < 0.5, scattered, torch.where(turn < 0.75, patches, scattered | patches))
-    return hidden | ~hidden.flatten(1).any(1)[:, None, None]  # where nothing would be asked, everything is
+    return hidden | ~hidden.flatten(1).any(1)[:, None, None]  # if no code is hidden, hide all
 
 
 @torch.no_grad()
@@ -129,7 +132,7 @@ def encode(
     rng: torch.Generator | None = None,
     sway: float = 1.0,
 ) -> torch.Tensor:
-    """Codes (N, h, w) of all slices, augmented when a generator is given."""
+    """Encode all slices as codes (N, h, w); with a generator, augment them first."""
     parts = []
     for start in range(0, len(stack), AT_ONCE):
         slices, mask, position = batch(stack, slice(start, start + AT_ONCE), device)

@@ -1,4 +1,4 @@
-"""A recipe: everything that decides a bundle before its data, as one TOML file."""
+"""Recipes: TOML files with all options of a bundle and of its training, except the data."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ FOLDER = Path(__file__).parent / "recipes"
 
 
 def read_toml(name: str | Path, changes: Sequence[str] = ()) -> tuple[dict[str, Any], Path]:
-    """A TOML file, or one of the recipes that come with the package by its name; and its path.
+    """Read a TOML file, or a recipe of the package by its name; return its values and its path.
 
     Args:
-        name: of the file or the recipe.
+        name: path of the file, or name of the recipe.
         changes: values to change, such as "tokenizer.n_codes=512"; the value is written as in TOML.
 
     Raises:
-        InputError: there is none, or it is not TOML; or a change is not of this form.
+        InputError: there is no such recipe, it is not TOML, or a change is not of this form.
     """
     path = next((p for p in (Path(name), FOLDER / f"{name}.toml") if is_regular(p)), None)
     if path is None:
         known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
         raise InputError(f"There is no recipe '{name}'; give a TOML file or one of: {known}.")
     text = read_text(path, limits.RECIPE)
-    # A dotted key makes a table for each dot, and compares it with all before.
+    # A dotted key makes a table for each dot, which is compared with all tables before it; this limits the time.
     if max(line.count(".") for line in text.split("\n")) > limits.DOTS:
         raise InputError(f"{path} has a line with more than {limits.DOTS} dots, which is no recipe's.")
     try:
@@ -72,14 +72,14 @@ def detector_named(given: dict[str, Any], path: Path, kinds: Sequence[str]) -> A
 
 
 class Recipe(BaseModel):
-    """Sizes of the networks and how they are trained."""
+    """The recipe of a vector-quantised bundle: sizes of the networks, and their training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
     description: str
     grid: GridSpec = GridSpec()
-    slices: int = Field(72, ge=1, le=2048, description="slices of the template, where the grid is aligned")
+    slices: int = Field(72, ge=1, le=2048, description="slices of the template, if the grid is aligned")
     tokenizer: OwnTokenizerConfig = TokenizerConfig()
     tokenizer_training: TokenizerTraining = TokenizerTraining()
     prior: PriorConfig = PixelSnailConfig()
@@ -87,23 +87,21 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
-        self.bundle_config()  # refuses a prior that has no place for the tokenizer's codes
+        self.bundle_config()  # raises an error if the prior has no place for the tokenizer's codes
         return self
 
     @classmethod
     def read(cls, name: str | Path, changes: Sequence[str] = ()) -> Recipe:
-        """Read a TOML file, or one of the recipes that come with the package by its name.
-
-        The arguments are those of `read_toml`.
+        """Read a recipe; arguments as of `read_toml`.
 
         Raises:
-            InputError: there is none, or it does not fit; or a change is not of the form.
+            InputError: there is no such recipe, it is not valid, or a change is not of the right form.
         """
         given, path = read_toml(name, changes)
         return validated(cls, given, path)
 
     def bundle_config(self) -> VQConfig:
-        """What of it goes into the bundle's config.json."""
+        """Return the content of the bundle's config.json."""
         return VQConfig(
             title=self.title,
             description=self.description,

@@ -1,4 +1,4 @@
-"""`napari-vqad train reuse`: the bundle of a detector that uses the trained network of another detector's bundle."""
+"""`napari-vqad train reuse`: make the bundle of a detector that uses the trained network of another bundle."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def add_command(kinds: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a bundle with network, template and linear model of another; `calibrate` completes it.
+    """Write a bundle with network, template and linear model of another bundle; `calibrate` completes it.
 
-    The files are copied byte by byte, so that `detectors.publish` stores them once.
+    The copied files have the same bytes, so `detectors.publish` stores them only once.
     """
     (recipe, detector), source, out = read_recipe(args.config), find(args.start), folder_of(args.out)
     if source.resolve() == out.resolve():
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_recipe(name: str | Path) -> tuple[BundleConfig, type[NetworkUser]]:
-    """The config of a recipe, and the class of its detector.
+    """Read a recipe: the bundle's config, and the class of its detector.
 
     Raises:
         InputError: there is no such recipe, it does not fit, or its detector has a network of its own.
@@ -68,7 +68,7 @@ def read_recipe(name: str | Path) -> tuple[BundleConfig, type[NetworkUser]]:
 
 
 def _with_network(recipe: BundleConfig, detector: type[NetworkUser], source: Path) -> BundleConfig:
-    """The config of the bundle: that of the recipe with the network of another bundle.
+    """Return the config of the bundle: the recipe's, with the network of another bundle.
 
     Raises:
         InputError: the other bundle has another detector or grid.

@@ -1,4 +1,4 @@
-"""Train a tokenizer: L1 to the clean slice, plus the codebook's commitment; a VQ-GAN is judged besides."""
+"""Train a tokenizer: reconstruction error, losses of the codebook, and for a VQ-GAN adversarial losses."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Error = Literal["L1", "L2"]
 
 
 class TokenizerTraining(BaseModel):
-    """What a tokenizer learns from and how."""
+    """How a tokenizer is trained."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schedule: Schedule = Schedule()
-    volumes: int = Field(0, ge=0, description="a batch is drawn from so many volumes, alike from each; 0: from all")
+    volumes: int = Field(0, ge=0, description="number of volumes that the slices of a batch come from; 0: from all")
     commitment: float = Field(0.25, ge=0, description="β, weight of the commitment loss")
     codebook: Literal["moving averages", "gradient"] = Field(
         "moving averages", description="how the codebook is learnt"
@@ -46,8 +46,8 @@ class TokenizerTraining(BaseModel):
     error: Error = Field("L1", description="of the reconstruction: absolute, or squared as in Ishii 2023")
     outside: float = Field(0.1, ge=0, description="weight of a pixel outside the mask; inside it is 1")
     sway: float = Field(1.0, ge=0, le=1, description="share of the augmentation's rotation, scale and shift")
-    adversarial: Adversarial | None = Field(None, description="judged by a discriminator: a VQ-GAN")
-    corrupt: float = Field(0.75, ge=0, le=1, description="share of slices with spoilt patches; 0 for a plain VQ-VAE")
+    adversarial: Adversarial | None = Field(None, description="adversarial training, which makes it a VQ-GAN")
+    corrupt: float = Field(0.75, ge=0, le=1, description="share of slices with corrupted patches; 0 for a plain VQ-VAE")
 
 
 def train_tokenizer(
@@ -62,17 +62,17 @@ def train_tokenizer(
     judge: OwnTokenizer | None = None,
     recipe: Options | None = None,
 ) -> OwnTokenizer:
-    """Train, keep the weights that the schedule asks for, return the network in eval mode.
+    """Train a tokenizer and return it in eval mode, with the weights that the schedule asks for.
 
-    The held-out loss is the recipe's error within the mask, for a VQ-GAN with the perceptual distance added.
+    The held-out loss is the recipe's error within the mask, for a VQ-GAN plus the perceptual distance.
 
     Args:
-        start: a trained network of the same sizes to begin with.
-        judge: a trained network whose features measure perceptual distance; `start` without it.
-        recipe: as of `fit`.
+        start: a trained network of the same sizes to start with.
+        judge: a trained network whose features measure perceptual distance; by default `start`.
+        recipe: see `fit`.
 
     Raises:
-        InputError: a VQ-GAN has nothing to measure perceptual distance with.
+        InputError: there is nothing to measure the perceptual distance of a VQ-GAN with.
     """
     torch.manual_seed(training.schedule.seed)
     tokenizer = make_own(config).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -94,14 +94,14 @@ def train_tokenizer(
         index = draw(train, training.schedule.batch, training.volumes, rng)
         clean, mask, position = batch(train, index, device)
         clean, mask = augment(clean, mask, background, rng, training.sway)
-        shown = add_noise(soften(clean, mask, background, rng), mask, rng)
+        noisy = add_noise(soften(clean, mask, background, rng), mask, rng)
         if training.corrupt:
-            shown = corrupt(shown, mask, rng, training.corrupt)
-        again, codes, latent = tokenizer(shown.contiguous(memory_format=torch.channels_last), position)
+            noisy = corrupt(noisy, mask, rng, training.corrupt)
+        decoded, codes, latent = tokenizer(noisy.contiguous(memory_format=torch.channels_last), position)
         weight = mask + outside * (1 - mask)
-        apart = (again.float() - clean).abs()
-        l1 = (weight * apart).sum() / weight.sum()
-        error = l1 if training.error == "L1" else (weight * apart**2).sum() / weight.sum()
+        difference = (decoded.float() - clean).abs()
+        l1 = (weight * difference).sum() / weight.sum()
+        error = l1 if training.error == "L1" else (weight * difference**2).sum() / weight.sum()
         used = perplexity(codes, config.n_codes)
         found = {
             "loss": error + latent.codebook + beta * latent.commitment,
@@ -111,13 +111,13 @@ def train_tokenizer(
             "codebook perplexity": used,
         }
         if looks:
-            found["perceptual"] = looks(clean, again.float(), position)
+            found["perceptual"] = looks(clean, decoded.float(), position)
             found["loss"] = found["loss"] + looks.weight * found["perceptual"]
             found[LIKE_HELD_OUT] = found[LIKE_HELD_OUT] + looks.weight * found["perceptual"].detach()
         if gan:
             assert isinstance(model, GanPair)
             close = error + (looks.weight * found["perceptual"] if looks else 0)
-            found |= discriminator_losses(model, clean, again, close, gan, step)
+            found |= discriminator_losses(model, clean, decoded, close, gan, step)
             found["loss"] = found["loss"] + found.pop("adversarial")
         return found
 
@@ -129,7 +129,7 @@ def train_tokenizer(
 
 
 def describe(training: TokenizerTraining) -> str:
-    """The loss in words, for the card."""
+    """Describe the loss, for the model card."""
     learnt = ", the codebook by gradient" if training.codebook == "gradient" else ""
     restores = f"{learnt}, {training.corrupt:.0%} of slices with spoilt patches" if training.corrupt else learnt
     gan = training.adversarial
@@ -157,9 +157,9 @@ def _perceptual(
 
 
 def draw(stack: Stack, batch: int, volumes: int, rng: torch.Generator) -> NDArray:
-    """Indices of the slices of a batch, drawn at random: from all, or as many from each of some volumes.
+    """Draw the indices of a batch of slices at random: from all slices, or equally many from each of `volumes` volumes.
 
-    Marimont & Tarroni 2020 draw 8 slices of each of 8 volumes.
+    Marimont & Tarroni 2020 draw 8 slices from each of 8 volumes.
     """
 
     def any_of(n: int, count: int) -> NDArray:
@@ -175,7 +175,7 @@ def draw(stack: Stack, batch: int, volumes: int, rng: torch.Generator) -> NDArra
 
 
 def batch(stack: Stack, index, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Slices and masks (B, 1, H, W), positions (B,) on the device."""
+    """Load slices and masks (B, 1, H, W) and positions (B,) to the device."""
     slices = torch.from_numpy(stack.slices(index))[:, None].to(device)
     mask = torch.from_numpy(stack.mask[index])[:, None].to(device, torch.float32)
     return slices, mask, torch.from_numpy(stack.position[index]).to(device)
@@ -190,17 +190,17 @@ def reconstruction_error(
     every: int = 1,
     looks: Perceptual | None = None,
 ) -> float:
-    """Mean |Y − decode(encode(Y))|, or its square, within the mask over every n-th slice, in SD or SD².
+    """Compute the mean of |Y − decode(encode(Y))|, or of its square, within the mask, in SD or SD².
 
-    The perceptual distance is added.
+    Only every `every`-th slice is used. The perceptual distance is added if `looks` is given.
     """
     total = count = distance = 0.0
     for start in range(0, len(stack), 64 * every):
         slices, mask, position = batch(stack, slice(start, start + 64 * every, every), device)
-        again = model.decode(model.encode(slices, position), position)
-        apart = (again - slices).abs()
-        total += float((mask * (apart if error == "L1" else apart**2)).sum())
+        decoded = model.decode(model.encode(slices, position), position)
+        difference = (decoded - slices).abs()
+        total += float((mask * (difference if error == "L1" else difference**2)).sum())
         count += float(mask.sum())
         if looks:
-            distance += looks.weight * float(looks(slices, again, position)) * len(slices)
+            distance += looks.weight * float(looks(slices, decoded, position)) * len(slices)
     return total / count + distance / len(range(0, len(stack), every))

@@ -1,4 +1,4 @@
-"""How the networks of a bundle came about: `training.json`, from which the card is written."""
+"""The record of a bundle's training, `training.json`, from which the model card is written."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Network = Literal["tokenizer", "prior", "detector", "network"]
 
 
 class Trained(BaseModel):
-    """One network: its command, its schedule (None where it is fitted in one go), and what else the card says."""
+    """The training of one network: command, schedule (None if it was fitted in one step), and text for the card."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     command: str
     schedule: Schedule | None = None
-    steps: int = 0  # that were done; fewer than scheduled where the held-out loss had stopped falling
+    steps: int = 0  # steps taken; fewer than scheduled if the training stopped early
     loss: str = ""
     note: str = ""
 
@@ -31,7 +31,7 @@ _TABLE = TypeAdapter(dict[Network, Trained])
 
 
 def read_history(folder: Path) -> dict[Network, Trained]:
-    """What is known of a bundle's networks; nothing where there is no record.
+    """Read the record of a bundle; empty if there is none.
 
     Raises:
         InputError: the record is damaged.

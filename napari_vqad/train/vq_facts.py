@@ -1,4 +1,4 @@
-"""What the card of a vector-quantised bundle says of its networks, and of how well they do."""
+"""Facts for the model card of a vector-quantised bundle: its networks, and how well they work."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from napari_vqad.train.training_log import read_history
 
 
 def vq_facts(bundle: Bundle, stack: Stack) -> Facts:
-    """The networks of a bundle, and what they do on held-out slices."""
+    """Describe the networks of a bundle, and measure them on held-out slices."""
     return Facts(about(bundle), measured(bundle, stack))
 
 
 def about(bundle: Bundle) -> list[Row]:
-    """Tokenizer, prior and weights."""
+    """Describe tokenizer, prior and weights."""
     config, folder = vq_of(bundle).config, bundle.folder
     tokenizer, prior = (_millions(path_of(folder, f"{name}.safetensors")) for name in ("tokenizer", "prior"))
     codes = " and ".join(f"{h}×{w}" for h, w in vq_of(bundle).levels.shapes)
@@ -43,7 +43,7 @@ def about(bundle: Bundle) -> list[Row]:
 
 
 def measured(bundle: Bundle, stack: Stack) -> list[Row]:
-    """Reconstruction error, use of the codebook and NLL."""
+    """Measure the reconstruction error, the use of the codebook and the NLL."""
     detector, codes, nll = vq_of(bundle), [], []
     for start in range(0, len(stack), 32):
         part = slice(start, start + 32)
@@ -61,7 +61,7 @@ def measured(bundle: Bundle, stack: Stack) -> list[Row]:
 
 
 def _by_level(bundle: Bundle, numbers: list[float], form: str) -> str:
-    """A number of each level, by its name where there are several."""
+    """Format one number for each level, with the names of the levels if there are several."""
     names = vq_of(bundle).levels.names or ("",)
     return ", ".join(f"{name} {number:{form}}".strip() for name, number in zip(names, numbers, strict=True))
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from napari_vqad.detectors.autoencoder import FILE, AutoencoderConfig, AutoencoderDetector
+from napari_vqad.detectors.autoencoder import AutoencoderConfig, AutoencoderDetector
+from napari_vqad.detectors.one_network import FILE
 from napari_vqad.detectors.vae import VAEConfig, VAEDetector
 from napari_vqad.errors import InputError
 from napari_vqad.files.snapshot import Snapshot

@@ -295,17 +295,17 @@ class VQDetector(BaseDetector):
 
     @property
     def loss_title(self) -> str | None:
-        """The loss of the VQ-VAE; networks of MONAI do not tell it."""
+        """Return the name of the loss; None for networks of MONAI, which do not give it."""
         return None if self.config.tokenizer.kind == "monai" else "VQ-VAE loss"
 
     @torch.inference_mode()
     def loss(self, slices: NDArray, position: NDArray) -> NDArray[np.float32]:
-        """mean |Y − X| + mean ‖sg(z) − e‖² + mean ‖z − sg(e)‖² of each slice (Marimont & Tarroni 2020, §2.1)."""
+        """Compute mean |Y − X| + mean ‖sg(z) − e‖² + mean ‖z − sg(e)‖² (Marimont & Tarroni 2020, §2.1), (B,)."""
         found = []
         with exact(self.device):
             for one, place in zip(self._tensor(slices)[:, None, None], self._tensor(position)[:, None], strict=True):
                 decoded, _, latent = self.tokenizer(one, place)
-                # Both terms of the codebook have the same value; they differ in what they teach.
+                # Both terms of the codebook have the same value; only their gradients differ.
                 found.append((decoded - one).abs().mean() + 2 * latent.commitment)
         return torch.stack(found).cpu().numpy()
 

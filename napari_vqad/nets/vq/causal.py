@@ -1,4 +1,4 @@
-"""What causal networks over code grids are made of: attention and convolutions that see the past alone."""
+"""Layers of causal networks over grids of codes: attention and convolutions that see only earlier places."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from napari_vqad.nets.vq.kv_cache import RowCache
 
 
 class CausalNetwork(nn.Module):
-    """A prior in raster order that can resume: `_logits` is all that a network has to say."""
+    """A prior in raster order that can resume; a network implements only `_logits`."""
 
     def logits(self, codes: Tensor, position: Tensor) -> Tensor:
-        """Codes (B, h, w), position (B,) → logits (B, K, h, w)."""
+        """Compute logits (B, K, h, w) for codes (B, h, w) at positions (B,)."""
         return self._logits(codes, position, None)
 
     def resume(self, codes: Tensor, position: Tensor, memory: RowCache) -> Tensor:
-        """Codes (m, n, w), the rows from `memory.row` on → their logits (m, K, n, w)."""
+        """Compute logits (m, K, n, w) for codes (m, n, w) in the rows from `memory.row` on."""
         return self._logits(codes, position, memory)
 
     def forward(self, codes: Tensor, position: Tensor) -> Tensor:
-        """As `logits`."""
+        """Compute `logits`."""
         return self.logits(codes, position)
 
     def _logits(self, codes: Tensor, position: Tensor, memory: RowCache | None) -> Tensor:
@@ -31,9 +31,9 @@ class CausalNetwork(nn.Module):
 
 
 def just_before(x: Tensor, memory: RowCache | None, key: Hashable) -> Tensor:
-    """What stands just before each place in raster order, zero before the first: (B, n, w, C) → (B, n, w, C).
+    """Shift x (B, n, w, C) by one place in raster order; the first place becomes zero.
 
-    With a memory, x are the open rows, and the end of the row above comes from there.
+    With a memory, x are the open rows, and the end of the row above is taken from the memory.
     """
     _, n, w, _ = x.shape
     seen = F.pad(x, (0, 0, 0, 0, 1, 0)) if memory is None else memory.convolution_window(key, x, 1)
@@ -41,9 +41,10 @@ def just_before(x: Tensor, memory: RowCache | None, key: Hashable) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q kᵀ/√d) v: the queries are the last places; the last of them sees all keys, each before it one less.
+    """Compute softmax(q kᵀ/√d) v, causally: the queries are the last n of N places.
 
-    (B, heads, n, d), (B, heads, N, d), (B, heads, N, d) → (B, heads, n, d). For few queries quicker than torch's own.
+    (B, heads, n, d), (B, heads, N, d), (B, heads, N, d) → (B, heads, n, d). For few queries it is faster than torch's
+    own function.
     """
     n, n_keys = q.shape[2], k.shape[2]
     unseen = torch.ones(n, n_keys, dtype=torch.bool, device=q.device).triu(n_keys - n + 1)
@@ -105,7 +106,7 @@ class CausalConv2d(nn.Module):
 
 
 class Pointwise(nn.Conv2d):
-    """A 1×1 convolution, as the product it is; oneDNN's convolution takes twice as long for a few rows."""
+    """A 1×1 convolution as a matrix product; for a few rows, oneDNN's convolution takes twice as long."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, h, w) → (B, C_out, h, w)."""
@@ -113,7 +114,7 @@ class Pointwise(nn.Conv2d):
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of each place alone: statistics across places would leak the future."""
+    """Layer norm over the channels of each place, because statistics over places would include later ones."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → the same shape."""

@@ -1,4 +1,4 @@
-"""Vector quantisation; the codebook follows moving averages or a gradient (van den Oord et al. 2017)."""
+"""Vector quantisation with a codebook trained by moving averages or by gradient (van den Oord et al. 2017)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 class LatentLosses(NamedTuple):
-    """What draws latents z and codebook vectors e towards each other, as means over all their numbers.
+    """Losses that draw latents z and codebook vectors e towards each other, averaged over all their elements.
 
     Attributes:
         commitment: ‖z − sg(e)‖², whose gradient reaches the encoder.
@@ -59,15 +59,15 @@ class Codebook(nn.Module):
         return isinstance(self.vectors, nn.Parameter)
 
     def nearest(self, latents: Tensor) -> Tensor:
-        """Codes (B, h, w) of latents (B, D, h, w): argmin_k ‖z − e_k‖²."""
+        """Return the codes (B, h, w) of latents (B, D, h, w): argmin_k ‖z − e_k‖²."""
         flat = latents.permute(0, 2, 3, 1).float()
-        with torch.autocast(latents.device.type, enabled=False):  # which vector is nearest is no matter for bf16
-            # ‖z‖² is the same for all k and can stay out of the comparison.
+        with torch.autocast(latents.device.type, enabled=False):  # bfloat16 could change which vector is nearest
+            # ‖z‖² is left out, because it is the same for all k.
             distance = (self.vectors**2).sum(1) - 2.0 * flat @ self.vectors.T
         return distance.argmin(-1)
 
     def lookup(self, codes: Tensor) -> Tensor:
-        """Vectors (B, D, h, w) of codes (B, h, w)."""
+        """Return the vectors (B, D, h, w) of codes (B, h, w)."""
         return F.embedding(codes, self.vectors).permute(0, 3, 1, 2)
 
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor, LatentLosses]:
@@ -118,7 +118,7 @@ class Codebook(nn.Module):
 
 
 def perplexity(codes: Tensor, n_codes: int) -> Tensor:
-    """exp of the entropy of code use, a scalar: n_codes when all are used alike, 1 when only one is."""
+    """Compute exp(entropy of the use of codes), a scalar: n_codes if all are used equally, 1 if only one is used."""
     share = torch.bincount(codes.reshape(-1), minlength=n_codes).double()
     share = share / share.sum()
     return torch.exp(-(share * share.clamp_min(1e-12).log()).sum())

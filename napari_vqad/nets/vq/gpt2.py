@@ -1,6 +1,6 @@
 """The GPT-2 prior: p(code | codes before it in raster order, slice position) (Radford et al. 2019; Ishii 2023).
 
-A code enters one place late, behind a start token, so that a place sees what came before it and not itself.
+The input is shifted by one place, behind a start token, so that each place sees the codes before it and not its own.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from napari_vqad.nets.vq.kv_cache import RowCache
 
 
 class GPT2Config(TransformerSizes):
-    """Sizes. GPT-2 medium, as in Ishii: width 1024, layers 24, heads 16."""
+    """Sizes of the network. Ishii 2023 uses GPT-2 medium: width 1024, layers 24, heads 16."""
 
     kind: Literal["gpt2"] = "gpt2"
-    places: int = Field(1024, ge=1, le=2**16, description="most codes of a slice; each place has a learnt vector")
+    places: int = Field(1024, ge=1, le=2**16, description="largest number of codes of a slice")
 
 
 class GPT2(CausalNetwork):
@@ -46,7 +46,7 @@ class GPT2(CausalNetwork):
         for block in self.blocks:
             assert isinstance(block, Block)
             for last in (block.attention.out, block.narrow):
-                # Each of 2·layers branches adds to one stream, whose variance is to stay (GPT-2).
+                # 2·layers branches are added to one stream, whose variance should not grow (GPT-2).
                 nn.init.normal_(last.weight, std=0.02 / (2 * config.layers) ** 0.5)
 
     def _logits(self, codes: Tensor, position: Tensor, memory: RowCache | None) -> Tensor:
@@ -79,7 +79,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """softmax(q kᵀ/√d) v over places up to and including its own."""
+    """softmax(q kᵀ/√d) v, where each place attends to the places up to and including its own."""
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Attention(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, memory: RowCache | None) -> Tensor:
-        """(B, N, C) → the same shape, what is to be added."""
+        """Compute the residual (B, N, C) to add to x (B, N, C)."""
         q, k, v = self.qkv(self.norm(x)).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2).chunk(3, 1)
         if memory is None:
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)

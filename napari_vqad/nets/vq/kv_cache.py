@@ -1,7 +1,7 @@
-"""What a causal network has seen: activations of rows that are final, kept so that they are not computed again.
+"""A cache of a causal network's activations in rows of codes that are final.
 
-A causal layer at row r looks at its input at r and at some rows above. Once the rows above are final, so is everything
-that was computed of them, and a new row costs one row of the network instead of a whole pass.
+A causal layer at row r reads its input at r and at some rows above. Once the rows above are final, so are the
+activations computed from them. A new row then costs one row of the network instead of a whole pass.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class CacheSpan(NamedTuple):
-    """The memory of a network that knows some of the rows alone: `rows` of `width` places, from `first` on."""
+    """The cache of a network that sees only some of the rows: `rows` rows of `width` places, from row `first` on."""
 
     memory: RowCache
     first: int
@@ -21,15 +21,15 @@ class CacheSpan(NamedTuple):
     width: int
 
     def within(self, row: int) -> int:
-        """A row of the whole grid, as this network counts; 0 or `rows` where it lies before or after."""
+        """Convert a row of the whole grid to a row of this network, limited to 0 … `rows`."""
         return min(max(row - self.first, 0), self.rows)
 
 
 class RowCache:
-    """What each causal layer has seen, of M chains.
+    """The cached inputs of all causal layers, for M chains (restorations of slices).
 
-    Rows from `row` on are *open*: they may be evaluated again and again, by all chains or by the chosen ones. `close`
-    makes them final and moves on. Layers keep what they see under a key of their own.
+    Rows from `row` on are *open*: they may be evaluated repeatedly, for all chains or for selected ones. `commit` makes
+    them final and opens the next rows. Each layer has a key of its own.
 
     Attributes:
         row: the first open row.
@@ -38,18 +38,23 @@ class RowCache:
     def __init__(self) -> None:
         self.row = 0
         self._chosen: Tensor | None = None
-        self._windows: dict[Hashable, Tensor] = {}  # (M, reach + n, w + 2·side, C): what convolutions look at
-        self._pasts: dict[Hashable, Tensor] = {}  # (M, heads, places, d): what attention looks at
+        self._windows: dict[Hashable, Tensor] = {}  # (M, reach + n, w + 2·side, C), inputs of convolutions
+        self._pasts: dict[Hashable, Tensor] = {}  # (M, heads, places, d), keys and values of attention
         self._reach: dict[Hashable, int] = {}
         self._ends: dict[Hashable, int] = {}
         self._prepared: dict[Hashable, Tensor] = {}
         self._parts: dict[Hashable, CacheSpan] = {}
 
     def convolution_window(self, key: Hashable, x: Tensor, reach: int, side: int = 0) -> Tensor:
-        """The open rows x (m, n, w, C) of the chosen chains, `reach` rows above them and `side` columns beside them.
+        """Store the open rows x (m, n, w, C) of the selected chains, and return them with their surroundings.
+
+        Args:
+            key: key of the layer.
+            x: input of the layer.
+            reach, side: number of rows above, and of columns on each side, that the layer reads.
 
         Returns:
-            (m, reach + n, w + 2·side, C), zero where it lies beyond the grid.
+            (m, reach + n, w + 2·side, C), zero outside the grid.
         """
         m, n, w, c = x.shape
         if key not in self._windows:
@@ -65,7 +70,7 @@ class RowCache:
         return chosen
 
     def past_keys(self, key: Hashable, x: Tensor) -> Tensor:
-        """x (m, heads, n·w, d) of the open rows of the chosen chains, after all that came before: (m, heads, …, d)."""
+        """Store x (m, heads, n·w, d) of the open rows, and return that of all rows so far: (m, heads, …, d)."""
         places = x.shape[2]
         if key not in self._pasts:
             self._pasts[key], self._ends[key] = x, 0
@@ -79,25 +84,25 @@ class RowCache:
         return kept[self._chosen]
 
     def span(self, key: Hashable, first: int, rows: int, width: int) -> RowCache:
-        """The memory of a network that knows the rows from `first` on alone; it goes where this one goes."""
+        """Return the cache of a network that sees only the rows from `first` on; both are committed together."""
         if key not in self._parts:
             self._parts[key] = CacheSpan(RowCache(), first, rows, width)
         return self._parts[key].memory
 
     def prepared(self, key: Hashable, prepare: Callable[[], Tensor]) -> Tensor:
-        """What a layer makes of its weights before it starts: made once for this memory and all its forks."""
+        """Return a layer's prepared weights, which are computed once for this cache and all its forks."""
         if key not in self._prepared:
             self._prepared[key] = prepare()
         return self._prepared[key]
 
     def select(self, chains: Tensor | None) -> None:
-        """The chains that the next evaluation is of, by their numbers; None for all."""
+        """Select the chains of the next evaluation, by their numbers; None selects all."""
         self._chosen = chains
         for part in self._parts.values():
             part.memory.select(chains)
 
     def commit(self, rows: int, width: int) -> None:
-        """Take the open rows, as they were last evaluated, for final."""
+        """Make the open rows final, with their last evaluation."""
         for key, kept in self._windows.items():
             reach = self._reach[key]
             kept[:, :reach] = kept[:, rows : rows + reach].clone()
@@ -108,7 +113,10 @@ class RowCache:
         self.row += rows
 
     def fork(self, row: int, rows: int, width: int, owner: Tensor) -> RowCache:
-        """A memory that opens `rows` rows from `row` on, of what lies open here; chain i goes on from owner[i]."""
+        """Return a cache whose open rows are `rows` of those that are open here, from `row` on.
+
+        Its chain i continues chain owner[i].
+        """
         other = RowCache()
         other.row, other._reach, other._prepared = self.row + row, self._reach, self._prepared
         for key, kept in self._windows.items():
@@ -124,7 +132,7 @@ class RowCache:
         return other
 
     def keep(self, chains: Tensor) -> None:
-        """Forget all chains but these."""
+        """Remove all chains except these."""
         self._windows = {key: kept[chains] for key, kept in self._windows.items()}
         self._pasts = {key: kept[chains] for key, kept in self._pasts.items()}
         for part in self._parts.values():

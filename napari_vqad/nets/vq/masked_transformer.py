@@ -1,7 +1,7 @@
-"""The masked prior: p(code | the codes that are not hidden, slice position), from both sides (Ishii 2023, §6.1).
+"""The masked prior: p(code | codes that are not hidden, slice position), a bidirectional network (Ishii 2023, §6.1).
 
-Trained to name hidden codes (Devlin et al. 2019). A depthwise convolution in each block tells neighbours apart from the
-rest, which a transformer would have to learn from far more slices than there are (Chu et al. 2021).
+It is trained to predict hidden codes (Devlin et al. 2019). A depthwise convolution in each block distinguishes
+neighbours from other places (Chu et al. 2021); learning this would need far more slices than there are.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from napari_vqad.nets.blocks import PositionFeatures, TransformerSizes
 
 
 class MaskedConfig(TransformerSizes):
-    """Sizes, and how a likelihood is made of what it says (`scores/masked.py`)."""
+    """Sizes of the network, and how the NLL is computed from its predictions (`detectors.vq.masked`)."""
 
     kind: Literal["masked"] = "masked"
-    max_side: int = Field(64, ge=1, le=4096, description="largest code grid side with a learnt place")
-    folds: int = Field(4, ge=2, le=64, description="into how many parts codes are hidden in turn")
+    max_side: int = Field(64, ge=1, le=4096, description="largest side of a grid of codes")
+    folds: int = Field(4, ge=2, le=64, description="number of folds; the codes of one fold at a time are hidden")
     rounds: int = Field(
-        1, ge=1, le=64, description="how often what is doubted is looked for anew, until it stays the same"
+        1,
+        ge=1,
+        le=64,
+        description="largest number of further passes; fewer if the same codes stay unlikely",
     )
-    doubt: float = Field(4.0, ge=0, le=1000, description="nats from which a code is hidden from all others")
+    doubt: float = Field(4.0, ge=0, le=1000, description="NLL above which a code is hidden from all others, nats")
 
 
 class MaskedTransformer(nn.Module):
@@ -36,7 +39,7 @@ class MaskedTransformer(nn.Module):
         self.config, self.n_codes, self.folds = config, n_codes, config.folds
         self.doubt, self.rounds = config.doubt, config.rounds
         c = config.width
-        self.embed = nn.Embedding(n_codes + 1, c)  # the last one stands for a hidden code
+        self.embed = nn.Embedding(n_codes + 1, c)  # the last vector stands for a hidden code
         self.row = nn.Parameter(0.02 * torch.randn(config.max_side, 1, c))
         self.column = nn.Parameter(0.02 * torch.randn(1, config.max_side, c))
         self.position = PositionFeatures(config.condition)
@@ -46,7 +49,7 @@ class MaskedTransformer(nn.Module):
         nn.init.normal_(self.embed.weight, std=0.02)
 
     def logits_beside(self, codes: Tensor, hidden: Tensor, position: Tensor) -> Tensor:
-        """Codes (B, h, w), bool hidden (B, h, w), position (B,) → logits (B, K, h, w), given the codes not hidden."""
+        """Compute logits (B, K, h, w), given the codes (B, h, w) that are not `hidden`, bool (B, h, w)."""
         h, w = codes.shape[-2:]
         x = self.embed(torch.where(hidden, self.n_codes, codes)) + self.row[:h] + self.column[:, :w]
         x = x + self.condition(self.position(position))[:, None, None]

@@ -1,6 +1,6 @@
-"""Networks of MONAI as tokenizer and prior: its VQVAE and DecoderOnlyTransformer, in the order of its Ordering.
+"""Networks of MONAI as tokenizer and prior: VQVAE and DecoderOnlyTransformer, in the order of an Ordering.
 
-MONAI is an extra: it is imported when a bundle of this kind is loaded, and not before.
+MONAI is an optional dependency, which is imported only when a bundle of this kind is loaded.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class MonaiTokenizerConfig(BaseModel):
         down, up = self.downsample_parameters, self.upsample_parameters
         if {len(self.num_res_channels), len(down), len(up)} != {len(self.channels)}:
             raise ValueError("channels, num_res_channels and both lists of parameters must have one entry a level")
-        # Each level divides a side by its stride, or multiplies it, and by nothing else.
+        # Each level must divide (or multiply) a side by exactly its stride.
         shrinks = all(s > 0 and k > 0 and d > 0 and -s <= 2 * p - d * (k - 1) - 1 <= -1 for s, k, d, p in down)
         grows = all(s > 0 and k > 0 and d > 0 and d * (k - 1) + o + 1 - 2 * p == s for s, k, d, p, o in up)
         if not shrinks or not grows or prod(s for s, *_ in up) != self.stride:
@@ -50,26 +50,26 @@ class MonaiTokenizerConfig(BaseModel):
 
     @property
     def n_codes(self) -> int:
-        """K."""
+        """K, size of the codebook."""
         return self.num_embeddings
 
     @property
     def code_dim(self) -> int:
-        """D."""
+        """D, length of a codebook vector."""
         return self.embedding_dim
 
     @property
     def stride(self) -> int:
-        """Pixels to a code, along each axis."""
+        """Pixels per code along each axis."""
         return prod(stride for stride, *_ in self.downsample_parameters)
 
     def levels(self, shape: tuple[int, int]) -> CodeLevels:
-        """The one level of codes of a slice of `shape` pixels."""
+        """Return the single level of codes of a slice of `shape` pixels."""
         return CodeLevels((shape[0] // self.stride, shape[1] // self.stride))
 
 
 class MonaiPriorConfig(BaseModel):
-    """Arguments of `monai.networks.nets.DecoderOnlyTransformer`; its tokens are the codes and a start token."""
+    """Arguments of `monai.networks.nets.DecoderOnlyTransformer`; tokens are the codes and a start token."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,7 +87,7 @@ class MonaiPriorConfig(BaseModel):
 
 
 class MonaiTokenizer(nn.Module):
-    """MONAI's VQVAE; the slice position plays no part."""
+    """MONAI's VQVAE, which does not use the slice position."""
 
     def __init__(self, config: MonaiTokenizerConfig) -> None:
         super().__init__()
@@ -104,10 +104,10 @@ class MonaiTokenizer(nn.Module):
 
 
 class MonaiPrior(nn.Module):
-    """MONAI's transformer: causal in the order of its Ordering, which need not be raster order.
+    """MONAI's transformer, causal in the order of its Ordering, which may differ from raster order.
 
-    The logits have one channel more than there are codes: the start token takes part in the sum, as in MONAI's
-    likelihood, and is never drawn.
+    The logits have one channel more than there are codes: that of the start token, which counts in the softmax, as in
+    MONAI's likelihood, but is never drawn.
     """
 
     order: Tensor
@@ -116,22 +116,22 @@ class MonaiPrior(nn.Module):
         super().__init__()
         self.config, self.n_codes = config, n_codes
         self.network = _nets().DecoderOnlyTransformer(num_tokens=n_codes + 1, **config.model_dump(exclude={"kind"}))
-        self.register_buffer("order", torch.arange(config.max_seq_len))  # the raster place of each of the sequence
+        self.register_buffer("order", torch.arange(config.max_seq_len))  # raster index of each place of the sequence
 
     @property
     def in_order(self) -> bool:
-        """Does the order name each place once?"""
+        """Whether the order contains each place exactly once."""
         return torch.equal(self.order.sort().values, torch.arange(len(self.order), device=self.order.device))
 
     def logits(self, codes: Tensor, position: Tensor) -> Tensor:
         """Codes (B, h, w), position (B,) → logits (B, K + 1, h, w)."""
         sequence = codes.flatten(1)[:, self.order]
-        said = self.network(F.pad(sequence, (1, 0), value=self.n_codes)[:, :-1])
-        return said[:, self.order.argsort()].mT.unflatten(2, codes.shape[1:])
+        logits = self.network(F.pad(sequence, (1, 0), value=self.n_codes)[:, :-1])
+        return logits[:, self.order.argsort()].mT.unflatten(2, codes.shape[1:])
 
 
 def _nets() -> Any:
     try:
         return import_module("monai.networks.nets")
     except ImportError as error:
-        raise InputError("This model is made of networks of MONAI: pip install 'napari-vqad[monai]'.") from error
+        raise InputError("This model needs MONAI: pip install 'napari-vqad[monai]'.") from error

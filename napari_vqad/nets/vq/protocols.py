@@ -1,4 +1,4 @@
-"""What is asked of a prior, of one that resumes, and of one that sees both sides."""
+"""The interfaces of priors: causal, causal with a cache, over several levels of codes, and masked."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from napari_vqad.nets.vq.levels import CodeLevels
 
 
 class Prior(Protocol):
-    """What the explorer asks of any causal prior."""
+    """A causal prior."""
 
     n_codes: int
 
     def logits(self, codes: Tensor, position: Tensor) -> Tensor:
-        """Codes (B, h, w), position (B,) → logits (B, K, h, w); those at i depend on codes before i alone.
+        """Compute logits (B, K, h, w) for codes (B, h, w) at positions (B,); those at i depend only on codes before i.
 
-        A channel beyond K, such as a start token's, takes part in the sum of probabilities and is never drawn. A prior
-        that cannot resume may have another order than raster order.
+        A channel beyond K, such as that of a start token, counts in the softmax but is never drawn. The order of a
+        prior that cannot resume may differ from raster order.
         """
 
 
 @runtime_checkable
 class ResumingPrior(Prior, Protocol):
-    """A prior that need not compute again what it has seen; restorations with it cost a fraction."""
+    """A prior that can continue from cached rows, which makes restorations much faster."""
 
     def resume(self, codes: Tensor, position: Tensor, memory: RowCache) -> Tensor:
-        """As `logits`, of codes (m, n, w) that are the rows from `memory.row` on: logits (m, K, n, w)."""
+        """Like `logits`, for codes (m, n, w) in the rows from `memory.row` on: (m, K, n, w)."""
 
 
 @runtime_checkable
@@ -40,7 +40,7 @@ class LevelledPrior(Prior, Protocol):
 
 @runtime_checkable
 class MaskedPrior(Protocol):
-    """A prior that sees both sides of a code, and is told which codes not to look at."""
+    """A bidirectional prior. For its attributes, see `MaskedConfig`."""
 
     n_codes: int
     folds: int
@@ -48,4 +48,4 @@ class MaskedPrior(Protocol):
     rounds: int
 
     def logits_beside(self, codes: Tensor, hidden: Tensor, position: Tensor) -> Tensor:
-        """Codes (B, h, w), bool hidden (B, h, w), position (B,) → logits (B, K, h, w), given the codes not hidden."""
+        """Compute logits (B, K, h, w), given the codes (B, h, w) that are not `hidden`, bool (B, h, w)."""

@@ -1,4 +1,4 @@
-"""Which tokenizers and priors there are: configs told apart by their `kind`, and the networks that they describe."""
+"""All tokenizers and priors: their configs, told apart by `kind`, and the networks that these describe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from napari_vqad.nets.vq.vqvae_esser import EsserConfig, EsserVQVAE
 
 
 def _kind_or(first: str) -> Callable[[Any], str]:
-    """Bundles from before there was a choice do not name the kind. What is no config has none, and is refused."""
+    """Return a function that reads the kind of a config; configs of the first version, without a kind, are `first`."""
 
     def kind_of(given: Any) -> str:
         return str(given.get("kind", first) if isinstance(given, dict) else getattr(given, "kind", ""))
@@ -29,7 +29,7 @@ def _kind_or(first: str) -> Callable[[Any], str]:
     return kind_of
 
 
-OwnTokenizer = VQVAE | VQVAE2 | EsserVQVAE  # those that are trained here
+OwnTokenizer = VQVAE | VQVAE2 | EsserVQVAE  # tokenizers that `napari-vqad train` trains
 OwnTokenizerConfig = Annotated[
     Annotated[VQVAEConfig, Tag("vqvae")]
     | Annotated[VQVAE2Config, Tag("vqvae2")]
@@ -55,14 +55,14 @@ PriorConfig = Annotated[
 
 
 def make_own(config: OwnTokenizerConfig) -> OwnTokenizer:
-    """The network that a config describes, its weights at their start."""
+    """Make the untrained network that a config describes."""
     if isinstance(config, EsserConfig):
         return EsserVQVAE(config)
     return VQVAE2(config) if isinstance(config, VQVAE2Config) else VQVAE(config)
 
 
 def make_tokenizer(config: TokenizerConfig) -> OwnTokenizer | MonaiTokenizer:
-    """The network that a config describes, its weights at their start."""
+    """Make the untrained network that a config describes."""
     return MonaiTokenizer(config) if isinstance(config, MonaiTokenizerConfig) else make_own(config)
 
 
@@ -70,7 +70,7 @@ OwnPrior = PixelSNAIL | PaperSNAIL | GPT2 | MaskedTransformer | TwoLevelPrior
 
 
 def make_prior(config: PriorConfig, n_codes: int) -> OwnPrior | MonaiPrior:
-    """The network that a config describes, its weights at their start."""
+    """Make the untrained network that a config describes."""
     if isinstance(config, PaperSnailConfig):
         return PaperSNAIL(config, n_codes)
     if isinstance(config, GPT2Config):
@@ -85,7 +85,7 @@ def make_prior(config: PriorConfig, n_codes: int) -> OwnPrior | MonaiPrior:
 
 
 def fits_grid(config: PriorConfig, levels: CodeLevels) -> bool:
-    """Has the prior a place for every code of these levels?"""
+    """Check whether the prior has a place for each code of these levels."""
     if isinstance(config, TwoLevelConfig):
         longest = max(config.shape)
         fits = longest <= config.top.max_side and 2 * longest <= config.bottom.max_side

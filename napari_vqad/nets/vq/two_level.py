@@ -1,7 +1,7 @@
 """A prior over two levels of codes: p(top) · p(bottom | top) (Razavi et al. 2019).
 
-Both levels stand in one grid, the top above the bottom (`levels`). Written so it is one causal prior in raster order,
-and restoration goes through the top and then through the bottom.
+Both levels are in one grid, the top above the bottom (`levels`). This makes it a causal prior in raster order, and
+restoration first restores the top level, then the bottom level.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from napari_vqad.nets.vq.kv_cache import RowCache
 from napari_vqad.nets.vq.levels import CodeLevels
 from napari_vqad.nets.vq.pixelsnail import PixelSNAIL, PixelSnailConfig
 
-NEVER = -1e4  # the logit of what cannot be: with it ln p of the only other code is zero to the last bit
+NEVER = -1e4  # logit of an impossible code; ln p of the only other code is then exactly zero
 
 
 Side = Annotated[int, Field(ge=1, le=4096)]
 
 
 class TwoLevelConfig(BaseModel):
-    """A PixelSNAIL a level."""
+    """A PixelSNAIL for each level."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +36,7 @@ class TwoLevelConfig(BaseModel):
 
 
 def levels_of(config: TwoLevelConfig) -> CodeLevels:
-    """Both levels of its grid."""
+    """Return the two levels of codes."""
     h, w = config.shape
     return CodeLevels((h, w), (2 * h, 2 * w))
 
@@ -52,14 +52,14 @@ class TwoLevelPrior(CausalNetwork):
         self.top = PixelSNAIL(config.top, n_codes)
         self.bottom = PixelSNAIL(config.bottom, n_codes)
         self.embed = nn.Embedding(n_codes, c)
-        # The whole top level is known before the first code of the bottom: what is below may look all around.
+        # The top level is complete before the bottom starts, so the bottom may see all of it: no causal mask here.
         self.above = nn.Sequential(
             nn.Conv2d(c, c, 3, padding=1), nn.ELU(), nn.Conv2d(c, 4 * c, 3, padding=1), nn.PixelShuffle(2)
         )
 
     def _logits(self, codes: Tensor, position: Tensor, memory: RowCache | None) -> Tensor:
         (n, w), first, (height, width) = codes.shape[-2:], memory.row if memory else 0, self.config.shape
-        rows = min(max(height - first, 0), n)  # of these, how many are the top level's
+        rows = min(max(height - first, 0), n)  # number of rows of the top level among these
         found = []
         top = codes if memory is None else self._top(codes[:, :rows], memory)
         if rows:
@@ -74,14 +74,14 @@ class TwoLevelPrior(CausalNetwork):
         return torch.cat(found, 2)
 
     def _top(self, rows: Tensor, memory: RowCache) -> Tensor:
-        """The codes of the top level as far as they are known, (m, height, w), given those of its open rows."""
+        """Return the codes of the top level that are known so far, (m, height, w), given those of its open rows."""
         m, _, w = rows.shape
         known = memory.past_keys(self, rows.reshape(m, 1, -1, 1))
         return known.reshape(m, -1, w)
 
 
 def _beside(logits: Tensor, width: int) -> Tensor:
-    """(B, K, n, w) → (B, K, n, width): where there is no code, zero is the only one that can be."""
+    """Pad logits (B, K, n, w) to (B, K, n, width): where there is no code, only code zero is possible."""
     out = F.pad(logits, (0, width - logits.shape[3]), value=NEVER)
     out[:, 0, :, logits.shape[3] :] = 0.0
     return out

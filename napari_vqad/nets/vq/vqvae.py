@@ -15,39 +15,39 @@ from napari_vqad.nets.vq.levels import CodeLevels
 
 
 class Tokenizer(Protocol):
-    """What the explorer asks of any tokenizer."""
+    """The interface of a tokenizer."""
 
     n_codes: int
     stride: int
 
     def encode(self, slices: Tensor, position: Tensor) -> Tensor:
-        """Slices (B, 1, H, W) in SD, position (B,) → codes (B, h, w), int64, in the grid of the config's `levels`."""
+        """Encode slices (B, 1, H, W) in SD as codes (B, h, w), int64, in the grid of the config's `levels`."""
 
     def decode(self, codes: Tensor, position: Tensor) -> Tensor:
-        """Codes (B, h, w), position (B,) → slices (B, 1, H, W) in SD."""
+        """Decode codes (B, h, w) to slices (B, 1, H, W) in SD."""
 
 
-MOST_CODES = 2**15  # codes are kept as int16
+MOST_CODES = 2**15  # codes are stored as int16
 
 
 class SizesOfTokenizer(SizesOfEncoder):
-    """What every tokenizer of ours must be told."""
+    """Sizes of a tokenizer with this encoder and decoder."""
 
     n_codes: int = Field(128, ge=2, le=MOST_CODES, description="K, size of the codebook")
 
 
 class TokenizerConfig(SizesOfTokenizer):
-    """Sizes; those of Marimont & Tarroni 2020 stand in the recipe paper-160."""
+    """Sizes of the VQ-VAE; those of Marimont & Tarroni 2020 are in the recipe paper-160."""
 
     kind: Literal["vqvae"] = "vqvae"
 
     def levels(self, shape: tuple[int, int]) -> CodeLevels:
-        """The one level of codes of a slice of `shape` pixels."""
+        """Return the single level of codes of a slice of `shape` pixels."""
         return CodeLevels((shape[0] // self.stride, shape[1] // self.stride))
 
 
 class VQVAE(nn.Module):
-    """Encoder, codebook, decoder, all told the slice position."""
+    """Encoder, codebook and decoder, conditioned on the slice position."""
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
@@ -65,19 +65,19 @@ class VQVAE(nn.Module):
         return self.decoder(quantised, condition), codes, losses
 
     def features(self, slices: Tensor, position: Tensor) -> list[Tensor]:
-        """What the encoder finds at each of its levels in slices (B, 1, H, W), (B, C, h, w) each, fine to coarse."""
+        """Compute the encoder's features of slices (B, 1, H, W) at each level, (B, C, h, w), fine to coarse."""
         return self.encoder.features(slices, self.position(position))
 
     def encode(self, slices: Tensor, position: Tensor) -> Tensor:
-        """Codes (B, h, w) of slices (B, 1, H, W)."""
+        """Encode slices (B, 1, H, W) as codes (B, h, w)."""
         return self.codebook.nearest(self.encoder(slices, self.position(position)))
 
     def decode(self, codes: Tensor, position: Tensor) -> Tensor:
-        """Slices (B, 1, H, W) of codes (B, h, w)."""
+        """Decode codes (B, h, w) to slices (B, 1, H, W)."""
         return self.decoder(self.codebook.lookup(codes), self.position(position))
 
 
 @torch.no_grad()
 def reconstruct(tokenizer: Tokenizer, slices: Tensor, position: Tensor) -> Tensor:
-    """decode(encode(slices)), (B, 1, H, W)."""
+    """Encode and decode slices: (B, 1, H, W)."""
     return tokenizer.decode(tokenizer.encode(slices, position), position)

@@ -1,4 +1,4 @@
-"""The VQ-VAE-2 tokenizer: a coarse level of codes, and a fine one that adds what it leaves out (Razavi et al. 2019)."""
+"""The VQ-VAE-2 tokenizer: a coarse level of codes, and a fine level that adds the detail (Razavi et al. 2019)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_vqad.nets.vq.vqvae import SizesOfTokenizer
 
 
 class VQVAE2Config(SizesOfTokenizer):
-    """Sizes of the fine level, which are those of a VQ-VAE, and of the coarse one, half as fine."""
+    """Sizes of the fine level, as of a VQ-VAE, and of the coarse level, which has half the resolution."""
 
     kind: Literal["vqvae2"] = "vqvae2"
     top_channels: int = Field(128, ge=1, le=4096, description="channels of the coarse level")
@@ -30,7 +30,7 @@ class VQVAE2Config(SizesOfTokenizer):
         return self
 
     def levels(self, shape: tuple[int, int]) -> CodeLevels:
-        """Both levels of a slice of `shape` pixels.
+        """Return the two levels of codes of a slice of `shape` pixels.
 
         Raises:
             ValueError: the fine level has an odd side.
@@ -42,7 +42,7 @@ class VQVAE2Config(SizesOfTokenizer):
 
 
 class VQVAE2(nn.Module):
-    """Encoder, two codebooks, decoder, all told the slice position.
+    """Encoder, two codebooks and decoder, conditioned on the slice position.
 
     top      =  quantise(coarsen(encoder(Y)))
     bottom   =  quantise(merge(encoder(Y), up(top)))
@@ -65,7 +65,7 @@ class VQVAE2(nn.Module):
     def forward(self, slices: Tensor, position: Tensor) -> tuple[Tensor, Tensor, LatentLosses]:
         """Slices (B, 1, H, W) → reconstruction (B, 1, H, W), codes of both levels (B, N), losses of both codebooks.
 
-        The codes of the bottom count on from K, being another codebook's.
+        Codes of the bottom level are K or above, because they belong to another codebook.
         """
         condition = self.position(position)
         seen = self.encoder(slices, condition)
@@ -77,11 +77,11 @@ class VQVAE2(nn.Module):
         return self.decoder(fine + above, condition), codes, losses
 
     def features(self, slices: Tensor, position: Tensor) -> list[Tensor]:
-        """What the encoder finds at each of its levels in slices (B, 1, H, W), (B, C, h, w) each, fine to coarse."""
+        """Compute the encoder's features of slices (B, 1, H, W) at each level, (B, C, h, w), fine to coarse."""
         return self.encoder.features(slices, self.position(position))
 
     def encode(self, slices: Tensor, position: Tensor) -> Tensor:
-        """Codes of both levels in one grid (see `CodeLevels`) of slices (B, 1, H, W)."""
+        """Encode slices (B, 1, H, W) as codes of both levels in one grid (see `CodeLevels`)."""
         condition = self.position(position)
         seen = self.encoder(slices, condition)
         top = self.top.nearest(self.coarsen(seen, condition))
@@ -90,8 +90,8 @@ class VQVAE2(nn.Module):
         return self.config.levels((slices.shape[2], slices.shape[3])).join([top, bottom])
 
     def decode(self, codes: Tensor, position: Tensor) -> Tensor:
-        """Slices (B, 1, H, W) of codes of both levels in one grid."""
-        # The grid is the bottom level with half as many rows above: a third of it is the top.
+        """Decode codes of both levels in one grid to slices (B, 1, H, W)."""
+        # The top level has half as many rows as the bottom level, so it is the upper third of the grid.
         h, w = codes.shape[1] // 3, codes.shape[2] // 2
         top, bottom = CodeLevels((h, w), (2 * h, 2 * w)).split(codes)
         latents = self.bottom.lookup(bottom) + self.up(self.top.lookup(top))
@@ -99,7 +99,7 @@ class VQVAE2(nn.Module):
 
 
 class Coarsen(nn.Module):
-    """Latents of the fine level (B, D, h, w) → those of the coarse one (B, D, h/2, w/2)."""
+    """Latents of the fine level (B, D, h, w) → latents of the coarse level (B, D, h/2, w/2)."""
 
     def __init__(self, config: VQVAE2Config) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """The VQ-VAE of Esser et al. 2021, which Ishii 2023 uses for his VQ-VAE and VQ-GAN (his tables 1 and 2).
 
-Unlike our own VQ-VAE it normalises by groups and has non-local blocks, so each code sees the whole slice and changes
-the whole decoded slice. It is not told the slice position.
+Unlike `nets.vq.vqvae`, it has group normalisation and non-local blocks, so each code depends on the whole slice and
+affects the whole decoded slice. It is not conditioned on the slice position.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class EsserConfig(BaseModel):
 
     @property
     def stride(self) -> int:
-        """Pixels to a code, along each axis."""
+        """Pixels per code along each axis."""
         return 2 ** sum(stage.resample for stage in self.encoder)
 
     def levels(self, shape: tuple[int, int]) -> CodeLevels:
-        """The one level of codes of a slice of `shape` pixels.
+        """Return the single level of codes of a slice of `shape` pixels.
 
         Raises:
             ValueError: encoder and decoder change the resolution by different factors.
@@ -91,15 +91,15 @@ class EsserVQVAE(nn.Module):
         return self.decoder(quantised), codes, losses
 
     def encode(self, slices: Tensor, position: Tensor) -> Tensor:
-        """Codes (B, h, w) of slices (B, 1, H, W)."""
+        """Encode slices (B, 1, H, W) as codes (B, h, w)."""
         return self.codebook.nearest(self.encoder(slices))
 
     def decode(self, codes: Tensor, position: Tensor) -> Tensor:
-        """Slices (B, 1, H, W) of codes (B, h, w)."""
+        """Decode codes (B, h, w) to slices (B, 1, H, W)."""
         return self.decoder(self.codebook.lookup(codes))
 
     def features(self, slices: Tensor, position: Tensor) -> list[Tensor]:
-        """What the encoder finds after each of its stages in slices (B, 1, H, W), (B, C, h, w) each."""
+        """Compute the encoder's features of slices (B, 1, H, W) after each stage, (B, C, h, w)."""
         return self.encoder.features(slices)
 
 
@@ -156,7 +156,7 @@ class Decoder(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + conv(dropout(swish(norm(conv(swish(norm(x))))))); where the width changes, x passes a 1×1 convolution."""
+    """x + conv(dropout(swish(norm(conv(swish(norm(x))))))); a 1×1 convolution of x changes the width if needed."""
 
     def __init__(self, before: int, after: int, dropout: float) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ class Residual(nn.Module):
 
 
 class GroupNonLocal(NonLocal):
-    """The non-local block with the normalisation of this network, over groups of channels and all places."""
+    """A non-local block with group normalisation over all places."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
@@ -184,7 +184,7 @@ class GroupNonLocal(NonLocal):
 
 
 class Halve(nn.Module):
-    """A convolution of stride 2 over a slice that is padded at the bottom and on the right."""
+    """Halves the resolution: padding at the bottom and on the right, then a convolution of stride 2."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class Halve(nn.Module):
 
 
 class Double(nn.Module):
-    """Each pixel becomes four of the same value, then a convolution."""
+    """Doubles the resolution: nearest-neighbour upsampling, then a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -221,5 +221,5 @@ def _middle(width: int, dropout: float) -> nn.Sequential:
 
 
 def _groups(channels: int) -> nn.GroupNorm:
-    """Up to 32 groups, as in Esser et al. 2021."""
+    """Make a group normalisation with up to 32 groups, as in Esser et al. 2021."""
     return nn.GroupNorm(math.gcd(32, channels), channels, eps=1e-6)
