@@ -58,7 +58,7 @@ class CaseDetails(NamedTuple):
         numbers = len(cls._fields) - 1
         if len(vector) < numbers:
             vector = np.full(numbers, np.nan)
-        return cls(*map(float, vector[:numbers]), vector[numbers:])
+        return cls._make([*map(float, vector[:numbers]), vector[numbers:]])
 
 
 def details_at(percentile: str, rate: str) -> Callable[[Case, Explorer], NDArray]:
