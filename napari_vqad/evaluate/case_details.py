@@ -2,6 +2,7 @@
 
 Dice = 2·TP / (flagged + positives), of the voxels of one scan                     (Baur et al. 2018)
 AP of an image: average precision of the voxels of one slice                       (Meissen et al. 2022)
+agreement of neighbouring slices = Σ_i 2·|F_i ∩ F_i+1| / Σ_i (|F_i| + |F_i+1|), F_i the flagged voxels of slice i
 sensitivity = lesions touched by a flagged voxel / lesions; a false finding touches no labelled voxel
 """
 
@@ -28,6 +29,7 @@ class CaseDetails(NamedTuple):
             the healthy percentile.
         lesions, found, false: lesions, those that a flagged voxel touches, and findings that touch no labelled voxel,
             at the healthy rate of findings.
+        shared, paired: numerator and denominator of the agreement of neighbouring slices, at the healthy percentile.
         image_ap: AP of each slice that counts as abnormal, (images,).
     """
 
@@ -37,6 +39,8 @@ class CaseDetails(NamedTuple):
     lesions: float
     found: float
     false: float
+    shared: float
+    paired: float
     image_ap: NDArray
 
     @property
@@ -54,8 +58,7 @@ class CaseDetails(NamedTuple):
         numbers = len(cls._fields) - 1
         if len(vector) < numbers:
             vector = np.full(numbers, np.nan)
-        hits, flagged, positives, lesions, found, false = map(float, vector[:numbers])
-        return cls(hits, flagged, positives, lesions, found, false, vector[numbers:])
+        return cls._make([*map(float, vector[:numbers]), vector[numbers:]])
 
 
 def details_at(percentile: str, rate: str) -> Callable[[Case, Explorer], NDArray]:
@@ -68,13 +71,21 @@ def details_at(percentile: str, rate: str) -> Callable[[Case, Explorer], NDArray
 
     def measure(case: Case, explorer: Explorer) -> NDArray:
         voxels, truth = _flagged(case, explorer, percentile)[case.counted], case.truth[case.counted]
+        agreement = neighbours(explorer.map("flagged") > 0)
         pieces = _flagged(case, explorer, rate)
         lesions, found = _touched(case.truth, pieces)
         findings, true = _touched(explorer.map("flagged") > 0, case.label > 0)
         dice = ((voxels & truth).sum(), voxels.sum(), truth.sum())
-        return CaseDetails(*dice, lesions, found, findings - true, _image_ap(case, explorer)).as_vector()
+        counts = (*dice, lesions, found, findings - true, *agreement)
+        return CaseDetails(*counts, _image_ap(case, explorer)).as_vector()
 
     return measure
+
+
+def neighbours(mask: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return 2 Σ |F_i ∩ F_i+1| and Σ (|F_i| + |F_i+1|) over neighbouring slices of a mask (n, H, W)."""
+    below, above = mask[:-1], mask[1:]
+    return 2.0 * float((below & above).sum()), float(below.sum() + above.sum())
 
 
 def _flagged(case: Case, explorer: Explorer, threshold: str) -> NDArray[np.bool_]:

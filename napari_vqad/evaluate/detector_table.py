@@ -2,9 +2,9 @@
 
 Slice AUROC and AP, voxel AUROC and AP, best Dice: Marimont & Tarroni 2020, table 1. Dice of each scan (mean and SD) and
 seconds of a slice: Baur et al. 2018, table 1. Mean AP of an image: Meissen et al. 2022. Beside them the share of
-lesions that are found. All detectors have the same post-processing. Thresholds come from healthy scans: a percentile of
-the bundle's healthy pixel scores, and its healthy rate of findings. Only "best Dice" is at the threshold that is best
-on the same scans.
+lesions that are found, and the agreement of neighbouring slices (Baur et al. 2018, figure 5). All detectors have the
+same post-processing. Thresholds come from healthy scans: a percentile of the bundle's healthy or training pixel scores,
+and its healthy rate of findings. Only "best Dice" is at the threshold that is best on the same scans.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from napari_vqad.evaluate.result_cache import ResultCache
 from napari_vqad.evaluate.subject_bootstrap import Ranked, draws, interval, ranked, ratio
 from napari_vqad.evaluate.variants import Variant, method_variants, methods_of
 
-# Measure → its title; the more the better, except for false findings.
+# Measure → its title; the more the better, except for false findings. Agreement says nothing of right or wrong.
 MEASURES = {
     "slice_auroc": "slice AUROC",
     "slice_ap": "slice AP",
@@ -39,6 +39,7 @@ MEASURES = {
     "image_ap": "AP per image",
     "sensitivity": "lesions found",
     "false_findings": "false findings per scan",
+    "agreement": "agreement of neighbouring slices",
 }
 
 
@@ -118,7 +119,7 @@ def rows_of(
     """
     settings = settings_for(bundle, options)
     ways = ways_of(bundle, options.methods)
-    also = f"max {options.percentile} {options.rate}"
+    also = f"max {options.percentile} {options.rate} {' '.join(CaseDetails._fields)}"
     cache = ResultCache.of(keep, bundle, settings, also)
     details = details_at(options.percentile, options.rate)
     found = collect(bundle, cases, settings, ways, None, report, cache=cache, details=details)
@@ -196,6 +197,7 @@ def _row(bundle: Bundle, way: Variant, cases: Sequence[CaseScores], seconds: flo
         add_ratio("image_ap", lambda one: (one.image_ap.sum(), len(one.image_ap)))
         add_ratio("sensitivity", lambda one: (one.found, one.lesions))
         add_ratio("false_findings", lambda one: (one.false, 1.0))
+        add_ratio("agreement", lambda one: (one.shared, one.paired))
     known = dice[np.isfinite(dice)]
     abnormal = sum(bool(case.voxels[1].any()) for case in cases)
     return Row(

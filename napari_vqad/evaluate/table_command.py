@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import torch
 
 from napari_vqad.detectors import presets
@@ -15,6 +16,7 @@ from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate import detector_table, table_report
 from napari_vqad.evaluate.bundles import load_bundles
+from napari_vqad.evaluate.case_details import neighbours
 from napari_vqad.evaluate.cases import Case, labelled_cases
 from napari_vqad.evaluate.variants import check_methods
 from napari_vqad.files.space import check_folder, folder_of
@@ -74,7 +76,7 @@ def run_table(args: argparse.Namespace) -> int:
         before = bundle
         rows += detector_table.rows_of(bundle, cases, of_bundle, args.keep, _say)
     reference = detector_table.find_row(rows, args.reference or rows[0].bundle)
-    about = [*_about(args, bundles[0], options[0]), *_beyond(cases)]
+    about = [*_about(args, bundles[0], options[0]), *_beyond(cases), *_of_labels(cases)]
     table_report.write(out, rows, reference, options[0], about)
     print(f"\n{(out / 'table.md').read_text(encoding='utf-8')}\nWrote {', '.join(table_report.FILES)} into {out}.")
     return 0
@@ -113,6 +115,12 @@ def _about(args: argparse.Namespace, bundle: Bundle, options: detector_table.Opt
         f"The threshold for Dice per scan comes from {of_dice}, that for lesions from its healthy calibration scans; "
         f"pieces of fewer than {least} voxels of the model's grid are removed before.",
     ]
+
+
+def _of_labels(cases: Sequence[Case]) -> list[str]:
+    """A sentence on the agreement of neighbouring slices of the labels themselves, on the model's grid."""
+    shared, paired = np.sum([neighbours(case.label > 0.5) for case in cases], axis=0)
+    return [f"The labels of neighbouring slices have an agreement of {shared / paired:.2f}."] if paired else []
 
 
 def _beyond(cases: Sequence[Case]) -> list[str]:

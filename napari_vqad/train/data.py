@@ -55,7 +55,7 @@ class Stack:
 
     def of_brain(self) -> Stack:
         """The slices that hold some brain; an aligned grid has empty ones above and below."""
-        return self.chosen(self.mask.any((1, 2)))
+        return self.chosen(np.asarray(self.mask.any((1, 2))))
 
     def chosen(self, some: np.ndarray) -> Stack:
         """The chosen slices, bool (N,)."""

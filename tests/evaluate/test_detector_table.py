@@ -1,6 +1,7 @@
 """All detectors on the same labelled scans: measures against their definitions, the bootstrap against a loop."""
 
 import csv
+import itertools
 
 import nibabel
 import numpy as np
@@ -62,6 +63,10 @@ def test_details_are_those_of_the_flagged_voxels(tiny_bundle, case_folder):
     assert found.dice == pytest.approx(2 * (flagged & truth).sum() / (flagged.sum() + truth.sum()))
     assert (found.flagged, found.positives) == (flagged.sum(), truth.sum())
     assert 0 <= found.found <= found.lesions == 1
+    on_grid = explorer.map("flagged") > 0
+    pairs = list(itertools.pairwise(on_grid))
+    assert found.shared == sum(2 * (one & other).sum() for one, other in pairs) > 0
+    assert found.paired == sum(one.sum() + other.sum() for one, other in pairs)
     score, mask = explorer.map("pixel_score"), case.grid.mask
     clear, positive = case.of_slices()
     each = [rank(score[i][mask[i]], case.label[i][mask[i]] > 0.5).ap for i in np.flatnonzero(clear & positive)]
