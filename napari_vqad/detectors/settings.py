@@ -17,9 +17,7 @@ from napari_vqad.files.jsonfile import read_json
 from napari_vqad.settings import first_error
 
 
-class Settings(
-    QSpaceSettings, HistogramSettings, RestorationSettings, SearchSettings, SampleSettings, VQSettings
-):
+class Settings(QSpaceSettings, HistogramSettings, RestorationSettings, SearchSettings, SampleSettings, VQSettings):
     """The user's settings of all detectors. A detector reads only the fields of its own `Settings`.
 
     The settings of one model are therefore kept while the user works with another.

@@ -37,7 +37,9 @@ def is_diffusion(path: str | Path) -> bool:
     return is_nifti(path) and Path(path).is_file() and len(shape_of(Path(path))) == 4
 
 
-def read_diffusion(path: str | Path, b_values: str | Path | None = None, directions: str | Path | None = None) -> Volume:
+def read_diffusion(
+    path: str | Path, b_values: str | Path | None = None, directions: str | Path | None = None
+) -> Volume:
     """Read a diffusion scan. Its anatomy, `voxels`, is the mean of the measurements with a b-value below `B_ZERO`.
 
     Args:
@@ -103,7 +105,7 @@ def _gradients(
         )
     b, g = _numbers(b_path).ravel(), _numbers(g_path)
     _check_number(b_path, len(b), path, n)
-    g = g.T if g.shape[0] == 3 and g.shape != (n, 3) or g.shape == (3, 3) else g
+    g = g.T if (g.shape[0] == 3 and g.shape != (n, 3)) or g.shape == (3, 3) else g
     if g.shape[1] != 3:
         raise InputError(f"{g_path} has {g.shape[0]} rows of {g.shape[1]} numbers; a direction has three.")
     _check_number(g_path, len(g), path, n)

@@ -90,13 +90,14 @@ def _ratio(signals: NDArray, gradients: GradientTable, lesion: Lesion) -> NDArra
     low = gradients.b <= FITTED_TO
     fitted = dti.TensorModel(_dipy_table(gradients, low), min_signal=1.0).fit(signals[:, low].astype(float))
     values, vectors = np.clip(fitted.evals, SHORTEST, LONGEST), fitted.evecs
-    flat = vectors.reshape(len(signals), 9)
-    table = _dipy_table(gradients)
-    old, new = (
-        dti.tensor_prediction(np.concatenate([each, flat], 1), table, S0=np.ones(len(signals)))
-        for each in (values, lesion.change(values))
-    )
+    old, new = (_predicted(each, vectors, gradients, np.ones(len(signals))) for each in (values, lesion.change(values)))
     return (lesion.signal * new / old).astype(np.float32)
+
+
+def _predicted(values: NDArray, vectors: NDArray, gradients: GradientTable, s_zero: NDArray) -> NDArray:
+    """Return the signals of tensors, (M, N), of eigenvalues (M, 3), eigenvectors in columns (M, 3, 3) and S_0 (M,)."""
+    parameters = np.concatenate([values, vectors.reshape(len(values), 9)], 1)
+    return dipy("reconst.dti").tensor_prediction(parameters, _dipy_table(gradients), S0=s_zero)
 
 
 def ball(shape: tuple[int, ...], spacing: NDArray, centre: tuple[int, ...], radius_mm: float) -> NDArray[np.bool_]:
@@ -162,22 +163,18 @@ def simulated_head(
         number[inside] = len(changes)
         changes.append(lesion)
     voxels = np.flatnonzero(tissue)
+    kind, of = tissue.flat[voxels], number.flat[voxels]
+    vary = rng.normal(1, SPREAD, (len(voxels), 4)).clip(0.7, 1.3)
+    values = np.array([EIGENVALUES[k] for k in kind]) * vary[:, :3]
+    s_zero = np.array([S_ZERO[k] for k in kind]) * vary[:, 3]
+    for n, lesion in enumerate(changes):
+        values[of == n] = lesion.change(values[of == n])
+        s_zero[of == n] *= lesion.signal
+    second = np.where(kind == WHITE, share.flat[voxels], 0.0)
     signals = np.zeros((tissue.size, len(gradients)))
-    make, table = dipy("sims.voxel").multi_tensor, _dipy_table(gradients)
-    for v in voxels:
-        kind, lesion = int(tissue.flat[v]), changes[int(number.flat[v])]
-        vary = rng.normal(1, SPREAD, 4).clip(0.7, 1.3)
-        values = lesion.change(np.array(EIGENVALUES[kind]) * vary[:3])
-        s_zero = S_ZERO[kind] * vary[3] * lesion.signal
-        second = share.flat[v] if kind == WHITE else 0.0
-        signals[v], _ = make(
-            table,
-            np.stack([values, values]),
-            S0=s_zero,
-            angles=[along.reshape(-1, 3)[v], across.reshape(-1, 3)[v]],
-            fractions=[100 * (1 - second), 100 * second],
-            snr=None,
-        )
+    for directions, fraction in ((along, 1 - second), (across, second)):
+        frames = _frames(directions.reshape(-1, 3)[voxels])
+        signals[voxels] += fraction[:, None] * _predicted(values, frames, gradients, s_zero)
     noise = rng.normal(0, 1 / snr, (2, *signals.shape))
     noisy = np.hypot(signals + noise[0], noise[1]).reshape(*shape, len(gradients))
     affine = np.diag([spacing, spacing, spacing, 1.0])
@@ -208,6 +205,13 @@ def _anatomy(shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[NDA
     across = np.broadcast_to((0.1, 0.2, 1.0), around.shape) + 0.05 * rng.normal(0, 1, around.shape)
     share = np.clip(1.2 * np.exp(-((np.abs(place[..., 0]) - 0.5) ** 2) / 0.03) - 0.6, 0, 0.5)
     return tissue, _unit(around), _unit(across), share
+
+
+def _frames(first: NDArray) -> NDArray:
+    """Return an orthonormal frame for each unit vector (M, 3), which is its first column: (M, 3, 3)."""
+    least = np.eye(3)[np.abs(first).argmin(1)]
+    second = _unit(np.cross(first, least))
+    return np.stack([first, second, np.cross(first, second)], -1)
 
 
 def _unit(vectors: NDArray) -> NDArray:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from napari_vqad.detectors.bundle import SLICES, Bundle, fingerprint, read_config
-from napari_vqad.detectors.calibration import Calibration, SliceTables
+from napari_vqad.detectors.calibration import SliceTables
 from napari_vqad.detectors.library import find
 from napari_vqad.detectors.pca import FILE as LINEAR
 from napari_vqad.detectors.pca import PCA
@@ -28,9 +28,9 @@ from napari_vqad.nets.vq.monai import MonaiTokenizerConfig
 from napari_vqad.nets.vq.protocols import MaskedPrior
 from napari_vqad.nets.vq.registry import OwnTokenizer, make_own, make_prior, make_tokenizer
 from napari_vqad.nets.weights import load_weights, save_weights
-from napari_vqad.train import autoencoder, ganomaly, import_lpips
+from napari_vqad.train import autoencoder, ganomaly, import_lpips, qspace
 from napari_vqad.train.build_template import make_template
-from napari_vqad.train.calibrate import calibrate, slice_tables
+from napari_vqad.train.calibrate import UNCALIBRATED, calibrate, slice_tables
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
 from napari_vqad.train.detector import add_command as add_detector
 from napari_vqad.train.facts import facts_of
@@ -46,9 +46,6 @@ from napari_vqad.train.training_log import Trained, read_history, write_history
 # Checkpoints live in a hidden folder of the bundle, so that the same command resumes what was killed.
 WORK = ".training"
 OUTPUTS = ("tokenizer.safetensors", "config.json", "calibration.json", "README.md")  # of what is written into a bundle
-UNCALIBRATED = Calibration(
-    n_scans=1, n_slices=1, levels=[0, 100], nll=[0, 0], slice_score={}, residual={}, pixel_score={}, findings={}
-)
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -70,6 +67,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     _data(add_detector(kinds))
     _data(autoencoder.add_command(kinds))
     _data(ganomaly.add_command(kinds))
+    qspace.add_command(kinds)
     import_lpips.add_command(kinds)
     done = commands.add_parser("calibrate", help="write a bundle's healthy quantiles and its card")
     done.add_argument("bundle", help="name or folder of the bundle")
@@ -294,6 +292,8 @@ def _calibrate(args: argparse.Namespace, folder: Path) -> int:
             f"--method {min(unknown)} does not fit: with --slices, one of {', '.join(bundle.detector.variants)}."
         )
     spec = bundle.config.grid
+    if spec.measurements is not None:
+        raise InputError(f"{folder} is calibrated when it is trained: run 'napari-vqad train qspace' again.")
     stack = load_stack(args.data, "calibration", spec, bundle.template)
     if args.slices:
         write_text(folder / SLICES, slice_tables(bundle, stack, _say, args.method).model_dump_json() + "\n")

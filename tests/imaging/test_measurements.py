@@ -76,7 +76,7 @@ def test_another_direction_is_named():
     ],
 )
 def test_tables_that_are_none_are_refused(b, g):
-    with pytest.raises(ValueError, match="gradient table|b-values|direction"):
+    with pytest.raises(ValueError, match=r"gradient table|b-values|direction"):
         GradientTable(tuple(b), tuple(tuple(map(float, v)) for v in g))
 
 

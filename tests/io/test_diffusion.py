@@ -105,9 +105,7 @@ def test_gradients_may_be_given(tmp_path):
     path = write(tmp_path, affine_of((0, 1, 2), (-1, 1, 1)))
     before = read_diffusion(path).measurements.gradients
     (tmp_path / "elsewhere").mkdir()
-    b, g = (
-        path.with_name(f"dwi.{end}").rename(tmp_path / "elsewhere" / f"x.{end}") for end in ("bval", "bvec")
-    )
+    b, g = (path.with_name(f"dwi.{end}").rename(tmp_path / "elsewhere" / f"x.{end}") for end in ("bval", "bvec"))
     assert load_scan(path, b_values=b, directions=g).measurements.gradients == before
     with pytest.raises(InputError, match="b-values of a diffusion scan are missing"):
         load_scan(path)

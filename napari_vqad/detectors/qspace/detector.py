@@ -138,7 +138,10 @@ class QSpaceDetector(BaseDetector):
             *super().about(),
             ("measurements", f"{len(known)}: {known.in_words}"),
             ("network", f"VAE of units {layers}-{sizes.measurements}, decoder with mean and variance"),
-            ("preparation", "each scan divided by its mean in the mask, each measurement by its mean over normal voxels"),
+            (
+                "preparation",
+                "each scan divided by its mean in the mask, each measurement by its mean over normal voxels",
+            ),
             ("normal voxels kept", f"{number}, {kept}"),
             ("scores", f"{len(self.variants)}; default {self.variants[0]}"),
         ]
