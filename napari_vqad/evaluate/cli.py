@@ -23,6 +23,7 @@ from napari_vqad.evaluate import (
     fitness,
     gallery_command,
     ped2,
+    qspace_command,
     reconstruction,
     slice_detection,
     steps_command,
@@ -98,7 +99,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="default: 2d, within each frame")
     clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of the pixel scores of a frame")
     clips.set_defaults(func=run_ped2)
-    swept, *figures = (c.add_command(kinds) for c in (sweep_command, steps_command, gallery_command, table_command))
+    commands_of_files = (sweep_command, steps_command, gallery_command, table_command, qspace_command)
+    swept, *figures = (c.add_command(kinds) for c in commands_of_files)
     for parser in (grid, clips):
         parser.add_argument("--methods", nargs="+", default=[], help="only these methods")
         parser.add_argument("--json", type=Path, help="file for the results, as JSON")

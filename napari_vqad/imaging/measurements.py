@@ -125,6 +125,14 @@ class GradientTable:
             f"{self.b_values[lacking]:.0f} s/mm²{apart}"
         )
 
+    def fits(self, scan: GradientTable) -> bool:
+        """Say whether a scan has the model's measurements."""
+        try:
+            self.order_of(scan)
+        except ValueError:
+            return False
+        return True
+
     def _shells(self) -> list[tuple[float, int]]:
         """Mean b-value and number of measurements of each shell; b-values less than `B_APART` apart are one."""
         b = np.sort(np.where(self.zero, 0.0, self.b))
