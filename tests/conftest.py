@@ -230,6 +230,40 @@ def tiny_histogram(tiny_bundle, tmp_path_factory) -> Path:
     return _simple(folder, config, HistogramDetector(), tiny_bundle)
 
 
+def small_diffusion_head(seed: int, **given):
+    """A simulated diffusion head of 2 + 8 measurements and a few hundred voxels of 14 mm."""
+    from napari_vqad.simulate.diffusion import scheme, simulated_head
+
+    return simulated_head(scheme(2, 8, 1000.0), (12, 14, 11), 14.0, seed=seed, **given)
+
+
+@pytest.fixture(scope="session")
+def diffusion_head():
+    """A small simulated diffusion head with a lesion."""
+    from napari_vqad.simulate.diffusion import Lesion
+
+    return small_diffusion_head(9, lesions={(8, 8, 6): (Lesion(diffusivity=2.0, anisotropy=0.2), 20.0)})
+
+
+@pytest.fixture(scope="session")
+def tiny_qspace(tmp_path_factory) -> Path:
+    """A bundle of the q-space detector for the measurements of `diffusion_head`, hardly trained."""
+    import torch
+
+    from napari_vqad.train.qspace import make_bundle, read_recipe
+    from napari_vqad.train.qspace_data import NormalScan, normal_voxels
+
+    heads = [small_diffusion_head(seed) for seed in (1, 2, 3)]
+    scans = [NormalScan(head.volume, head.brain, head.brain) for head in heads]
+    scores = '["latent_distance", "input_distance", "elbo_sampled", "closest_distance"]'
+    changes = ["training.steps=60", "training.validate_every=60", f"scores={scores}", "most=300"]
+    folder = tmp_path_factory.mktemp("qspace") / "tiny-qspace"
+    make_bundle(
+        read_recipe("qspace-phantom", changes), normal_voxels(scans), folder, torch.device("cpu"), "napari-vqad train"
+    )
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_vae(tiny_bundle, tmp_path_factory) -> Path:
     """A bundle of a VAE with random weights on the grid of the tiny one."""
