@@ -19,18 +19,20 @@ from napari_vqad.imaging.volume import Volume
 from napari_vqad.io.diffusion import is_diffusion
 from napari_vqad.io.load import load_scan
 from napari_vqad.io.nifti import ENDINGS, read_mask
+from napari_vqad.scores.pooling import judged
 from napari_vqad.train.data import Split, split_of
 
 MASK, DOUBTFUL = "{}_mask.nii.gz", "{}_doubtful.nii.gz"
 COHORT = 3  # scans; fewer are divided by slices
-SLICES: tuple[Split, ...] = ("train", "validation", "train", "calibration", "train")  # of slice k, k mod 5
+UPPER = 0.2  # share of the slices of one scan for calibration: neighbouring ones, because pooling joins slices
+HELD_OUT = 4  # every n-th other slice is for validation
 LEAST = 50  # voxels of a part
 BY_SCAN = (
     "By scan, sorted by file name: index mod 10 = 0 validation, = 1 calibration, the rest training ({} scans in all)"
 )
 BY_SLICE = (
-    "Within the scan, by axial slice k: k mod 5 = 1 validation, = 3 calibration, the rest training; neighbouring "
-    "slices look alike, so healthy percentiles are a little low for another scan"
+    "Within the scan, by axial slice: the upper fifth for calibration, every fourth other slice for validation, the "
+    "rest for training; a scan resembles itself, so healthy percentiles are a little low for another scan"
 )
 
 
@@ -111,19 +113,31 @@ def normal_voxels(scans: Sequence[NormalScan]) -> NormalVoxels:
         if by_scan:
             parts[split_of(number)].append(replace(grid, mask=normal))
             continue
-        of_slice = np.array([SLICES[k % len(SLICES)] for k in range(len(grid))])
+        of_slice = _of_slices(normal)
         for split, grids in parts.items():
             grids.append(replace(grid, mask=normal & (of_slice == split)[:, None, None]))
     voxels = {split: np.concatenate([_inside(g) for g in grids]) for split, grids in parts.items()}
     for split, found in voxels.items():
         if len(found) < LEAST:
             raise InputError(f"There are {len(found)} normal voxels for {split}, and at least {LEAST} are needed.")
+    if not any(judged(grid.mask, "baur").any() for grid in parts["calibration"]):
+        raise InputError("The normal voxels for calibration are too thin: a pooling leaves out their rim.")
     means = voxels["train"].mean(0, dtype=np.float64).astype(np.float32)
     if not (means > 0).all():
         raise InputError(f"Measurement {int(np.argmin(means))} has the mean {means.min():.3g} over the normal voxels.")
     split = BY_SCAN.format(len(scans)) if by_scan else BY_SLICE
     prepared = (voxels[part] / means for part in ("train", "validation"))
     return NormalVoxels(*prepared, means, tuple(parts["calibration"]), spec, split)
+
+
+def _of_slices(normal: NDArray[np.bool_]) -> NDArray[np.str_]:
+    """Return the part of each slice of normal voxels, bool (n, H, W); slices without voxels count as training."""
+    there = np.flatnonzero(normal.any((1, 2)))
+    upper = max(3, round(UPPER * len(there)))
+    of_slice = np.full(len(normal), "train", dtype="<U11")
+    of_slice[there[:-upper][1::HELD_OUT]] = "validation"
+    of_slice[there[-upper:]] = "calibration"
+    return of_slice
 
 
 def _inside(grid: Grid) -> NDArray[np.float32]:
