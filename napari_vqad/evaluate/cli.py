@@ -22,6 +22,7 @@ from napari_vqad.evaluate import (
     comparison,
     fitness,
     gallery_command,
+    mnist_command,
     ped2,
     qspace_command,
     reconstruction,
@@ -47,6 +48,8 @@ from napari_vqad.nets.weights import load_weights
 from napari_vqad.resources import DEFAULT_BUNDLE
 from napari_vqad.settings import Pooling, Scale
 from napari_vqad.train.data import load_stack
+
+COMMANDS = (sweep_command, steps_command, gallery_command, table_command, mnist_command, qspace_command)
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -99,8 +102,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="default: 2d, within each frame")
     clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of the pixel scores of a frame")
     clips.set_defaults(func=run_ped2)
-    commands_of_files = (sweep_command, steps_command, gallery_command, table_command, qspace_command)
-    swept, *figures = (c.add_command(kinds) for c in commands_of_files)
+    swept, *figures = (c.add_command(kinds) for c in COMMANDS)
     for parser in (grid, clips):
         parser.add_argument("--methods", nargs="+", default=[], help="only these methods")
         parser.add_argument("--json", type=Path, help="file for the results, as JSON")

@@ -112,15 +112,12 @@ def _dense(widths: Sequence[int]) -> nn.Sequential:
 
 
 class DigitVAESizes(VectorVAESizes):
-    """Sizes of the convolutional VAE for square images.
-
-    The paper's table of its layers has lost its numbers in the copy at hand; the widths are chosen here.
-    """
+    """Sizes of the convolutional VAE for square images."""
 
     kind: Literal["convolutional"] = "convolutional"
-    side: int = Field(28, ge=4, le=512, multiple_of=4, description="side of an image, pixels")
-    channels: Annotated[tuple[Width, Width], Field()] = Field(
-        (16, 32), description="channels of the convolutions before the first and the second pooling"
+    side: int = Field(28, ge=2, le=512, multiple_of=2, description="side of an image, pixels")
+    channels: tuple[Width, Width] = Field(
+        (8, 16), description="channels of the convolutions at full and at half resolution"
     )
     latent: int = Field(16, ge=1, le=4096, description="numbers of z")
     least_sd: float = Field(0.1, gt=0, le=1e3, allow_inf_nan=False, description="lower bound of the decoder's σ")
@@ -129,32 +126,30 @@ class DigitVAESizes(VectorVAESizes):
 class DigitVAE(VectorVAE):
     """The convolutional VAE of the paper's MNIST experiment; images enter and leave it as vectors of their pixels.
 
-    3×3 convolutions with stride 1 and zero padding, max-pooling in the encoder, transposed convolutions in the
-    decoder.
+    The layers are those that table 2 names: two convolutions with max-pooling, z, a convolution, a transposed
+    convolution and a convolution; 3×3, stride 1, zero padding. The copy of the table at hand has no sizes; channels and
+    numbers z are chosen here.
     """
 
     def __init__(self, sizes: DigitVAESizes) -> None:
         super().__init__(sizes.side**2, sizes.latent, sizes.least_sd)
-        (a, b), coarse = sizes.channels, sizes.side // 4
+        (a, b), half = sizes.channels, sizes.side // 2
         self.encoder = nn.Sequential(
             nn.Unflatten(1, (1, sizes.side, sizes.side)),
             nn.Conv2d(1, a, 3, padding=1),
-            nn.SiLU(),
             nn.MaxPool2d(2),
+            nn.SiLU(),
             nn.Conv2d(a, b, 3, padding=1),
             nn.SiLU(),
-            nn.MaxPool2d(2),
             nn.Flatten(),
-            nn.Linear(b * coarse**2, 2 * sizes.latent),
+            nn.Linear(b * half**2, 2 * sizes.latent),
         )
         self.decoder = nn.Sequential(
-            nn.Linear(sizes.latent, b * coarse**2),
-            nn.Unflatten(1, (b, coarse, coarse)),
+            nn.Linear(sizes.latent, b * half**2),
+            nn.Unflatten(1, (b, half, half)),
             nn.Conv2d(b, b, 3, padding=1),
             nn.SiLU(),
             nn.ConvTranspose2d(b, a, 2, stride=2),
-            nn.SiLU(),
-            nn.ConvTranspose2d(a, a, 2, stride=2),
             nn.SiLU(),
             nn.Conv2d(a, 2, 3, padding=1),
             nn.Flatten(),

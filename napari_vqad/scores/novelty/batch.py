@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_vqad.scores.novelty.closest import BOUND, STEPS
 from napari_vqad.scores.novelty.gaussians import Gaussian
 from napari_vqad.scores.novelty.neighbours import GaussianNeighbours, Neighbours
+from napari_vqad.scores.novelty.reconstruction import Samples
 
 AT_ONCE = 4096  # vectors that go through the networks together
 
@@ -88,17 +89,17 @@ class Reference:
     @cached_property
     def near_vectors(self) -> Neighbours:
         """Index of Y."""
-        return Neighbours.of(self.vectors)
+        return Neighbours(self.vectors)
 
     @cached_property
     def near_codes(self) -> Neighbours:
         """Index of the means E q(z|y)."""
-        return Neighbours.of(self.codes[0])
+        return Neighbours(self.codes[0])
 
     @cached_property
     def near_outputs(self) -> Neighbours:
         """Index of the means E p(x | E q(z|y))."""
-        return Neighbours.of(self.outputs[0])
+        return Neighbours(self.outputs[0])
 
     @cached_property
     def near_code_gaussians(self) -> GaussianNeighbours:
@@ -159,6 +160,11 @@ class Batch:
     def p(self) -> Gaussian:
         """p(x | E q(z|x)), (B, C) each."""
         return self.vae.decode(self.q[0])
+
+    @cached_property
+    def drawn(self) -> Samples:
+        """Reconstructions from sampled codes; all scores by samples share them."""
+        return Samples.of(self.x, self.q, self.vae.decode, self.noise_z, self.noise_x)
 
     @cached_property
     def noise_z(self) -> Tensor:

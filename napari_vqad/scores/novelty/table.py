@@ -76,12 +76,12 @@ _ALL = (
     NoveltyScore(
         "encoder_error", "error over sampled codes", "N_x−p̄(q̂)", "(8)", "input",
         ("code", "reconstruction", "samples"),
-        lambda b: reconstruction.encoder_error(b.x, b.q, b.vae.decode, b.noise_z), _DRAWN,
+        lambda b: reconstruction.encoder_error(b.drawn), _DRAWN,
     ),
     NoveltyScore(
         "encoder_likelihood", "reconstruction probability", "N_p̄(q̂)", "(9)", "nats",
         ("code", "reconstruction", "samples"),
-        lambda b: reconstruction.encoder_likelihood(b.x, b.q, b.vae.decode, b.noise_z), _DRAWN,
+        lambda b: reconstruction.encoder_likelihood(b.drawn), _DRAWN,
     ),
     NoveltyScore(
         "decoder_error", "error over sampled outputs", "N_x−p̂(q̄)", "(10)", "input",
@@ -91,17 +91,17 @@ _ALL = (
     NoveltyScore(
         "sampled_error", "error over sampled codes and outputs", "N_x−p̂(q̂)", "(11)", "input",
         ("code", "reconstruction", "samples"),
-        lambda b: reconstruction.sampled_error(b.x, b.q, b.vae.decode, b.noise_z, b.noise_x), _DRAWN,
+        lambda b: reconstruction.sampled_error(b.drawn), _DRAWN,
     ),
     NoveltyScore(
         "encoder_error_min", "least error over sampled codes", "N_x−p̄(q̂) min", "(8) min", "input",
         ("code", "reconstruction", "samples"),
-        lambda b: reconstruction.encoder_error(b.x, b.q, b.vae.decode, b.noise_z, "min"), _DRAWN,
+        lambda b: reconstruction.encoder_error(b.drawn, "min"), _DRAWN,
     ),
     NoveltyScore(
         "encoder_likelihood_min", "best likelihood over sampled codes", "N_p̄(q̂) min", "(9) min", "nats",
         ("code", "reconstruction", "samples"),
-        lambda b: reconstruction.encoder_likelihood(b.x, b.q, b.vae.decode, b.noise_z, "min"), _DRAWN,
+        lambda b: reconstruction.encoder_likelihood(b.drawn, "min"), _DRAWN,
     ),
     NoveltyScore(
         "decoder_error_min", "least error over sampled outputs", "N_x−p̂(q̄) min", "(10) min", "input",
@@ -111,7 +111,7 @@ _ALL = (
     NoveltyScore(
         "sampled_error_min", "least error over sampled codes and outputs", "N_x−p̂(q̂) min", "(11) min", "input",
         ("code", "reconstruction", "samples"),
-        lambda b: reconstruction.sampled_error(b.x, b.q, b.vae.decode, b.noise_z, b.noise_x, "min"), _DRAWN,
+        lambda b: reconstruction.sampled_error(b.drawn, "min"), _DRAWN,
     ),
     NoveltyScore(
         "output_distance", "distance of reconstructions", "N_p̄(q̄)−p̄(q̄y)", "(12)", "input",
@@ -168,12 +168,12 @@ _ALL = (
     NoveltyScore(
         "elbo", "−ELBO, one sample", "N_−ELBO", "(20)", "nats",
         ("code", "reconstruction", "samples"),
-        lambda b: elbo.negative_elbo(b.x, b.q, b.vae.decode, b.noise_z[:1]), ("seed",),
+        lambda b: elbo.elbo_score(b.q, b.drawn.surprise[:1]), ("seed",),
     ),
     NoveltyScore(
         "elbo_sampled", "−ELBO, several samples", "N_−ELBO^", "(21)", "nats",
         ("code", "reconstruction", "samples"),
-        lambda b: elbo.negative_elbo(b.x, b.q, b.vae.decode, b.noise_z), _DRAWN,
+        lambda b: elbo.elbo_score(b.q, b.drawn.surprise), _DRAWN,
     ),
 )  # fmt: skip
 
