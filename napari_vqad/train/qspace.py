@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -26,7 +27,6 @@ from napari_vqad.nets.voxel_vae import Shape, VoxelVAE, VoxelVAESizes
 from napari_vqad.scores.novelty.batch import Reference
 from napari_vqad.scores.novelty.compute import novelty
 from napari_vqad.scores.novelty.elbo import negative_elbo
-from napari_vqad.scores.novelty.table import SCORES
 from napari_vqad.train.calibrate import UNCALIBRATED, calibrate
 from napari_vqad.train.facts import Facts
 from napari_vqad.train.fit import Losses, Schedule, alone_in, fit
@@ -171,7 +171,7 @@ def detector_of(recipe: QSpaceRecipe, data: NormalVoxels, network: VoxelVAE) -> 
     rng, network = np.random.default_rng(recipe.training.seed), network.cpu().eval()
     kept = data.train[np.sort(rng.permutation(len(data.train))[: recipe.most])]
     arrays = stored.arrays_of(network, kept, recipe.reference)
-    possible = [name for name in SCORES if recipe.reference == "voxels" or name not in stored.OF_VOXELS]
+    possible = [n for n in get_args(NoveltyName) if recipe.reference == "voxels" or n not in stored.OF_VOXELS]
     reference = stored.make_reference(network, arrays, torch.device("cpu"))
     looked_at = data.validation[np.sort(rng.permutation(len(data.validation))[:LOOKED_AT])]
     config = QSpaceConfig(

@@ -81,6 +81,20 @@ def test_from_the_file_to_files(diffusion_head, tiny_qspace, tmp_path, capsys):
     np.testing.assert_allclose(written.affine, diffusion_head.volume.affine)
 
 
+def test_gradients_may_be_given_by_flags(diffusion_head, tiny_qspace, tmp_path, capsys):
+    path = write(diffusion_head, tmp_path)
+    b, g = ((tmp_path / f"dwi.{end}").rename(tmp_path / f"table.{end}") for end in ("bval", "bvec"))
+    words = ["score", str(path), "-o", str(tmp_path / "out"), "--mask", str(tmp_path / "dwi_mask.nii.gz")]
+    words += ["--bundle", str(tiny_qspace), "--device", "cpu"]
+    assert main(words) == 2
+    assert "b-values of a diffusion scan are missing: dwi.bval" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*words, "--b-values", str(b), "--directions", str(g)]) == 0
+    assert (tmp_path / "out" / "novelty.nii.gz").exists()
+    with pytest.raises(napari_vqad.InputError, match="a volume has its own"):
+        napari_vqad.score(diffusion_head.volume, b_values=b, bundle=tiny_qspace)
+
+
 def test_another_order_of_axes_and_measurements_gives_the_same_maps(diffusion_head, tiny_qspace, tmp_path):
     volume, rng = diffusion_head.volume, np.random.default_rng(0)
     straight = analysis(diffusion_head, tiny_qspace).map("novelty")

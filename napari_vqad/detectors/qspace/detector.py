@@ -4,7 +4,7 @@
     novelty = (N(x) − median of N) / (84th percentile − median of N)        N: one of the scores of `scores.novelty`
 
 Median and percentile are those of normal voxels, so that all scores have one unit, healthy SD, and zero is the middle
-of the normal ones; the order of the voxels is that of N. Each voxel is judged alone; its neighbours play no part until
+of the normal ones; the order of the voxels is that of N (up to 1000 healthy SD). Each voxel is judged alone; its neighbours play no part until
 the score is pooled.
 """
 
@@ -33,6 +33,7 @@ from napari_vqad.scores.novelty.table import SCORES
 from napari_vqad.settings import SharedSettings
 
 FILE = "network.safetensors"
+MOST = 1000.0  # healthy SD; higher scores count as this, since a few voxels, such as noise alone, have 10⁶ and more
 
 
 class QSpaceDetector(BaseDetector):
@@ -118,7 +119,7 @@ class QSpaceDetector(BaseDetector):
         """Return the score of one slice in healthy SD, zero outside the mask."""
         median, high = self.config.scores[data.settings.novelty]
         standardised = (data.stages["novelty"]["value"][0] - median) / (high - median)
-        return np.where(data.mask, standardised, 0.0).astype(np.float32)
+        return np.where(data.mask, standardised.clip(-MOST, MOST), 0.0).astype(np.float32)
 
     # ---- words ----------------------------------------------------------------------------------------------------
 
