@@ -4,8 +4,8 @@
     novelty = (N(x) − median of N) / (84th percentile − median of N)        N: one of the scores of `scores.novelty`
 
 Median and percentile are those of normal voxels, so that all scores have one unit, healthy SD, and zero is the middle
-of the normal ones; the order of the voxels is that of N (up to 1000 healthy SD). Each voxel is judged alone; its neighbours play no part until
-the score is pooled.
+of the normal ones; the order of the voxels is that of N, up to 1000 healthy SD. Each voxel is judged alone; its
+neighbours play no part until the score is pooled.
 """
 
 from __future__ import annotations
