@@ -119,6 +119,7 @@ def _of_diffusion(volume: Volume) -> BrainMask:
         # dipy's defaults, a median of four voxels in four passes, are for voxels of 2 mm.
         radius = int(np.clip(round(8 / volume.spacing.mean()), 1, 4))
         brain, how = median_otsu(volume.voxels, median_radius=radius, numpass=2)[1].astype(bool), "dipy's median_otsu"
+    brain = brain & (volume.voxels > 0)  # in a skull-stripped scan, the rim of a smooth mask has no signal
     if not brain.any():
         raise InputError(f"{volume.name} has nothing that stands out from its background; give a mask.")
     return BrainMask(brain, f"Brain mask of the mean image without diffusion weighting by {how}.")

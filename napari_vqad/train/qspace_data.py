@@ -125,9 +125,9 @@ def normal_voxels(scans: Sequence[NormalScan]) -> NormalVoxels:
     means = voxels["train"].mean(0, dtype=np.float64).astype(np.float32)
     if not (means > 0).all():
         raise InputError(f"Measurement {int(np.argmin(means))} has the mean {means.min():.3g} over the normal voxels.")
-    split = BY_SCAN.format(len(scans)) if by_scan else BY_SLICE
+    divided = BY_SCAN.format(len(scans)) if by_scan else BY_SLICE
     prepared = (voxels[part] / means for part in ("train", "validation"))
-    return NormalVoxels(*prepared, means, tuple(parts["calibration"]), spec, split)
+    return NormalVoxels(*prepared, means, tuple(parts["calibration"]), spec, divided)
 
 
 def _of_slices(normal: NDArray[np.bool_]) -> NDArray[np.str_]:

@@ -148,6 +148,7 @@ def measurements_layer(volume: Volume, name: str) -> LayerData:
         "contrast_limits": (0.0, max(high, 1e-6)),
         "colormap": "gray",
         "interpolation2d": "linear",
+        "metadata": {placement.MEASUREMENTS: volume},
         **placement.placed_measurements(volume),
     }
     return values.transpose(3, 2, 1, 0), attributes, "image"

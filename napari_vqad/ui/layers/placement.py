@@ -23,6 +23,7 @@ from napari_vqad.imaging.volume import Kind, Volume
 AXES: dict[Kind, tuple[str, ...]] = {"head": ("−S", "−A", "−R"), "clip": ("time", "row", "column")}
 UNITS: dict[Kind, tuple[str, ...]] = {"head": ("mm",) * 3, "clip": ("pixel",) * 3}
 GUESS = "napari_vqad_guess"  # in the metadata of another reader's layer: the `Volume` made from it
+MEASUREMENTS = "napari_vqad_measurements"  # in the metadata of the layer of a scan's diffusion measurements: the scan
 SIGN: dict[Kind, float] = {"head": -1.0, "clip": 1.0}
 
 
@@ -64,6 +65,11 @@ def placed_measurements(volume: Volume) -> dict[str, Any]:
         "units": ("pixel", *three["units"]),
         "axis_labels": ("measurement", *three["axis_labels"]),
     }
+
+
+def is_measurements(layer: Any) -> bool:
+    """Is this the layer of a diffusion scan's measurements, which is no scan?"""
+    return MEASUREMENTS in layer.metadata
 
 
 def measurements_of(layer: Any) -> Measurements | None:

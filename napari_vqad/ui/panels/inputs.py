@@ -126,6 +126,7 @@ class Inputs(QWidget):
         made = set(map(id, ours))
         # A map that is just being added is not in `ours` yet, but its metadata contain its grid.
         given = [m for m in layers if id(m) not in made and "napari_vqad_grid" not in m.metadata]
+        given = [m for m in given if not placement.is_measurements(m)]
         scans = [s for s in given if isinstance(s, Image) and s.ndim == 3 and not s.rgb]
         self.scan.fill([(s.name, s) for s in scans], newest=True)
         self.questions.explain(given)

@@ -70,9 +70,10 @@ class HistogramPlot(QWidget):
         painter.drawText(QPointF(plot.right() - metrics.horizontalAdvance(right), base), right)
         words = "this scan · healthy"
         middle = plot.center().x() - metrics.horizontalAdvance(words) / 2
-        painter.setPen(SCAN.lighter(110) if ink.lightness() > 128 else SCAN.darker(160))
+        dark = ink.lightness() > 128  # the theme
+        painter.setPen(QColor("#59bfff" if dark else "#0a6fb3"))
         painter.drawText(QPointF(middle, base), "this scan")
-        painter.setPen(HEALTHY.lighter(130) if ink.lightness() > 128 else HEALTHY.darker(130))
+        painter.setPen(QColor("#a9b4c2" if dark else "#5a6470"))
         painter.drawText(QPointF(middle + metrics.horizontalAdvance("this scan"), base), " · healthy")
 
 

@@ -82,6 +82,7 @@ def test_overlay_score_and_histogram(diffusion_dock, idle):
     views = [b.text() for b in dock.views.buttons() if not b.isHidden()]
     assert views == ["Scan", "Novelty", "Score", "Flagged"]
     assert dock.session.viewer.dims.ndim == 4
+    assert "axes" not in dock.inputs.questions.why.text()  # of the layer with the measurements, which is no scan
     dock.show_view("Novelty")
     layer = dock.session.map_layers.layers["novelty"]
     assert layer.visible
