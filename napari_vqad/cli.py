@@ -54,10 +54,16 @@ def build_parser(words: set[str]) -> argparse.ArgumentParser:
     demo.set_defaults(func=run_demo)
 
     score = commands.add_parser("score", help="score one scan and write its maps")
-    score.add_argument("scan", type=Path, help="NIfTI file, 3D; or a folder with DICOM, or a file of a series")
+    score.add_argument(
+        "scan", type=Path, help="NIfTI file, 3D, or 4D of diffusion; or a folder with DICOM, or a file of a series"
+    )
     score.add_argument("-o", "--out", required=True, help="folder for the maps; created if missing")
     score.add_argument("--mask", type=Path, help="NIfTI file of the brain mask; computed if not given")
     score.add_argument("--series", metavar="N", help="number or UID, for a folder with several DICOM series")
+    score.add_argument(
+        "--b-values", type=Path, metavar="FILE", help="of a diffusion scan: .bval, or MRtrix's .b; default: beside it"
+    )
+    score.add_argument("--directions", type=Path, metavar="FILE", help="of a diffusion scan: .bvec; default: beside it")
     score.add_argument("--dicom", action="store_true", help="also write findings.dcm and score.dcm, for a DICOM scan")
     score.add_argument("--strict", action="store_true", help="exit with code 3 if the scan may not fit the model")
     _overwrite_option(score)
@@ -143,6 +149,8 @@ def run_score(args: argparse.Namespace) -> int:
         device=args.device,
         settings=settings,
         series=args.series,
+        b_values=args.b_values,
+        directions=args.directions,
         dicom=args.dicom,
         overwrite=args.overwrite,
         progress=_show,

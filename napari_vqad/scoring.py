@@ -201,6 +201,8 @@ def score(
     device: str = "auto",
     settings: Settings | None = None,
     series: str | int | None = None,
+    b_values: str | Path | None = None,
+    directions: str | Path | None = None,
     dicom: bool = False,
     overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -217,6 +219,7 @@ def score(
         device: "auto", "cuda", "mps" or "cpu"; ignored for a loaded bundle.
         settings: thresholds, method and so on.
         series: number or UID, for a folder with several DICOM series.
+        b_values, directions: files with the gradients of a diffusion scan that do not lie beside it; see `load_scan`.
         dicom: also write findings and pixel score as DICOM; the scan must come from DICOM.
         overwrite: replace the files of another scan's analysis in `out`; those of the same scan are replaced anyway.
         progress: called with one line of text for each step, in the thread that called `score`.
@@ -229,10 +232,15 @@ def score(
         warnings.warn("score(report=...) is now called score(progress=...).", DeprecationWarning, stacklevel=2)
     notify = progress or report or (lambda _line: None)
     folder = None if out is None else folder_of(out)
-    volume = scan if isinstance(scan, Volume) else load_scan(scan, series)
+    if not isinstance(scan, Volume):
+        volume = load_scan(scan, series, b_values=b_values, directions=directions)
+    elif b_values is None and directions is None:
+        volume = scan
+    else:
+        raise InputError("Gradients are read with a file; a volume has its own.")
     if volume.kind != "head":
         raise InputError(f"{volume.name} is a {volume.kind}; look at it in the viewer, where its frames are analysed.")
-    files = (Path(mask),) if isinstance(mask, (str, Path)) else ()
+    files = tuple(Path(file) for file in (mask, b_values, directions) if isinstance(file, (str, Path)))
     if folder is not None:
         check_place(folder, volume, files, overwrite)
     if dicom:

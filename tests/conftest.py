@@ -16,7 +16,8 @@ os.environ["MPLCONFIGDIR"] = str(Path(_HOME.name) / "matplotlib")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("LP_NUM_THREADS", "0")  # and so the drawing by software
 
-pytest_plugins = [f"fixtures.{name}" for name in ("vq_bundles", "other_bundles", "clips", "heads", "dicom")]
+FIXTURES = ("vq_bundles", "other_bundles", "clips", "heads", "dicom", "diffusion")
+pytest_plugins = [f"fixtures.{name}" for name in FIXTURES]
 
 
 def pytest_collection_modifyitems(items):

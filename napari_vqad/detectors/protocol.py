@@ -118,6 +118,8 @@ class Job:
             all other settings equal; the nearest value first.
         check: a function to call often; it raises an exception if the result is no longer needed.
         at_once: number of pictures that the device processes in one batch.
+        measurements: (B, H, W, N), diffusion measurements of each voxel, divided by the scan's mean, in the order of
+            the model; None if the model knows none.
     """
 
     slices: NDArray
@@ -130,6 +132,7 @@ class Job:
     near: Callable[[int, str], Sequence[tuple[float, Arrays]]]
     check: Callable[[], None] = _no_check
     at_once: int = 1
+    measurements: NDArray | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ DETECTORS: Mapping[str, str] = {
     "ganomaly": "napari_vqad.detectors.ganomaly:GanomalyDetector",
     "histogram": "napari_vqad.detectors.histogram:HistogramDetector",
     "dfkde": "napari_vqad.detectors.dfkde:DFKDEDetector",
+    "qspace": "napari_vqad.detectors.qspace.detector:QSpaceDetector",
 }
 
 

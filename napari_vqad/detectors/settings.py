@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from napari_vqad.detectors.descent_settings import RestorationSettings, SearchSettings
 from napari_vqad.detectors.histogram import HistogramSettings
+from napari_vqad.detectors.qspace.settings import QSpaceSettings
 from napari_vqad.detectors.sampling import SampleSettings
 from napari_vqad.detectors.vq.settings import VQSettings
 from napari_vqad.errors import InputError
@@ -16,7 +17,7 @@ from napari_vqad.files.jsonfile import read_json
 from napari_vqad.settings import first_error
 
 
-class Settings(HistogramSettings, RestorationSettings, SearchSettings, SampleSettings, VQSettings):
+class Settings(QSpaceSettings, HistogramSettings, RestorationSettings, SearchSettings, SampleSettings, VQSettings):
     """The user's settings of all detectors. A detector reads only the fields of its own `Settings`.
 
     The settings of one model are therefore kept while the user works with another.

@@ -33,7 +33,7 @@ from napari_vqad.engine.store import CACHE_BYTES, StageArrays
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.fitness import Fitness, assess, check_extent
 from napari_vqad.imaging.grid import Grid
-from napari_vqad.imaging.layout import to_grid
+from napari_vqad.imaging.layout import to_grid, with_measurements
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.nets.device import at_once, times_of_cpu
 
@@ -72,7 +72,7 @@ class Explorer:
             InputError: as in `check_extent` and `to_grid`.
         """
         started = time.monotonic()
-        if volume.kind == "head":
+        if volume.kind == "head" and self.bundle.config.grid.measurements is None:  # crops of diffusion scans are fine
             check_extent(volume)
         grid = to_grid(volume, mask, self.bundle.config.grid, self.settings.axis, self.bundle.template)
         self._load(grid, volume, assess(volume, mask, grid, self.bundle.template))
@@ -92,7 +92,12 @@ class Explorer:
         self.changed.emit(set(self.maps))
 
     def resume(self, volume: Volume, mask: np.ndarray, grid: Grid, stages: StageArrays) -> None:
-        """Load a scan with saved results of the networks (see `stages`), computed with the current settings."""
+        """Load a scan with saved results of the networks (see `stages`), computed with the current settings.
+
+        Raises:
+            InputError: as in `with_measurements`.
+        """
+        grid = with_measurements(grid, volume, mask, self.bundle.config.grid)
         self._load(grid, volume, assess(volume, mask, grid, self.bundle.template))
         with self._lock:
             self.computed_with = stages.made

@@ -110,6 +110,7 @@ class ScanResults:
             settings=self._resolve(settings),
             done=self.before(stage, indices, settings),
             near=near,
+            measurements=None if grid.measurements is None else grid.measurements.of(indices),
         )
 
     def done(self, phase: Phase, settings: Settings) -> np.ndarray:

@@ -24,8 +24,10 @@ from napari_vqad.evaluate import (
     comparison,
     fitness,
     gallery_command,
+    mnist_command,
     ped2,
     pitfall_command,
+    qspace_command,
     reconstruction,
     slice_detection,
     spread_command,
@@ -51,6 +53,17 @@ from napari_vqad.nets.weights import load_weights
 from napari_vqad.resources import DEFAULT_BUNDLE
 from napari_vqad.settings import Pooling, Scale
 from napari_vqad.train.data import load_stack
+
+COMMANDS = (
+    sweep_command,
+    spread_command,
+    steps_command,
+    gallery_command,
+    table_command,
+    pitfall_command,
+    mnist_command,
+    qspace_command,
+)
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -100,8 +113,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     clips.add_argument("--pooling", default="2d", choices=get_args(Pooling), help="default: 2d, within each frame")
     clips.add_argument("--frame-score", default="mean", choices=get_args(Over), help="of the pixel scores of a frame")
     clips.set_defaults(func=run_ped2)
-    modules = (sweep_command, spread_command, steps_command, gallery_command, table_command, pitfall_command)
-    swept, *figures = (module.add_command(kinds) for module in modules)
+    swept, *figures = (c.add_command(kinds) for c in COMMANDS)
     for parser in (grid, clips):
         parser.add_argument("--methods", nargs="+", default=[], help="only these methods")
         parser.add_argument("--json", type=Path, help="file for the results, as JSON")

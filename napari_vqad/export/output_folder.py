@@ -38,7 +38,7 @@ def identity(volume: Volume) -> ScanIdentity:
     path, _ = source_of(volume)
     return {
         "scan_path": str(path.absolute()) if path else None,
-        "scan_sha256": fingerprint(volume.voxels),
+        "scan_sha256": fingerprint(volume),
         "scan_shape": list(volume.voxels.shape),
         "scan_affine": volume.affine.round(6).tolist(),
     }

@@ -89,7 +89,7 @@ def save_study(
             series=series,
             shape=volume.voxels.shape,
             affine=volume.affine.tolist(),
-            sha256=study_file.fingerprint(volume.voxels),
+            sha256=study_file.fingerprint(volume),
         ),
         bundle=SavedBundle(
             name=printable(bundle.name),
@@ -152,7 +152,9 @@ def open_study(
     if not loaded.detector.fits(contents.stages.results, contents.grid.slices.shape[1:]):
         raise InputError(f"{path} is damaged: its codes do not fit {loaded.title}.")
     n, template = len(contents.grid), loaded.template
-    on_grid = contents.grid.slices.shape[1:] == tuple(loaded.config.grid.shape)
+    spec, axis = loaded.config.grid, contents.grid.axis
+    shape = tuple(spec.shape) if spec.measurements is None else tuple(np.delete(contents.mask.shape, axis).tolist())
+    on_grid = contents.grid.slices.shape[1:] == shape
     if not on_grid or contents.grid.aligned != (template is not None) or (template and template.voxels.shape[2] != n):
         raise InputError(f"{path} is damaged: its slices do not fit {loaded.title}.")
     if header.grid.axis != AXES[header.settings.axis]:

@@ -82,7 +82,7 @@ class SavedScan(_Part):
     def fits(self, volume: Volume) -> bool:
         """Say whether a volume is this scan, with the same voxels and affine."""
         near = np.allclose(volume.affine, self.affine, rtol=0, atol=APART)
-        return near and volume.voxels.shape == self.shape and fingerprint(volume.voxels) == self.sha256
+        return near and volume.voxels.shape == self.shape and fingerprint(volume) == self.sha256
 
 
 class SavedBundle(_Part):
@@ -159,9 +159,12 @@ class Contents:
     stages: StageArrays
 
 
-def fingerprint(voxels: NDArray) -> str:
-    """Return the SHA-256 of canonical voxels, float32 (R, A, S)."""
-    return hashlib.sha256(np.ascontiguousarray(voxels, "<f4").data).hexdigest()
+def fingerprint(volume: Volume) -> str:
+    """Return the SHA-256 of a scan's canonical voxels, float32 (R, A, S), and of its diffusion measurements, if any."""
+    digest = hashlib.sha256(np.ascontiguousarray(volume.voxels, "<f4").data)
+    if volume.measurements is not None:
+        digest.update(np.ascontiguousarray(volume.measurements.values, "<f4").data)
+    return digest.hexdigest()
 
 
 def saved_grid(grid: Grid) -> SavedGrid:

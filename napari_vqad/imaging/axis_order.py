@@ -8,6 +8,7 @@ from itertools import permutations, product
 import numpy as np
 from nibabel.orientations import io_orientation
 
+from napari_vqad.errors import InputError
 from napari_vqad.imaging.volume import SIDES, Volume
 
 WORDS = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "top", "I": "bottom"}
@@ -27,7 +28,14 @@ def with_axes(volume: Volume, codes: str) -> Volume:
     Args:
         volume: voxels, spacing, header and path are kept; the array's middle becomes 0 mm, as its position is unknown.
         codes: for each axis of the array in its file, the letter of the side that it points to: one of `ALL`.
+
+    Raises:
+        InputError: it is a diffusion scan, whose gradients depend on the axes.
     """
+    if volume.measurements is not None:
+        raise InputError(
+            f"{volume.name} is a diffusion scan, whose gradients depend on the axes; correct the header of its file."
+        )
     array, order = volume.to_file(volume.voxels), io_orientation(volume.file_affine)[:, 0].astype(int)
     affine = np.eye(4)
     affine[:3, :3] = 0

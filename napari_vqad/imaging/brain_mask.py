@@ -82,6 +82,8 @@ def make_mask(volume: Volume) -> BrainMask:
     """
     if volume.kind == "clip":
         return BrainMask(np.ones(volume.voxels.shape, bool), "All of each frame is analysed.")
+    if volume.measurements is not None:
+        return _of_diffusion(volume)
     foreground = _foreground(volume.voxels)
     background = background_of(volume.voxels)
     stripped = beyond_background(volume.voxels, background) if background else np.zeros_like(foreground)
@@ -97,6 +99,30 @@ def make_mask(volume: Volume) -> BrainMask:
         return BrainMask(brain, f"Brain mask made by the bundled network for T1 heads ({ml:.0f} mL).")
     note = "Brain mask by Otsu's threshold and morphology: the scan does not look like a whole T1 head."
     return BrainMask(foreground, note)
+
+
+def _of_diffusion(volume: Volume) -> BrainMask:
+    """Mask the brain of a diffusion scan by dipy's median_otsu of its mean without diffusion weighting.
+
+    Raises:
+        InputError: nothing stands out from the background.
+    """
+    try:
+        from dipy.segment.mask import median_otsu
+    except ImportError:
+        brain, how = (
+            _foreground(volume.voxels),
+            "Otsu's threshold and morphology; dipy, whose median_otsu is better here",
+        )
+        how += ", is not installed (pip install 'napari-vqad[diffusion]')"
+    else:
+        # dipy's defaults, a median of four voxels in four passes, are for voxels of 2 mm.
+        radius = int(np.clip(round(8 / volume.spacing.mean()), 1, 4))
+        brain, how = median_otsu(volume.voxels, median_radius=radius, numpass=2)[1].astype(bool), "dipy's median_otsu"
+    brain = brain & (volume.voxels > 0)  # in a skull-stripped scan, the rim of a smooth mask has no signal
+    if not brain.any():
+        raise InputError(f"{volume.name} has nothing that stands out from its background; give a mask.")
+    return BrainMask(brain, f"Brain mask of the mean image without diffusion weighting by {how}.")
 
 
 def _has_skull(volume: Volume, piece: np.ndarray, level: float, brain: np.ndarray) -> bool:

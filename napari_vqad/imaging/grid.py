@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from napari_vqad.imaging.intensity import IntensityMap, linear
+from napari_vqad.imaging.measurements import GridMeasurements
 from napari_vqad.imaging.resample import VoxelGrid, resample_affine, resample_diagonal
 from napari_vqad.imaging.volume import Kind, along
 
@@ -40,6 +41,7 @@ class Grid:
         note: sentence on the alignment, for the user.
         oblique: the scan's axes are not parallel to the scanner's (`Volume.oblique`).
         kind: "head" or "clip". The slices of a clip are its frames, (time, row, column).
+        measurements: diffusion measurements of each voxel, for a model that knows them; else None.
     """
 
     slices: np.ndarray
@@ -56,6 +58,7 @@ class Grid:
     oblique: bool = False
     kind: Kind = "head"
     failed: bool = False
+    measurements: GridMeasurements | None = field(default=None, repr=False)
 
     @classmethod
     def of_slices(

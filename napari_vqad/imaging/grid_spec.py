@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import ConfigDict
 
+from napari_vqad.imaging.measurements import GradientTable
 from napari_vqad.imaging.volume import Kind
 
 
@@ -22,6 +23,8 @@ class GridSpec:
         aligned: scans are aligned to the bundle's template and use its grid.
         grey: mean and SD of the grey values of healthy frames, if the model is for clips. None if it is for heads; each
             head is z-scored with its own mean and SD, or harmonised.
+        measurements: of a model of single voxels of diffusion scans, the measurements that it knows. Its grid is the
+            scan's own voxels, so `shape` and `spacing` are not used.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -32,6 +35,7 @@ class GridSpec:
     clip: tuple[float, float] = (-3.0, 4.0)
     aligned: bool = False
     grey: tuple[float, float] | None = None
+    measurements: GradientTable | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -49,6 +53,8 @@ class GridSpec:
             raise ValueError("grey values are finite numbers")
         if self.grey is not None and (self.aligned or not self.grey[1] > 0):
             raise ValueError("the grey values of a model of clips have an SD above zero, and no template")
+        if self.measurements is not None and (self.aligned or self.grey is not None):
+            raise ValueError("a model of diffusion measurements has no template and is not for clips")
 
     @property
     def voxel_ml(self) -> float:

@@ -1,14 +1,18 @@
 """Resamples a scan to a model's grid of slices.
 
-There are three layouts; the model's training data determine which is used:
+There are four layouts; the model's training data determine which is used:
 
 * **centred**: the grid has the scan's axes and is centred on the brain mask; grey values are z-scored within the mask;
 * **aligned**: the grid is the template's, reached by a 12-parameter affine; grey values are harmonised to the template;
+* **native**: the scan's own voxels, for models of single voxels of diffusion scans, whose measurements are divided by
+  their mean within the mask (Vasilev et al. 2018); the anatomy is z-scored within the mask;
 * **clip**: whole frames of a fixed camera, not resampled; grey values are z-scored with the model's mean and SD. All
   frames have position 0, since the model does not use time.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +20,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.intensity import IntensityMap, harmonise, linear
+from napari_vqad.imaging.measurements import GradientTable, GridMeasurements
 from napari_vqad.imaging.registration import align
 from napari_vqad.imaging.resample import VoxelGrid, resample_affine, resample_diagonal, within
 from napari_vqad.imaging.template import Template
@@ -38,7 +43,8 @@ def to_grid(
 
     Raises:
         InputError: the model was trained on another kind of scan; the mask has another shape or no voxels; the scan is
-            constant within the mask; the axis is not axial for a model with a template.
+            constant within the mask; the axis is not axial for a model with a template; the measurements are not those
+            that the model knows, or have a mean of zero.
     """
     check_kind(volume, spec)
     mask = np.asarray(mask, bool)
@@ -55,6 +61,8 @@ def to_grid(
     mean, sd = float(inside.mean()), float(inside.std())
     if not sd > 1e-6 * max(1.0, abs(mean)):
         raise InputError(f"{volume.name} has one single value within its mask.")
+    if spec.measurements is not None:
+        return _native(volume, mask, spec, spec.measurements, AXES[axis], linear(mean, sd))
     if template is None:
         return _centred(volume, mask, spec, AXES[axis], linear(mean, sd))
     if axis != "axial":
@@ -66,13 +74,74 @@ def check_kind(volume: Volume, spec: GridSpec) -> None:
     """Check that the model was trained on this kind of scan.
 
     Raises:
-        InputError: the model is for heads and this is a clip, or the other way round.
+        InputError: the model is for heads and this is a clip, or the other way round; or the model knows diffusion
+            measurements, and the scan has none or others.
     """
     if volume.kind != spec.kind:
         raise InputError(
             f"{volume.name} is a {volume.kind}, and the chosen model knows {spec.kind}s alone; choose a model of "
             f"{volume.kind}s."
         )
+    if spec.measurements is not None:
+        _order(volume, spec.measurements)
+
+
+def with_measurements(grid: Grid, volume: Volume, mask: np.ndarray, spec: GridSpec) -> Grid:
+    """Return a grid that was made before, such as that of a study, with the scan's measurements if the model uses them.
+
+    Raises:
+        InputError: as in `to_grid`.
+    """
+    if spec.measurements is None:
+        return grid
+    return replace(grid, measurements=_scaled(volume, mask, spec.measurements, grid.axis))
+
+
+def _order(volume: Volume, known: GradientTable) -> np.ndarray:
+    """Find the model's measurements in the scan.
+
+    Raises:
+        InputError: the scan has no measurements, or others.
+    """
+    if volume.measurements is None:
+        raise InputError(
+            f"{volume.name} is no diffusion scan, and the chosen model knows {len(known)} diffusion measurements of "
+            f"each voxel ({known.in_words})."
+        )
+    try:
+        return known.order_of(volume.measurements.gradients)
+    except ValueError as error:
+        raise InputError(f"{volume.name} has other measurements than the chosen model knows: {error}.") from error
+
+
+def _scaled(volume: Volume, mask: np.ndarray, known: GradientTable, stack: int) -> GridMeasurements:
+    order = _order(volume, known)
+    assert volume.measurements is not None
+    values = volume.measurements.values
+    mean = float(values[mask].mean(dtype=np.float64))
+    if not mean > 0:
+        raise InputError(f"The measurements of {volume.name} have the mean {mean:.3g} within the mask; it must be > 0.")
+    return GridMeasurements(np.moveaxis(values, stack, 0), order, mean)
+
+
+def _native(
+    volume: Volume, mask: np.ndarray, spec: GridSpec, known: GradientTable, stack: int, intensity: IntensityMap
+) -> Grid:
+    measurements = _scaled(volume, mask, known, stack)
+    z_scored = np.where(mask, np.clip(intensity.z(volume.voxels), *spec.clip), spec.background).astype(np.float32)
+    n = mask.shape[stack]
+    return Grid(
+        slices=np.ascontiguousarray(np.moveaxis(z_scored, stack, 0)),
+        mask=np.ascontiguousarray(np.moveaxis(mask, stack, 0)),
+        position=np.linspace(-0.5, 0.5, n, dtype=np.float32),
+        axis=stack,
+        placement=volume.frame.to_mm,
+        view=volume.frame,
+        scan=volume.frame,
+        intensity=intensity,
+        oblique=volume.oblique,
+        measurements=measurements,
+    )
 
 
 def _frames(volume: Volume, mask: np.ndarray, spec: GridSpec, intensity: IntensityMap) -> Grid:

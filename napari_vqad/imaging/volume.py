@@ -25,6 +25,7 @@ from nibabel.orientations import (
 )
 
 from napari_vqad.errors import InputError
+from napari_vqad.imaging.measurements import Measurements
 from napari_vqad.imaging.resample import VoxelGrid
 from napari_vqad.text import printable
 
@@ -48,6 +49,7 @@ class Volume:
         kind: "head" or "clip".
         side_known: False if the file does not say which side is right, or contradicts itself; "right" and "left" may
             then be swapped.
+        measurements: of a diffusion scan, whose `voxels` are the mean without diffusion weighting; else None.
     """
 
     voxels: np.ndarray
@@ -59,6 +61,7 @@ class Volume:
     notes: tuple[str, ...] = ()
     kind: Kind = "head"
     side_known: bool = True
+    measurements: Measurements | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", printable(self.name))  # names of files and series may contain any character
@@ -66,6 +69,8 @@ class Volume:
     @classmethod
     def from_array(cls, array: np.ndarray, affine: np.ndarray, **about: Any) -> Volume:
         """Reorder an array of any axis order and sign to canonical axes; nothing is interpolated.
+
+        Axes behind the third stay as they are.
 
         Raises:
             InputError: the affine leaves an axis without a direction.
@@ -75,7 +80,7 @@ class Volume:
         if np.isnan(orientation).any():
             raise InputError(f"{about.get('name', 'The scan')} has an affine that leaves an axis without a direction.")
         voxels = np.ascontiguousarray(apply_orientation(array, orientation), dtype=np.float32)
-        canonical = affine @ inv_ornt_aff(orientation, array.shape)
+        canonical = affine @ inv_ornt_aff(orientation, array.shape[:3])
         return cls(voxels, canonical, affine, **about)
 
     @cached_property

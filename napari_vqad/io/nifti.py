@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -63,7 +63,7 @@ def read_scan(path: str | Path) -> Volume:
         InputError: the file is missing, broken, constant, not a 3D greyscale image, or without usable geometry.
     """
     path = Path(path)
-    header, array, unpacking = _read(path)
+    header, array, unpacking = read_array(path)
     geometry = geometry_of(header, array.shape, path)
     finite = np.isfinite(array)
     if not finite.any():
@@ -153,8 +153,25 @@ def is_pair(path: str | Path) -> bool:
         return False
 
 
-def _read(path: Path) -> tuple[nib.Nifti1Header, np.ndarray, tuple[str, ...]]:
-    """Read the header as it is in the file, the voxels, float32 and scaled, without trailing axes, and notes."""
+def shape_of(path: Path) -> tuple[int, ...]:
+    """Return the shape in a file's header, without trailing axes of length one or zero; () if it is broken."""
+    try:
+        raw, _ = read_promised(_files_of(path)[0], LONGEST_HEADER, len)
+        header = _kinds(raw)[0](raw[: _kinds(raw)[0].sizeof_hdr], check=False)
+        return _without_trailing(header.get_data_shape())
+    except (InputError, IndexError, *BROKEN):
+        return ()
+
+
+def read_array(path: Path, axes: int = 3) -> tuple[nib.Nifti1Header, np.ndarray, tuple[str, ...]]:
+    """Read an array with a number of axes.
+
+    Returns:
+        The header as it is in the file; the values, float32 and scaled, without trailing axes; and notes.
+
+    Raises:
+        InputError: the file is missing or broken, or has another number of axes.
+    """
     if not path.exists():
         raise InputError(f"{path} does not exist.")
     if not path.is_file():
@@ -181,14 +198,14 @@ def _read(path: Path) -> tuple[nib.Nifti1Header, np.ndarray, tuple[str, ...]]:
         size = math.prod(max(n, 1) for n in shape) * dtype.itemsize
         raw, more = read_promised(body, 1, lambda _: begin + size)
         notes = (*notes, *more)
-    while len(shape) > 3 and shape[-1] in (0, 1):
-        shape = shape[:-1]
+    shape = _without_trailing(shape)
     if dtype.kind not in "iufb":
         raise InputError(f"{path} is a colour or complex image; a scan has one number a voxel.")
     if 0 in shape:
         raise InputError(f"{path} is empty: its shape is {_size(shape)}.")
-    if len(shape) != 3 or min(shape) < 2:
-        raise InputError(f"{path} has the shape {_size(shape)}; a scan has three dimensions of at least two voxels.")
+    if len(shape) != axes or min(shape) < 2:
+        wanted = "a scan has three dimensions" if axes == 3 else "a diffusion scan has four dimensions"
+        raise InputError(f"{path} has the shape {_size(shape)}; {wanted} of at least two voxels.")
     try:
         stored = np.frombuffer(raw, dtype, math.prod(shape), begin).reshape(shape, order="F")
         # Scaled values are converted to float32, enough for 16-bit scanner data; overflow becomes infinite.
@@ -277,7 +294,7 @@ def _read_beside(path: str | Path, volume: Volume, what: str) -> np.ndarray:
     Therefore the file fits if any of its affines matches any of the scan's.
     """
     path = Path(path)
-    header, array, _ = _read(path)
+    header, array, _ = read_array(path)
     order = io_orientation(volume.file_affine)
     shape = volume.to_file(volume.voxels).shape
     apart = np.inf
@@ -337,6 +354,14 @@ def _stored(dtype: np.dtype) -> np.dtype:
     if dtype.kind == "b":
         return np.dtype(np.uint8)
     return np.dtype(np.float32 if dtype.kind == "f" else np.int32) if dtype.itemsize > 4 or dtype.kind == "f" else dtype
+
+
+def _without_trailing(shape: Sequence[int]) -> tuple[int, ...]:
+    """Drop axes of length one or zero behind the third."""
+    found = tuple(map(int, shape))
+    while len(found) > 3 and found[-1] in (0, 1):
+        found = found[:-1]
+    return found
 
 
 def _stem(path: Path) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +18,31 @@ from napari_vqad.detectors.presets import finding_voxels
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.imaging.grid import Grid
+from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.scores.components import LEAST, count
 from napari_vqad.scores.fusion import LINEAR, centre_slices, fuse, smoothed
 from napari_vqad.scores.normative import NormativeMaps, fit
 from napari_vqad.scores.pooling import judged
 from napari_vqad.scores.slice_score import slice_score
-from napari_vqad.train.data import Stack
 
+UNCALIBRATED = Calibration(
+    n_scans=1, n_slices=1, levels=[0, 100], nll=[0, 0], slice_score={}, residual={}, pixel_score={}, findings={}
+)
 COUNTED_FROM = 90.0  # percentile of the pixel score from which findings are counted; below it nobody would flag
 IN_INTENSITY = ("baur", "2d-each")  # poolings without normative maps: the papers threshold residuals as they are
 Report = Callable[[str], None]
 Maps = list[NDArray]  # one a scan
 
 
+class HealthyScans(Protocol):
+    """Healthy scans that no network was trained on."""
+
+    def grids(self, spec: GridSpec) -> Iterator[Grid]:
+        """Each scan on the model's grid."""
+
+
 def calibrate(
-    bundle: Bundle, stack: Stack, report: Report = print, methods: Sequence[str] = ()
+    bundle: Bundle, stack: HealthyScans, report: Report = print, methods: Sequence[str] = ()
 ) -> tuple[Calibration, NormativeMaps | None]:
     """Quantiles of NLL, slice scores, residual and pixel score (per method, at the default settings), and findings.
 
@@ -96,7 +106,9 @@ def calibrate(
     return calibration, NormativeMaps(places, shape) if places else None
 
 
-def slice_tables(bundle: Bundle, stack: Stack, report: Report = print, methods: Sequence[str] = ()) -> SliceTables:
+def slice_tables(
+    bundle: Bundle, stack: HealthyScans, report: Report = print, methods: Sequence[str] = ()
+) -> SliceTables:
     """Healthy slice scores of some methods, beside those that the bundle has of others."""
     found, _ = calibrate(bundle, stack, report, methods)
     slices = bundle.calibration.slices | found.slices

@@ -28,10 +28,10 @@ from napari_vqad.nets.vq.monai import MonaiTokenizerConfig
 from napari_vqad.nets.vq.protocols import MaskedPrior
 from napari_vqad.nets.vq.registry import OwnTokenizer, make_own, make_prior, make_tokenizer
 from napari_vqad.nets.weights import load_weights, save_weights
-from napari_vqad.train import autoencoder, gan, ganomaly, import_lpips
+from napari_vqad.train import autoencoder, gan, ganomaly, import_lpips, qspace
 from napari_vqad.train.added_tables import with_added_tables
 from napari_vqad.train.build_template import make_template
-from napari_vqad.train.calibrate import calibrate, slice_tables
+from napari_vqad.train.calibrate import UNCALIBRATED, calibrate, slice_tables
 from napari_vqad.train.data import SPLITS, Split, Stack, ixi_scans, load_grids, load_stack
 from napari_vqad.train.detector import add_command as add_detector
 from napari_vqad.train.facts import facts_of
@@ -47,9 +47,6 @@ from napari_vqad.train.tokenizer import TokenizerTraining, describe, train_token
 from napari_vqad.train.training_log import Trained, read_history, write_history
 
 OUTPUTS = ("tokenizer.safetensors", "config.json", "calibration.json", "README.md")  # files that are written
-UNCALIBRATED = Calibration(
-    n_scans=1, n_slices=1, levels=[0, 100], nll=[0, 0], slice_score={}, residual={}, pixel_score={}, findings={}
-)
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -71,6 +68,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_data_options(add_detector(kinds))
     add_data_options(autoencoder.COMMAND.add_to(kinds))
     add_data_options(ganomaly.COMMAND.add_to(kinds))
+    qspace.add_command(kinds)
     import_lpips.add_command(kinds)
     done = commands.add_parser("calibrate", help="write a bundle's healthy quantiles and its card")
     done.add_argument("bundle", help="name or folder of the bundle")
@@ -290,6 +288,8 @@ def _calibrate(args: argparse.Namespace, folder: Path) -> int:
             f"--method {min(unknown)} does not fit: with --slices or --missing, one of {', '.join(known)}."
         )
     spec = bundle.config.grid
+    if spec.measurements is not None:
+        raise InputError(f"{folder} is calibrated when it is trained: run 'napari-vqad train qspace' again.")
     stack = load_stack(args.data, "calibration", spec, bundle.template)
     if args.slices:
         write_text(folder / SLICES, slice_tables(bundle, stack, _say, args.method).model_dump_json() + "\n")

@@ -35,7 +35,12 @@ def write_card(
     """
     describe = _of_clips if bundle.config.grid.kind == "clip" else _of_heads
     words = describe(bundle, calibration, int(held_out.scan.max()) + 1, len(held_out))
-    card = f"""# {bundle.config.title}
+    write_text((into or bundle.folder) / "README.md", card_of(bundle, calibration, facts, words))
+
+
+def card_of(bundle: Bundle, calibration: Calibration, facts: Facts, words: Words, calibrate: bool = True) -> str:
+    """Return the text of a card; `calibrate` says whether the bundle is calibrated by a command of its own."""
+    return f"""# {bundle.config.title}
 
 {bundle.config.description}
 
@@ -47,7 +52,7 @@ def write_card(
 
 ## Training
 
-{_training(bundle)}
+{_training(bundle, calibrate)}
 
 ## Measured
 
@@ -61,7 +66,6 @@ def write_card(
 
 Research use only, not a medical device. {words.limits}
 """
-    write_text((into or bundle.folder) / "README.md", card)
 
 
 def _table(rows: Sequence[Row]) -> str:
@@ -141,7 +145,7 @@ def _alignment(bundle: Bundle) -> str:
     )
 
 
-def _training(bundle: Bundle) -> str:
+def _training(bundle: Bundle, calibrate: bool) -> str:
     history = read_history(bundle.folder)
     if not history:
         return "Not recorded."
@@ -155,5 +159,6 @@ def _training(bundle: Bundle) -> str:
             f"The {network}: {t.loss}; {t.steps} steps of {s.batch} slices, {'AdamW' if s.weight_decay else 'Adam'} at {s.lr:g}"
             f"{' with cosine decay' if s.decay else ''}, seed {s.seed}, the {s.keep} weights kept{' by held-out loss' if s.keep == 'best' else ''}. {t.note}"
         )
-    commands = [*(t.command for t in history.values()), f"napari-vqad calibrate models/{bundle.name} --data DATA"]
+    commands = [t.command for t in history.values()]
+    commands += [f"napari-vqad calibrate models/{bundle.name} --data DATA"] if calibrate else []
     return "\n\n".join(line.strip() for line in lines) + "\n\n```\n" + "\n".join(commands) + "\n```"

@@ -27,6 +27,7 @@ from napari_vqad.ui.panels.display_bar import DisplayBar, make_button
 from napari_vqad.ui.panels.export_menu import ExportMenu
 from napari_vqad.ui.panels.inputs import Inputs
 from napari_vqad.ui.panels.run_bar import RunBar
+from napari_vqad.ui.panels.score_histogram import HistogramSection
 from napari_vqad.ui.panels.settings_panel import SettingsPanel
 from napari_vqad.ui.panels.slice_profile import Profile
 from napari_vqad.ui.panels.subject_line import Subject
@@ -75,6 +76,8 @@ class ExplorerDock(QScrollArea):
         self.display = DisplayBar(self.session)
         column.addWidget(self.display)
         self._make_slices(column)
+        self.histogram = HistogramSection(self.session)
+        column.addWidget(self.histogram)
         self.sections = SettingsPanel()
         self.widgets = self.sections.widgets
         column.addWidget(self.sections)

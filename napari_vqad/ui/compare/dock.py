@@ -157,7 +157,7 @@ class CompareDock(QWidget):
 
     def _list_models(self) -> None:
         """Offer only models for the scan's kind."""
-        self.models.show_kind(self.inputs.kind())
+        self.models.show_fitting(self.inputs.kind(), self.inputs.gradients())
 
     def start(self) -> None:
         """Run the ticked models on the chosen scan."""

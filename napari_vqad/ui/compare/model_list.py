@@ -12,8 +12,9 @@ from napari_vqad.detectors.protocol import Detector
 from napari_vqad.detectors.registry import detector_class
 from napari_vqad.display.families import FAMILIES
 from napari_vqad.errors import InputError
+from napari_vqad.imaging.measurements import GradientTable
 from napari_vqad.imaging.volume import Kind
-from napari_vqad.ui.panels.inputs import fits_kind
+from napari_vqad.ui.panels.inputs import fits_scan
 from napari_vqad.ui.panels.model_groups import BROKEN, group_of, shown
 
 FOLDER, IS_TITLE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
@@ -76,11 +77,14 @@ class ModelList(QListWidget):
         ticked = [i for i in self.rows() if i.checkState() == Qt.CheckState.Checked and not i.isHidden()]
         return [folder for item in ticked if (folder := item.data(FOLDER)) is not None]
 
-    def show_kind(self, kind: Kind | None) -> None:
-        """Show only models for this kind of scan, and those that cannot be read, whose tooltips say why."""
+    def show_fitting(self, kind: Kind | None, gradients: GradientTable | None) -> None:
+        """Show only models for this kind of scan, and for its diffusion measurements, if they know some.
+
+        Those that cannot be read are shown, too; their tooltips say why.
+        """
         items = self.rows()
         rows = [
-            None if item.data(IS_TITLE) else (folder := item.data(FOLDER)) is None or fits_kind(folder, kind)
+            None if item.data(IS_TITLE) else (folder := item.data(FOLDER)) is None or fits_scan(folder, kind, gradients)
             for item in items
         ]
         for item, show in zip(items, shown(rows), strict=True):

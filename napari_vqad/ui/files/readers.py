@@ -72,7 +72,7 @@ def _layers(path: str, before: list[LayerData]) -> list[LayerData]:
         show_info(f"{volume.name}: {note}")
     if is_nifti(path) and holds_labels(volume):
         return [label_layer(volume, volume.name)]
-    return [scan_layer(volume)]
+    return scan_layers(volume)
 
 
 def _is_known(path: str, series: SeriesKey, before: list[LayerData]) -> bool:
@@ -124,6 +124,34 @@ def scan_layer(volume: Volume, name: str | None = None) -> LayerData:
         **placement.placed_as(volume),
     }
     return placement.to_canvas(volume.voxels), attributes, "image"
+
+
+def scan_layers(volume: Volume, name: str | None = None) -> list[LayerData]:
+    """A scan as an image layer; of a diffusion scan also its measurements, with an axis of their own, hidden."""
+    layers = [scan_layer(volume, name)]
+    if volume.measurements is not None:
+        layers.append(measurements_layer(volume, f"{name or volume.name}, measurements"))
+    return layers
+
+
+def measurements_layer(volume: Volume, name: str) -> LayerData:
+    """The measurements of a diffusion scan as a hidden image layer (measurement, S, A, R).
+
+    The window is from zero to the 99.5th percentile of a part of the values.
+    """
+    assert volume.measurements is not None
+    values = volume.measurements.values
+    high = float(np.percentile(values[::2, ::2, ::2], 99.5))
+    attributes = {
+        "name": name,
+        "visible": False,
+        "contrast_limits": (0.0, max(high, 1e-6)),
+        "colormap": "gray",
+        "interpolation2d": "linear",
+        "metadata": {placement.MEASUREMENTS: volume},
+        **placement.placed_measurements(volume),
+    }
+    return values.transpose(3, 2, 1, 0), attributes, "image"
 
 
 def clip_layers(clip: Clip) -> list[LayerData]:
@@ -198,3 +226,11 @@ def lesions_sample() -> list[LayerData]:
     labels = label_layer(read_scan(samples_folder() / "lesions_label.nii.gz"), "Simulated lesions (ground truth)")
     labels[1]["visible"] = False
     return [scan_layer(scan, "Simulated head, lesions"), labels]
+
+
+def diffusion_sample() -> list[LayerData]:
+    """The simulated diffusion scan, its measurements, and the labels of its lesions, hidden at first."""
+    scan = load_scan(samples_folder() / "diffusion.nii.gz")
+    labels = label_layer(read_scan(samples_folder() / "diffusion_label.nii.gz"), "Simulated lesions (answer)")
+    labels[1]["visible"] = False
+    return [*scan_layers(scan, "Simulated diffusion, mean b = 0"), labels]

@@ -17,11 +17,13 @@ import numpy as np
 from napari.components import Dims
 
 from napari_vqad.imaging.grid import Grid
+from napari_vqad.imaging.measurements import Measurements
 from napari_vqad.imaging.volume import Kind, Volume
 
 AXES: dict[Kind, tuple[str, ...]] = {"head": ("−S", "−A", "−R"), "clip": ("time", "row", "column")}
 UNITS: dict[Kind, tuple[str, ...]] = {"head": ("mm",) * 3, "clip": ("pixel",) * 3}
 GUESS = "napari_vqad_guess"  # in the metadata of another reader's layer: the `Volume` made from it
+MEASUREMENTS = "napari_vqad_measurements"  # in the metadata of the layer of a scan's diffusion measurements: the scan
 SIGN: dict[Kind, float] = {"head": -1.0, "clip": 1.0}
 
 
@@ -52,6 +54,28 @@ def placed(origin: np.ndarray, spacing: np.ndarray | float, kind: Kind = "head")
 def placed_as(volume: Volume) -> dict[str, Any]:
     """Arguments that place a layer on a scan's voxels."""
     return placed(volume.origin, volume.spacing, volume.kind)
+
+
+def placed_measurements(volume: Volume) -> dict[str, Any]:
+    """Arguments that place a diffusion scan's measurements, (measurement, S, A, R), on its voxels."""
+    three = placed_as(volume)
+    return {
+        "scale": (1.0, *three["scale"]),
+        "translate": (0.0, *three["translate"]),
+        "units": ("pixel", *three["units"]),
+        "axis_labels": ("measurement", *three["axis_labels"]),
+    }
+
+
+def is_measurements(layer: Any) -> bool:
+    """Is this the layer of a diffusion scan's measurements, which is no scan?"""
+    return MEASUREMENTS in layer.metadata
+
+
+def measurements_of(layer: Any) -> Measurements | None:
+    """The diffusion measurements of a scan's layer; None for other scans, and for layers of other readers."""
+    known = layer.metadata.get("napari_vqad")
+    return known.measurements if isinstance(known, Volume) else None
 
 
 def placed_on(grid: Grid) -> dict[str, Any]:

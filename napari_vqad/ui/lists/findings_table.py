@@ -257,8 +257,9 @@ class FindingsTable(QWidget):
         again = next((f for f in self.review.found if chosen is not None and f.top == chosen.top), None)
         if again is not None and again is not chosen:
             self.choose(again)
-        for column in range(self.table.note):  # widen for bold text; never narrow a column
-            wide = max(self.view.sizeHintForColumn(column), self.view.columnWidth(column))
+        title = self.view.horizontalHeader().sectionSizeHint
+        for column in range(self.table.note):  # widen for bold text and long units; never narrow a column
+            wide = max(self.view.sizeHintForColumn(column), title(column), self.view.columnWidth(column))
             self.view.setColumnWidth(column, wide)
         n = len(self.review.found)
         if self.review.note:

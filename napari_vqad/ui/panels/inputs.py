@@ -23,6 +23,7 @@ from napari_vqad.detectors.bundle import read_config
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.regular import read_text
+from napari_vqad.imaging.measurements import GradientTable
 from napari_vqad.imaging.volume import Kind
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.layers.mask_input import StudyMask
@@ -31,12 +32,26 @@ from napari_vqad.ui.panels.combo import DataCombo
 from napari_vqad.ui.panels.model_groups import grouped, shown
 
 
-def fits_kind(folder: Path, kind: Kind | None) -> bool:
-    """Is a model made for this kind of scan? Also True if it cannot be read: its entry in the list says why."""
+def fits_scan(folder: Path, kind: Kind | None, gradients: GradientTable | None) -> bool:
+    """Is a model made for this kind of scan, and for its diffusion measurements, if it knows some?
+
+    Also True if it cannot be read: its entry in the list says why.
+    """
     try:
-        return kind is None or read_config(folder).grid.kind == kind
+        grid = read_config(folder).grid
     except InputError:
         return True
+    if kind is None or grid.measurements is None:
+        return kind is None or grid.kind == kind
+    return grid.kind == kind and gradients is not None and grid.measurements.fits(gradients)
+
+
+def knows_measurements(folder: Path) -> bool:
+    """Is a model made for diffusion measurements?"""
+    try:
+        return read_config(folder).grid.measurements is not None
+    except InputError:
+        return False
 
 
 class Inputs(QWidget):
@@ -111,6 +126,7 @@ class Inputs(QWidget):
         made = set(map(id, ours))
         # A map that is just being added is not in `ours` yet, but its metadata contain its grid.
         given = [m for m in layers if id(m) not in made and "napari_vqad_grid" not in m.metadata]
+        given = [m for m in given if not placement.is_measurements(m)]
         scans = [s for s in given if isinstance(s, Image) and s.ndim == 3 and not s.rgb]
         self.scan.fill([(s.name, s) for s in scans], newest=True)
         self.questions.explain(given)
@@ -142,16 +158,28 @@ class Inputs(QWidget):
         """The kind of the chosen scan; None if there is no scan."""
         return None if self.scan.value is None else placement.kind_of(self.scan.value)
 
+    def gradients(self) -> GradientTable | None:
+        """The gradients of the chosen scan, if it is a diffusion scan."""
+        measured = None if self.scan.value is None else placement.measurements_of(self.scan.value)
+        return None if measured is None else measured.gradients
+
     def _list_models(self) -> None:
-        """Offer only models for the scan's kind. If the chosen one does not fit, choose the first that does."""
-        box, kind = self.bundle.box, self.kind()
-        fits = [None if folder is None else fits_kind(folder, kind) for _, folder in self.bundle.items()]
+        """Offer only models for the scan. If the chosen one does not fit, choose the first that does.
+
+        A diffusion scan prefers models of its measurements to those of its anatomy.
+        """
+        box, kind, gradients = self.bundle.box, self.kind(), self.gradients()
+        folders = [folder for _, folder in self.bundle.items()]
+        fits = [None if folder is None else fits_scan(folder, kind, gradients) for folder in folders]
         view = box.view()
         for row, show in enumerate(shown(fits)):
             if isinstance(view, QListView):
                 view.setRowHidden(row, not show)
         if 0 <= box.currentIndex() < len(fits) and not fits[box.currentIndex()] and any(fits):
             box.setCurrentIndex(fits.index(True))
+        best = [i for i, f in enumerate(fits) if f and knows_measurements(folders[i])] if gradients is not None else []
+        if best and box.currentIndex() not in best:
+            box.setCurrentIndex(best[0])
 
     def _on_scan(self, _index: int) -> None:
         self._list_models()

@@ -1,0 +1,116 @@
+"""Nearest neighbours of vectors and of normal distributions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from napari_vqad.scores.novelty.gaussians import Gaussian, bhattacharyya
+
+TREE = 64  # dimensions
+AT_ONCE = 8192  # vectors that are compared with points in one product
+
+
+class Neighbours:
+    """An index of vectors (M, D), in which the nearest ones to a point are found, exactly.
+
+    Up to `TREE` dimensions it is a k-d tree, beyond it products of matrices.
+
+    Args:
+        vectors: (M, D).
+
+    Raises:
+        ValueError: there are no vectors, or a number is not finite.
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        if not len(vectors) or not bool(vectors.isfinite().all()):
+            raise ValueError("an index needs a vector, and finite numbers")
+        self.vectors = vectors.detach()
+        self._tree: cKDTree | None = None
+        if vectors.shape[1] <= TREE:
+            self._tree = cKDTree(self.vectors.cpu().numpy(), balanced_tree=False, compact_nodes=False)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def nearest(self, points: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
+        """Return Euclidean distances and numbers of the k nearest vectors to points (B, D): (B, k) each.
+
+        There are fewer than k if there are fewer vectors.
+        """
+        k = min(k, len(self))
+        if self._tree is None:
+            return self._by_products(points, k)
+        distances, numbers = self._tree.query(points.detach().cpu().numpy(), k=range(1, k + 1))
+        return torch.from_numpy(distances).to(points), torch.from_numpy(numbers).to(points.device)
+
+    def _by_products(self, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """½ ‖x − y‖² = ½ ‖x‖² − x·y + ½ ‖y‖², from which the nearest are chosen; their distances are then exact."""
+        centre = self.vectors.mean(0)  # the product loses digits far from 0
+        x, closeness, numbers = points - centre, [], []
+        for start in range(0, len(self), AT_ONCE):
+            y = self.vectors[start : start + AT_ONCE] - centre
+            best = (x @ y.T - 0.5 * (y**2).sum(1)).topk(min(k, len(y)), 1)
+            closeness.append(best.values)
+            numbers.append(best.indices + start)
+        chosen = torch.cat(closeness, 1).topk(k, 1).indices
+        nearest = torch.cat(numbers, 1).gather(1, chosen)
+        distances = torch.stack([(points - self.vectors[column]).norm(dim=1) for column in nearest.T], 1)
+        distances, order = distances.sort(1)
+        return distances, nearest.gather(1, order)
+
+
+@dataclass(frozen=True)
+class GaussianNeighbours:
+    """An index of normal distributions (M, D), in which the nearest one by Bhattacharyya distance is found.
+
+    Candidates come from an index in which Euclidean distances resemble D_B: with σ̄² the mean variance of a
+    dimension and ln cosh u ≈ u²/2,
+
+        D_B ≈ Σ_d ( (μ1 − μ2)² / (8 σ̄²) + (ln σ1 − ln σ2)² / 4 )
+
+    D_B of the candidates is exact.
+
+    Attributes:
+        gaussians: means and ln σ², (M, D) each.
+        scale: 1 / (σ̄ √8), (D,).
+        index: of the distributions in these coordinates.
+    """
+
+    gaussians: Gaussian
+    scale: Tensor
+    index: Neighbours
+
+    @classmethod
+    def of(cls, gaussians: Gaussian) -> Self:
+        """Build the index of distributions (M, D); raises as `Neighbours`."""
+        scale = (8 * gaussians[1].exp().mean(0)).rsqrt()
+        return cls(gaussians, scale, Neighbours(_coordinates(gaussians, scale)))
+
+    def nearest(self, q: Gaussian, candidates: int) -> Tensor:
+        """Return min_y D_B(q, y) over so many candidates for distributions (B, D): (B,), nats.
+
+        With as many candidates as distributions, it is the exact minimum.
+        """
+        if candidates >= len(self.index):
+            pairs = [bhattacharyya((q[0][:, None], q[1][:, None]), y) for y in _split(self.gaussians, 64)]
+            return torch.cat([d.amin(1, keepdim=True) for d in pairs], 1).amin(1)
+        _, numbers = self.index.nearest(_coordinates(q, self.scale), candidates)
+        best = q[0].new_full((len(q[0]),), torch.inf)
+        for column in numbers.split(8, 1):  # few at once, to bound the memory
+            y = self.gaussians[0][column], self.gaussians[1][column]
+            best = torch.minimum(best, bhattacharyya((q[0][:, None], q[1][:, None]), y).amin(1))
+        return best
+
+
+def _coordinates(gaussians: Gaussian, scale: Tensor) -> Tensor:
+    return torch.cat([gaussians[0] * scale, gaussians[1] / 4], 1)
+
+
+def _split(gaussians: Gaussian, size: int) -> list[Gaussian]:
+    return list(zip(gaussians[0].split(size), gaussians[1].split(size), strict=True))
