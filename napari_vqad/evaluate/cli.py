@@ -23,6 +23,7 @@ from napari_vqad.evaluate import (
     fitness,
     gallery_command,
     mnist_command,
+    novelty_speed_command,
     ped2,
     reconstruction,
     slice_detection,
@@ -48,7 +49,7 @@ from napari_vqad.resources import DEFAULT_BUNDLE
 from napari_vqad.settings import Pooling, Scale
 from napari_vqad.train.data import load_stack
 
-COMMANDS = (sweep_command, steps_command, gallery_command, table_command, mnist_command)
+COMMANDS = (sweep_command, steps_command, gallery_command, table_command, mnist_command, novelty_speed_command)
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
