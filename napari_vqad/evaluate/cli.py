@@ -25,6 +25,7 @@ from napari_vqad.evaluate import (
     fitness,
     gallery_command,
     mnist_command,
+    novelty_speed_command,
     ped2,
     pitfall_command,
     qspace_command,
@@ -62,6 +63,7 @@ COMMANDS = (
     table_command,
     pitfall_command,
     mnist_command,
+    novelty_speed_command,
     qspace_command,
 )
 

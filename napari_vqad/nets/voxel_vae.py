@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 LOG_VARIANCE = (-12.0, 6.0)  # of q(z|x); beyond it, exp overflows or the code has no noise left
+MOST = 20.0  # ln σ² of p(x|z), for codes far from all that were seen in training
 Width = Annotated[int, Field(ge=1, le=65536)]
 Shape = Literal["8", "16", "24"]
 # Hidden layers of the encoder and numbers of z; the decoder mirrors them.
@@ -92,7 +93,7 @@ class VectorVAE(nn.Module):
         σ² = least_sd² + e^raw, which is smooth, as the search for the closest generated vector needs it.
         """
         mean, raw = self.decoder(z).float().chunk(2, 1)
-        return Gaussian(mean, torch.logaddexp(raw, raw.new_tensor(self._least)))
+        return Gaussian(mean, torch.logaddexp(raw.clamp(max=MOST), raw.new_tensor(self._least)))
 
 
 class VoxelVAE(VectorVAE):

@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+SMALLEST = 1e-10  # share of the largest variance; components with less are rounding errors
 AT_ONCE = 1024  # vectors that are compared with all normal ones together
 
 
@@ -76,7 +77,7 @@ class KernelSubspace:
         means = kernel.mean(0)
         variances, axes = np.linalg.eigh(kernel - means - means[:, None] + kernel.mean())
         variances, axes = variances[::-1], axes[:, ::-1]
-        d = _components(variances.clip(min=0), share)
+        d = min(_components(variances.clip(min=0), share), int((variances > SMALLEST * variances[0]).sum()))
         return cls(vectors, width, axes[:, :d] / np.sqrt(variances[:d]), means, float(kernel.mean()))
 
     def error(self, x: NDArray) -> NDArray:

@@ -46,13 +46,22 @@ class Options:
         bound: of z in the bounded searches.
         steps: largest number of L-BFGS iterations.
         candidates: number of neighbours whose Bhattacharyya distance is computed.
+        components: largest number of normal vectors in the mixtures q_Y and p_Y; of more, every n-th is taken.
+
+    Raises:
+        ValueError: a number is below 1, or the bound is not positive.
     """
 
     samples: int = 16
     seed: int = 0
     bound: float = BOUND
     steps: int = STEPS
-    candidates: int = 64
+    candidates: int = 32
+    components: int = 20_000
+
+    def __post_init__(self) -> None:
+        if min(self.samples, self.steps, self.candidates, self.components) < 1 or not self.bound > 0:
+            raise ValueError("numbers of samples, steps, candidates and components are 1 or more, and the bound is > 0")
 
 
 def _no_check() -> None:

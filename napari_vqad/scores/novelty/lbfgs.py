@@ -19,6 +19,7 @@ Function = Callable[[Tensor, Tensor], Tensor]
 MEMORY = 10  # pairs (s, y)
 ARMIJO = 1e-4  # c₁
 HALVINGS = 20  # of a step, before the search along a direction is given up
+ROUNDING = 10  # float steps by which f must fall, of at least 1, for the search to go on
 CURVATURE = 1e-10  # least s·y / (|s| |y|) of a pair that is kept
 
 
@@ -28,8 +29,8 @@ class Minimum(NamedTuple):
     Attributes:
         z: (B, d).
         value: f(z), (B,), never above that of the start.
-        converged: bool (B,): the projected gradient is below the tolerance; else the steps ran out, or no step along
-            the gradient lowered f any further.
+        converged: bool (B,): the projected gradient, or the last decrease of f, is below the tolerance; else the steps
+            ran out, or no step along the gradient lowered f any further.
     """
 
     z: Tensor
@@ -60,7 +61,7 @@ def minimise(
     value, gradient = _evaluate(function, z, torch.arange(len(z), device=z.device))
     converged = torch.zeros(len(z), dtype=torch.bool, device=z.device)
     rows = torch.arange(len(z), device=z.device)
-    pairs = _Pairs.empty(z)
+    pairs, least = _Pairs.empty(z), ROUNDING * torch.finfo(z.dtype).eps
     for _ in range(steps):
         if check is not None:
             check()
@@ -73,12 +74,16 @@ def minimise(
             break
         at, g, free = at[~small], g[~small], free[~small]
         direction = pairs.direction(g * free) * free
-        fresh, fresh_value, fresh_gradient, found = _search(function, rows, at, value[rows], g, direction, bound)
+        before = value[rows]
+        fresh, fresh_value, fresh_gradient, found = _search(function, rows, at, before, g, direction, bound)
         z[rows], value[rows], gradient[rows] = fresh, fresh_value, fresh_gradient
         # Where no step was found, start again from the gradient; where that was the direction already, stop.
         stuck = ~found & (pairs.held == 0)
-        pairs = pairs.with_pair(fresh - at, fresh_gradient - g, found).of(~stuck)
-        rows = rows[~stuck]
+        settled = found & (before - fresh_value <= least * fresh_value.abs().clamp(min=1))
+        converged[rows[settled]] = True
+        ended = stuck | settled
+        pairs = pairs.with_pair(fresh - at, fresh_gradient - g, found).of(~ended)
+        rows = rows[~ended]
     return Minimum(z, value, converged)
 
 
@@ -156,4 +161,4 @@ def _evaluate(function: Function, z: Tensor, rows: Tensor) -> tuple[Tensor, Tens
         z = z.detach().requires_grad_()
         value = function(z, rows)
         (gradient,) = torch.autograd.grad(value.sum(), z)
-    return value.detach(), gradient
+    return value.detach(), gradient.clone()  # it may be an expanded tensor

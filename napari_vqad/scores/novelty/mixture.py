@@ -44,3 +44,9 @@ def log_mixture(x: Tensor, components: Gaussian) -> Tensor:
         total = total * (largest - highest).exp() + here
         largest = highest
     return largest + total.log() - math.log(len(means))
+
+
+def thinned(components: Gaussian, most: int) -> Gaussian:
+    """Return every n-th component, so that there are at most so many: their mean density estimates that of all."""
+    n = -(-len(components[0]) // most)
+    return components[0][::n], components[1][::n]

@@ -17,7 +17,7 @@ def input_distance(x: Tensor, y: Neighbours) -> Tensor:
 
     N_x−y(x) = min_y ‖ x − y ‖₂
     """
-    return y.nearest(x)[0][:, 0]
+    return y.nearest(x, of="inputs")[0][:, 0]
 
 
 def output_distance(p: Gaussian, means: Neighbours) -> Tensor:
@@ -25,7 +25,7 @@ def output_distance(p: Gaussian, means: Neighbours) -> Tensor:
 
     N_p̄(q̄)−p̄(q̄y)(x) = min_y ‖ E p(x | E q(z|x)) − E p(x | E q(z|y)) ‖₂
     """
-    return means.nearest(p[0])[0][:, 0]
+    return means.nearest(p[0], of="outputs")[0][:, 0]
 
 
 def output_bhattacharyya(p: Gaussian, outputs: GaussianNeighbours, candidates: int) -> Tensor:
@@ -49,7 +49,7 @@ def input_output_distance(x: Tensor, means: Neighbours) -> Tensor:
 
     N_x−p̄(q̄y)(x) = min_y ‖ x − E p(x | E q(z|y)) ‖₂
     """
-    return means.nearest(x)[0][:, 0]
+    return means.nearest(x, of="inputs")[0][:, 0]
 
 
 def input_density(x: Tensor, outputs: Gaussian) -> Tensor:
@@ -65,4 +65,4 @@ def output_input_distance(p: Gaussian, y: Neighbours) -> Tensor:
 
     N_p̄(q̄)−y(x) = min_y ‖ E p(x | E q(z|x)) − y ‖₂
     """
-    return y.nearest(p[0])[0][:, 0]
+    return y.nearest(p[0], of="outputs")[0][:, 0]

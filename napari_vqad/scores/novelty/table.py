@@ -10,6 +10,7 @@ from torch import Tensor
 
 from napari_vqad.scores.novelty import closest, elbo, latent, outputs, reconstruction
 from napari_vqad.scores.novelty.batch import Batch
+from napari_vqad.scores.novelty.mixture import thinned
 
 Need = Literal["code", "reconstruction", "samples", "reference", "search"]
 Unit = Literal["nats", "input", "prior SD"]
@@ -63,7 +64,9 @@ _ALL = (
     ),
     NoveltyScore(
         "latent_density", "density of codes", "N_qY", "(5)", "nats",
-        ("code", "reference"), lambda b: latent.latent_density(b.q, b.reference.codes),
+        ("code", "reference"),
+        lambda b: latent.latent_density(b.q, thinned(b.reference.codes, b.options.components)),
+        ("components",),
     ),
     NoveltyScore(
         "reconstruction_error", "reconstruction error", "N_x−p̄(q̄)", "(6)", "input",
@@ -126,7 +129,9 @@ _ALL = (
     ),
     NoveltyScore(
         "output_density", "density of the reconstruction", "N_p(q̄)Y", "(14)", "nats",
-        ("code", "reconstruction", "reference"), lambda b: outputs.output_density(b.p, b.reference.outputs),
+        ("code", "reconstruction", "reference"),
+        lambda b: outputs.output_density(b.p, thinned(b.reference.outputs, b.options.components)),
+        ("components",),
     ),
     NoveltyScore(
         "input_output_distance", "distance from normal reconstructions", "N_x−p̄(q̄y)", "(15)", "input",
@@ -134,7 +139,9 @@ _ALL = (
     ),
     NoveltyScore(
         "input_density", "density of the input", "N_p(q̄)Y(x)", "(16)", "nats",
-        ("reconstruction", "reference"), lambda b: outputs.input_density(b.x, b.reference.outputs),
+        ("reconstruction", "reference"),
+        lambda b: outputs.input_density(b.x, thinned(b.reference.outputs, b.options.components)),
+        ("components",),
     ),
     NoveltyScore(
         "output_input_distance", "distance of the reconstruction from inputs", "N_p̄(q̄)−y", "(17)", "input",
