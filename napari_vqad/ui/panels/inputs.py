@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vqad.detectors.bundle import read_config
+from napari_vqad.display.model_groups import fits_kind, grouped, shown
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.regular import read_text
@@ -28,15 +29,6 @@ from napari_vqad.ui.layers import placement
 from napari_vqad.ui.layers.mask_input import StudyMask
 from napari_vqad.ui.panels.axis_order import Questions
 from napari_vqad.ui.panels.combo import DataCombo
-from napari_vqad.ui.panels.model_groups import grouped, shown
-
-
-def fits_kind(folder: Path, kind: Kind | None) -> bool:
-    """Is a model made for this kind of scan? Also True if it cannot be read: its entry in the list says why."""
-    try:
-        return kind is None or read_config(folder).grid.kind == kind
-    except InputError:
-        return True
 
 
 class Inputs(QWidget):

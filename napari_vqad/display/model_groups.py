@@ -9,6 +9,7 @@ from napari_vqad.detectors.bundle import read_config
 from napari_vqad.detectors.registry import detector_class
 from napari_vqad.display.families import FAMILIES
 from napari_vqad.errors import InputError
+from napari_vqad.imaging.volume import Kind
 
 BROKEN = "Cannot be used"
 
@@ -19,6 +20,14 @@ def group_of(folder: Path) -> str:
         return FAMILIES[detector_class(read_config(folder).detector).family]
     except InputError:
         return BROKEN
+
+
+def fits_kind(folder: Path, kind: Kind | None) -> bool:
+    """Is a model made for this kind of scan? Also True if it cannot be read: its entry in the list says why."""
+    try:
+        return kind is None or read_config(folder).grid.kind == kind
+    except InputError:
+        return True
 
 
 def grouped(folders: Sequence[Path]) -> dict[str, list[Path]]:
