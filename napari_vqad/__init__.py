@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the same names and modules as in `_WHERE`, for type checker
     from napari_vqad.imaging.volume import Volume
     from napari_vqad.io.load import load_scan
     from napari_vqad.io.nifti import read_scan
+    from napari_vqad.notebook.entry import explore
     from napari_vqad.scoring import Result, sample_scan, score
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Study",
     "Volume",
     "__version__",
+    "explore",
     "list_bundles",
     "load_scan",
     "make_mask",
@@ -64,6 +66,7 @@ _WHERE = {
     "Settings": "napari_vqad.detectors.settings",
     "Study": "napari_vqad.export.study",
     "Volume": "napari_vqad.imaging.volume",
+    "explore": "napari_vqad.notebook.entry",
     "list_bundles": "napari_vqad.detectors.library",
     "load_scan": "napari_vqad.io.load",
     "make_mask": "napari_vqad.imaging.brain_mask",

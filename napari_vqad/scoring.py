@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from napari_vqad.engine.completeness import incomplete
 from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.provenance import Saved
+from napari_vqad.engine.store import CACHE_BYTES
 from napari_vqad.errors import InputError
 from napari_vqad.export.contact_sheet import draw_sheet
 from napari_vqad.export.dicom import SCORE, SEGMENTS, export_dicom
@@ -232,15 +233,9 @@ def score(
         warnings.warn("score(report=...) is now called score(progress=...).", DeprecationWarning, stacklevel=2)
     notify = progress or report or (lambda _line: None)
     folder = None if out is None else folder_of(out)
-    if not isinstance(scan, Volume):
-        volume = load_scan(scan, series, b_values=b_values, directions=directions)
-    elif b_values is None and directions is None:
-        volume = scan
-    else:
-        raise InputError("Gradients are read with a file; a volume has its own.")
-    if volume.kind != "head":
-        raise InputError(f"{volume.name} is a {volume.kind}; look at it in the viewer, where its frames are analysed.")
-    files = tuple(Path(file) for file in (mask, b_values, directions) if isinstance(file, (str, Path)))
+    volume = head_of(scan, series, b_values, directions)
+    gradients = tuple(Path(file) for file in (b_values, directions) if file is not None)
+    files = (*((Path(mask),) if isinstance(mask, (str, Path)) else ()), *gradients)
     if folder is not None:
         check_place(folder, volume, files, overwrite)
     if dicom:
@@ -249,26 +244,72 @@ def score(
     if folder is not None:
         check_room(folder, volume, loaded.detector)
     loaded.refuse_foreign(settings or Settings())
+    for news in prepare(volume, loaded, mask, settings, files=gradients):
+        if isinstance(news, str):
+            notify(news)
+        else:
+            result = news
+    for step in result.explorer.work():
+        notify(str(step))
+    if folder is not None:
+        notify("Writing …")
+        for line in result.save(folder, dicom, overwrite):
+            notify(line)
+    return result
+
+
+def head_of(
+    scan: str | Path | Volume,
+    series: str | int | None = None,
+    b_values: str | Path | None = None,
+    directions: str | Path | None = None,
+) -> Volume:
+    """The scan to analyse, read if it is a file or folder. For the arguments see `score`.
+
+    Raises:
+        InputError: it cannot be read, or is a clip; or gradients are given for a volume.
+    """
+    if not isinstance(scan, Volume):
+        volume = load_scan(scan, series, b_values=b_values, directions=directions)
+    elif b_values is None and directions is None:
+        volume = scan
+    else:
+        raise InputError("Gradients are read with a file; a volume has its own.")
+    if volume.kind != "head":
+        raise InputError(f"{volume.name} is a {volume.kind}; look at it in the viewer, where its frames are analysed.")
+    return volume
+
+
+def prepare(
+    volume: Volume,
+    bundle: Bundle,
+    mask: str | Path | np.ndarray | None = None,
+    settings: Settings | None = None,
+    cache_bytes: int = CACHE_BYTES,
+    files: Sequence[Path] = (),
+) -> Iterator[str | Result]:
+    """Load a scan into an explorer; yields a line of text for each slow step, and last the result, without its maps.
+
+    The maps are there after `result.explorer.work()`. For the arguments see `score`; `files` are those, besides the
+    mask, that were read and must not be overwritten.
+
+    Raises:
+        InputError: as in `score`.
+    """
     started = time.monotonic()
     if isinstance(mask, (str, Path)):
         brain, note = read_mask(mask, volume), f"Brain mask from {mask}."
     elif mask is not None:
         brain, note = np.asarray(mask, bool), "Brain mask as given."
     else:
-        notify("Brain mask …")
+        yield "Brain mask …"
         brain, note = make_mask(volume)
     seconds = time.monotonic() - started
-    explorer = Explorer(loaded, settings)
+    explorer = Explorer(bundle, settings, cache_bytes)
     explorer.load_scan(volume, brain)
     explorer.seconds["mask"] = seconds
-    for step in explorer.work():
-        notify(str(step))
-    result = Result(explorer, volume, brain, note, files=files)
-    if folder is not None:
-        notify("Writing …")
-        for line in result.save(folder, dicom, overwrite):
-            notify(line)
-    return result
+    masks = (Path(mask),) if isinstance(mask, (str, Path)) else ()
+    yield Result(explorer, volume, brain, note, files=(*masks, *files))
 
 
 def sample_scan(name: str = "lesions") -> Path:

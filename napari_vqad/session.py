@@ -40,7 +40,7 @@ class Runner(Protocol):
         """Run `steps` and stop the generator that was running.
 
         `on_step` is called with each step, `on_end` with whether it was aborted and whether it failed; both in the
-        main thread.
+        main thread, or under the lock that all calls of the session hold.
         """
 
     def quit(self) -> None:
@@ -54,7 +54,7 @@ class ExplorerSession:
     """The explorer of one scan, the settings that the user chose, and the reader's review of the findings.
 
     A front-end overrides `draw` and `shown_map`, calls `open` with an explorer that holds a scan, and connects to the
-    signals. Call all methods in the main thread.
+    signals. Call all methods in the main thread, or each under one lock that the runner's callbacks hold, too.
 
     Attributes:
         settings: the user's settings; the explorer may get some of them later.
@@ -84,7 +84,7 @@ class ExplorerSession:
         self._runner = runner
         self._changed: set[str] = set()  # maps with new content since they were last drawn
         self._changed_lock = threading.Lock()  # the worker also adds to `_changed`
-        self._main_thread = threading.get_ident()
+        self._workers: set[int] = set()  # the threads that run generators now
         self._giving_settings = False  # True while settings go to the explorer; drawing waits until that is done
         self._drawn = 0.0
         self._closed = False
@@ -243,8 +243,17 @@ class ExplorerSession:
                 self.list_findings()
                 self.settled.emit()
 
-        self._runner.start(steps, on_step, ended)
+        self._runner.start(self._in_worker(steps), on_step, ended)
         self.busy.emit(True)
+
+    def _in_worker(self, steps: Iterator) -> Iterator:
+        """The same generator; notes which thread runs it."""
+        worker = threading.get_ident()
+        self._workers.add(worker)
+        try:
+            yield from steps
+        finally:
+            self._workers.discard(worker)
 
     def on_end(self) -> None:
         """Called when a generator of `run` has finished, failed or was aborted."""
@@ -279,7 +288,7 @@ class ExplorerSession:
         """Note maps with new content. Draw at once, unless the worker changed them: it is drawn with its next step."""
         with self._changed_lock:
             self._changed |= maps
-        if threading.get_ident() == self._main_thread:
+        if threading.get_ident() not in self._workers:
             self.redraw()
 
     def _is_final_in_view(self, explorer: Explorer) -> bool:

@@ -33,6 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scoring": {"detectors", "display", "engine", "errors", "export", "files", "findings", "imaging", "io", "resources"}
     | {"settings", "terminal", "text"},
     "session": {"detectors", "engine", "findings", "imaging"},
+    "notebook": {"detectors", "display", "engine", "errors", "export", "findings", "imaging", "io", "resources"}
+    | {"scoring", "session", "settings", "text"},
     "simulate": {"errors", "files", "imaging", "io"},
     "train": {"detectors", "engine", "errors", "files", "imaging", "io", "nets", "resources", "scores", "settings"}
     | {"simulate", "terminal", "text"},

@@ -5,6 +5,9 @@ from __future__ import annotations
 from matplotlib.colors import LinearSegmentedColormap
 
 INK, FAINT, PAPER, ALERT = "#e8e8ea", "#8a8a92", "#101014", "#ff9f1c"
+BAR, HERE = "#7d8a99", "#59bfff"  # of the slice profile: a slice that is not flagged, and the slice in view
+FLAG = (1.0, 0.62, 0.11, 1.0)  # flagged voxels
+DIM = 0.4  # factor on a map's opacity while its picture is from earlier settings
 
 
 def heat() -> LinearSegmentedColormap:

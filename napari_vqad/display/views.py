@@ -13,6 +13,8 @@ from napari_vqad.engine.dependencies import TailSpec
 
 SCAN = "Scan"
 MEAN, SPREAD = 0, -1  # instead of a restoration's number, which starts at 1: the mean or the SD of all
+OF_ALL = {MEAN: "mean of S", SPREAD: "SD of S"}
+WHICH_TIP = "Which restoration the Restoration view shows: their weighted mean, the SD among them, or one of them."
 # In the order of the buttons. A view of evidence has the name of its map.
 BY_ROLE = {"evidence": "", "restoration": "Restoration", "residual": "Residual", "score": "Score", "flagged": "Flagged"}
 TIPS = {
@@ -55,6 +57,11 @@ def map_of(maps: Mapping[str, Spec], view: str, which: int = MEAN) -> str | None
         return shown.map if shown else None
     wanted = (s.name for s in maps.values() if (s.role == "spread" if which == SPREAD else _is_sample(s)))
     return next(wanted, shown.map)
+
+
+def which_in_words(which: int) -> str:
+    """The text of a choice among the restorations: "mean of S", "SD of S" or "Restoration #3"."""
+    return OF_ALL.get(which, f"Restoration #{which}")
 
 
 def layer_name(spec: Spec, j: int = 0) -> str:

@@ -28,9 +28,13 @@ ROWS = 8
 SCRIPTS = ("Noto Sans CJK JP", "Yu Gothic", "Hiragino Sans", "Malgun Gothic", "Microsoft YaHei", "Arial Unicode MS")
 
 
-def draw_sheet(explorer: Explorer, name: str) -> Figure:
-    """Draw the contact sheet: rows are slices from the top of the head down, columns the scan and the maps."""
-    grid, chosen, columns = explorer.grid, choose_slices(explorer), columns_of(explorer.maps)
+def draw_sheet(explorer: Explorer, name: str, slices: list[int] | None = None) -> Figure:
+    """Draw the contact sheet: rows are slices from the top of the head down, columns the scan and the maps.
+
+    `slices` are indices of the grid; by default `choose_slices` chooses them.
+    """
+    grid, columns = explorer.grid, columns_of(explorer.maps)
+    chosen = choose_slices(explorer) if slices is None else slices
     scores, flagged = explorer.slice_scores(), explorer.flagged_slices()
 
     tall, wide = upright(grid.slices[0]).shape

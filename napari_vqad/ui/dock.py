@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
 from napari.viewer import Viewer
 from pydantic import ValidationError
 from qtpy.QtCore import Qt
@@ -13,11 +12,10 @@ from qtpy.QtGui import QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_vqad.detectors.registry import DEFAULT, detector_class
-from napari_vqad.display import slice_scores
+from napari_vqad.display.controls import names_of, samples_of, states_of, used_by
+from napari_vqad.display.profile import SliceProfile, count_in_words
 from napari_vqad.display.scales import limits, unit_and_healthy
-from napari_vqad.display.thresholds import before, explain
 from napari_vqad.display.views import SCAN, views_of
-from napari_vqad.engine.completeness import missing_slices
 from napari_vqad.imaging.slice_numbers import span
 from napari_vqad.ui.canvas.incomplete_marks import Unfinished
 from napari_vqad.ui.compare.canvas_state import comparison_is_open
@@ -28,6 +26,7 @@ from napari_vqad.ui.panels.export_menu import ExportMenu
 from napari_vqad.ui.panels.inputs import Inputs
 from napari_vqad.ui.panels.run_bar import RunBar
 from napari_vqad.ui.panels.score_histogram import HistogramSection
+from napari_vqad.ui.panels.setting_widgets import SettingSlider
 from napari_vqad.ui.panels.settings_panel import SettingsPanel
 from napari_vqad.ui.panels.slice_profile import Profile
 from napari_vqad.ui.panels.subject_line import Subject
@@ -322,10 +321,9 @@ class ExplorerDock(QScrollArea):
         self.bar.offer(views_of(explorer.maps))
         self.which.setVisible(any(spec.indexed for spec in explorer.maps.values()))
         self.sections.range("slices").span(*span(explorer.grid, (0, len(explorer.grid) - 1)))
-        head = explorer.grid.kind == "head"
-        of_heads, own = {"axis", *self.sections.names("Findings")}, set(explorer.detector.Settings.model_fields)
+        head, used = explorer.grid.kind == "head", used_by(explorer)
         for name, widget in self.widgets.items():
-            widget.setVisible(name in own and (head or name not in of_heads))  # a clip has one axis and no brain
+            widget.setVisible(name in used)
         self.findings.setVisible(head)
         self.sections.preset.setVisible(head and explorer.detector.scored is not None)
         if head:
@@ -359,43 +357,27 @@ class ExplorerDock(QScrollArea):
     def _show_settings(self) -> None:
         """Show the settings in the widgets, each threshold in its unit and as a healthy percentile."""
         settings, explorer, detector = self.session.settings, self.session.explorer, self.detector()
-        inactive = detector.inactive(settings)
         self.sections.preset.show_of(settings)
-        samples = {stage.samples for stage in detector.stages if stage.samples} - inactive
-        self.which.limit(max((getattr(settings, name) for name in samples), default=1))
-        thresholds = self.sections.names("Thresholds")
-        for name, widget in self.widgets.items():
-            if name not in thresholds or not isinstance(getattr(settings, name), str):
-                widget.set(getattr(settings, name))
-            widget.setEnabled(name not in inactive)
-        if explorer is None:
-            for name in thresholds:
-                words = before(name, getattr(settings, name))
-                self.sections.slider(name).blank(bool(words))
-                self.widgets[name].setEnabled(not words)
-                self.widgets[name].explain(words)
-            return
-        limits = explorer.bundle.thresholds(settings)  # the explorer may get these settings later
-        explained = explain(explorer, settings, limits)
-        for name in (n for n in thresholds if n in limits):
-            if name in explained.highest:
-                self.sections.slider(name).span(0.0, explained.highest[name])
-            self.sections.slider(name).blank(False)
-            self.widgets[name].set(limits[name])
-            self.widgets[name].explain(explained.words[name])
-            self.sections.slider(name).offer(explained.tuned.get(name))
-        self._show_scores()
+        self.which.limit(samples_of(detector, settings))
+        for name, state in states_of(explorer, detector, settings).items():
+            widget = self.widgets[name]
+            widget.setEnabled(state.enabled)
+            if isinstance(widget, SettingSlider):
+                if state.highest is not None:
+                    widget.span(0.0, state.highest)
+                widget.blank(state.blank)
+            if not state.blank:
+                widget.set(state.value)
+            if name in names_of("Thresholds"):
+                widget.explain(state.words)
+                self.sections.slider(name).offer(state.tuned)
+        if explorer is not None:
+            self._show_scores()
 
     def _show_scores(self) -> None:
         explorer = self.session.explorer
         if explorer is None:
             return
-        grid, flagged = explorer.grid, explorer.flagged_slices()
-        waiting = np.isin(np.arange(len(grid)), missing_slices(explorer))
-        scores, limit, unit = explorer.slice_scores(), explorer.thresholds()["flag_slices"], slice_scores.unit(explorer)
-        names = slice_scores.title(explorer), explorer.detector.slice_title
-        self.profile.show_scores(scores, flagged, limit, grid, waiting, unit, explorer.sample_scores(), names)
-        what = "slices" if grid.kind == "head" else "frames"
-        what += " flagged" if np.isfinite(scores[explorer.chosen()]).all() else " flagged so far"
-        self.count.setText(f"{int(flagged.sum())} of {explorer.n_slices} {what}")
+        self.profile.show_scores(SliceProfile.of(explorer))
+        self.count.setText(count_in_words(explorer))
         self.subject.warn("" if (fitness := explorer.fitness()).fits else fitness.verdict)

@@ -10,11 +10,11 @@ from qtpy.QtWidgets import QWidget
 
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.detectors.vq.detector import VQDetector
+from napari_vqad.display.controls import TITLES, names_of
 from napari_vqad.display.views import layer_name, views_of
 from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.layers.map_layers import MASK_NAME
-from napari_vqad.ui.panels.settings_panel import TITLES, SettingsPanel
 from napari_vqad.ui.plumbing.shortcuts import NEXT, ORIGINAL, PREVIOUS
 
 NAMES = {"mask": MASK_NAME} | {n: layer_name(s) for n, s in Dependencies(VQDetector).maps.items()}
@@ -62,9 +62,7 @@ def test_without_a_scan_it_says_what_to_do(dock):
 
 
 def test_every_setting_has_a_knob_with_label_and_tooltip(dock):
-    assert (
-        set(dock.widgets) == set(Settings.model_fields) == {n for title in TITLES for n in SettingsPanel.names(title)}
-    )
+    assert set(dock.widgets) == set(Settings.model_fields) == {n for title in TITLES for n in names_of(title)}
     for name, knob in dock.widgets.items():
         assert knob.toolTip() == Settings.model_fields[name].description
     for button in dock.views.buttons():

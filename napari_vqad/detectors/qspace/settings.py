@@ -44,7 +44,7 @@ class QSpaceSettings(SharedSettings):
     """Settings of the q-space detector."""
 
     novelty: NoveltyName = Field(
-        "latent_distance",
+        default="latent_distance",
         title="Novelty",
         description="The score that says how unlike all normal voxels a voxel is, in diffusion MRI: by its code "
         "(latent, vae_regulariser), its reconstruction, sampled codes and outputs (encoder, decoder, sampled), the "

@@ -6,6 +6,7 @@ from textwrap import wrap
 
 from napari.components.overlays import TextOverlay
 
+from napari_vqad.display.shown_maps import state_in_words
 from napari_vqad.ui.compare.canvas_state import comparison_is_open
 from napari_vqad.ui.layers import placement
 from napari_vqad.ui.session import Session
@@ -53,26 +54,8 @@ class Unfinished:
         """Is the picture in view out of date, so that it is dimmed? And the sentence to show."""
         explorer, map_layers = self.session.explorer, self.session.map_layers
         name = map_layers.shown
-        if explorer is None or name is None:
+        if explorer is None or name is None or map_layers.pictures is None:
             return False, ""
-        chosen, ready, focus = explorer.chosen(), explorer.ready(name), explorer.focus
-        left = int((chosen & ~ready).sum())
-        if not left:
-            return False, ""
-        running, unit = self.session.running, "slices" if explorer.grid.kind == "head" else "frames"
-        rest = f"{left} of {explorer.n_slices} {unit} are not final yet"
-        if not running:
-            rest += ": the run was stopped"
         plane = placement.plane_of(self.viewer.dims)
         along = plane is not None and 3 - sum(plane) == 2 - explorer.grid.axis
-        if not along:  # the picture cuts through all slices
-            return True, f"{rest}."
-        if ready[focus] or not chosen[focus]:
-            return False, f"{rest}."
-        if map_layers.holds(name, focus):
-            why = "restoring …" if running else "the run was stopped."
-            return True, f"Settings have changed: {why} This picture shows earlier settings."
-        return (
-            False,
-            "This slice is not analysed yet." if running else "This slice is not analysed: the run was stopped.",
-        )
+        return state_in_words(explorer, map_layers.pictures, name, self.session.running, along)

@@ -11,11 +11,10 @@ from napari_vqad.detectors.bundle import read_config
 from napari_vqad.detectors.protocol import Detector
 from napari_vqad.detectors.registry import detector_class
 from napari_vqad.display.families import FAMILIES
+from napari_vqad.display.model_groups import BROKEN, fits_scan, group_of, shown
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.measurements import GradientTable
 from napari_vqad.imaging.volume import Kind
-from napari_vqad.ui.panels.inputs import fits_scan
-from napari_vqad.ui.panels.model_groups import BROKEN, group_of, shown
 
 FOLDER, IS_TITLE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 ORDER = (*FAMILIES.values(), BROKEN)

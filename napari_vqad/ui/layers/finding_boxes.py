@@ -7,10 +7,10 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QTimer
 
+from napari_vqad.display.colours import DIM
 from napari_vqad.findings.findings import Finding
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.ui.layers import placement
-from napari_vqad.ui.layers.map_layers import DIM
 from napari_vqad.ui.session import Session
 
 NAME = "Finding boxes"

@@ -12,8 +12,9 @@ from napari.viewer import Viewer
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_vqad.display.colours import heat
+from napari_vqad.display.colours import DIM, FLAG, heat
 from napari_vqad.display.scales import WINDOW, limits
+from napari_vqad.display.shown_maps import IN_WINDOW, ShownMaps, in_window
 from napari_vqad.display.views import MEAN, layer_name, map_of
 from napari_vqad.display.window import DARK
 from napari_vqad.engine.dependencies import Dependencies
@@ -22,9 +23,6 @@ from napari_vqad.ui.compare.canvas_state import PARTIAL, comparison_is_open
 from napari_vqad.ui.layers import placement
 
 MASK_NAME = "Brain mask"
-IN_WINDOW = "restoration"  # the role of the layers that share the scan's window
-DIM = 0.4  # factor on a layer's opacity while its picture is from earlier settings
-FLAG = (1.0, 0.62, 0.11, 1.0)
 MASK = (0.35, 0.75, 1.0, 1.0)
 
 
@@ -64,9 +62,7 @@ class MapLayers:
         self._hidden: list[Layer] = []
         self._show_deferred = False  # was `show` called while a comparison used the canvas?
         self._scales: dict[str, tuple[float, float]] = {}  # the limits of each map's colours
-        self._drawn: dict[str, tuple] = {}  # what each layer shows: map, final slices, which, settings
-        self._stack: dict[str, np.ndarray] = {}  # of each layer, (n, H, W): the newest final picture of each slice
-        self._filled: dict[str, np.ndarray] = {}  # bool (n,), slices that have a final picture
+        self.pictures: ShownMaps | None = None  # what the layers show
         self._dimmed: dict[str, tuple[float, float]] = {}  # the opacity of a layer before and after it was dimmed
 
     @property
@@ -77,7 +73,7 @@ class MapLayers:
     def open(self, explorer: Explorer, mask: np.ndarray, scan: Image) -> None:
         """Replace the layers of the previous analysis. `scan` is the layer of the scan; `mask` is bool (R, A, S)."""
         self.clear()
-        self._explorer, self._scan = explorer, scan
+        self._explorer, self._scan, self.pictures = explorer, scan, ShownMaps(explorer)
         volume, grid = explorer.scan, explorer.grid
         inside = volume.voxels[mask]
         placement.with_units(scan)
@@ -131,8 +127,7 @@ class MapLayers:
 
     def _in_window(self) -> list[str]:
         """The names of the layers that share the scan's window: the restorations."""
-        maps = {} if self._explorer is None else self._explorer.maps
-        return [name for name, spec in maps.items() if spec.role == IN_WINDOW and name in self.layers]
+        return [] if self._explorer is None else [n for n in in_window(self._explorer.maps) if n in self.layers]
 
     def outline(self, on: bool) -> None:
         """Draw labels as outlines or filled. In 3D napari has no outlines and warns about them."""
@@ -169,9 +164,8 @@ class MapLayers:
         self.layers.clear()  # first, so that `on_removed` does not take this for a removal by the user
         remove_layers(self.viewer, layers)
         self._hidden.clear()
-        for kept in (self._drawn, self._stack, self._filled, self._dimmed):
-            kept.clear()
-        self._explorer = None
+        self._dimmed.clear()
+        self._explorer = self.pictures = None
 
     def on_removed(self, event: Any) -> None:
         """Emit `lost` if the user removed the layer of the current view. `show` adds it again."""
@@ -244,59 +238,25 @@ class MapLayers:
 
     def refresh(self) -> None:
         """Update the visible layers."""
-        if self._explorer is None:
+        if self._explorer is None or self.pictures is None:
             return
-        grid, j, in_window = self._explorer.grid, max(0, self.which - 1), self._in_window()
+        j = max(0, self.which - 1)
         for name, layer in self.layers.items():
             if name == "mask" or not layer.visible or layer not in self.viewer.layers:
                 continue
-            stack = self._newest(name, j)
-            if stack is None:
+            if (stack := self.pictures.newest(name, j)) is None:
                 continue
-            if name in in_window:  # transparent outside mask and grid, flat grey where there is no restoration yet
-                shown = grid.to_display(np.where(grid.mask, stack, np.float32(DARK)), beyond=DARK)
-            else:
-                shown = grid.to_display(stack, order=0 if name == "flagged" else 1)
             # Into the layer's own memory: new data would make napari measure all layers anew, and that takes longer.
-            np.copyto(layer.data, placement.to_canvas(shown))
+            np.copyto(layer.data, placement.to_canvas(self.pictures.on_view(name, stack)))
             layer.refresh(extent=False)
         for name, spec in self._explorer.maps.items():
             if spec.indexed and name in self.layers:
                 self.layers[name].name = layer_name(spec, j)
 
-    def _newest(self, name: str, j: int) -> np.ndarray | None:
-        """The map with, in each slice that is not final, the picture that was final before; None if it is drawn."""
-        assert self._explorer is not None
-        ready, of, known = (
-            self._explorer.ready(name),
-            j if self._explorer.maps[name].indexed else 0,
-            self._drawn.get(name),
-        )
-        if known is not None and known[2] != of:  # another restoration is no older picture of this one
-            self._stack.pop(name)
-            self._filled.pop(name)
-        before, filled = self._stack.get(name), self._filled.get(name, np.zeros(len(ready), bool))
-        if before is not None and known is not None and known[2] == of and not ready.any():
-            return None  # nothing of it is final: as it is
-        stack = self._explorer.map(name, j)
-        self._drawn[name] = stack, ready, of, self._explorer.settings
-        if known is not None and known[0] is stack and known[2] == of and np.array_equal(known[1], ready):
-            return None
-        old = np.zeros_like(stack) if before is None else before
-        needed = ready | ~self._explorer.chosen()
-        self._stack[name] = stack if needed.all() else np.where(needed[:, None, None], stack, old)
-        self._filled[name] = filled | ready
-        return self._stack[name]
-
     @property
     def shown(self) -> str | None:
         """The name of the map that the view shows; None for the scan alone."""
         return self._map_of(self.view, self.which)
-
-    def holds(self, name: str, index: int) -> bool:
-        """Does a layer show a final picture of this slice, if perhaps from earlier settings?"""
-        filled = self._filled.get(name)
-        return filled is not None and bool(filled[index])
 
     def dim(self, on: bool) -> None:
         """Dim the map that is shown, or end dimming. An opacity that the user sets meanwhile is kept."""
@@ -321,11 +281,12 @@ class MapLayers:
 
     def _why_old(self, name: str) -> str:
         assert self._explorer is not None
-        explorer, drawn = self._explorer, self._drawn.get(name)
+        assert self.pictures is not None
+        explorer, drawn = self._explorer, self.pictures.settings_of(name)
         if not explorer.ready(name)[explorer.chosen()].all():
             return "some of its slices are not final yet"
         needed = {"slices", *Dependencies(explorer.detector).settings_of(name)}
-        if drawn is None or any(getattr(drawn[3], s) != getattr(explorer.settings, s) for s in needed):
+        if drawn is None or any(getattr(drawn, s) != getattr(explorer.settings, s) for s in needed):
             return "it has not been shown since the settings changed; show it first"
         return ""
 

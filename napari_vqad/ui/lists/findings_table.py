@@ -26,42 +26,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_vqad.display.finding_columns import MANY, Column, columns_of
 from napari_vqad.findings.findings import Finding
-from napari_vqad.findings.review import Annotation, Review
+from napari_vqad.findings.review import Review
 from napari_vqad.ui.lists.key_filter import KeyFilter
 from napari_vqad.ui.plumbing.shortcuts import ACCEPT, NEXT_FINDING, PREVIOUS_FINDING, REJECT, UNDO
 from napari_vqad.ui.plumbing.style import BUTTONS
 
-MANY = 100  # with more findings than this, the threshold is too low to be useful
 FAINT = QColor("#85858c")  # rejected findings; accepted ones are bold, as orange is hard to see on a bright theme
 Index = QModelIndex | QPersistentModelIndex
 
-# Title, the value of a finding to show, its format, the tooltip.
-Column = tuple[str, Callable[[Finding, Annotation], Any], str, str]
-PLACE: tuple[Column, ...] = (
-    ("No.", lambda f, w: f.number, "{}", "Findings are numbered by the sum of their scores, the highest first."),
-    ("Side", lambda f, w: f.side, "{}", "The patient's side."),
-    (
-        "Centre",
-        lambda f, w: f.where,
-        "{}",
-        "Its centre: mm to the right (R) or left (L) of the midline; A, P, S and I are scanner coordinates. Hold the "
-        "mouse over a centre for all three in scanner coordinates. Sorted from foot to head.",
-    ),
-    (
-        "Slices",
-        lambda f, w: f"{f.numbers[0]}–{f.numbers[1]}",
-        "{}",
-        "Its first and last slice, numbered as on the viewer's slider.",
-    ),
-    (
-        "Extent",
-        lambda f, w: f.extent,
-        "{}",
-        "Its lowest and highest position along S, in scanner mm. Sorted from the lowest.",
-    ),
-    ("mL", lambda f, w: f.ml, "{:.2f}", "Volume of the finding."),
-)
 READER: tuple[Column, ...] = (
     (
         "Verdict",
@@ -80,24 +54,6 @@ SORTS: dict[str, Callable[[Finding], float]] = {
 SORTED_BY = Qt.ItemDataRole.UserRole
 
 
-def columns_of(found: list[Finding]) -> tuple[Column, ...]:
-    """The columns for the findings of one scan: location, scores in the model's units, verdict and note."""
-    unit, evidence = (found[0].unit, found[0].evidence) if found else ("SD", ())
-    scores: list[Column] = [
-        (
-            f"Peak ({unit})",
-            lambda f, w: f.peak,
-            "{:.1f}",
-            "Highest pixel score, in the unit of the view Score.",
-        ),
-        (f"Mean ({unit})", lambda f, w: f.mean, "{:.1f}", "Mean pixel score, in the unit of the view Score."),
-    ]
-    for i, spec in enumerate(evidence):
-        title, tip = f"{spec.title} peak ({spec.unit})", f"Highest {spec.title} in the finding, as the map shows it."
-        scores.append((title, lambda f, w, i=i: f.evidence[i].peak, "{:.1f}", tip))  # type: ignore[misc]
-    return (*PLACE, *scores, *READER)
-
-
 class FindingsModel(QAbstractTableModel):
     """A table model of a review. Only visible cells are computed, so thousands of findings are fast, too."""
 
@@ -105,7 +61,7 @@ class FindingsModel(QAbstractTableModel):
         super().__init__(parent)
         self.review = review
         self.known: list[Finding] = []
-        self.columns = columns_of([])
+        self.columns = (*columns_of([]), *READER)
 
     @property
     def note(self) -> int:
@@ -117,7 +73,7 @@ class FindingsModel(QAbstractTableModel):
         if self.review.found is not self.known:
             self.beginResetModel()
             self.known = self.review.found
-            self.columns = columns_of(self.known)
+            self.columns = (*columns_of(self.known), *READER)
             self.endResetModel()
         elif self.known:
             self.dataChanged.emit(self.index(0, 0), self.index(len(self.known) - 1, self.note))

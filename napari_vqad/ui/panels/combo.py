@@ -7,7 +7,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QComboBox, QSpinBox
 
-from napari_vqad.display.views import MEAN, SPREAD
+from napari_vqad.display.views import MEAN, OF_ALL, WHICH_TIP, which_in_words
 
 
 class DataCombo:
@@ -49,20 +49,15 @@ class DataCombo:
                 self.box.setCurrentIndex(i)
 
 
-WORDS = {MEAN: "mean of S", SPREAD: "SD of S"}
-
-
 class RestorationSpinBox(QSpinBox):
     """Chooses the restoration to show: the mean of all, the SD of all, or one by its number."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setRange(min(WORDS), 30)
+        self.setRange(min(OF_ALL), 30)
         self.setValue(MEAN)
         self.lineEdit().setReadOnly(True)
-        self.setToolTip(
-            "Which restoration the Restoration view shows: their weighted mean, the SD among them, or one of them."
-        )
+        self.setToolTip(WHICH_TIP)
 
     def limit(self, n: int) -> None:
         """Set the number of restorations. A greater value becomes n, without a signal."""
@@ -71,8 +66,8 @@ class RestorationSpinBox(QSpinBox):
         self.blockSignals(False)
 
     def textFromValue(self, value: int) -> str:  # noqa: N802, D102
-        return WORDS.get(value, f"Restoration #{value}")
+        return which_in_words(value)
 
     def valueFromText(self, text: str) -> int:  # noqa: N802, D102
-        known = {word: value for value, word in WORDS.items()}
+        known = {word: value for value, word in OF_ALL.items()}
         return known[text] if text in known else int(text.rpartition("#")[2])

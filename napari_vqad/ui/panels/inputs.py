@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vqad.detectors.bundle import read_config
+from napari_vqad.display.model_groups import fits_scan, grouped, knows_measurements, shown
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
 from napari_vqad.files.regular import read_text
@@ -29,29 +30,6 @@ from napari_vqad.ui.layers import placement
 from napari_vqad.ui.layers.mask_input import StudyMask
 from napari_vqad.ui.panels.axis_order import Questions
 from napari_vqad.ui.panels.combo import DataCombo
-from napari_vqad.ui.panels.model_groups import grouped, shown
-
-
-def fits_scan(folder: Path, kind: Kind | None, gradients: GradientTable | None) -> bool:
-    """Is a model made for this kind of scan, and for its diffusion measurements, if it knows some?
-
-    Also True if it cannot be read: its entry in the list says why.
-    """
-    try:
-        grid = read_config(folder).grid
-    except InputError:
-        return True
-    if kind is None or grid.measurements is None:
-        return kind is None or grid.kind == kind
-    return grid.kind == kind and gradients is not None and grid.measurements.fits(gradients)
-
-
-def knows_measurements(folder: Path) -> bool:
-    """Is a model made for diffusion measurements?"""
-    try:
-        return read_config(folder).grid.measurements is not None
-    except InputError:
-        return False
 
 
 class Inputs(QWidget):

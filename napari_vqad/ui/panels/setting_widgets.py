@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QStandardItemModel
@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabe
 from superqt import QLabeledDoubleSlider, QLabeledSlider
 from superqt.utils import qthrottled, signals_blocked
 
-from napari_vqad.detectors.settings import Settings
+from napari_vqad.display.controls import NOT_SUPPORTED, control_of
 from napari_vqad.display.thresholds import Tuned
 from napari_vqad.ui.plumbing.style import LINK, SMALL
 
@@ -27,9 +27,9 @@ class SettingWidget(QWidget):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
-        field = Settings.model_fields[name]
-        self.setToolTip(str(field.description))
-        self.title = QLabel(str(field.title))
+        control = control_of(name)
+        self.setToolTip(control.tip)
+        self.title = QLabel(control.title)
         self.note = QLabel("")
         self.note.setObjectName("vqad-note")
         self.note.setStyleSheet(SMALL)
@@ -59,7 +59,7 @@ class SettingSlider(SettingWidget):
 
     def __init__(self, name: str, low: float, high: float) -> None:
         super().__init__(name)
-        self.whole = Settings.model_fields[name].annotation is int
+        self.whole = control_of(name).whole
         self.slider = (QLabeledSlider if self.whole else QLabeledDoubleSlider)(Qt.Orientation.Horizontal)
         self.slider.setRange(low, high)
         self.slider.setMinimumWidth(150)
@@ -153,7 +153,7 @@ class SettingCombo(SettingWidget):
             for row in range(model.rowCount()):
                 item = model.item(row)
                 item.setEnabled(item.text() in choices)
-                item.setToolTip("" if item.isEnabled() else "This model does not support this choice.")
+                item.setToolTip("" if item.isEnabled() else NOT_SUPPORTED)
 
 
 class SettingRange(SettingWidget):
@@ -190,21 +190,18 @@ class SettingRange(SettingWidget):
 
 
 def make_setting_widget(name: str) -> SettingWidget:
-    """Make the widget that fits the type and bounds of a field."""
-    field = Settings.model_fields[name]
-    if field.annotation is bool:
+    """Make the widget that fits the control of a setting."""
+    control = control_of(name)
+    if control.kind == "switch":
         return SettingCombo(name, QCheckBox())
-    if get_origin(field.annotation) is Literal:
+    if control.kind == "choice":
         box = QComboBox()
-        box.addItems(get_args(field.annotation))
+        box.addItems(control.choices)
         return SettingCombo(name, box)
-    if name == "slices":
+    if control.kind == "range":
         return SettingRange(name)
-    bounds = {type(m).__name__: m for m in field.metadata}
-    if "Le" in bounds:
-        return SettingSlider(name, bounds["Ge"].ge, bounds["Le"].le)
-    if field.annotation is int:
+    if control.kind == "number":
         number = QSpinBox()
         number.setRange(0, 2**31 - 1)
         return SettingCombo(name, number)
-    return SettingSlider(name, 0.0, 10.0)  # a threshold; the bundle sets its range
+    return SettingSlider(name, control.low, control.high)

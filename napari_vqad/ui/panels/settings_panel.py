@@ -6,8 +6,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from napari_vqad.detectors.settings import Settings
-from napari_vqad.settings import SharedSettings, section_of
+from napari_vqad.display.controls import OPEN_AT_FIRST, TITLES, names_of
 from napari_vqad.ui.panels.preset_box import PresetBox
 from napari_vqad.ui.panels.setting_widgets import (
     SettingCombo,
@@ -16,9 +15,6 @@ from napari_vqad.ui.panels.setting_widgets import (
     SettingWidget,
     make_setting_widget,
 )
-
-TITLES = ("Thresholds", "Findings", "Restoration", "More")
-OPEN_AT_FIRST = ("Thresholds", "Restoration")
 
 
 class SettingsPanel(QWidget):
@@ -40,7 +36,7 @@ class SettingsPanel(QWidget):
             if (layout := section.layout()) is not None:
                 layout.setContentsMargins(0, 0, 0, 0)
             section.setDuration(0)
-            for name in self.names(title):
+            for name in names_of(title):
                 widget = self.widgets[name] = make_setting_widget(name)
                 widget.edited.connect(self.edited)
                 section.addWidget(widget)
@@ -48,13 +44,6 @@ class SettingsPanel(QWidget):
                 section.expand(animate=False)
             self.all.append(section)
             column.addWidget(section)
-
-    @staticmethod
-    def names(section: str) -> list[str]:
-        """The names of the settings of a section: those of detectors, then those that all detectors share."""
-        fields, shared = Settings.model_fields, SharedSettings.model_fields
-        own = [n for n in fields if n not in shared]
-        return [n for n in (*own, *shared) if section_of(n, fields) == section]
 
     def slider(self, name: str) -> SettingSlider:
         """The slider of a setting that is a number."""

@@ -10,10 +10,10 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from napari_vqad.imaging.grid import Grid
-from napari_vqad.imaging.slice_numbers import numbers, reading_order
+from napari_vqad.display import colours
+from napari_vqad.display.profile import SliceProfile
 
-BAR, FLAGGED, HERE = QColor("#7d8a99"), QColor("#ff9f1c"), QColor("#59bfff")
+BAR, FLAGGED, HERE = QColor(colours.BAR), QColor(colours.ALERT), QColor(colours.HERE)
 
 
 class Profile(QWidget):
@@ -23,12 +23,8 @@ class Profile(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scores, self.flagged, self.waiting = np.zeros(0), np.zeros(0, bool), np.zeros(0, bool)
-        self.places: list[str] = []  # number and position of each slice of the grid, in words
-        self.order = np.zeros(0, int)  # the grid index of each bar
-        self.axis_note, self.unit, self.sample = "", "nats", np.zeros(0)
-        self.names: tuple[str, str | None] = "", None
-        self.threshold, self.here = 0.0, 0
+        self.shown = SliceProfile()
+        self.here = 0
         self.setMouseTracking(True)
         self.setMinimumHeight(96)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -36,39 +32,24 @@ class Profile(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802, D102
         return QSize(300, 104)
 
-    def show_scores(
-        self,
-        scores: np.ndarray,
-        flagged: np.ndarray,
-        threshold: float,
-        grid: Grid,
-        waiting: np.ndarray,
-        unit: str = "nats",
-        sample: np.ndarray | None = None,
-        names: tuple[str, str | None] = ("Slice score, SD", None),
-    ) -> None:
-        """Show the scores (n,) of a grid's slices, NaN where not ready, and their threshold, both in `unit`.
+    @property
+    def scores(self) -> np.ndarray:
+        """The slice scores, (n,)."""
+        return self.shown.scores
 
-        Args:
-            waiting: bool (n,), slices whose scores are not final yet; they are hatched.
-            unit: "nats" for AS_sample, or "SD".
-            sample: AS_sample, (n,) in nats, to show in addition to another score.
-            names: labels of the bars, with their unit, and of the curve; None if the detector has no curve.
-        """
-        self.unit, self.names = unit, names
-        alone = sample is None or names[1] is None or unit == "nats"
-        self.sample = np.zeros(0) if sample is None or alone else np.nan_to_num(sample)
-        self.scores, self.flagged, self.threshold, self.waiting = scores, flagged, threshold, waiting
-        places, self.axis_note = [grid.slice_label(i) for i in range(len(grid))], grid.axis_note
-        head = grid.kind == "head"  # the position of a frame is its number
-        self.places = [f"{n}, {at}" if head else at for n, at in zip(numbers(grid), places, strict=True)]
-        self.order = reading_order(grid)
+    @property
+    def order(self) -> np.ndarray:
+        """The grid index of each bar."""
+        return self.shown.order
+
+    def show_scores(self, profile: SliceProfile) -> None:
+        """Show the scores of a grid's slices; slices whose scores are not final yet are hatched."""
+        self.shown = profile
         self.update()
 
     def clear(self) -> None:
         """Remove all scores."""
-        self.scores, self.flagged, self.waiting, self.places = np.zeros(0), np.zeros(0, bool), np.zeros(0, bool), []
-        self.order, self.threshold, self.here = np.zeros(0, int), 0.0, 0
+        self.shown, self.here = SliceProfile(), 0
         self.update()
 
     def show_here(self, index: int) -> None:
@@ -85,7 +66,7 @@ class Profile(QWidget):
         painter.end()  # Qt crashes if Python keeps an active painter after the event
 
     def _draw(self, painter: QPainter) -> None:
-        plot, n = self._plot(), len(self.scores)
+        plot, shown, n = self._plot(), self.shown, len(self.scores)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         ink = self.palette().text().color()
         font = painter.font()
@@ -95,24 +76,23 @@ class Profile(QWidget):
         if not n:
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "slice scores appear here")
             return
-        seen = np.nan_to_num(self.scores)
-        top = max(float(seen.max()), 1.3 * self.threshold, 1e-6)
+        seen, top = np.nan_to_num(self.scores), shown.top
         step = plot.width() / n
         for place, i in enumerate(self.order):
             height = plot.height() * max(0.0, float(seen[i])) / top
-            colour = FLAGGED if self.flagged[i] else BAR
+            colour = FLAGGED if shown.flagged[i] else BAR
             painter.fillRect(
                 QRectF(plot.left() + place * step, plot.bottom() - height, max(step - 0.8, 0.8), height), colour
             )
-            if self.waiting[i]:
+            if shown.waiting[i]:
                 column = QRectF(plot.left() + place * step, plot.top(), step, plot.height())
                 painter.fillRect(column, QBrush(BAR, Qt.BrushStyle.BDiagPattern))
-        if len(self.sample) == n and self.sample.max() > 0:
-            heights = plot.height() * 0.95 * self.sample[self.order] / self.sample.max()
+        if len(shown.sample) == n and shown.sample.max() > 0:
+            heights = plot.height() * 0.95 * shown.sample[self.order] / shown.sample.max()
             points = [QPointF(plot.left() + (at + 0.5) * step, plot.bottom() - h) for at, h in enumerate(heights)]
             painter.setPen(QPen(ink, 1))
             painter.drawPolyline(points)
-        y = plot.bottom() - plot.height() * self.threshold / top
+        y = plot.bottom() - plot.height() * shown.threshold / top
         painter.setPen(QPen(FLAGGED, 1, Qt.PenStyle.DashLine))
         painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
         x = plot.left() + (int(np.flatnonzero(self.order == self.here)[0]) + 0.5) * step
@@ -121,28 +101,25 @@ class Profile(QWidget):
         self._labels(painter, plot, top, y, ink)
 
     def _labels(self, painter: QPainter, plot: QRectF, top: float, y: float, ink: QColor) -> None:
-        metrics = QFontMetricsF(painter.font())
+        metrics, shown = QFontMetricsF(painter.font()), self.shown
         painter.setPen(ink)
-        painter.drawText(QPointF(2, plot.top() + metrics.ascent() - 2), self._number(top))
+        painter.drawText(QPointF(2, plot.top() + metrics.ascent() - 2), shown.number(top))
         painter.drawText(QPointF(2, plot.bottom()), "0")
         if plot.top() + 12 < y < plot.bottom() - 12:
             painter.setPen(FLAGGED)
-            painter.drawText(QPointF(2, y + 4), self._number(self.threshold))
+            painter.drawText(QPointF(2, y + 4), shown.number(shown.threshold))
         painter.setPen(ink)
-        first, last = self.places[self.order[0]], self.places[self.order[-1]]
+        first, last = shown.places[self.order[0]], shown.places[self.order[-1]]
         base = plot.bottom() + metrics.ascent() + 3
         painter.drawText(QPointF(plot.left(), base), first)
         painter.drawText(QPointF(plot.right() - metrics.horizontalAdvance(last), base), last)
-        bars, curve = self.names
+        bars, curve = shown.names
         left, right = (metrics.horizontalAdvance(words) for words in (first, last))
         room, middle = plot.width() - left - right - 12, plot.left() + (plot.width() + left - right) / 2
-        for words in (f"{bars} (curve: {curve})", bars) if curve and len(self.sample) else (bars,):
+        for words in (f"{bars} (curve: {curve})", bars) if curve and len(shown.sample) else (bars,):
             if (width := metrics.horizontalAdvance(words)) <= room or words == bars:
                 painter.drawText(QPointF(middle - width / 2, base), words)
                 break
-
-    def _number(self, score: float) -> str:
-        return f"{score:.0f}" if self.unit == "nats" else f"{score:.1f}"
 
     def _index(self, event: QMouseEvent) -> int:
         plot = self._plot()
@@ -157,14 +134,6 @@ class Profile(QWidget):
         if not len(self.scores):
             return
         i = self._index(event)
-        score = "not analysed" if np.isnan(self.scores[i]) else f"{self._number(self.scores[i])} {self.unit}"
-        if len(self.sample) == len(self.scores):
-            score += f", {self.names[1]} {self.sample[i]:.0f} nats"
-        score += ", not final yet" if self.waiting[i] else ""
-        QToolTip.showText(
-            event.globalPosition().toPoint(),
-            f"Slice {self.places[i]}{self.axis_note}: {score}".replace("Slice frame", "Frame"),
-            self,
-        )
+        QToolTip.showText(event.globalPosition().toPoint(), self.shown.words(i), self)
         if event.buttons() & Qt.MouseButton.LeftButton:
             self.chosen.emit(i)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from napari_vqad.detectors.vq.detector import VQDetector
+from napari_vqad.display.colours import DIM
 from napari_vqad.display.views import layer_name
 from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.ui.files.readers import write_image
-from napari_vqad.ui.layers.map_layers import DIM, MASK_NAME
+from napari_vqad.ui.layers.map_layers import MASK_NAME
 
 NAMES = {"mask": MASK_NAME} | {n: layer_name(s) for n, s in Dependencies(VQDetector).maps.items()}
 
@@ -26,7 +27,7 @@ def test_the_old_picture_stays_dimmed_until_the_neighbours_are_there(explored, g
     layer = map_layers.layers["pixel_score"]
     opacity, before = layer.opacity, np.array(layer.data)
     assert overlay(explored).text == ""
-    assert not profile.waiting.any()
+    assert not profile.shown.waiting.any()
 
     session.change(seed=7)
     assert "Ready" not in explored.status.text()
@@ -59,7 +60,7 @@ def test_the_old_picture_stays_dimmed_until_the_neighbours_are_there(explored, g
     np.testing.assert_array_equal(shown[0], explorer.grid.ras_to_stack(before.transpose(2, 1, 0))[0])
     left = int((~explorer.ready("pixel_score")).sum())
     assert overlay(explored).text == f"{left} of {explorer.n_slices} slices are not final yet."
-    qtbot.waitUntil(lambda: np.array_equal(profile.waiting, ~explorer.ready("pixel_score")), timeout=2000)
+    qtbot.waitUntil(lambda: np.array_equal(profile.shown.waiting, ~explorer.ready("pixel_score")), timeout=2000)
     session.go_to(1)
     assert "earlier settings" in overlay(explored).text
     assert layer.opacity == pytest.approx(DIM * opacity)
@@ -72,7 +73,7 @@ def test_the_old_picture_stays_dimmed_until_the_neighbours_are_there(explored, g
     assert "the run was stopped" in overlay(explored).text
     session.go_to(12)
     assert overlay(explored).text.endswith("not final yet: the run was stopped.")
-    assert profile.waiting.sum() == left
+    assert profile.shown.waiting.sum() == left
     notices.clear()
     write_image(str(tmp_path / "score.nii.gz"), layer.data, {"name": layer.name, "metadata": layer.metadata})
     assert "some of its slices are not final yet" in notices[0]
@@ -82,7 +83,7 @@ def test_the_old_picture_stays_dimmed_until_the_neighbours_are_there(explored, g
     idle(explored)
     qtbot.waitUntil(lambda: overlay(explored).text == "", timeout=3000)
     assert layer.opacity == opacity
-    assert not profile.waiting.any()
+    assert not profile.shown.waiting.any()
     np.testing.assert_allclose(
         explorer.grid.ras_to_stack(layer.data.transpose(2, 1, 0)), explorer.map("pixel_score"), atol=1e-6
     )

@@ -101,10 +101,10 @@ def test_no_word_of_heads(watched):
     assert dock.inputs.brain.box.isHidden()
     assert dock.widgets["axis"].isHidden()
     assert "20 frames flagged" in dock.count.text()
-    assert (dock.profile.places[0], dock.profile.places[-1]) == ("frame 0", "frame 19")
+    assert (dock.profile.shown.places[0], dock.profile.shown.places[-1]) == ("frame 0", "frame 19")
     notes = [knob.note.text() for knob in dock.widgets.values()]
     names = [layer.name for layer in dock.viewer.layers]
-    for text in (dock.status.text(), dock.count.text(), *dock.profile.places, *notes, *names):
+    for text in (dock.status.text(), dock.count.text(), *dock.profile.shown.places, *notes, *names):
         assert not any(word in text.lower() for word in HEADS_ONLY), text
     assert "All of each frame" in dock.session.note
 
@@ -127,7 +127,7 @@ def test_a_head_brings_the_mask_back(watched, head, tiny_bundle, idle):
     idle(watched)
     assert not watched.widgets["axis"].isHidden()
     assert NAMES["mask"] in watched.viewer.layers
-    assert watched.profile.places[0].endswith(" mm")
+    assert watched.profile.shown.places[0].endswith(" mm")
 
 
 def test_a_head_below_a_clip_keeps_its_letters_and_its_convention(dock, clip_file):

@@ -75,8 +75,8 @@ def test_the_first_slice_is_at_the_top_in_front_or_on_the_right(stacked):
     slider.setValue(slider.minimum())
     assert session.current() == profile.order[0] == len(grid) - 1
     positive, negative = SIDES[grid.axis]
-    assert re.fullmatch(rf"\d+, {positive} \d+ mm", profile.places[profile.order[0]])
-    assert re.fullmatch(rf"\d+, {negative} \d+ mm", profile.places[profile.order[-1]])
+    assert re.fullmatch(rf"\d+, {positive} \d+ mm", profile.shown.places[profile.order[0]])
+    assert re.fullmatch(rf"\d+, {negative} \d+ mm", profile.shown.places[profile.order[-1]])
 
 
 def test_a_slice_has_one_number_everywhere(stacked):
@@ -101,7 +101,7 @@ def test_a_slice_has_one_number_everywhere(stacked):
         assert number == str(numbers_["slice_numbers"][i])
         words = viewer.canvas.overlays["vqad_words"].text
         assert words.splitlines()[0] == f"{explorer.settings.axis.capitalize()} {number}, {grid.slice_label(int(i))}"
-        assert stacked.profile.places[i] == f"{number}, {grid.slice_label(int(i))}"
+        assert stacked.profile.shown.places[i] == f"{number}, {grid.slice_label(int(i))}"
         if i in flagged:
             assert listed[number] == str(round(grid.slice_mm(int(i))))
             assert f"slice {number}, {grid.slice_label(int(i))}: " in html

@@ -26,7 +26,7 @@ def test_millimetres_are_named(explored, qtbot, monkeypatch):
     oblique = explorer.scan.oblique
     place = r"[+−]\d+ mm" if oblique else r"[SI] \d+ mm"
     own = " along the scan's own axis" if oblique else ""
-    assert all(re.fullmatch(rf"\d+, {place}", words) for words in profile.places)
+    assert all(re.fullmatch(rf"\d+, {place}", words) for words in profile.shown.places)
     told = []
     monkeypatch.setattr(QToolTip, "showText", lambda _at, words, _widget: told.append(words))
     at, none = QPointF(profile.rect().center()), Qt.MouseButton.NoButton  # without the pointer, which may be there

@@ -9,6 +9,8 @@ from napari_vqad.detectors.bundle import read_config
 from napari_vqad.detectors.registry import detector_class
 from napari_vqad.display.families import FAMILIES
 from napari_vqad.errors import InputError
+from napari_vqad.imaging.measurements import GradientTable
+from napari_vqad.imaging.volume import Kind
 
 BROKEN = "Cannot be used"
 
@@ -19,6 +21,28 @@ def group_of(folder: Path) -> str:
         return FAMILIES[detector_class(read_config(folder).detector).family]
     except InputError:
         return BROKEN
+
+
+def fits_scan(folder: Path, kind: Kind | None, gradients: GradientTable | None) -> bool:
+    """Is a model made for this kind of scan, and for its diffusion measurements, if it knows some?
+
+    Also True if it cannot be read: its entry in the list says why.
+    """
+    try:
+        grid = read_config(folder).grid
+    except InputError:
+        return True
+    if kind is None or grid.measurements is None:
+        return kind is None or grid.kind == kind
+    return grid.kind == kind and gradients is not None and grid.measurements.fits(gradients)
+
+
+def knows_measurements(folder: Path) -> bool:
+    """Is a model made for diffusion measurements?"""
+    try:
+        return read_config(folder).grid.measurements is not None
+    except InputError:
+        return False
 
 
 def grouped(folders: Sequence[Path]) -> dict[str, list[Path]]:

@@ -2,7 +2,7 @@
 
 import json
 
-from napari_vqad.ui.panels.model_groups import BROKEN, grouped, shown
+from napari_vqad.display.model_groups import BROKEN, grouped, shown
 
 
 def test_groups_are_in_the_order_of_the_families(tiny_bundle, tiny_pca, tiny_dfkde, tmp_path):
