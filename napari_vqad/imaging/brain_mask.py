@@ -84,10 +84,9 @@ def make_mask(volume: Volume) -> BrainMask:
         return BrainMask(np.ones(volume.voxels.shape, bool), "All of each frame is analysed.")
     if volume.measurements is not None:
         return _of_diffusion(volume)
-    foreground = _foreground(volume.voxels)
     background = background_of(volume.voxels)
-    stripped = beyond_background(volume.voxels, background) if background else np.zeros_like(foreground)
-    if not (foreground.any() or stripped.any()):
+    stripped = beyond_background(volume.voxels, background) if background else np.zeros(volume.voxels.shape, bool)
+    if not (stripped.any() or _foreground(volume.voxels).any()):
         raise InputError(f"{volume.name} has nothing that stands out from its background; give a mask.")
     brain, unsure = network_mask(volume)
     ml = _millilitres(brain, volume)
@@ -98,7 +97,7 @@ def make_mask(volume: Volume) -> BrainMask:
     if PLAUSIBLE[0] <= ml <= PLAUSIBLE[1] and unsure < UNSURE:
         return BrainMask(brain, f"Brain mask made by the bundled network for T1 heads ({ml:.0f} mL).")
     note = "Brain mask by Otsu's threshold and morphology: the scan does not look like a whole T1 head."
-    return BrainMask(foreground, note)
+    return BrainMask(_foreground(volume.voxels), note)
 
 
 def _of_diffusion(volume: Volume) -> BrainMask:
@@ -311,7 +310,7 @@ def _around(mask: np.ndarray) -> tuple[slice, ...]:
 
 def _largest(mask: np.ndarray) -> np.ndarray:
     pieces, n = ndimage.label(mask)
-    return pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]) if n else mask
+    return pieces == 1 + np.argmax(np.bincount(pieces[mask])[1:]) if n else mask
 
 
 def _millilitres(mask: np.ndarray, volume: Volume) -> float:

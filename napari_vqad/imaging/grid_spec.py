@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import ConfigDict
 
 from napari_vqad.imaging.measurements import GradientTable
-from napari_vqad.imaging.volume import Kind
+
+Kind = Literal["head", "clip"]
 
 
 @dataclass(frozen=True)

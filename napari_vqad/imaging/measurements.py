@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
-from scipy.optimize import linear_sum_assignment
 
 from napari_vqad.errors import InputError
 
@@ -110,7 +109,7 @@ class GradientTable:
         angle = np.where(both_zero, 0.0, np.degrees(np.arccos(cosine)))
         fits = (both_zero | near) & (angle <= ANGLE)
         cost = np.where(fits, angle + b_apart / 1000, FAR)
-        rows, order = linear_sum_assignment(cost)
+        rows, order = _assigned(cost)
         if fits[rows, order].all():
             return order
         same_shell = both_zero | near
@@ -140,9 +139,17 @@ class GradientTable:
         return [(round(float(group.mean()), -1), len(group)) for group in groups]
 
 
+def _assigned(cost: NDArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Assign columns to rows at the least total cost."""
+    from scipy.optimize import linear_sum_assignment  # here, because the command line's help needs no scipy
+
+    rows, columns = linear_sum_assignment(cost)
+    return rows, columns
+
+
 def _pairs(fits: NDArray[np.bool_]) -> bool:
     """Say whether each row can have a column of its own that fits."""
-    rows, columns = linear_sum_assignment(~fits)
+    rows, columns = _assigned(~fits)
     return bool(fits[rows, columns].all())
 
 

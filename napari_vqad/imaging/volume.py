@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from nibabel.orientations import (
@@ -25,11 +25,11 @@ from nibabel.orientations import (
 )
 
 from napari_vqad.errors import InputError
+from napari_vqad.imaging.grid_spec import Kind
 from napari_vqad.imaging.measurements import Measurements
 from napari_vqad.imaging.resample import VoxelGrid
 from napari_vqad.text import printable
 
-Kind = Literal["head", "clip"]
 SIDES = ("RL", "AP", "SI")  # letters of the patient's sides for each canonical axis: above and below zero
 APART = 0.5  # mm
 

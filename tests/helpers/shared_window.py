@@ -27,6 +27,7 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QDockWidget, QTabWidge
 
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.ui.dock import ExplorerDock
+from napari_vqad.ui.layers.map_layers import remove_layers
 
 SIGNALS = ("opened", "emptied", "settled", "advanced", "progressed", "busy", "moved", "reopened", "drawn")
 
@@ -63,8 +64,7 @@ class SharedWindow:
             if layer not in viewer.layers:
                 viewer.layers.insert(index, layer)
         own = (*self.layers, *session.map_layers.layers.values())
-        for layer in [layer for layer in viewer.layers if layer not in own]:
-            viewer.layers.remove(layer)
+        remove_layers(viewer, [layer for layer in viewer.layers if layer not in own])
         for layer, name in zip(self.layers, start["layers"], strict=False):
             layer.name = name
         box = dock.inputs.bundle.box
@@ -99,7 +99,10 @@ class SharedWindow:
         viewer.dims.point = start["point"]
         viewer.dims.set_point(range(viewer.dims.ndim), start["point"])
         for name, (visible, opacity) in start["shown"].items():
-            viewer.layers[name].visible, viewer.layers[name].opacity = visible, opacity
+            layer = viewer.layers[name]
+            if layer.visible != visible:  # napari rebuilds its scene even if nothing changes
+                layer.visible = visible
+            layer.opacity = opacity
         viewer.layers.selection = {viewer.layers[name] for name in start["selection"]}
         viewer.canvas.grid.enabled, viewer.canvas.grid.stride, viewer.canvas.grid.shape = start["grid"]
         viewer.fit_to_view()

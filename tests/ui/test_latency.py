@@ -2,10 +2,12 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
 from napari_vqad.cli import main
+from napari_vqad.train.recipe import Recipe
 from napari_vqad.ui import latency
 
 
@@ -46,7 +48,15 @@ def test_longest_frame_is_that_of_our_code():
     assert 0.03 < frame.longest < 0.2
 
 
-def test_command_writes_table_and_json(tiny_bundle, tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def small_paper(monkeypatch):
+    """The networks of the paper's size see 4×4 codes instead of 20×20: only their time would be another."""
+    recipe = Recipe.read("paper-160")
+    small = recipe.model_copy(update={"grid": replace(recipe.grid, shape=(32, 32))})
+    monkeypatch.setattr(Recipe, "read", lambda name: {"paper-160": small}[name])
+
+
+def test_command_writes_table_and_json(tiny_bundle, small_paper, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     where = tmp_path / "bench.json"
@@ -60,5 +70,6 @@ def test_command_writes_table_and_json(tiny_bundle, tmp_path, capsys, monkeypatc
     assert found["peak_memory_mb"] > 0
     assert sum(found["passes"]["anchored"].values()) > 0
     assert {"latency_ms", "volume_seconds", "gui_longest_frame_ms", "machine", "paper_size"} <= set(found)
+    assert found["paper_size"]["codes"] == 16
     for method in ("sequential", "anchored"):
         assert found["restoration"][method]["codes_that_differ"] == 0

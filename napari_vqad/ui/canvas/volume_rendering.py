@@ -52,7 +52,8 @@ class Solid:
             self._apply(self.viewer.canvas, {"background_color_override": "black"})  # white hides additive layers
         map_layers.outline(False)
         for layer in map_layers.layers.values():
-            layer.visible = layer is flagged
+            if layer.visible != (layer is flagged):
+                layer.visible = layer is flagged
 
     def _leave_3d(self) -> None:
         if self.viewer.dims.ndisplay == 3 or not self._looks_2d:

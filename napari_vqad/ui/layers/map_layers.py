@@ -40,6 +40,22 @@ def remove_layers(viewer: Viewer, layers: Iterable[Layer]) -> None:
                 viewer.layers.remove(layer)
 
 
+def _new_layer(role: str, data: np.ndarray, ends: tuple[float, float] | None, place: dict[str, Any]) -> Layer:
+    """A hidden layer for a map of a role; `ends` are the limits of its colours."""
+    if role == "flagged":
+        colours = DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: FLAG})
+        return Labels(data, colormap=colours, opacity=0.9, visible=False, **place)
+    brain = Colormap([[0, 0, 0, 0], [0, 0, 0, 1], [1, 1, 1, 1]], controls=[0, 1 / 256, 1], name="vqad brain")
+    smooth: dict[str, Any] = {"interpolation2d": "linear", "blending": "translucent", "visible": False, **place}
+    return Image(data, colormap=brain if role == IN_WINDOW else heat_colours(), contrast_limits=ends, **smooth)
+
+
+def _lies(layer: Layer, data: np.ndarray, place: dict[str, Any]) -> bool:
+    """Has a layer data of this shape and type, at this place?"""
+    same = (layer.data.shape, layer.data.dtype) == (data.shape, data.dtype)
+    return same and all(np.allclose(getattr(layer, name), place[name]) for name in ("scale", "translate"))
+
+
 class MapLayers:
     """The layers that an analysis adds to the viewer."""
 
@@ -71,7 +87,12 @@ class MapLayers:
         return self._scan if self._scan is not None and self._scan in self.viewer.layers else None
 
     def open(self, explorer: Explorer, mask: np.ndarray, scan: Image) -> None:
-        """Replace the layers of the previous analysis. `scan` is the layer of the scan; `mask` is bool (R, A, S)."""
+        """Show a new analysis. `scan` is the layer of the scan; `mask` is bool (R, A, S).
+
+        If the scan was analysed before, its layers are used again, with the look that the user gave them: napari takes
+        a second for new ones. All other layers of the previous analysis are removed.
+        """
+        spare = self._detach() if scan is self.scan and self._shows_mask(mask) else {}
         self.clear()
         self._explorer, self._scan, self.pictures = explorer, scan, ShownMaps(explorer)
         volume, grid = explorer.scan, explorer.grid
@@ -81,38 +102,32 @@ class MapLayers:
         self._grey = float(mean), float(sd)
         scan.events.contrast_limits.connect(self._follow_window)
         known: dict[str, Any] = {"napari_vqad": volume, "napari_vqad_grid": grid}
-        on_grid = {"metadata": known, "visible": False, **placement.placed_on(grid)}
-        colours, scale = heat_colours(), limits(explorer)
-        self._scales = scale
-
-        def nothing(dtype: type = np.float32) -> np.ndarray:
-            """The zeros that a layer starts with, in the memory layout of the maps that are copied into it."""
-            return placement.to_canvas(np.zeros(grid.view.shape, dtype))
-
+        place = placement.placed_on(grid)
+        self._scales = scale = limits(explorer)
         if volume.kind == "head":
-            mask_layer = Labels(
+            mask_layer = spare.pop("mask", None) or Labels(
                 placement.to_canvas(mask).astype(np.uint8),
                 name=MASK_NAME,
                 visible=False,
                 colormap=DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: MASK}),
-                metadata={"napari_vqad": volume},
                 **placement.placed_as(volume),
             )
+            mask_layer.metadata = {"napari_vqad": volume}
             self._add("mask", mask_layer)
-        brain = Colormap([[0, 0, 0, 0], [0, 0, 0, 1], [1, 1, 1, 1]], controls=[0, 1 / 256, 1], name="vqad brain")
-        smooth: dict[str, Any] = {"interpolation2d": "linear", "blending": "translucent", **on_grid}
         for name, spec in explorer.maps.items():
-            title = layer_name(spec)
-            if spec.role == "flagged":
-                colour = DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 1: FLAG})
-                flagged = Labels(nothing(np.uint8), name=title, colormap=colour, opacity=0.9, **on_grid)
-                self._add(name, flagged)
-            elif spec.role == IN_WINDOW:
-                restored = Image(nothing(), name=title, colormap=brain, contrast_limits=self.window, **smooth)
-                self._add(name, restored)
+            # The zeros that a layer starts with, in the memory layout of the maps that are copied into it.
+            data = placement.to_canvas(np.zeros(grid.view.shape, np.uint8 if spec.role == "flagged" else np.float32))
+            ends = self.window if spec.role == IN_WINDOW else scale.get(name)
+            if name in spare and _lies(spare[name], data, place):
+                layer = spare.pop(name)
+                layer.data = data
+                if isinstance(layer, Image):
+                    layer.contrast_limits = ends
             else:
-                heat_map = Image(nothing(), name=title, colormap=colours, contrast_limits=scale[name], **smooth)
-                self._add(name, heat_map)
+                layer = _new_layer(spec.role, data, ends, place)
+            layer.name, layer.metadata = layer_name(spec), dict(known)
+            self._add(name, layer)
+        remove_layers(self.viewer, spare.values())
         for layer in self.layers.values():
             layer.events.visible.connect(self.refresh)
         for name in self._in_window():
@@ -138,7 +153,8 @@ class MapLayers:
     def _add(self, name: str, layer: Layer) -> None:
         if isinstance(layer, Labels):
             layer.contour = int(self.viewer.dims.ndisplay == 2)
-        self._insert(layer)
+        if layer not in self.viewer.layers:
+            self._insert(layer)
         self.layers[name] = layer
 
     def _insert(self, layer: Layer) -> None:
@@ -149,7 +165,8 @@ class MapLayers:
         """Hide the layers at once and remove them later: napari may be changing its list of layers now."""
         self._explorer = None
         for layer in self.layers.values():
-            layer.visible = False
+            if layer.visible:
+                layer.visible = False
         self._clear_timer.start()
 
     def clear(self) -> None:
@@ -158,14 +175,26 @@ class MapLayers:
         if self._scan is not None:
             self._scan.events.contrast_limits.disconnect(self._follow_window)
             self._scan = None
-        layers = list(self.layers.values())
-        for layer in layers:
-            layer.events.visible.disconnect(self.refresh)
-        self.layers.clear()  # first, so that `on_removed` does not take this for a removal by the user
-        remove_layers(self.viewer, layers)
+        remove_layers(self.viewer, self._detach().values())
         self._hidden.clear()
         self._dimmed.clear()
         self._explorer = self.pictures = None
+
+    def _shows_mask(self, mask: np.ndarray) -> bool:
+        """Is something explored, and does the layer of the mask show this one? Clips have no such layer."""
+        layer = self.layers.get("mask")
+        return self._explorer is not None and (layer is None or np.array_equal(layer.data, placement.to_canvas(mask)))
+
+    def _detach(self) -> dict[str, Layer]:
+        """Disconnect from the layers and forget them. Returns those that are still in the viewer."""
+        self.dim(False)
+        for layer in self.layers.values():
+            layer.events.visible.disconnect(self.refresh)
+        for name in self._in_window():
+            self.layers[name].events.contrast_limits.disconnect(self._follow_window)
+        there = {name: layer for name, layer in self.layers.items() if layer in self.viewer.layers}
+        self.layers.clear()  # before any is removed, so that `on_removed` does not take this for the user's doing
+        return there
 
     def on_removed(self, event: Any) -> None:
         """Emit `lost` if the user removed the layer of the current view. `show` adds it again."""
@@ -188,9 +217,9 @@ class MapLayers:
             seen = name == self.shown
             if seen and layer not in self.viewer.layers:
                 self._insert(layer)
-            if name != "mask":
+            if name != "mask" and layer.visible != seen:  # napari rebuilds its scene even if nothing changes
                 layer.visible = seen
-        if self.scan is not None:
+        if self.scan is not None and not self.scan.visible:
             self.scan.visible = True
         self.refresh()
         self.viewed.emit()
