@@ -157,8 +157,8 @@ def _search(
 
 
 def _evaluate(function: Function, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
+    with torch.inference_mode(False), torch.enable_grad():  # whatever the caller's mode
+        z = z.detach().clone().requires_grad_()
         value = function(z, rows)
         (gradient,) = torch.autograd.grad(value.sum(), z)
     return value.detach(), gradient.clone()  # it may be an expanded tensor

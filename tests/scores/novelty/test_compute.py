@@ -78,6 +78,13 @@ def test_constant_and_huge_vectors_have_finite_scores(vae, reference):
         assert np.isfinite(values).all(), name
 
 
+def test_a_search_takes_gradients_in_inference_mode(vae, x):
+    expected = novelty(["closest_distance"], x, vae)["closest_distance"]
+    with torch.inference_mode():
+        found = novelty(["closest_distance"], x + 0, vae)["closest_distance"]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_no_vectors_have_no_scores(vae, reference):
     assert all(values.shape == (0,) for values in novelty(SCORES, torch.zeros(0, 6), vae, reference).values())
 
