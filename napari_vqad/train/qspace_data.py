@@ -126,8 +126,8 @@ def normal_voxels(scans: Sequence[NormalScan]) -> NormalVoxels:
     if not (means > 0).all():
         raise InputError(f"Measurement {int(np.argmin(means))} has the mean {means.min():.3g} over the normal voxels.")
     divided = BY_SCAN.format(len(scans)) if by_scan else BY_SLICE
-    prepared = (voxels[part] / means for part in ("train", "validation"))
-    return NormalVoxels(*prepared, means, tuple(parts["calibration"]), spec, divided)
+    train, validation = voxels["train"] / means, voxels["validation"] / means
+    return NormalVoxels(train, validation, means, tuple(parts["calibration"]), spec, divided)
 
 
 def _of_slices(normal: NDArray[np.bool_]) -> NDArray[np.str_]:
