@@ -191,11 +191,12 @@ class NotebookExplorer:
                 return
             self._closed = True
             self._session.close()
-            if self._timer is not None:
-                self._timer.cancel()
             self._canvases(lambda canvas: canvas.close())
             self._panel.box.close()
         self._session.runner.join()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
 
     # ---- events -----------------------------------------------------------------------------------------------------
 
