@@ -95,7 +95,13 @@ class Panel:
         run = w.HBox([self.progress, self.cancel], layout=w.Layout(width="100%", align_items="center"))
         right = w.VBox(
             [self.subject, self.warning, run, self.status, self.model, self.opacity, self.settings.box],
-            layout=w.Layout(flex=f"0 0 {SIDE}", width=SIDE, max_height=f"{HEIGHT + 232}px", overflow="hidden auto"),
+            layout=w.Layout(
+                flex=f"0 0 {SIDE}",
+                width=SIDE,
+                padding="0 8px 0 4px",
+                max_height=f"{HEIGHT + 232}px",
+                overflow="hidden auto",
+            ),
         )
         top = w.HBox([left, right], layout=w.Layout(width="100%", align_items="flex-start"))
         foot = w.HTML(f'<span class="vqad-note">{NOTICE}</span>')
