@@ -74,11 +74,11 @@ def test_voxels_from_the_browser_do_not_replace_newer_ones(view):
 
 def test_a_finding_is_gone_to(view):
     explorer, found = view.result().explorer, view.findings()[-1]
-    view._findings._handle_custom_msg({"row": len(view._findings.rows) - 1}, [])
+    view._lists.findings._handle_custom_msg({"row": len(view._lists.findings.rows) - 1}, [])
     assert found.slices[0] <= explorer.focus <= found.slices[1]
     mm = view._session.frame_mm(view._session.index_of_mm(found.centre))
     assert read_out(explorer, mm) in view._panel.readout.value
-    assert len(view._findings.rows) - 1 in view._findings.here
+    assert len(view._lists.findings.rows) - 1 in view._lists.findings.here
 
 
 def test_a_bar_of_the_profile_goes_to_its_slice(view):
@@ -183,7 +183,7 @@ def test_a_cell_that_runs_again_closes_its_explorer(explore, monkeypatch):
 
 
 def test_a_saved_notebook_has_a_picture_and_the_numbers(view):
-    view._show_still()
+    view._still.draw()
     bundle = view._repr_mimebundle_()
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
     assert view.result().summary() in bundle["text/plain"]
