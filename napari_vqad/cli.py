@@ -86,6 +86,7 @@ def build_parser(words: set[str]) -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="measure the speed of restorations and sliders on this machine")
     bench.add_argument("--quick", action="store_true", help="fewer slices and rounds: a few minutes on a CPU")
+    bench.add_argument("--notebook", action="store_true", help="measure the sliders in JupyterLab, and nothing else")
     bench.add_argument("--json", type=Path, help="write all measurements to this file")
     _model_options(bench)
     bench.set_defaults(func=run_bench)
@@ -192,6 +193,14 @@ def run_bench(args: argparse.Namespace) -> int:
     if args.json:
         check_file(args.json)  # fail before the work
     bundle = Bundle.load(args.bundle or DEFAULT_BUNDLE, args.device)
+    if args.notebook:
+        from napari_vqad.notebook import latency as in_notebook
+
+        measured = in_notebook.run(str(bundle.folder), args.device, 1 if args.quick else 3, _show)
+        print("\n" + "\n".join(speed_report.latency_table("in JupyterLab, in a browser", measured)))
+        if args.json:
+            speed_report.write({"notebook": measured}, args.json)
+        return 0
     viewer = None
     if has_screen():
         from napari_vqad.ui import latency

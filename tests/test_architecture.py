@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "evaluate",
         "files",
+        "notebook",
         "resources",
         "scoring",
         "settings",

@@ -92,17 +92,12 @@ def table(found: dict) -> str:
         "|---" * (len(bins) + 1) + "|",
         *(f"| {name} | " + " | ".join(str(p.get(b, 0)) for b in bins) + " |" for name, p in found["passes"].items()),
         "",
-        "| in the viewer | median | 95th percentile |",
-        "|---|---|---|",
     ]
     if found["latency_ms"] is None:
+        lines += latency_table("in the viewer", {})
         lines.append("| no screen here: run it under xvfb-run to measure the sliders | | |")
     else:
-        for name, ms in found["latency_ms"].items():
-            title = Settings.model_fields[name].title
-            if "new" in ms:
-                title = f"{title}, {ms['new']} of {ms['n']} moves, those that restore the slice in view"
-            lines.append(f"| {title}, slider to picture | {ms['median']:.0f} ms | {ms['p95']:.0f} ms |")
+        lines += latency_table("in the viewer", found["latency_ms"])
         drag = found["drag"]
         lines += [
             f"| λ_p dragged over {drag['places']} places in {drag['seconds']:.1f} s: pictures meanwhile | "
@@ -123,6 +118,17 @@ def table(found: dict) -> str:
         ),
     ]
     return "\n".join(lines)
+
+
+def latency_table(where: str, latency_ms: dict[str, dict]) -> list[str]:
+    """The head of a table of latencies, and a line for each slider: the name of its setting, or what it is called."""
+    lines = [f"| {where} | median | 95th percentile |", "|---|---|---|"]
+    for name, ms in latency_ms.items():
+        title = Settings.model_fields[name].title if name in Settings.model_fields else name
+        if "new" in ms:
+            title = f"{title}, {ms['new']} of {ms['n']} moves, those that restore the slice in view"
+        lines.append(f"| {title}, slider to picture | {ms['median']:.0f} ms | {ms['p95']:.0f} ms |")
+    return lines
 
 
 def write(found: dict, path: Path) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from ipyniivue import NiiVue, SliceType
+from ipyniivue import ColormapType, NiiVue, SliceType
 from ipyniivue import Volume as NiiVolume
 from ipywidgets import Layout
 from numpy.typing import NDArray
 
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.volume import Volume
-from napari_vqad.notebook.volumes import FLAGGED, GREY, HEAT, colour_maps, nifti_bytes, view_affine
+from napari_vqad.notebook.volumes import FLAGGED, GREY, HEAT, OPAQUE, colour_maps, nifti_bytes, view_affine
 
 HEIGHT = 340  # pixels
 PLANES = {
@@ -77,9 +77,16 @@ class Canvas:
         self.widget.on_location_change(self._located)
 
     @staticmethod
-    def _volume(name: str, voxels: NDArray[np.uint8], affine: NDArray, colours: str) -> _Voxels:
+    def _volume(name: str, voxels: NDArray[np.uint8], affine: NDArray, colours: str, opaque: float = 0.0) -> _Voxels:
+        """A volume; if `opaque` is above 0, lower values are the more transparent the lower they are."""
+        kind = ColormapType.ZERO_TO_MAX_TRANSLUCENT_BELOW_MIN if opaque else ColormapType.MIN_TO_MAX
         made = _Voxels(
-            data=nifti_bytes(voxels, affine), name=name, colormap=colours, cal_min=0.0, cal_max=255.0, opacity=1.0
+            data=nifti_bytes(voxels, affine),
+            name=name,
+            colormap=colours,
+            colormap_type=kind,
+            cal_min=opaque,
+            cal_max=255.0,
         )
         made.img = voxels.ravel(order="F")
         return made
@@ -107,7 +114,7 @@ class Canvas:
     def open_map(self, grid: Grid) -> None:
         """Add the map's volume, on the voxels of a grid's view; it is empty at first."""
         empty = np.zeros(grid.view.shape, np.uint8)
-        self._map = self._volume("map.nii", empty, view_affine(self.volume, grid), HEAT)
+        self._map = self._volume("map.nii", empty, view_affine(self.volume, grid), HEAT, OPAQUE)
         if self.widget._canvas_attached:
             self._load()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,29 +16,24 @@ from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings, settings_from
 from napari_vqad.display.colours import DIM
 from napari_vqad.display.controls import samples_of, states_of, used_by
-from napari_vqad.display.finding_columns import MANY, columns_of
-from napari_vqad.display.flagged_slices import COLUMNS, place_head, rows_of
 from napari_vqad.display.profile import SliceProfile, count_in_words
 from napari_vqad.display.readout import place, read_out
 from napari_vqad.display.scales import WINDOW, unit_and_healthy
 from napari_vqad.display.views import views_of
 from napari_vqad.errors import InputError
 from napari_vqad.findings.findings import Finding
-from napari_vqad.findings.review import Annotation
 from napari_vqad.imaging.slice_numbers import span
 from napari_vqad.imaging.volume import Volume
-from napari_vqad.notebook import still
 from napari_vqad.notebook.canvas import Canvas
+from napari_vqad.notebook.lists import Lists
 from napari_vqad.notebook.panel import SIDES_UNKNOWN, Panel, amber
-from napari_vqad.notebook.parts import Rows
 from napari_vqad.notebook.session import NotebookSession
+from napari_vqad.notebook.still import Still, slice_png
 from napari_vqad.notebook.volumes import grey_steps
 from napari_vqad.scoring import Result
 from napari_vqad.text import printable
 
-REST = 1.0  # s after the last change until the still picture is drawn again
 POLL = 0.1  # s between two looks whether the work is done
-ROWS = 200  # of a list, at most
 
 
 class NotebookExplorer:
@@ -54,17 +48,13 @@ class NotebookExplorer:
         self._session = session = NotebookSession(volume, settings, self._on_error)
         self._lock = session.lock
         self._panel = panel = Panel(self._guard(self._on_edited), self._guard(self.go_to_slice))
-        self._findings = Rows(self._guard(self._on_finding))
-        self._slices = Rows(self._guard(self._on_slice))
-        panel.lay_out(self._findings, self._slices)
+        self._lists = Lists(session.review, self._guard(self.go_to), self._guard(self.go_to_slice))
+        panel.lay_out(self._lists)
         low, high = (float(v) for v in np.percentile(volume.voxels, (1.0, 99.8)))
         self._grey = grey_steps(volume.voxels, (low, max(high, low + 1e-6)))
         self._canvas = Canvas(volume, self._grey, self._guard(self._on_location))
         self._beside: Canvas | None = None  # the scan alone, beside the map
-        self._rows: list[int] = []  # the grid index of each listed slice
-        self._display_id: Any = None
-        self._timer: threading.Timer | None = None
-        self._still: bytes | None = None
+        self._still = Still(volume.name, lambda: session.result)
         self._showing = self._closed = False
         with self._lock:
             self._connect()
@@ -92,7 +82,7 @@ class NotebookExplorer:
         session.busy.connect(self._on_busy)
         session.shown.connect(self._on_picture)
         session.drawn.connect(self._show_where)
-        session.review.changed.connect(self._list_findings)
+        session.review.changed.connect(self._lists.list_findings)
         panel.browser.observe(self._guard(self._on_browser), names="webgl")
         panel.cancel.on_click(self._guard(lambda _button: session.cancel()))
         for widget, act in {
@@ -152,7 +142,7 @@ class NotebookExplorer:
                     if self._closed or session.result is None:
                         raise InputError("The explorer is closed, or its analysis was stopped before it began.")
                     if session.explorer is not None and session.explorer.complete:
-                        self._show_still()
+                        self._still.draw()
                         return session.result
                     session.work()
         except KeyboardInterrupt:
@@ -191,11 +181,10 @@ class NotebookExplorer:
                 return
             self._closed = True
             self._session.close()
-            if self._timer is not None:
-                self._timer.cancel()
             self._canvases(lambda canvas: canvas.close())
             self._panel.box.close()
         self._session.runner.join()
+        self._still.close()
 
     # ---- events -----------------------------------------------------------------------------------------------------
 
@@ -284,15 +273,6 @@ class NotebookExplorer:
         if moved:
             self._mark_slice()
 
-    def _on_finding(self, row: int) -> None:
-        found = self._session.review.found
-        if row < len(found):
-            self.go_to(found[row])
-
-    def _on_slice(self, row: int) -> None:
-        if row < len(self._rows):
-            self.go_to_slice(self._rows[row])
-
     def _on_picture(self, steps: NDArray, colours: str) -> None:
         self._canvas.set_map(steps, colours)
         self._show_flat()
@@ -329,7 +309,7 @@ class NotebookExplorer:
         self._showing = False
         self._show_scores()
         self._show_where()
-        self._draw_still_later()
+        self._still.draw_later()
 
     def _show_scores(self) -> None:
         explorer = self._session.explorer
@@ -341,36 +321,7 @@ class NotebookExplorer:
         fitness = explorer.fitness()
         warnings = ["" if fitness.fits else fitness.verdict, "" if self.volume.side_known else SIDES_UNKNOWN]
         self._panel.warning.value = amber(" ".join(filter(None, warnings)))
-        self._list_slices()
-
-    def _list_slices(self) -> None:
-        explorer, review = self._session.explorer, self._session.review
-        assert explorer is not None
-        rows = rows_of(explorer, [] if review.note else review.found)[:ROWS]
-        self._rows = [row[0] for row in rows]
-        heads = {**COLUMNS}
-        title, tip = place_head(explorer.grid)
-        columns = [[title, tip] if name == "Place" else [name, about] for name, about in heads.items()]
-        texts = [[str(cell) for cell in row[1:]] for row in rows]
-        if self._slices.columns != columns:
-            self._slices.columns = columns
-        if self._slices.rows != texts:
-            self._slices.rows = texts
-        self._mark_slice()
-
-    def _list_findings(self) -> None:
-        review = self._session.review
-        found, columns = review.found[:ROWS], columns_of(review.found)
-        self._findings.columns = [[title, tip] for title, _, _, tip in columns]
-        self._findings.rows = [[form.format(value(f, Annotation())) for _, value, form, _ in columns] for f in found]
-        self._findings.stale = bool(review.note)
-        words = review.note or (
-            f"{len(review.found)} findings: the threshold is too low to be useful." if len(review.found) > MANY else ""
-        )
-        if not words and not review.found:
-            words = "No findings with these settings."
-        self._panel.findings_note.value = f'<span class="vqad-note">{html.escape(words)}</span>' if words else ""
-        self._mark_slice()
+        self._lists.list_slices(explorer)
 
     def _mark_slice(self) -> None:
         """Mark the slice in view in the profile, and the rows of what it cuts."""
@@ -379,9 +330,7 @@ class NotebookExplorer:
             return
         here = explorer.focus
         self._panel.profile.show_here(here)
-        self._slices.here = [row for row, i in enumerate(self._rows) if i == here]
-        found = self._session.review.found[:ROWS]
-        self._findings.here = [row for row, f in enumerate(found) if f.slices[0] <= here <= f.slices[1]]
+        self._lists.mark(here)
         self._showing, before = True, self._showing
         self._panel.slice.value = here
         self._showing = before
@@ -417,7 +366,7 @@ class NotebookExplorer:
         """Without WebGL, draw the slice in view."""
         explorer = self._session.explorer
         if self._panel.browser.webgl == "no" and explorer is not None:
-            self._panel.still.value = still.slice_png(explorer, explorer.focus, self._session.view, self._session.which)
+            self._panel.still.value = slice_png(explorer, explorer.focus, self._session.view, self._session.which)
 
     # ---- without a front-end ----------------------------------------------------------------------------------------
 
@@ -425,35 +374,8 @@ class NotebookExplorer:
         """Show the explorer, and a still picture that is seen only where the explorer is not."""
         view = dict(self._panel.box._repr_mimebundle_() or {})
         display({**view, "text/plain": f"The explorer of {self.volume.name}"}, raw=True)
-        self._display_id = display(self._still_bundle(), raw=True, display_id=True)
+        self._still.display()
 
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, Any]:
         """The explorer, a still picture and the numbers."""
-        return {**dict(self._panel.box._repr_mimebundle_() or {}), **self._still_bundle()}
-
-    def _still_bundle(self) -> dict[str, Any]:
-        result = self._session.result
-        words = f"{self.volume.name}: not analysed yet." if result is None else self._numbers(result)
-        return still.bundle_of(self._still, words)
-
-    def _numbers(self, result: Result) -> str:
-        return f"{result.volume.name} · {result.explorer.bundle.title}\n{result.summary()}"
-
-    def _draw_still_later(self) -> None:
-        """Draw the still picture once nothing has changed for a while."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = threading.Timer(REST, self._show_still)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def _show_still(self) -> None:
-        """Update the still picture in the saved output."""
-        result = self._session.result
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._closed or result is None or not result.explorer.complete:
-            return
-        self._still = still.still_png(result)
-        if self._display_id is not None:
-            self._display_id.update(self._still_bundle(), raw=True)
+        return {**dict(self._panel.box._repr_mimebundle_() or {}), **self._still.bundle()}

@@ -26,7 +26,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SOFTWARE_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox")
 NO_WEBGL = ("--disable-gpu", "--disable-3d-apis", "--no-sandbox")
 START = 60.0  # s until JupyterLab must answer
-LIMIT = 120_000.0  # ms; a longer wait for the page means that something hangs
+LIMIT = 300_000.0  # ms; a longer wait for the page means that something hangs
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
 

@@ -16,7 +16,8 @@ from napari_vqad.display.model_groups import BROKEN, fits_scan, grouped
 from napari_vqad.display.views import OF_ALL, WHICH_TIP, View, which_in_words
 from napari_vqad.notebook.canvas import HEIGHT, PLANES
 from napari_vqad.notebook.controls import SettingsPanel
-from napari_vqad.notebook.parts import Browser, Profile, Rows
+from napari_vqad.notebook.lists import Lists
+from napari_vqad.notebook.parts import Browser, Profile
 
 SIDE = "308px"  # the width of the column of controls
 NO_WEBGL = (
@@ -72,20 +73,14 @@ class Panel:
             layout=w.Layout(width="100%"),
         )
         self.settings = SettingsPanel(edited)
-        self.findings_note, self.slices_note = w.HTML(), w.HTML()
         self.canvases = w.HBox([], layout=w.Layout(width="100%", min_height=f"{HEIGHT}px", overflow="hidden"))
         self.still = w.Image(format="png", layout=w.Layout(max_width="100%"))
         self.slice = w.IntSlider(description="Slice", continuous_update=True, layout=w.Layout(width="100%"))
         self.box = w.VBox(layout=w.Layout(width="100%"))
         self.box.add_class("vqad")
 
-    def lay_out(self, findings: Rows, slices: Rows) -> None:
+    def lay_out(self, lists: Lists) -> None:
         """Put the widgets in their places."""
-        lists = w.Tab(
-            [w.VBox([self.findings_note, findings]), w.VBox([self.slices_note, slices])],
-            titles=("Findings", "Flagged slices"),
-            layout=w.Layout(width="100%"),
-        )
         bar = w.HBox([self.views, self.which, self.beside, self.planes])
         bar.layout = w.Layout(width="100%", flex_flow="row wrap", align_items="center")
         left = w.VBox(
@@ -95,11 +90,17 @@ class Panel:
         run = w.HBox([self.progress, self.cancel], layout=w.Layout(width="100%", align_items="center"))
         right = w.VBox(
             [self.subject, self.warning, run, self.status, self.model, self.opacity, self.settings.box],
-            layout=w.Layout(flex=f"0 0 {SIDE}", width=SIDE, max_height=f"{HEIGHT + 232}px", overflow="hidden auto"),
+            layout=w.Layout(
+                flex=f"0 0 {SIDE}",
+                width=SIDE,
+                padding="0 8px 0 4px",
+                max_height=f"{HEIGHT + 232}px",
+                overflow="hidden auto",
+            ),
         )
         top = w.HBox([left, right], layout=w.Layout(width="100%", align_items="flex-start"))
         foot = w.HTML(f'<span class="vqad-note">{NOTICE}</span>')
-        self.box.children = [self.browser, top, lists, foot]
+        self.box.children = [self.browser, top, lists.box, foot]
 
     # ---- contents ---------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,8 @@ from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.volume import Volume
 
 HEAT, BRAIN, FLAGGED, GREY = "vqad heat", "vqad brain", "vqad flagged", "gray"
+# NiiVue draws an overlay with the opacity (value / t)² below a threshold t, this one, and opaque from there on.
+OPAQUE = 90
 STEPS = 64  # of the colour map of the maps, between which NiiVue interpolates
 
 
@@ -27,9 +29,9 @@ def heat_steps(values: NDArray, ends: tuple[float, float]) -> NDArray[np.uint8]:
 
 
 def window_steps(values: NDArray, window: tuple[float, float]) -> NDArray[np.uint8]:
-    """A restoration's values, SD, as 1 to 255 in the window; 0, transparent, where there is no brain (`DARK`)."""
+    """A restoration's values, SD, as `OPAQUE` to 255 in the window; 0, transparent, where it is `DARK`."""
     low, high = window
-    grey = 1 + np.clip((values - low) * (254.0 / (high - low)), 0, 254)
+    grey = OPAQUE + np.clip((values - low) / (high - low), 0, 1) * (255 - OPAQUE)
     return np.where(values <= DARK / 2 + low / 2, 0, grey + 0.5).astype(np.uint8)
 
 
@@ -52,7 +54,7 @@ def colour_maps() -> dict[str, dict[str, list[int]]]:
     red, green, blue = (round(255 * c) for c in FLAG[:3])
     return {
         HEAT: {name: coloured[:, i].tolist() for i, name in enumerate("RGBA")} | {"I": at.tolist()},
-        BRAIN: {"R": [0, 0, 255], "G": [0, 0, 255], "B": [0, 0, 255], "A": [0, 255, 255], "I": [0, 1, 255]},
+        BRAIN: {name: [0, 0, 255] for name in "RGB"} | {"A": [0, 255, 255], "I": [0, OPAQUE, 255]},
         FLAGGED: {"R": [0, red, red], "G": [0, green, green], "B": [0, blue, blue]}
         | {"A": [0, 255, 255], "I": [0, 1, 255]},
     }
