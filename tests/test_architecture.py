@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "detectors": {"errors", "files", "imaging", "nets", "resources", "scores", "settings", "text"},
     "engine": {"detectors", "errors", "imaging", "nets", "scores", "settings"},
     "findings": {"engine", "errors", "imaging", "scores", "text"},
-    "display": {"detectors", "engine", "errors", "findings", "imaging", "settings", "text"},
+    "display": {"detectors", "engine", "errors", "findings", "imaging", "scores", "settings", "text"},
     "export": {"detectors", "display", "engine", "errors", "files", "findings", "imaging", "io", "settings", "text"},
     "scoring": {"detectors", "display", "engine", "errors", "export", "files", "findings", "imaging", "io", "resources"}
     | {"settings", "terminal", "text"},
