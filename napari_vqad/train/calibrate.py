@@ -153,7 +153,8 @@ def kind_tables(maps: Maps, masks: Maps, pooling: str, spacing: float, nll: Sequ
     table = quantiles(judged_values(maps, masks, pooling))
     healthy = _middle(table)
     shown = [centre_slices(m.astype(np.float32), inside, healthy) for m, inside in zip(maps, masks, strict=True)]
-    beside: Sequence[NDArray | None] = nll or [None] * len(maps)
+    nothing: list[NDArray | None] = [None] * len(maps)
+    beside: Sequence[NDArray | None] = nll or nothing
     slices = np.concatenate([slice_score(*of_scan, spacing) for of_scan in zip(shown, beside, masks, strict=True)])
     found = _findings(maps, table, finding_voxels(pooling) or LEAST)
     return KindTables(table, found, quantiles(slices[~np.isnan(slices)]))
