@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_vqad.display.scales import score_unit
 from napari_vqad.engine.explorer import Explorer
-from napari_vqad.scores.pooling import judged
+from napari_vqad.engine.pooled import scored_voxels
 
 BINS = 60
 ENDS = (0.1, 99.9)  # percentiles of the scan between which its scores are shown
@@ -37,7 +37,7 @@ def score_histogram(explorer: Explorer) -> ScoreHistogram | None:
     if explorer.detector.scored is None:
         return None
     calibration, kind = explorer.bundle.calibration, explorer.bundle.pixel_kind(explorer.settings)
-    mask = judged(explorer.grid.mask, explorer.settings.pooling)
+    mask = scored_voxels(explorer.grid.mask, explorer.settings)
     inside = mask & (explorer.ready("pixel_score") & explorer.chosen())[:, None, None]
     if kind not in calibration.pixel_score or not inside.any():
         return None

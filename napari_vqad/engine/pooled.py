@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_vqad.scores.components import MEDIAN
-from napari_vqad.scores.pooling import REACH, pool
+from napari_vqad.scores.pooling import REACH, judged, pool
 from napari_vqad.settings import SharedSettings
 
 
@@ -49,6 +49,11 @@ class PooledScore:
         pooled = pool(stack, self._mask[window], s.pooling, s.paper_faithful, present[window])
         self.score[low:high] = pooled[low - first : high - first]
         return self.score.numpy()
+
+
+def scored_voxels(mask: NDArray[np.bool_], settings: SharedSettings) -> NDArray[np.bool_]:
+    """Mask the voxels of a mask, bool (n, H, W), that the chosen pooling gives a score."""
+    return judged(mask, settings.pooling)
 
 
 def final(
