@@ -63,6 +63,11 @@ def read(page):
     return page.locator(".vqad-readout").inner_text()
 
 
+def findings_of(page):
+    """The rows of the list of findings, which comes before that of slices."""
+    return page.locator(".vqad-rows").first.locator("tbody tr")
+
+
 def wait_until(page, condition):
     """Wait until a condition holds, with time for a slow machine."""
     until = time.monotonic() + PATIENCE
@@ -88,7 +93,7 @@ def place(scored):
 
 def test_a_click_on_a_finding_goes_there_and_the_read_out_is_the_engines(page, scored, place):
     before, (last, mm) = pixels(page), place
-    rows = page.locator(".vqad-rows tbody tr")
+    rows = findings_of(page)
     assert rows.count() == last + 1
     rows.nth(last).click()
     wait_until(page, lambda: read(page) == read_out(scored, mm))
@@ -98,7 +103,7 @@ def test_a_click_on_a_finding_goes_there_and_the_read_out_is_the_engines(page, s
 
 
 def test_a_slider_moved_by_key_changes_canvas_and_read_out_as_the_engine_says(page, scored, place):
-    page.locator(".vqad-rows tbody tr").nth(place[0]).click()
+    findings_of(page).nth(place[0]).click()
     wait_until(page, lambda: read(page) == read_out(scored, place[1]))
     page.wait_for_timeout(REST)
     before, maps = pixels(page), scored.map("pixel_score").copy()
