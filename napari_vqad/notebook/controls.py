@@ -22,12 +22,11 @@ class SettingControl:
 
     def __init__(self, name: str, edited: OnEdited) -> None:
         self.name, self._control = name, control_of(name)
-        self._edited, self._showing = edited, False
+        self._edited, self._showing, self._tuned = edited, False, 0.0
         self.widget = self._make()
         self.note = w.HTML(layout=w.Layout(margin="-6px 0 0 0", display="none"))
         self.use = w.Button(layout=w.Layout(display="none", width="auto", height="20px"))
         self.use.on_click(lambda _button: self._edited(self.name, self._tuned))
-        self._tuned = 0.0
         self.box = w.VBox([self.widget, self.note, self.use], layout=w.Layout(width="100%", overflow="hidden"))
         self.widget.observe(self._on_value, names="value")
 

@@ -175,7 +175,7 @@ class NotebookExplorer:
         self._session.runner.join()
 
     def close(self) -> None:
-        """Stop the analysis and remove the explorer from the notebook; a still picture stays."""
+        """Stop the analysis and remove the explorer from the page."""
         with self._lock:
             if self._closed:
                 return

@@ -80,7 +80,7 @@ def run(bundle: str, device: str, rounds: int, report: Callable[[str], None]) ->
             page.evaluate(WATCH)
             report("a whole volume in JupyterLab …")
             lab.run_all(page)
-            page.wait_for_selector("text=Ready.")
+            page.wait_for_selector("text=Ready.", timeout=3 * lab.LIMIT)
             page.wait_for_selector(".vqad canvas")
             page.wait_for_timeout(5 * SETTLE)
             page.evaluate(WATCH_PAGE)

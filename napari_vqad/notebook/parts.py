@@ -46,7 +46,7 @@ class Profile(anywidget.AnyWidget):
     """The slice scores as bars; a click on a bar, or an arrow key, calls `chosen` with the slice."""
 
     _esm = STATIC / "profile.js"
-    bars = traitlets.List().tag(sync=True)  # score, flagged, waiting of each bar
+    bars: traitlets.List = traitlets.List().tag(sync=True)  # score, flagged, waiting of each bar
     curve = traitlets.List(traitlets.Float()).tag(sync=True)
     words = traitlets.List(traitlets.Unicode()).tag(sync=True)  # tooltip of each bar
     look = traitlets.Dict().tag(sync=True)  # numbers, texts and colours
