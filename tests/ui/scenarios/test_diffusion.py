@@ -72,7 +72,7 @@ def diffusion_dock(explored, diffusion_head, tiny_qspace, idle):
     dock.inputs.brain.pick(brain)
     assert dock.inputs.bundle.value == tiny_qspace  # preferred to models of the anatomy
     dock.start()
-    idle(dock)
+    idle(dock, 60_000)
     return dock
 
 
