@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.volume import Volume
-from napari_vqad.notebook.volumes import FLAGGED, GREY, HEAT, OPAQUE, colour_maps, nifti_bytes, view_affine
+from napari_vqad.notebook.volumes import GREY, HEAT, OPAQUE, colour_maps, nifti_bytes, view_affine
 
 HEIGHT = 340  # pixels
 PLANES = {
@@ -24,7 +24,6 @@ PLANES = {
     "3D": SliceType.RENDER,
 }
 CROSS = (0.35, 0.75, 1.0, 0.9)  # the colour of the cross-hair
-OUTLINE = 0.25  # width of the outlines of flagged voxels, as NiiVue counts it
 OnLocation = Callable[[NDArray], None]
 
 
@@ -43,13 +42,20 @@ class _Voxels(NiiVolume):
 class Canvas:
     """One NiiVue with the scan, and with a map once there is one."""
 
-    def __init__(self, volume: Volume, grey: NDArray[np.uint8], on_location: OnLocation | None = None) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        grey: NDArray[np.uint8],
+        on_location: OnLocation | None = None,
+        at: NDArray | None = None,
+    ) -> None:
         """Show a scan.
 
         Args:
             volume: the scan.
             grey: its voxels as 0 to 255, (R, A, S).
             on_location: called with the canonical voxel index (3,) where the user has put the cross-hair.
+            at: where the cross-hair is at first; by default in the middle of the scan.
         """
         self.volume = volume
         self.widget = NiiVue(
@@ -72,8 +78,9 @@ class Canvas:
         self._scan = self._volume("scan.nii", grey, volume.affine, GREY)
         self._map: _Voxels | None = None
         self._on_location = on_location
-        self._at = (np.array(volume.voxels.shape) - 1) / 2
+        self._at = (np.array(volume.voxels.shape) - 1) / 2 if at is None else at
         self.widget.on_canvas_attached(self._attached)
+        self.widget.on_image_loaded(lambda _volume: self.go_to(self._at))
         self.widget.on_location_change(self._located)
 
     @staticmethod
@@ -124,7 +131,6 @@ class Canvas:
             return
         if self._map.colormap != colours:
             self._map.colormap = colours
-            self.widget.overlay_outline_width = OUTLINE if colours == FLAGGED else 0.0
         self._map.img = steps.ravel(order="F")
 
     def set_opacity(self, opacity: float) -> None:

@@ -221,7 +221,7 @@ class NotebookExplorer:
     def _on_beside(self) -> None:
         on = self._panel.beside.value
         if on and self._beside is None:
-            self._beside = Canvas(self.volume, self._grey, self._guard(self._on_location))
+            self._beside = Canvas(self.volume, self._grey, self._guard(self._on_location), self._canvas.at)
             self._beside.set_planes(self._panel.planes.value)
         shown = [self._beside.widget, self._canvas.widget] if on and self._beside else [self._canvas.widget]
         self._panel.canvases.children = shown

@@ -45,7 +45,8 @@ class Panel:
             tooltip="Show the scan and the chosen map next to each other; they move together.",
             layout=w.Layout(width="104px"),
         )
-        self.legend, self.readout, self.unfinished = w.HTML(), w.HTML(), w.HTML()
+        self.legend = w.HTML(layout=w.Layout(height="34px"))  # also when empty: what is below must not move
+        self.readout, self.unfinished = w.HTML(), w.HTML()
         self.profile = Profile(go_to)
         self.count = w.HTML()
         self.subject, self.status, self.warning = w.HTML(), w.HTML(), w.HTML()

@@ -19,7 +19,7 @@ from napari_vqad.display.views import MEAN, SCAN, map_of, views_of
 from napari_vqad.engine.store import CACHE_BYTES
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.notebook.runner import ThreadRunner
-from napari_vqad.notebook.volumes import BRAIN, FLAGGED, HEAT, heat_steps, window_steps
+from napari_vqad.notebook.volumes import BRAIN, FLAGGED, HEAT, heat_steps, outlines, window_steps
 from napari_vqad.scoring import Result, prepare
 from napari_vqad.session import ExplorerSession
 
@@ -138,7 +138,7 @@ class NotebookSession(ExplorerSession):
         if name in in_window(explorer.maps):
             self.shown.emit(window_steps(values, WINDOW), BRAIN)
         elif name == "flagged":
-            self.shown.emit((values > 0).astype(np.uint8) * 255, FLAGGED)
+            self.shown.emit(outlines(values > 0), FLAGGED)
         else:
             assert ends is not None
             self.shown.emit(heat_steps(values, ends), HEAT)

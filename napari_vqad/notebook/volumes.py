@@ -5,6 +5,7 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_vqad.display.colours import FLAG, heat
 from napari_vqad.display.window import DARK
@@ -33,6 +34,11 @@ def window_steps(values: NDArray, window: tuple[float, float]) -> NDArray[np.uin
     low, high = window
     grey = OPAQUE + np.clip((values - low) / (high - low), 0, 1) * (255 - OPAQUE)
     return np.where(values <= DARK / 2 + low / 2, 0, grey + 0.5).astype(np.uint8)
+
+
+def outlines(flagged: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The outermost voxels of what is flagged as 255, so that each plane shows an outline; all others as 0."""
+    return np.where(flagged & ~ndimage.binary_erosion(flagged), 255, 0).astype(np.uint8)
 
 
 def nifti_bytes(array: NDArray[np.uint8], affine: NDArray) -> bytes:
