@@ -175,10 +175,12 @@ class MapLayers:
         if self._scan is not None:
             self._scan.events.contrast_limits.disconnect(self._follow_window)
             self._scan = None
-        remove_layers(self.viewer, self._detach().values())
+        layers = self._detach().values()
         self._hidden.clear()
         self._dimmed.clear()
+        # Pictures are forgotten before layers are removed: that draws marks, perhaps for an analysis of more slices.
         self._explorer = self.pictures = None
+        remove_layers(self.viewer, layers)
 
     def _shows_mask(self, mask: np.ndarray) -> bool:
         """Is something explored, and does the layer of the mask show this one? Clips have no such layer."""
