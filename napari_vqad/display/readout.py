@@ -36,7 +36,8 @@ def read_out(explorer: Explorer, mm: np.ndarray) -> str:
         for spec in evidence_maps(explorer.maps):
             if explorer.ready(spec.name)[at[0]]:
                 value = float(explorer.map(spec.name)[at])
-                parts.append(f"{spec.title} {value:.1f} {spec.unit}{_percentile(explorer, spec.name, value)}")
+                number = f"{value:.1f}".replace("-", "−")
+                parts.append(f"{spec.title} {number} {spec.unit}{_percentile(explorer, spec.name, value)}")
         if (
             explorer.complete and explorer.detector.scored is not None
         ):  # before that, each read-out would compute the score of the whole scan
