@@ -12,7 +12,7 @@ from napari_vqad.detectors.registry import DETECTORS, detector_class
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
-from napari_vqad.io.nifti import read_scan
+from napari_vqad.io.load import load_scan
 
 BUNDLES = {
     "vq": "tiny_bundle",
@@ -24,6 +24,7 @@ BUNDLES = {
     "ganomaly": "tiny_ganomaly",
     "histogram": "tiny_histogram",
     "dfkde": "tiny_dfkde",
+    "qspace": "tiny_qspace",
 }
 QUICK = {"search_steps": 2, "descent_steps": 2, "n_restorations": 2, "method": "light", "lambda_p": "p90"}
 
@@ -32,6 +33,25 @@ QUICK = {"search_steps": 2, "descent_steps": 2, "n_restorations": 2, "method": "
 def folder(request):
     """The bundle of each detector; a detector without one fails here."""
     return request.getfixturevalue(BUNDLES[request.param])
+
+
+@pytest.fixture
+def head(folder, head, diffusion_head):
+    """A scan that the detector is made for, and its brain mask."""
+    measured = Bundle.load(folder, "cpu").config.grid.measurements is not None
+    return (diffusion_head.volume, diffusion_head.brain) if measured else head
+
+
+def written(volume, turn, path):
+    """Write a scan with its axes turned; the gradients of a diffusion scan as MRtrix does, in scanner space."""
+    measured = volume.measurements
+    image = nib.Nifti1Image(volume.voxels if measured is None else measured.values, volume.affine)
+    image = image if turn is None else image.as_reoriented(np.array(turn))
+    nib.save(image, path)
+    if measured is not None:
+        table = np.column_stack([measured.gradients.g, measured.gradients.b])
+        np.savetxt(path.with_name(path.name.replace(".nii.gz", ".b")), table)
+    return image
 
 
 def scored(folder, volume, mask):
@@ -75,18 +95,17 @@ def test_a_file_of_another_model_is_refused_in_a_sentence(folder, tmp_path):
 
 
 def test_maps_lie_in_the_scans_space_in_two_orders_of_axes(folder, head, tmp_path):
-    image, found = nib.Nifti1Image(head[0].voxels, head[0].affine), []
-    for name, file in (("straight", image), ("turned", image.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]])))):
-        nib.save(file, tmp_path / f"{name}.nii.gz")
-        volume = read_scan(tmp_path / f"{name}.nii.gz")
+    found = []
+    for name, turn in (("straight", None), ("turned", [[2, -1], [0, 1], [1, -1]])):
+        file = written(head[0], turn, tmp_path / f"{name}.nii.gz")
+        volume = load_scan(tmp_path / f"{name}.nii.gz")
         explorer = scored(folder, volume, head[1])
         result = napari_vqad.Result(explorer, volume, head[1], "")
         result.save(tmp_path / name)
-        written = sorted(path.name for path in (tmp_path / name).glob("*.nii.gz"))
         maps = {}
-        for one in written:
+        for one in sorted(path.name for path in (tmp_path / name).glob("*.nii.gz")):
             saved = nib.load(tmp_path / name / one)
-            assert saved.shape == file.shape
+            assert saved.shape == file.shape[:3]
             np.testing.assert_allclose(saved.affine, file.affine, atol=1e-4)
             maps[one] = nib.as_closest_canonical(saved).get_fdata()
         found.append((maps, explorer.slice_scores()))

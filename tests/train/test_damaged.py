@@ -6,7 +6,7 @@ import pytest
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.cases import read_table
 from napari_vqad.files import limits
-from napari_vqad.train import autoencoder, gan, ganomaly
+from napari_vqad.train import autoencoder, gan, ganomaly, qspace
 from napari_vqad.train.data import Stack
 from napari_vqad.train.detector import read_recipe
 from napari_vqad.train.recipe import FOLDER, Recipe, read_toml
@@ -18,6 +18,7 @@ RECIPE = (FOLDER / "ixi-aligned.toml").read_text(encoding="utf-8")
 
 READERS = {kind: c.COMMAND.read_recipe for c in (autoencoder, gan, ganomaly) for kind in c.COMMAND.kinds}
 READERS |= {"vae-restoration": read_recipe_of_user, None: lambda path: (Recipe.read(path),)}
+READERS["qspace"] = lambda path: (qspace.read_recipe(path, ()),)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda p: p.stem)
