@@ -231,6 +231,6 @@ def lesions_sample() -> list[LayerData]:
 def diffusion_sample() -> list[LayerData]:
     """The simulated diffusion scan, its measurements, and the labels of its lesions, hidden at first."""
     scan = load_scan(samples_folder() / "diffusion.nii.gz")
-    labels = label_layer(read_scan(samples_folder() / "diffusion_label.nii.gz"), "Simulated lesions (answer)")
+    labels = label_layer(read_scan(samples_folder() / "diffusion_label.nii.gz"), "Simulated lesions (ground truth)")
     labels[1]["visible"] = False
     return [*scan_layers(scan, "Simulated diffusion, mean b = 0"), labels]
