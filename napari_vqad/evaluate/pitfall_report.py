@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
@@ -18,6 +20,7 @@ from napari_vqad.export.tables import table_csv
 from napari_vqad.files.atomic import atomic_folder
 
 FILES = ("pitfalls.md", "pitfalls.csv", "pitfalls.png")
+TWENTY = tuple(colormaps["tab20"](i) for i in range(20))  # for more than ten models
 MARKED = 0.5  # voxels; the blur at which experiment 1 is described, where blur begins to act
 
 
@@ -229,15 +232,16 @@ def draw(r: Results) -> Figure:
         panels[1, 0].plot(r.sigmas, ap.mean(1), label=kind)
     panels[1, 0].plot(r.sigmas, r.landscape[r.typical].mean(1), "k--", label=f"patch, {r.intensities[r.typical]:.2f}")
     _name(panels[1, 0], "2: texture", "blur σ (voxels)", "mean AP")
-    for title, curves in r.models.items():
-        panels[1, 1].plot(r.intensities, curves.healthy_input.mean(1), label=title)
+    colours = TWENTY[:: 1 if len(r.models) > 10 else 2]
+    for (title, curves), colour in zip(r.models.items(), cycle(colours), strict=False):
+        panels[1, 1].plot(r.intensities, curves.healthy_input.mean(1), color=colour, label=title)
         residual = curves.anomalous_input[RESIDUAL].mean(1)
-        (line,) = panels[1, 2].plot(r.intensities, residual, label=title)
+        panels[1, 2].plot(r.intensities, residual, color=colour, label=title)
         for name, curve in curves.anomalous_input.items():
             if name == RESIDUAL:
                 continue
-            panels[2, 1].plot(r.intensities, curve.mean(1), color=line.get_color(), ls="-")
-        panels[2, 0].plot(curves.healthy_error.mean(), residual.mean(), "o", color=line.get_color(), label=title)
+            panels[2, 1].plot(r.intensities, curve.mean(1), color=colour, ls="-")
+        panels[2, 0].plot(curves.healthy_error.mean(), residual.mean(), "o", color=colour, label=title)
     _name(panels[1, 1], "3.1: x̂ of the healthy slice", "intensity of the disc", "mean AP")
     _name(panels[1, 2], "3.2: x̂ of the anomalous slice, residual", "intensity of the disc", "mean AP")
     _name(panels[2, 0], "3.2: error and AP", "mean |x − x̂| of healthy slices", "mean AP over intensities")
