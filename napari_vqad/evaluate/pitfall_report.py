@@ -247,11 +247,11 @@ def draw(r: Results) -> Figure:
     _name(panels[2, 0], "3.2: error and AP", "mean |x − x̂| of healthy slices", "mean AP over intensities")
     _name(panels[2, 1], "3.2: maps other than the residual", "intensity of the disc", "mean AP")
     if r.brightness:
-        for values, colour, label in (
+        for values, shade, label in (
             (np.concatenate([one.normal for one in r.brightness]), "#3b7dd8", "normal"),
             (np.concatenate([one.lesion for one in r.brightness]), "#e07b00", "lesion"),
         ):
-            panels[2, 2].hist(values, 60, range=(0, 1), density=True, alpha=0.55, color=colour, label=label)
+            panels[2, 2].hist(values, 60, range=(0, 1), density=True, alpha=0.55, color=shade, label=label)
         _name(panels[2, 2], "Labelled scans (D)", "intensity", "density")
     else:
         panels[2, 2].set_axis_off()
