@@ -34,16 +34,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"settings", "terminal", "text"},
     "session": {"detectors", "engine", "findings", "imaging"},
     "notebook": {"detectors", "display", "engine", "errors", "export", "findings", "imaging", "io", "resources"}
-    | {"scoring", "session", "settings", "text"},
+    | {"scoring", "session", "settings", "text", "tuning"},
     "simulate": {"errors", "files", "imaging", "io"},
     "train": {"detectors", "engine", "errors", "files", "imaging", "io", "nets", "resources", "scores", "settings"}
     | {"simulate", "terminal", "text"},
     "evaluate": {"detectors", "display", "engine", "errors", "export", "files", "findings", "imaging", "io", "nets"}
     | {"resources", "scores", "settings", "simulate", "text", "train"},
+    "tuning": {"detectors", "display", "engine", "errors", "evaluate", "files", "findings", "imaging", "io", "scores"}
+    | {"settings", "simulate", "text"},
     "fuzz": {"detectors", "engine", "errors", "evaluate", "export", "files", "findings", "imaging", "io", "nets"}
     | {"resources", "scores", "settings", "train"},
     "ui": {"detectors", "display", "engine", "errors", "export", "files", "findings", "imaging", "io", "nets"}
-    | {"resources", "scores", "scoring", "session", "settings", "text"},
+    | {"resources", "scores", "scoring", "session", "settings", "text", "tuning"},
     "cli": {
         "detectors",
         "errors",

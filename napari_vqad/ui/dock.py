@@ -40,6 +40,7 @@ from napari_vqad.ui.plumbing.style import BUTTONS, SMALL
 from napari_vqad.ui.plumbing.window_events import WindowEvents
 from napari_vqad.ui.request import AnalysisRequest
 from napari_vqad.ui.session import Session
+from napari_vqad.ui.tuning.bench import TuningBench
 
 
 class ExplorerDock(QScrollArea):
@@ -84,6 +85,7 @@ class ExplorerDock(QScrollArea):
         column.addStretch(1)
 
         self.lists = ListPanel(self.session, self.findings, self.which, self.display.convention)
+        self.bench = TuningBench(self.session, self.tuning)
         self._connect_signals()
         self._list_layers()
         self._show_settings()
@@ -124,9 +126,16 @@ class ExplorerDock(QScrollArea):
             f"(keys {NEXT_FINDING} and {PREVIOUS_FINDING}: next and previous finding). "
             "Other tabs list the flagged slices and show the restorations."
         )
+        self.tuning = QToolButton()
+        self.tuning.setText("Tuning")
+        self.tuning.setCheckable(True)
+        self.tuning.setToolTip(
+            "Open the tuning bench: compare with labels, move thresholds in histograms, sweep settings, put an anomaly "
+            "into the scan, and map what the model cannot see."
+        )
         self.export_menu = ExportMenu(self)
         reading = QHBoxLayout()
-        for button in (self.findings, self.display.box, self.export_menu):
+        for button in (self.findings, self.display.box, self.tuning, self.export_menu):
             button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             reading.addWidget(button, 1)
         column.addWidget(self.profile)
@@ -307,7 +316,7 @@ class ExplorerDock(QScrollArea):
     def _update_enabled(self) -> None:
         """Disable the widgets that need an analysed scan while there is none."""
         there = self.session.explorer is not None
-        for widget in (self.views_row, self.original, self.which, self.previous, self.next, self.findings):
+        for widget in (self.views_row, self.original, self.which, self.previous, self.next, self.findings, self.tuning):
             widget.setEnabled(there)
 
     def _on_opened(self) -> None:

@@ -1,0 +1,1 @@
+"""The tuning bench below the canvas: its dock and its tabs."""
