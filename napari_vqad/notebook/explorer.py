@@ -30,6 +30,7 @@ from napari_vqad.notebook.panel import SIDES_UNKNOWN, Panel, amber
 from napari_vqad.notebook.session import NotebookSession
 from napari_vqad.notebook.still import Still, slice_png
 from napari_vqad.notebook.volumes import grey_steps
+from napari_vqad.notebook.voxels import Between
 from napari_vqad.scoring import Result
 from napari_vqad.text import printable
 
@@ -58,7 +59,7 @@ class NotebookExplorer:
         self._showing = self._closed = False
         with self._lock:
             self._connect()
-            panel.offer_models(bundle.folder)
+            panel.offer_models(volume, bundle.folder)
             panel.subject.value = self._subject(bundle.title)
             panel.warning.value = "" if volume.side_known else amber(SIDES_UNKNOWN)
             session.analyse(lambda: bundle, mask)
@@ -273,8 +274,8 @@ class NotebookExplorer:
         if moved:
             self._mark_slice()
 
-    def _on_picture(self, steps: NDArray, colours: str) -> None:
-        self._canvas.set_map(steps, colours)
+    def _on_picture(self, steps: NDArray, between: Between) -> None:
+        self._canvas.set_map(steps, between)
         self._show_flat()
 
     # ---- what is shown ----------------------------------------------------------------------------------------------
@@ -296,7 +297,7 @@ class NotebookExplorer:
     def _show_model(self, bundle: Bundle) -> None:
         self._panel.subject.value = self._subject(bundle.title)
         if self._panel.model.value != str(bundle.folder):
-            self._panel.offer_models(bundle.folder)
+            self._panel.offer_models(self.volume, bundle.folder)
 
     def _show_settings(self) -> None:
         session, explorer = self._session, self._session.explorer

@@ -14,6 +14,7 @@ from napari_vqad.detectors.library import list_bundles
 from napari_vqad.display.colours import heat
 from napari_vqad.display.model_groups import BROKEN, fits_scan, grouped
 from napari_vqad.display.views import OF_ALL, WHICH_TIP, View, which_in_words
+from napari_vqad.imaging.volume import Volume
 from napari_vqad.notebook.canvas import HEIGHT, PLANES
 from napari_vqad.notebook.controls import SettingsPanel
 from napari_vqad.notebook.lists import Lists
@@ -121,13 +122,14 @@ class Panel:
             self.which.value = kept if kept in choices else choices[0]
         self.which.layout.display = None if there else "none"
 
-    def offer_models(self, current: Path) -> None:
-        """List the models for heads in the order of their families."""
+    def offer_models(self, volume: Volume, current: Path) -> None:
+        """List the models for a scan of this kind, and for its diffusion measurements, in the order of their families."""
+        gradients = None if volume.measurements is None else volume.measurements.gradients
         folders = list_bundles()
         if all(folder.resolve() != current.resolve() for folder in folders):
             folders.append(current)
         options = []
-        for family, members in grouped([f for f in folders if fits_scan(f, "head", None)]).items():
+        for family, members in grouped([f for f in folders if fits_scan(f, volume.kind, gradients)]).items():
             options += [(read_config(f).title, str(f)) for f in members] if family != BROKEN else []
         self.model.options = options
         known = {Path(value).resolve(): value for _, value in options}

@@ -19,7 +19,7 @@ from napari_vqad.display.views import MEAN, SCAN, map_of, views_of
 from napari_vqad.engine.store import CACHE_BYTES
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.notebook.runner import ThreadRunner
-from napari_vqad.notebook.volumes import BRAIN, FLAGGED, HEAT, heat_steps, outlines, window_steps
+from napari_vqad.notebook.volumes import heat_steps, outlines, window_steps
 from napari_vqad.scoring import Result, prepare
 from napari_vqad.session import ExplorerSession
 
@@ -36,7 +36,7 @@ class NotebookSession(ExplorerSession):
         error: why the last work has failed; None if it has not.
     """
 
-    shown = Signal(np.ndarray, str)  # the picture of the map, uint8 on the view, and its colours; empty without a map
+    shown = Signal(np.ndarray, str)  # the picture of the map: uint8 on the view (`volumes.colours`), and `Between`
 
     def __init__(self, volume: Volume, settings: Settings, on_error: Callable[[Exception], None]) -> None:
         self.lock = threading.RLock()
@@ -124,7 +124,7 @@ class NotebookSession(ExplorerSession):
         if name is None:
             if self._sent != ("",):
                 self._sent = ("",)
-                self.shown.emit(np.zeros(explorer.grid.view.shape, np.uint8), HEAT)
+                self.shown.emit(np.zeros(explorer.grid.view.shape, np.uint8), "nearest")
             return
         j = max(0, self.which - 1)
         if (stack := pictures.newest(name, j)) is not None:
@@ -136,12 +136,12 @@ class NotebookSession(ExplorerSession):
             return
         self._sent = sent
         if name in in_window(explorer.maps):
-            self.shown.emit(window_steps(values, WINDOW), BRAIN)
+            self.shown.emit(window_steps(values, WINDOW), "inside")
         elif name == "flagged":
-            self.shown.emit(outlines(values > 0), FLAGGED)
+            self.shown.emit(outlines(values > 0), "nearest")
         else:
             assert ends is not None
-            self.shown.emit(heat_steps(values, ends), HEAT)
+            self.shown.emit(heat_steps(values, ends), "linear")
 
     @property
     def ends(self) -> tuple[float, float] | None:

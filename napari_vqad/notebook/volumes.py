@@ -1,4 +1,4 @@
-"""Volumes for NiiVue: a scan and a map as bytes of NIfTI, a map's values in 256 steps of its colours."""
+"""Pictures for NiiVue: a scan as bytes of NIfTI, the values of a map as steps of a table of colours."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from scipy import ndimage
 
 from napari_vqad.display.colours import FLAG, heat
 from napari_vqad.display.window import DARK
-from napari_vqad.imaging.grid import Grid
-from napari_vqad.imaging.volume import Volume
 
-HEAT, BRAIN, FLAGGED, GREY = "vqad heat", "vqad brain", "vqad flagged", "gray"
-# NiiVue draws an overlay with the opacity (value / t)² below a threshold t, this one, and opaque from there on.
-OPAQUE = 90
-STEPS = 64  # of the colour map of the maps, between which NiiVue interpolates
+# The canvas has one table of 256 colours, so that another view changes no table: 0 is transparent, then the colours of
+# the maps, then the grey values of restorations, then the outlines of what is flagged.
+HEAT, BRAIN, FLAGGED = (1, 127), (128, 254), 255
 
 
 def grey_steps(voxels: NDArray, ends: tuple[float, float]) -> NDArray[np.uint8]:
@@ -25,20 +22,21 @@ def grey_steps(voxels: NDArray, ends: tuple[float, float]) -> NDArray[np.uint8]:
 
 
 def heat_steps(values: NDArray, ends: tuple[float, float]) -> NDArray[np.uint8]:
-    """A map's values as steps of its colours, 0 to 255; 0 is transparent."""
-    return grey_steps(values, ends)
+    """A map's values as steps of its colours (`HEAT`); 0, transparent, at the lower end."""
+    low, high = ends
+    return np.clip((values - low) * (HEAT[1] / (high - low)) + 0.5, 0, HEAT[1]).astype(np.uint8)
 
 
 def window_steps(values: NDArray, window: tuple[float, float]) -> NDArray[np.uint8]:
-    """A restoration's values, SD, as `OPAQUE` to 255 in the window; 0, transparent, where it is `DARK`."""
-    low, high = window
-    grey = OPAQUE + np.clip((values - low) / (high - low), 0, 1) * (255 - OPAQUE)
+    """A restoration's values, SD, as grey values of the window (`BRAIN`); 0, transparent, where it is `DARK`."""
+    (low, high), (first, last) = window, BRAIN
+    grey = first + np.clip((values - low) / (high - low), 0, 1) * (last - first)
     return np.where(values <= DARK / 2 + low / 2, 0, grey + 0.5).astype(np.uint8)
 
 
 def outlines(flagged: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The outermost voxels of what is flagged as 255, so that each plane shows an outline; all others as 0."""
-    return np.where(flagged & ~ndimage.binary_erosion(flagged), 255, 0).astype(np.uint8)
+    """The outermost voxels of what is flagged as `FLAGGED`, so that each plane shows an outline; all others as 0."""
+    return np.where(flagged & ~ndimage.binary_erosion(flagged), FLAGGED, 0).astype(np.uint8)
 
 
 def nifti_bytes(array: NDArray[np.uint8], affine: NDArray) -> bytes:
@@ -48,19 +46,11 @@ def nifti_bytes(array: NDArray[np.uint8], affine: NDArray) -> bytes:
     return bytes(image.to_bytes())
 
 
-def view_affine(volume: Volume, grid: Grid) -> NDArray:
-    """The affine from the voxels of a grid's view to scanner mm, for oblique scans, too."""
-    return volume.affine @ np.linalg.inv(volume.frame.to_mm) @ grid.view.to_mm
-
-
-def colour_maps() -> dict[str, dict[str, list[int]]]:
-    """The colour maps by name, as NiiVue takes them: red, green, blue, alpha at the steps I, all 0 to 255."""
-    at = np.linspace(0, 255, STEPS).round().astype(int)
-    coloured = (heat()(at / 255) * 255).round().astype(int)
-    red, green, blue = (round(255 * c) for c in FLAG[:3])
-    return {
-        HEAT: {name: coloured[:, i].tolist() for i, name in enumerate("RGBA")} | {"I": at.tolist()},
-        BRAIN: {name: [0, 0, 255] for name in "RGB"} | {"A": [0, 255, 255], "I": [0, OPAQUE, 255]},
-        FLAGGED: {"R": [0, red, red], "G": [0, green, green], "B": [0, blue, blue]}
-        | {"A": [0, 255, 255], "I": [0, 1, 255]},
-    }
+def colours() -> dict[str, list[int]]:
+    """The 256 colours of the canvas, as NiiVue takes them: red, green, blue, alpha, all 0 to 255."""
+    table = np.zeros((256, 4))
+    table[: HEAT[1] + 1] = heat()(np.arange(HEAT[1] + 1) / HEAT[1])
+    table[BRAIN[0] : BRAIN[1] + 1, :3] = np.linspace(0, 1, BRAIN[1] - BRAIN[0] + 1)[:, None]
+    table[BRAIN[0] :, 3] = 1
+    table[FLAGGED, :3] = FLAG[:3]
+    return {name: (255 * table[:, i]).round().astype(int).tolist() for i, name in enumerate("RGBA")}
