@@ -273,15 +273,15 @@ class ExplorerSession:
         self.drawn.emit()
 
     def _on_progress(self, progress: Progress) -> None:
-        self.advanced.emit(str(progress))
-        self.progressed.emit(progress.done, progress.total)
         explorer, was = self.explorer, self._in_view
         assert explorer is not None  # after `clear` no steps are received
         # The score of the slice in view may become final with the last of its neighbours.
         self._in_view = self._is_final_in_view(explorer)
         soon = explorer.focus in progress.slices or (self._in_view and not was)
         if self._changed and (soon or time.monotonic() - self._drawn > REDRAW):
-            self.redraw()
+            self.redraw()  # the picture comes before the numbers
+        self.advanced.emit(str(progress))
+        self.progressed.emit(progress.done, progress.total)
         self._give_settings()  # settings that were held back
 
     def _on_changed(self, maps: set[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from napari_vqad.notebook.still import Still, slice_png
 from napari_vqad.notebook.volumes import grey_steps
 from napari_vqad.notebook.voxels import Between
 from napari_vqad.scoring import Result
+from napari_vqad.session import REDRAW
 from napari_vqad.text import printable
 
 POLL = 0.1  # s between two looks whether the work is done
@@ -57,6 +59,7 @@ class NotebookExplorer:
         self._beside: Canvas | None = None  # the scan alone, beside the map
         self._still = Still(volume.name, lambda: session.result)
         self._showing = self._closed = False
+        self._scored = 0.0  # when the slice scores were last shown
         with self._lock:
             self._connect()
             panel.offer_models(volume, bundle.folder)
@@ -253,12 +256,14 @@ class NotebookExplorer:
 
     def _on_progressed(self, done: int, total: int) -> None:
         self._panel.progress.max, self._panel.progress.value = max(total, 1), done
-        self._show_scores()
+        if time.monotonic() - self._scored > REDRAW:
+            self._show_scores()
 
     def _on_busy(self, busy: bool) -> None:
         self._panel.cancel.disabled = not busy
         if not busy:
             self._panel.progress.value = 0
+            self._show_scores()
         self._show_state()
 
     def _on_error(self, error: Exception) -> None:
@@ -316,6 +321,7 @@ class NotebookExplorer:
         explorer = self._session.explorer
         if explorer is None:
             return
+        self._scored = time.monotonic()
         profile = SliceProfile.of(explorer)
         self._panel.profile.show_scores(profile, explorer.focus)
         self._panel.count.value = f'<span class="vqad-note">{html.escape(count_in_words(explorer))}</span>'

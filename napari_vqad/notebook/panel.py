@@ -123,7 +123,7 @@ class Panel:
         self.which.layout.display = None if there else "none"
 
     def offer_models(self, volume: Volume, current: Path) -> None:
-        """List the models for a scan of this kind, and for its diffusion measurements, in the order of their families."""
+        """List the models that fit a scan, as the desktop does, in the order of their families."""
         gradients = None if volume.measurements is None else volume.measurements.gradients
         folders = list_bundles()
         if all(folder.resolve() != current.resolve() for folder in folders):
