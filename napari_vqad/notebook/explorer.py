@@ -386,3 +386,8 @@ class NotebookExplorer:
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, Any]:
         """The explorer, a still picture and the numbers."""
         return {**dict(self._panel.box._repr_mimebundle_() or {}), **self._still.bundle()}
+
+    def _mime_(self) -> tuple[str, str]:
+        """For marimo, which lays out no ipywidgets: the picture and the numbers of the complete analysis."""
+        self.result()
+        return "text/html", str(self._still.bundle()["text/html"])

@@ -76,7 +76,9 @@ class Panel:
         )
         self.settings = SettingsPanel(edited)
         self.canvases = w.HBox([], layout=w.Layout(width="100%", min_height=f"{HEIGHT}px", overflow="hidden"))
-        self.still = w.Image(format="png", layout=w.Layout(max_width="100%"))
+        self.still = w.Image(format="png")
+        self.still.layout = w.Layout(height=f"{HEIGHT}px", max_width="100%", object_fit="contain")
+        self.still.layout.align_self = "flex-start"
         self.slice = w.IntSlider(description="Slice", continuous_update=True, layout=w.Layout(width="100%"))
         self.box = w.VBox(layout=w.Layout(width="100%"))
         self.box.add_class("vqad")

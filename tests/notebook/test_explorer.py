@@ -3,6 +3,7 @@
 import base64
 import sys
 from importlib import util
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +11,16 @@ from small_head import make_head
 from tests_notebook import START, control, numbers
 
 import napari_vqad
+from napari_vqad.detectors.library import list_bundles
+from napari_vqad.display.model_groups import fits_scan
 from napari_vqad.display.profile import count_in_words
 from napari_vqad.display.readout import read_out
 from napari_vqad.display.scales import limits
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.resample import resample_diagonal
+from napari_vqad.io.load import load_scan
 from napari_vqad.notebook.volumes import HEAT, heat_steps
+from napari_vqad.resources import samples_folder
 
 
 def on_scan(explorer, name):
@@ -170,6 +175,30 @@ def test_a_saved_notebook_has_a_picture_and_the_numbers(view):
     assert view.result().summary() in bundle["text/plain"]
     assert bundle["image/png"] in bundle["text/html"]
     assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_marimo_shows_the_picture_of_the_complete_analysis(view):
+    kind, text = view._mime_()
+    assert kind == "text/html"
+    assert '<img alt="' in text
+    assert "slices are flagged" in text
+
+
+def test_models_are_listed_that_fit_the_scan(view):
+    panel, own = view._panel, view.result().explorer.bundle.folder
+
+    def listed(volume):
+        panel.offer_models(volume, own)
+        return {Path(folder).name for _, folder in panel.model.options}
+
+    diffusion = load_scan(samples_folder() / "diffusion.nii.gz")
+    of_head, of_diffusion = listed(view.volume), listed(diffusion)
+    panel.offer_models(view.volume, own)
+    gradients = diffusion.measurements.gradients
+    assert of_diffusion == {own.name} | {f.name for f in list_bundles() if fits_scan(f, "head", gradients)}
+    assert "qspace-64" in of_diffusion
+    assert of_head == {own.name} | {f.name for f in list_bundles() if fits_scan(f, "head", None)}
+    assert "qspace-64" not in of_head
 
 
 def test_without_webgl_there_is_a_picture_and_a_slider(view):
