@@ -109,10 +109,8 @@ def test_a_slider_moved_by_key_changes_canvas_and_read_out_as_the_engine_says(pa
     before, maps = pixels(page), scored.map("pixel_score").copy()
     press(page, "λ_s (sample)", "ArrowLeft", 3)  # flags slices, and changes no voxel of the score
     np.testing.assert_array_equal(pixels(page), before)
-    press(page, "k", "ArrowRight", 30)
-    slider = page.locator(".vqad .widget-slider", has=page.locator("label:text-is('k')"))
-    k = float(slider.locator(".widget-readout").inner_text())
-    scored.change(scored.settings.model_copy(update={"k": k}))
+    press(page, "S", "ArrowLeft", 1)
+    scored.change(scored.settings.model_copy(update={"n_restorations": 1}))
     assert not np.array_equal(scored.map("pixel_score"), maps)
     wait_until(page, lambda: read(page) == read_out(scored, place[1]))
     page.wait_for_timeout(REST)

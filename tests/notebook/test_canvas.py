@@ -35,7 +35,7 @@ def sent(view, monkeypatch):
 
 def test_only_voxels_that_changed_are_sent(view, sent):
     before = view._canvas.map.ravel(order="F")
-    control(view, "k").value = 0.0
+    control(view, "n_restorations").value = 1
     ((content, (at, values)),) = sent
     assert content["type"] == "buffer_update"
     after = view._canvas.map.ravel(order="F")
@@ -64,7 +64,7 @@ def test_a_map_that_changes_while_the_browser_loads_one_is_sent_afterwards(view,
     ((content, _),) = sent
     assert content["type"] == "load_drawing_from_url"
     sent.clear()
-    control(view, "k").value = 0.0
+    control(view, "n_restorations").value = 1
     assert sent == []
     answer(view._canvas)
     assert [content["type"] for content, _ in sent] == ["buffer_update"]
