@@ -88,8 +88,8 @@ def test_the_command_writes_a_bundle_with_a_card(heads, tmp_path, capsys):
     words = ["train", "qspace", "--config", "qspace-phantom", "--data", str(data), "--out", str(out), "--device", "cpu"]
     given = [*words, *(w for s in sets for w in ("--set", s))]
     assert main(given) == 0
-    assert main([*given, "--set", "least_sd=0.02"]) == 2
-    assert "another recipe: network.least_sd is 0.01, and 0.02 here" in capsys.readouterr().err
+    assert main([*given, "--set", "least_sd=0.03"]) == 2
+    assert "another recipe: network.least_sd is 0.02, and 0.03 here" in capsys.readouterr().err
     bundle = Bundle.load(out, "cpu")
     assert bundle.config.reference == "codes"
     assert bundle.detector.variants == ("latent_distance",)
