@@ -80,7 +80,7 @@ def score_histogram(explorer: Explorer) -> Histogram | None:
     share = 100 - calibration.percentile("pixel_score", limit, kind=kind)
     what = "pixels" if explorer.grid.kind == "clip" else "voxels"
     line = _line(explorer, "flag_voxels", limit, values, share, what)
-    line = line._replace(words=f"{line.words} Expected: {rate_of_findings(explorer, limit)}.")
+    line = line._replace(words=f"{line.words} {rate_of_findings(explorer, limit)} expected.")
     return _histogram(explorer, "Pixel score", values, calibration.pixel_score[kind], [line], score_unit(explorer))
 
 
@@ -121,12 +121,11 @@ def _of_slices(explorer: Explorer) -> Histogram | None:
 def _line(explorer: Explorer, name: str, limit: float, values: NDArray, healthy: float, what: str) -> Line:
     title = str(Settings.model_fields[name].title).partition(" (")[0]
     active = name not in explorer.detector.inactive(explorer.settings)
-    here = int((values > limit).sum())
-    expected = healthy / 100 * len(values)
-    about = f"about {expected:.0f}" if expected >= 0.5 or not healthy else "fewer than 1"
+    here, expected = int((values > limit).sum()), healthy / 100 * len(values)
+    about = f"{expected:.0f}" if expected >= 0.5 or not healthy else "fewer than 1"
     words = (
-        f"Above it: {_percent(healthy)} of healthy {what} ({about} in a healthy scan of this size), "
-        f"{_percent(100 * here / len(values))} in this scan ({here})."
+        f"{_percent(healthy)} of healthy {what} are above ({about} expected), "
+        f"{_percent(100 * here / len(values))} of this scan ({here})."
     )
     return Line(name, title, float(limit), words, active)
 

@@ -108,7 +108,7 @@ def _of_voxels(explorer: Explorer, settings: Settings, limit: float, kind: str) 
 
 
 def rate_of_findings(explorer: Explorer, limit: float) -> str:
-    """The expected number of false findings in a healthy scan above a pixel score, such as "1.0 false findings/scan"."""
+    """The expected false findings in a healthy scan above a pixel score, such as "1.0 false findings/scan"."""
     return _rate_of_findings(explorer, explorer.settings, limit, explorer.bundle.pixel_kind(explorer.settings))
 
 

@@ -17,8 +17,8 @@ STEP = {Qt.Key.Key_Left: -0.01, Qt.Key.Key_Right: 0.01, Qt.Key.Key_PageDown: -0.
 PAUSE = 100  # ms between two signals while a line moves; the first and the last are always sent
 TIP = (
     "Values of this scan (blue) in front of healthy values (grey). Drag a line, or select it with the up and down keys "
-    "and move it with the left and right keys, to change its threshold. Heights are square roots of shares, so that few "
-    "high values are visible."
+    "and move it with the left and right keys, to change its threshold. Heights are square roots of shares, so that "
+    "few high values are visible."
 )
 
 
@@ -166,13 +166,17 @@ class HistogramPlot(QWidget):
         left, right = f"{h.edges[0]:.1f}".replace("-", "−"), f"{h.edges[-1]:.1f} {h.unit}"
         painter.drawText(QPointF(plot.left(), base), left)
         painter.drawText(QPointF(plot.right() - metrics.horizontalAdvance(right), base), right)
-        words = "this scan · healthy"
-        middle = plot.center().x() - metrics.horizontalAdvance(words) / 2
         dark = ink.lightness() > 128  # the theme
-        painter.setPen(QColor("#59bfff" if dark else "#0a6fb3"))
-        painter.drawText(QPointF(middle, base), "this scan")
-        painter.setPen(QColor("#a9b4c2" if dark else "#5a6470"))
-        painter.drawText(QPointF(middle + metrics.horizontalAdvance("this scan"), base), " · healthy")
+        words = [
+            (f"{h.title}: ", ink),
+            ("this scan", QColor("#59bfff" if dark else "#0a6fb3")),
+            (" · healthy", QColor("#a9b4c2" if dark else "#5a6470")),
+        ]
+        left_of = plot.center().x() - metrics.horizontalAdvance("".join(word for word, _ in words)) / 2
+        for word, colour in words:
+            painter.setPen(colour)
+            painter.drawText(QPointF(left_of, base), word)
+            left_of += metrics.horizontalAdvance(word)
 
     def _draw_lines(self, painter: QPainter, plot: QRectF) -> None:
         """Draw each line below its title; two titles that would overlap are drawn on both sides of their lines."""

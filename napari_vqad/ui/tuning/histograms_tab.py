@@ -17,7 +17,7 @@ NOTHING = "Histograms appear here after a scan is analysed."
 
 
 class HistogramsTab(BenchTab):
-    """One column for each histogram: its title, the plot, and what each threshold means in words.
+    """One column for each histogram: the plot, and what each threshold means in words.
 
     Attributes:
         columns: the columns that exist; those in use are visible.
@@ -65,21 +65,20 @@ class _Column(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
-        self.title, self.plot, self.words = QLabel(""), HistogramPlot(), QLabel("")
+        self.plot, self.words = HistogramPlot(), QLabel("")
         self.words.setWordWrap(True)
         self.words.setStyleSheet(SMALL)
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
-        for widget in (self.title, self.plot, self.words):
+        for widget in (self.plot, self.words):
             layout.addWidget(widget)
         layout.addStretch(1)
 
     def show_histogram(self, found: Histogram | None) -> None:
         self.plot.show_histogram(found)
-        self.title.setText(found.title if found else "")
         lines = found.lines if found else ()
         self.words.setText("<br>".join(_sentence(line, found.unit) for line in lines) if found else "")
 
 
 def _sentence(line: Line, unit: str) -> str:
     state = "" if line.active else " It has no effect with the present settings."
-    return f"<b>{line.title}</b> {line.value:.2f} {unit}. {line.words}{state}"
+    return f"<b>{line.title}</b> {line.value:.2f} {unit}: {line.words}{state}"
