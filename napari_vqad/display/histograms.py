@@ -80,7 +80,7 @@ def score_histogram(explorer: Explorer) -> Histogram | None:
     share = 100 - calibration.percentile("pixel_score", limit, kind=kind)
     what = "pixels" if explorer.grid.kind == "clip" else "voxels"
     line = _line(explorer, "flag_voxels", limit, values, share, what)
-    line = line._replace(words=f"{line.words} {rate_of_findings(explorer, limit)} expected.")
+    line = line._replace(words=f"{line.words} {rate_of_findings(explorer, limit)}.")
     return _histogram(explorer, "Pixel score", values, calibration.pixel_score[kind], [line], score_unit(explorer))
 
 
@@ -125,7 +125,7 @@ def _line(explorer: Explorer, name: str, limit: float, values: NDArray, healthy:
     about = f"{expected:.0f}" if expected >= 0.5 or not healthy else "fewer than 1"
     words = (
         f"{_percent(healthy)} of healthy {what} are above ({about} expected), "
-        f"{_percent(100 * here / len(values))} of this scan ({here})."
+        f"here {_percent(100 * here / len(values))} ({here})."
     )
     return Line(name, title, float(limit), words, active)
 
@@ -141,7 +141,7 @@ def _histogram(
     """Bin the scan's values; the healthy shares are differences of the quantiles in the table."""
     levels, quantiles = np.array(explorer.bundle.calibration.levels), np.array(table)
     low, high = np.percentile(values, ENDS)
-    low = min(low, np.interp(ENDS[0], levels, quantiles))
+    low = min(low, np.interp(ENDS[0], levels, quantiles), *(line.value for line in lines))
     high = max(high, np.interp(ENDS[1], levels, quantiles), *(line.value for line in lines))
     edges = np.linspace(low, max(high, low + 1e-6), BINS + 1)
     scan = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / len(values)

@@ -55,6 +55,7 @@ class HistogramPlot(QWidget):
         elif self._held is None:
             self._at = {}
         self.shown = found
+        self.setToolTip(f"{TIP} Unit: {found.unit}." if found else TIP)
         self.setAccessibleName(found.title if found else "")
         self.setAccessibleDescription("; ".join(f"{line.title} {line.value:.2f}" for line in self._lines()))
         self.update()
@@ -163,7 +164,7 @@ class HistogramPlot(QWidget):
     def _draw_scale(self, painter: QPainter, h: Histogram, plot: QRectF, ink: QColor) -> None:
         metrics = QFontMetricsF(painter.font())
         base = plot.bottom() + metrics.ascent() + 3
-        left, right = f"{h.edges[0]:.1f}".replace("-", "−"), f"{h.edges[-1]:.1f} {h.unit}"
+        left, right = (f"{edge:.1f}".replace("-", "−") for edge in (h.edges[0], h.edges[-1]))
         painter.drawText(QPointF(plot.left(), base), left)
         painter.drawText(QPointF(plot.right() - metrics.horizontalAdvance(right), base), right)
         dark = ink.lightness() > 128  # the theme

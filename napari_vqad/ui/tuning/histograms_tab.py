@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_vqad.display.histograms import Histogram, Line, histograms
 from napari_vqad.ui.panels.histogram_plot import HistogramPlot
@@ -13,6 +13,7 @@ from napari_vqad.ui.plumbing.style import SMALL
 from napari_vqad.ui.session import Session
 from napari_vqad.ui.tuning.tab import BenchTab
 
+LOW = 66  # px, the least height of a plot: the bench is low
 NOTHING = "Histograms appear here after a scan is analysed."
 
 
@@ -70,12 +71,15 @@ class _Column(QWidget):
         self.words.setStyleSheet(SMALL)
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         for widget in (self.plot, self.words):
-            layout.addWidget(widget)
-        layout.addStretch(1)
+            layout.addWidget(widget, int(widget is self.plot))
+        self.plot.setMinimumHeight(LOW)
+        self.plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
     def show_histogram(self, found: Histogram | None) -> None:
         self.plot.show_histogram(found)
         lines = found.lines if found else ()
+        # A label that wraps asks for one line only, and the bench is as low as its widgets allow.
+        self.words.setMinimumHeight(2 * len(lines) * self.words.fontMetrics().lineSpacing())
         self.words.setText("<br>".join(_sentence(line, found.unit) for line in lines) if found else "")
 
 
