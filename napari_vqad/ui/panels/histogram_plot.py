@@ -37,7 +37,8 @@ class HistogramPlot(QWidget):
         self.shown: Histogram | None = None
         self._held: str | None = None  # the setting whose line is being dragged
         self._selected = 0
-        self._at: dict[str, float] = {}  # lines that moved but whose setting has not changed yet
+        self._at: dict[str, float] = {}  # where lines are that moved; the histogram may still have their old values
+        self._untold: set[str] = set()  # settings in `_at` that `moved` has not told yet
         self._notify = qthrottled(self._tell, timeout=PAUSE, leading=True)
         self.setToolTip(TIP)
         self.setMinimumHeight(84)
@@ -51,9 +52,9 @@ class HistogramPlot(QWidget):
     def show_histogram(self, found: Histogram | None) -> None:
         """Show a histogram, or nothing. A line that is being moved stays where the user holds it."""
         if found is None or self.shown is None or found.title != self.shown.title:
-            self._held, self._at = None, {}
+            self._held, self._at, self._untold = None, {}, set()
         elif self._held is None:
-            self._at = {}
+            self._at = {setting: value for setting, value in self._at.items() if setting in self._untold}
         self.shown = found
         self.setToolTip(f"{TIP} Unit: {found.unit}." if found else TIP)
         self.setAccessibleName(found.title if found else "")
@@ -80,11 +81,13 @@ class HistogramPlot(QWidget):
     def _move(self, setting: str, value: float) -> None:
         low, high = self._range()
         self._at[setting] = float(np.clip(value, max(low, 0.0), high))
+        self._untold.add(setting)
         self.update()
-        self._notify(setting)
+        self._notify()
 
-    def _tell(self, setting: str) -> None:
-        if setting in self._at:
+    def _tell(self) -> None:
+        untold, self._untold = self._untold, set()
+        for setting in untold:
             self.moved.emit(setting, round(self._at[setting], 4))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802, D102
