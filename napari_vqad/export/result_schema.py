@@ -7,9 +7,9 @@ characters.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
-from typing_extensions import NotRequired, TypedDict  # pydantic supports `typing.TypedDict` only from Python 3.12
+from typing_extensions import TypedDict  # pydantic supports `typing.TypedDict` only from Python 3.12
 
 from napari_vqad.findings.review import Verdict
 from napari_vqad.imaging.location import Side

@@ -193,7 +193,7 @@ def _replayed(volume: Volume, contents: Contents, at_hand: Iterable[Volume]) -> 
         if scan.sha256 not in there and scan.path is not None and _is_there(Path(scan.path)):
             found = load_scan(scan.path, scan.series)
             there[fingerprint(found)] = found
-    return replay(volume, contents.mask, recipe, there)[0]
+    return replay(volume, contents.mask, recipe, there)
 
 
 def _hash(folder: Path) -> str | None:

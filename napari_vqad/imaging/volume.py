@@ -43,11 +43,13 @@ class EditedFrom:
         original: the scan as it was read.
         recipe: the edits (`simulate.edits.Recipe`), which give the same voxels again when they are replayed on it.
         lines: the edits in words, one line each.
+        label: uint8 (R, A, S), the number of the edit at each voxel, from 1; 0 elsewhere.
     """
 
     original: Volume
     recipe: Any
     lines: tuple[str, ...]
+    label: np.ndarray = field(repr=False)
 
     @property
     def headline(self) -> str:

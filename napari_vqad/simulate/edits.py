@@ -41,7 +41,7 @@ WARNING = "It is not the patient's scan."
 
 def replay(
     volume: Volume, brain: NDArray[np.bool_], recipe: Recipe, foreign: Mapping[str, Volume] | None = None
-) -> tuple[Volume, NDArray[np.uint8]]:
+) -> Volume:
     """Put the anomalies of a recipe into a scan.
 
     Args:
@@ -51,16 +51,15 @@ def replay(
         foreign: the other scans that patches come from, by their SHA-256.
 
     Returns:
-        the edited scan, and its label, uint8 (R, A, S): for each voxel the number of the last edit that covers it, from
-        1; 0 elsewhere. Without edits the scan itself.
+        the edited scan, whose `edited` has the label: for each voxel the number of the last edit that covers it;
+        without edits the scan itself.
 
     Raises:
         InputError: an anomaly lies outside the scan or the brain, or the scan of a patch is missing.
     """
-    label = np.zeros(volume.voxels.shape, np.uint8)
     if not recipe.edits:
-        return volume, label
-    voxels = volume.voxels.copy()
+        return volume
+    voxels, label = volume.voxels.copy(), np.zeros(volume.voxels.shape, np.uint8)
     for number, edit in enumerate(recipe.edits, start=1):
         box, inside = _shape(edit, volume, brain)
         sigma = edit.softness_mm / volume.spacing
@@ -71,10 +70,10 @@ def replay(
         voxels[box] = blend(voxels[box], weight, changed)
         label[box][inside] = number
     lines = tuple(f"{i}. {edit.in_words(recipe.grey)}" for i, edit in enumerate(recipe.edits, start=1))
-    origin = EditedFrom(volume, recipe, lines)
+    origin = EditedFrom(volume, recipe, lines, label)
     notes = (*volume.notes, f"{origin.headline}. {WARNING}")
     name = f"{volume.name} (edited)"
-    return replace(volume, voxels=voxels, name=name, path=None, notes=notes, edited=origin), label
+    return replace(volume, voxels=voxels, name=name, path=None, notes=notes, edited=origin)
 
 
 def index_of(frame: VoxelGrid, mm: tuple[float, float, float]) -> NDArray:
@@ -124,6 +123,7 @@ def _shape(edit: Edit, volume: Volume, brain: NDArray[np.bool_]) -> tuple[Box, N
 
 def _box(low: NDArray, high: NDArray, shape: tuple[int, ...]) -> Box:
     first = np.maximum(np.floor(low), 0).astype(int)
+    first -= first % 2  # halves round to the even index; so they round alike in the box and in the scan
     last = np.minimum(np.ceil(high), np.array(shape) - 1).astype(int)
     return (slice(first[0], last[0] + 1), slice(first[1], last[1] + 1), slice(first[2], last[2] + 1))
 

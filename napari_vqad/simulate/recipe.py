@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from napari_vqad.imaging.volume import Volume
+from napari_vqad.imaging.volume import Volume, side_label
 
 Kind = Literal["constant", "additive", "sink", "source", "shuffle", "patch"]
 MOST = 99  # edits of a scan
@@ -49,7 +49,7 @@ class Grey(_Part):
         if not self.mean > 0:  # as in CT
             return text
         share = (0 if added else 1) + intensity * self.sd / self.mean
-        percent = f"{share:+.0%}" if added else f"{share:.0%}"
+        percent = f"{100 * share:+.0f} %" if added else f"{100 * share:.0f} %"
         return f"{text}, {percent} of its mean grey value".replace("-", "−")
 
 
@@ -80,9 +80,8 @@ class Round(_Part):
 
     def in_words(self) -> str:
         """Write shape, size and place."""
-        r, a, s = (f"{v:.0f}".replace("-", "−") for v in self.centre)
         plane = {0: "sagittal ", 1: "coronal ", 2: "axial "}[self.axis] if self.form == "disc" else ""
-        return f"{plane}{self.form}, radius {self.radius_mm:g} mm, centre R {r}, A {a}, S {s} mm"
+        return f"{plane}{self.form}, radius {self.radius_mm:g} mm, centre {_at(self.centre)}"
 
 
 class Painted(_Part):
@@ -174,10 +173,13 @@ class Edit(_Part):
         elif self.kind == "shuffle":
             how = f", seed {self.seed}"
         elif self.taken_from is not None:
-            r, a, s = (f"{v:.0f}".replace("-", "−") for v in self.taken_from)
-            how = f" of {self.scan.name if self.scan else 'the same scan'} at R {r}, A {a}, S {s} mm"
+            how = f" of {self.scan.name if self.scan else 'the same scan'} at {_at(self.taken_from)}"
         soft = f", edge softened by {self.softness_mm:g} mm" if self.softness_mm else ""
         return f"{TITLES[self.kind]}{how}: {self.shape.in_words()}{soft}."
+
+
+def _at(mm: Point) -> str:
+    return f"{', '.join(side_label(axis, v) for axis, v in enumerate(mm))} mm"
 
 
 class Recipe(_Part):

@@ -29,6 +29,7 @@ from napari_vqad.simulate.edits import replay
 from napari_vqad.simulate.recipe import MOST, Edit, ForeignScan, Grey, Recipe
 
 KEPT = 6  # analyses that are kept, so that undo, redo and the original are shown at once
+SAMPLED = 20_000  # voxels of the brain, for ranks in words
 
 Edits = tuple[Edit, ...]
 
@@ -66,6 +67,7 @@ class Lab:
             self._foreign = {sha: v for v in foreign if wanted and (sha := fingerprint(v)) in wanted}
         else:
             self.grey, self.done = Grey.of(volume, mask), ()
+        self._sorted = np.sort(self.original.voxels[mask][:: max(1, int(mask.sum()) // SAMPLED)])
         self._bundle, self._grid = bundle, explorer.grid
         self._lock = threading.Lock()  # `explorer` runs in a worker, and an older one may still be running
         self._explorers: OrderedDict[Edits, Explorer] = OrderedDict({self.done: explorer})
@@ -141,10 +143,18 @@ class Lab:
             name=volume.name, path=str(path.absolute()) if path else None, series=series, sha256=sha, grey=grey
         )
 
+    def in_words(self, intensity: float, added: bool = False) -> str:
+        """Describe an intensity, in SD: percent of the mean grey value, and the share of the brain that is darker."""
+        words = self.grey.in_words(intensity, added)
+        if added:
+            return words
+        darker = np.searchsorted(self._sorted, self.grey.mean + intensity * self.grey.sd) / len(self._sorted)
+        return f"{words}, brighter than {100 * darker:.0f} % of the brain"
+
     # ---- the edited scan --------------------------------------------------------------------------------------------
 
-    def edited(self, edits: Edits | None = None) -> tuple[Volume, NDArray[np.uint8]]:
-        """Return the edited scan and its label; see `simulate.edits.replay`. By default with the present edits."""
+    def edited(self, edits: Edits | None = None) -> Volume:
+        """Return the edited scan, by default with the present edits; see `simulate.edits.replay`."""
         recipe = Recipe(grey=self.grey, edits=self.done if edits is None else edits)
         return replay(self.original, self.mask, recipe, self._foreign)
 
@@ -169,7 +179,7 @@ class Lab:
             explorer.change(settings)
         there = self._explorers.get(edits)
         if there is None or not there.complete:
-            volume, _ = self.edited(edits)
+            volume = self.edited(edits)
             grid = with_voxels(self._grid, volume, self.mask, self._bundle.config.grid)
             made = Explorer(current.bundle, settings, cache_bytes)
             made.resume(volume, self.mask, grid, known_results(grid, [current, *reversed(known)]))

@@ -27,7 +27,8 @@ class AnalysisRequest:
 class PreparedScan:
     """A scan that is ready for analysis.
 
-    `scan` is its layer, `study` the saved study that it comes from, `files` the other files that were read.
+    `scan` is its layer, which is looked for or opened if it is None; `study` the saved study that it comes from;
+    `files` the other files that were read; `chosen`: choose the scan in the list of scans, too.
     """
 
     explorer: Explorer
@@ -36,3 +37,4 @@ class PreparedScan:
     scan: Image | None = None
     study: Study | None = None
     files: tuple[Path, ...] = ()
+    chosen: bool = False
