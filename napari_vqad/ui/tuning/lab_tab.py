@@ -25,9 +25,10 @@ from napari_vqad.ui.tuning.placing import Placing
 from napari_vqad.ui.tuning.tab import BenchTab
 
 HELD = (
-    "Alignment, brain mask and intensity scale are those of the original scan, so slices that no anomaly touches keep "
+    "Alignment, brain mask and intensity scale are held from the original scan, so slices that no anomaly touches keep "
     "their results."
 )
+BRIEF = "Slices that none of them touches keep their results."
 HINT = "Press Place, then click on the picture where the anomaly goes. The original scan is not changed."
 
 
@@ -54,16 +55,17 @@ class LabTab(BenchTab):
         self.place.setToolTip("Click on the picture to put the anomaly there. Escape ends placing.")
         self.list, self.hint = QListWidget(), QLabel("")
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.list.setToolTip("The anomalies in the scan, each with the number that it has in the label layer.")
+        self.list.setToolTip(f"The anomalies in the scan, each with the number that it has in the label layer. {HELD}")
         self.list.setWordWrap(True)
         self.hint.setWordWrap(True)
+        self.hint.setMinimumHeight(1)  # a sentence must not make the window taller
         self.setStyleSheet(BUTTONS)
         self._lay_out()
         self._connect()
 
     def _lay_out(self) -> None:
         buttons = QGridLayout()
-        buttons.setSpacing(4)
+        buttons.setSpacing(3)
         for i, button in enumerate((self.place, self.paint, self.undo, self.redo, self.clear_all, self.original)):
             button.setMinimumWidth(104)
             buttons.addWidget(button, i // 2, i % 2)
@@ -74,7 +76,7 @@ class LabTab(BenchTab):
         left.addWidget(self.form)
         left.addStretch(1)
         row = QHBoxLayout(self)
-        row.setContentsMargins(8, 6, 8, 6)
+        row.setContentsMargins(8, 3, 8, 3)
         row.setSpacing(14)
         row.addLayout(left)
         row.addLayout(middle)
@@ -190,7 +192,7 @@ class LabTab(BenchTab):
             self.tell(str(error) if isinstance(error, InputError) else error.errors()[0]["msg"])
             return
         n = len(lab.done)
-        self.tell(f"{n} {'anomaly is' if n == 1 else 'anomalies are'} in the scan. {HELD}" if n else HINT, "")
+        self.tell(f"{n} {'anomaly is' if n == 1 else 'anomalies are'} in the scan. {BRIEF}" if n else HINT, "")
         self.refresh()
         self._show(lab.done)
 

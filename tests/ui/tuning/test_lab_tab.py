@@ -14,7 +14,7 @@ EDITED, LABEL = "head (edited)", "head (edited), label"
 
 
 @pytest.fixture
-def tab(explored, qtbot):
+def tab(explored, qtbot, idle):
     """The tab, shown, in a window with the small head analysed."""
     explored.tuning.setChecked(True)
     tab = explored.bench.pages["Lab"]
@@ -25,9 +25,10 @@ def tab(explored, qtbot):
     tab.form.softness.setValue(0)
     yield tab
     tab._end()
-    if tab.lab is not None:
-        tab.lab.clear()
-        tab.lab = None
+    if tab.clear_all.isEnabled():  # back to the original, whose analysis is kept
+        tab.clear_all.click()
+        idle(explored)
+    tab.lab = None
     tab.form.kind.setCurrentIndex(0)
 
 
