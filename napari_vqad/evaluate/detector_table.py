@@ -22,10 +22,10 @@ from napari_vqad.detectors.settings import Settings
 from napari_vqad.errors import InputError
 from napari_vqad.evaluate.case_details import CaseDetails, details_at
 from napari_vqad.evaluate.cases import Case
-from napari_vqad.evaluate.experiment import CaseScores, Pair, collect
-from napari_vqad.evaluate.metrics import Ranking, rank
+from napari_vqad.evaluate.experiment import CaseScores, collect
+from napari_vqad.evaluate.kind_table import OfKinds, of_kinds, rank_subjects
 from napari_vqad.evaluate.result_cache import ResultCache
-from napari_vqad.evaluate.subject_bootstrap import Ranked, draws, interval, ranked, ratio
+from napari_vqad.evaluate.subject_bootstrap import draws, interval, ratio
 from napari_vqad.evaluate.variants import Variant, method_variants, methods_of
 
 # Measure → its title; the more the better, except for false findings. Agreement says nothing of right or wrong.
@@ -52,12 +52,14 @@ class Options:
         percentile: healthy percentile of the threshold for Dice, such as "p98".
         rate: healthy rate of findings at which lesions are counted, such as "1/1".
         methods: only these methods; all if empty.
+        evidence: also a row for the detector's own evidence in a fused score, such as the NLL, alone and by place.
     """
 
     settings: Settings
     percentile: str
     rate: str
     methods: tuple[str, ...] = ()
+    evidence: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Row:
         dice_sd: SD of Dice over the scans with an anomaly.
         seconds: time of a slice in the detector's stages; NaN for a loss.
         n: subjects, scans, and scans with an anomaly.
+        kinds: kind of anomaly → measure → (value, rounds) over the scans of that kind and those without an anomaly; see
+            `kind_table`.
     """
 
     bundle: str
@@ -82,6 +86,7 @@ class Row:
     dice_sd: float
     seconds: float
     n: tuple[int, int, int]
+    kinds: OfKinds
 
     @property
     def name(self) -> str:
@@ -118,7 +123,7 @@ def rows_of(
         InputError: the bundle does not allow the settings.
     """
     settings = settings_for(bundle, options)
-    ways = ways_of(bundle, options.methods)
+    ways = ways_of(bundle, options.methods) + (evidence_of(bundle) if options.evidence else [])
     also = f"max {options.percentile} {options.rate} {' '.join(CaseDetails._fields)}"
     cache = ResultCache.of(keep, bundle, settings, also)
     details = details_at(options.percentile, options.rate)
@@ -134,6 +139,13 @@ def ways_of(bundle: Bundle, methods: Sequence[str]) -> list[Variant]:
     loss = [detector.loss_title] if detector.loss_title else []
     wanted = methods or [*methods_of(detector), *loss]
     return method_variants(detector, methods_of(detector, wanted), False)
+
+
+def evidence_of(bundle: Bundle) -> list[Variant]:
+    """Return a variant for each evidence of the detector's own in its fused score, such as the NLL, by place."""
+    titles = {spec.name: spec.title for spec in bundle.detector.maps}
+    own = [name for name in bundle.detector.fused if name in bundle.places]
+    return [Variant(f"{titles.get(name, name)}, by place", "evidence", evidence=(name,)) for name in own]
 
 
 def settings_for(bundle: Bundle, options: Options) -> Settings:
@@ -182,12 +194,12 @@ def _row(bundle: Bundle, way: Variant, cases: Sequence[CaseScores], seconds: flo
         add(measure, float(ratio(above, below, once)[0]), ratio(above, below, weights))
 
     slices = {s: [case.slices for case in cases if case.subject == s] for s in subjects}
-    whole, of_rounds = _rank(slices, weights)
+    whole, of_rounds = rank_subjects(slices, weights)
     add("slice_auroc", whole.auroc, of_rounds.auroc)
     add("slice_ap", whole.ap, of_rounds.ap)
     if way.of != "loss":  # it has one number for all voxels of a slice
         voxels = {s: [case.voxels for case in cases if case.subject == s] for s in subjects}
-        whole, of_rounds = _rank(voxels, weights)
+        whole, of_rounds = rank_subjects(voxels, weights)
         add("voxel_auroc", whole.auroc, of_rounds.auroc)
         add("voxel_ap", whole.ap, of_rounds.ap)
         add("best_dice", whole.dice, of_rounds.dice)
@@ -210,11 +222,5 @@ def _row(bundle: Bundle, way: Variant, cases: Sequence[CaseScores], seconds: flo
         float(known.std(ddof=1)) if len(known) > 1 else np.nan,
         seconds,
         (len(subjects), len(cases), abnormal),
+        of_kinds(cases, subjects, weights, voxels=way.of != "loss"),
     )
-
-
-def _rank(by_subject: Mapping[str, Sequence[Pair]], weights: NDArray) -> tuple[Ranking, Ranked]:
-    """Rank exactly over all cases, and in each round."""
-    pairs = [pair for cases in by_subject.values() for pair in cases]
-    scores, labels = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    return rank(scores, labels), ranked(by_subject, weights)

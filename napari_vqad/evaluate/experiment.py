@@ -28,6 +28,7 @@ Details = Callable[[Case, Explorer], np.ndarray]  # further numbers of a case th
 class CaseScores(NamedTuple):
     """Scores of one case with one variant, and its further numbers."""
 
+    kind: str
     subject: str
     voxels: Pair
     slices: Pair
@@ -83,7 +84,7 @@ class Collected:
         """Iterate over the cases of a variant, kind by kind."""
         for kind in self.kinds:
             columns = (self.subjects[kind], *(of[name, kind] for of in (self.voxels, self.slices, self.details)))
-            yield from map(CaseScores._make, zip(*columns, strict=True))
+            yield from (CaseScores(kind, *of_case) for of_case in zip(*columns, strict=True))
 
     def rows(self, ways: list[Variant]) -> list[Row]:
         """Return the rows of the table: for each variant all cases, then each kind."""

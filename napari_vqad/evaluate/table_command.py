@@ -28,7 +28,8 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = kinds.add_parser(
         "table",
         help="all detectors on labelled scans: the papers' measures with intervals, as Markdown, CSV and a figure",
-        description="Scores all scans with all bundles and writes table.md, table.csv and table.png. The scans are a "
+        description="Scores all scans with all bundles and writes table.md, table.csv and table.png, and kinds.md, "
+        "kinds.csv and kinds.png if there are several kinds of anomaly. The scans are a "
         "folder with cases.csv, as for testset, or pairs such as a_t1.nii.gz and a_label.nii.gz, with a_mask.nii.gz "
         "if there is one. All detectors have the same post-processing, and thresholds from healthy scans.",
     )
@@ -38,6 +39,9 @@ def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser.add_argument("--bundles", nargs="+", metavar="NAME", help="names or folders; default: all")
     parser.add_argument("--cases", nargs="+", metavar="NAME", help="only these cases")
     parser.add_argument("--methods", nargs="+", default=[], help="only these methods")
+    parser.add_argument(
+        "--evidence", action="store_true", help="also the detectors' own evidence alone, by place, such as the NLL"
+    )
     parser.add_argument(
         "--reference", metavar="ROW", help="bundle, or 'BUNDLE METHOD', to compare with; default: the first bundle"
     )
@@ -78,7 +82,9 @@ def run_table(args: argparse.Namespace) -> int:
     reference = detector_table.find_row(rows, args.reference or rows[0].bundle)
     about = [*_about(args, bundles[0], options[0]), *_beyond(cases), *_of_labels(cases)]
     table_report.write(out, rows, reference, options[0], about)
-    print(f"\n{(out / 'table.md').read_text(encoding='utf-8')}\nWrote {', '.join(table_report.FILES)} into {out}.")
+    written = [name for name in table_report.FILES if (out / name).exists()]
+    tables = "\n".join((out / name).read_text(encoding="utf-8") for name in written if name.endswith(".md"))
+    print(f"\n{tables}\nWrote {', '.join(written)} into {out}.")
     return 0
 
 
@@ -93,7 +99,7 @@ def _options(bundle: Bundle, args: argparse.Namespace) -> detector_table.Options
     rate = str(settings_from({**given, "flag_voxels": args.rate}).flag_voxels)
     if "/" not in rate:
         raise InputError(f"--rate is false findings per healthy scan, such as 1/1 or 1/3, not {args.rate}.")
-    return detector_table.Options(settings, percentile, rate, tuple(args.methods))
+    return detector_table.Options(settings, percentile, rate, tuple(args.methods), args.evidence)
 
 
 def _about(args: argparse.Namespace, bundle: Bundle, options: detector_table.Options) -> list[str]:

@@ -10,19 +10,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from napari_vqad.display.families import COLOURS, FAMILIES, by_family
+from napari_vqad.evaluate import kind_report
 from napari_vqad.evaluate.detector_table import MEASURES, Options, Row
 from napari_vqad.evaluate.metrics import in_table
 from napari_vqad.export.tables import table_csv
 from napari_vqad.files.atomic import atomic_folder
 from napari_vqad.settings import is_of_training
 
-FILES = ("table.md", "table.csv", "table.png")
+FILES = ("table.md", "table.csv", "table.png", *kind_report.FILES)
 DRAWN = ("slice_auroc", "slice_ap", "voxel_ap", "best_dice", "dice", "image_ap", "sensitivity")
 WIDTH, HEIGHT = 1.55, 0.27  # inches, of a panel and of a row
 
 
 def write(folder: Path, rows: Sequence[Row], reference: Row, options: Options, about: Sequence[str]) -> None:
-    """Write the three files into a folder, which is created if necessary; `about` are sentences above the tables.
+    """Write the files into a folder, which is created if necessary; `about` are sentences above the tables.
+
+    The tables by kind are written only if the scans have several kinds of anomaly.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -32,6 +35,7 @@ def write(folder: Path, rows: Sequence[Row], reference: Row, options: Options, a
         (new / "table.md").write_text(markdown(rows, reference, options, about), encoding="utf-8")
         (new / "table.csv").write_text(as_csv(rows, reference), encoding="utf-8")
         draw(rows, options).savefig(new / "table.png", dpi=130)
+        kind_report.write(new, rows, reference)
 
 
 def titles(options: Options) -> dict[str, str]:

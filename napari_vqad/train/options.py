@@ -19,9 +19,11 @@ def add_recipe_options(
         )
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for the data, the device and the number of threads."""
-    parser.add_argument("--data", type=Path, required=True, help="folder with t1/ and dlmuse_seg/, of clips, or packed")
+def add_data_options(
+    parser: argparse.ArgumentParser, data: str = "folder with t1/ and dlmuse_seg/, of clips, or packed"
+) -> None:
+    """Add the options for the data, the device and the number of threads; `data` says what the folder holds."""
+    parser.add_argument("--data", type=Path, required=True, help=data)
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -31,11 +30,14 @@ from napari_vqad.train.calibrate import UNCALIBRATED, calibrate
 from napari_vqad.train.facts import Facts
 from napari_vqad.train.fit import Losses, Schedule, alone_in, fit
 from napari_vqad.train.model_card import Words, card_of
+from napari_vqad.train.network_command import CHECKPOINTS
+from napari_vqad.train.options import add_data_options, add_recipe_options, command_line
 from napari_vqad.train.qspace_data import NormalVoxels, normal_voxels, read_scans
 from napari_vqad.train.recipe import read_toml
+from napari_vqad.train.same_recipe import Options, options_of
 from napari_vqad.train.training_log import Trained, write_history
 
-WORK = Path(".training") / "network"
+WORK = Path(CHECKPOINTS) / "network"
 OUTPUTS = (FILE, stored.FILE, "config.json", "calibration.json", "README.md")
 LOOKED_AT = 2000  # voxels that the healthy medians of the scores are computed on
 
@@ -70,18 +72,12 @@ class QSpaceRecipe(BaseModel):
 def add_command(kinds: argparse._SubParsersAction) -> argparse.ArgumentParser:
     """Add the command."""
     parser = kinds.add_parser("qspace", help="train and calibrate a voxel VAE on normal voxels of diffusion scans")
-    parser.add_argument("--config", required=True, help="recipe: a TOML file, or the name of one that comes along")
-    parser.add_argument("--out", required=True, help="folder of the bundle")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        help="folder of diffusion scans NAME.nii.gz with gradients; reads NAME_mask and NAME_doubtful beside them. "
+    add_recipe_options(parser, changes=True)
+    add_data_options(
+        parser,
+        "folder of diffusion scans NAME.nii.gz with gradients; reads NAME_mask and NAME_doubtful beside them. "
         "Fewer than three scans are divided by slice",
     )
-    parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
     parser.set_defaults(func=run)
     return parser
 
@@ -100,10 +96,9 @@ def run(args: argparse.Namespace) -> int:
     """Train the network of a recipe, and write its calibrated bundle."""
     torch.set_num_threads(args.threads)
     recipe, out, device = read_recipe(args.config, args.set), folder_of(args.out), pick_device(args.device)
-    changes = "".join(f" --set {change}" for change in args.set)
-    command = f"napari-vqad train qspace --config {Path(args.config).stem} --data DATA --out models/{out.name}{changes}"
     with alone_in(out, OUTPUTS):
-        make_bundle(recipe, normal_voxels(read_scans(args.data)), out, device, command)
+        data = normal_voxels(read_scans(args.data))
+        make_bundle(recipe, data, out, device, command_line("train qspace", args, out))
     print(f"wrote {out}")
     return 0
 
@@ -112,7 +107,8 @@ def make_bundle(recipe: QSpaceRecipe, data: NormalVoxels, out: Path, device: tor
     """Train on normal voxels, calibrate, and write the bundle with its card."""
     sizes = VoxelVAESizes.of(recipe.shape, data.train.shape[1]).model_copy(update={"least_sd": recipe.least_sd})
     network = VoxelVAE(sizes).to(device)
-    held_out = train_network(network, recipe.training, data.train, data.validation, out / WORK)
+    decides = options_of(network=sizes, voxels=data.spec)
+    held_out = train_network(network, recipe.training, data.train, data.validation, out / WORK, decides)
     detector = detector_of(recipe, data, network)
     with atomic_folder(out) as new:
         (new / "config.json").write_text(detector.config.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -131,7 +127,14 @@ def make_bundle(recipe: QSpaceRecipe, data: NormalVoxels, out: Path, device: tor
     return Bundle.load(out, str(device))
 
 
-def train_network(network: VoxelVAE, schedule: Schedule, train: NDArray, validation: NDArray, folder: Path) -> float:
+def train_network(
+    network: VoxelVAE,
+    schedule: Schedule,
+    train: NDArray,
+    validation: NDArray,
+    folder: Path,
+    recipe: Options | None = None,
+) -> float:
     """Train in place by equation (1) of Vasilev et al. 2018; the weights with the lowest held-out loss are kept.
 
     Args:
@@ -139,6 +142,7 @@ def train_network(network: VoxelVAE, schedule: Schedule, train: NDArray, validat
         schedule: steps, voxels of a batch, rate and so on.
         train, validation: prepared voxels (M, N).
         folder: for the checkpoint.
+        recipe: see `fit`.
 
     Returns:
         The loss of the validation voxels, −ELBO in nats.
@@ -161,7 +165,7 @@ def train_network(network: VoxelVAE, schedule: Schedule, train: NDArray, validat
     def score() -> float:
         return float(loss(held_out, torch.Generator(device).manual_seed(0)))
 
-    fit(network, losses, score, folder, schedule, device)
+    fit(network, losses, score, folder, schedule, device, recipe=recipe)
     network.requires_grad_(False)
     return score()
 

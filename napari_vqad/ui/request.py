@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_vqad.engine.explorer import Explorer
+from napari_vqad.export.reproduction import Reproduction, reproduction
 from napari_vqad.export.study import Study
 from napari_vqad.ui.layers.mask_input import StudyMask
 
@@ -28,7 +29,8 @@ class PreparedScan:
     """A scan that is ready for analysis.
 
     `scan` is its layer, which is looked for or opened if it is None; `study` the saved study that it comes from;
-    `files` the other files that were read; `chosen`: choose the scan in the list of scans, too.
+    `files` the other files that were read; `chosen`: choose the scan in the list of scans, too. The mask was read from
+    `mask_file`, or computed if `mask_computed`; else it comes from a layer or a study.
     """
 
     explorer: Explorer
@@ -37,4 +39,10 @@ class PreparedScan:
     scan: Image | None = None
     study: Study | None = None
     files: tuple[Path, ...] = ()
+    mask_file: Path | None = None
+    mask_computed: bool = False
     chosen: bool = False
+
+    def reproduction(self) -> Reproduction:
+        """The command line, and three lines of Python, that repeat the analysis with its present settings."""
+        return reproduction(self.explorer, self.mask_file, computed=self.mask_computed)

@@ -8,18 +8,17 @@ import time
 import numpy as np
 import pytest
 import torch
+from commands import run
+from some_slices import explored
+from waves import pack_waves
 
-from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle, read_config
 from napari_vqad.detectors.gradient_steps import AT_ONCE
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
-from napari_vqad.imaging.grid import Grid
-from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.nets.gan import GanSizes
 from napari_vqad.nets.latent_search import LatentSearch
-from napari_vqad.train.data import Stack
 from napari_vqad.train.gan import COMMAND, Gan, GanTraining, gradient_penalty
 
 SIZES, SHAPE = GanSizes(latent=4, channels=(4, 6, 8), condition=4), (16, 24)
@@ -39,20 +38,6 @@ schedule = { steps = 8, batch = 4, lr = 3e-3, beta1 = 0.5, validate_every = 4 }
 """
 
 
-def run(*words):
-    return main([str(w) for w in (*words, "--device", "cpu", "--threads", 1)])
-
-
-def explored(folder, head, explorer=None, **settings):
-    settings = Settings(score="intensity", pooling="none", slices=(10, 17), **settings)
-    if explorer is None:
-        explorer = Explorer(Bundle.load(folder, "cpu"), settings)
-        explorer.load_scan(*head)
-    explorer.change(settings)
-    explorer.finish()
-    return explorer
-
-
 @pytest.fixture
 def counted(monkeypatch):
     """The steps that searches take, slice by slice."""
@@ -69,13 +54,8 @@ def counted(monkeypatch):
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
-    folder, spec = tmp_path_factory.mktemp("packed"), GridSpec(shape=SHAPE, spacing=8.0)
-    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (8, *SHAPE)), indexing="ij")
-    mask, place = z**2 / 1.1 + y**2 + x**2 < 0.8, np.linspace(-0.5, 0.5, 8, dtype=np.float32)
-    for seed, split in enumerate(("train", "validation", "calibration")):
-        slices = np.where(mask, np.cos(3 * y + seed), -2).astype(np.float32)
-        Stack.of([Grid.of_slices(slices, mask, place, 8.0)], spec).save(folder / f"{split}.npz")
-    return folder
+    """Training, validation and calibration data."""
+    return pack_waves(tmp_path_factory.mktemp("packed"), SHAPE, 8, scans=1)
 
 
 @pytest.fixture(scope="module")

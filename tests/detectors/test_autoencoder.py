@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from commands import run
+from waves import pack_waves
 
-from napari_vqad.cli import main
 from napari_vqad.detectors.autoencoder import AutoencoderDetector
 from napari_vqad.detectors.bundle import Bundle, read_config
 from napari_vqad.detectors.settings import Settings
@@ -14,10 +15,7 @@ from napari_vqad.detectors.vae import VAEDetector
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
 from napari_vqad.export.study import open_study, save_study
-from napari_vqad.imaging.grid import Grid
-from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.nets.autoencoder import Autoencoder, AutoencoderSizes, Latent, loss
-from napari_vqad.train.data import Stack
 
 SIZES = AutoencoderSizes(channels=(8, 8), blocks=(1, 1), patch=2, code_dim=4, condition=8, latent=6)
 RECIPE = """
@@ -39,21 +37,10 @@ schedule = {{ steps = 40, batch = 8, lr = 3e-3, validate_every = 20 }}
 """
 
 
-def run(*words):
-    return main([str(w) for w in (*words, "--device", "cpu", "--threads", 1)])
-
-
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
-    """Smooth slices that differ in one number, as training, validation and calibration data."""
-    folder, spec = tmp_path_factory.mktemp("packed"), GridSpec(shape=(16, 24), spacing=8.0)
-    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (12, 16, 24)), indexing="ij")
-    mask, place = z**2 / 1.1 + y**2 + x**2 < 0.8, np.linspace(-0.5, 0.5, 12, dtype=np.float32)
-    for seed, split in enumerate(("train", "validation", "calibration")):
-        shift = np.random.default_rng(seed).normal()
-        slices = np.where(mask, np.cos(3 * y + shift), -2).astype(np.float32)
-        Stack.of([Grid.of_slices(slices, mask, place, 8.0)] * 2, spec).save(folder / f"{split}.npz")
-    return folder
+    """Training, validation and calibration data."""
+    return pack_waves(tmp_path_factory.mktemp("packed"), (16, 24), 12)
 
 
 @pytest.fixture(scope="module", params=["autoencoder", "vae"])

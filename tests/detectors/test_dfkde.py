@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from commands import run
 from safetensors.numpy import load_file, save_file
 from scipy.stats import gaussian_kde
 
 import napari_vqad
-from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle, read_config
 from napari_vqad.detectors.dfkde import DFKDEDetector, pooled_features
 from napari_vqad.detectors.settings import Settings
@@ -34,10 +34,6 @@ description = "A recipe for tests."
 components = 5
 [grid]
 """
-
-
-def run(*words):
-    return main([str(w) for w in (*words, "--device", "cpu", "--threads", 1)])
 
 
 @pytest.fixture(scope="module")

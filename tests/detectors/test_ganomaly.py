@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from commands import run
+from waves import pack_waves
 
-from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.ganomaly import GanomalyConfig
 from napari_vqad.detectors.settings import Settings
@@ -17,11 +18,9 @@ from napari_vqad.errors import InputError
 from napari_vqad.evaluate.metrics import in_table, rank
 from napari_vqad.evaluate.variants import Variant
 from napari_vqad.export.study import open_study, save_study
-from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.nets.ganomaly import GanomalySizes, Generator
-from napari_vqad.train.data import Stack
 from napari_vqad.train.ganomaly import COMMAND, GanomalyTraining, GeneratorAndDiscriminator
 
 SIZES = GanomalySizes(channels=(8, 8, 8), latent=6)
@@ -40,21 +39,10 @@ schedule = { steps = 30, batch = 8, lr = 2e-3, validate_every = 15 }
 """
 
 
-def run(*words):
-    return main([str(w) for w in (*words, "--device", "cpu", "--threads", 1)])
-
-
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
-    """Smooth slices that differ in one number, as training, validation and calibration data."""
-    folder, spec = tmp_path_factory.mktemp("packed"), GridSpec(shape=(18, 28), spacing=8.0)
-    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (12, 18, 28)), indexing="ij")
-    mask, place = z**2 / 1.1 + y**2 + x**2 < 0.8, np.linspace(-0.5, 0.5, 12, dtype=np.float32)
-    for seed, split in enumerate(("train", "validation", "calibration")):
-        shift = np.random.default_rng(seed).normal()
-        slices = np.where(mask, np.cos(3 * y + shift), -2).astype(np.float32)
-        Stack.of([Grid.of_slices(slices, mask, place, 8.0)] * 2, spec).save(folder / f"{split}.npz")
-    return folder
+    """Training, validation and calibration data."""
+    return pack_waves(tmp_path_factory.mktemp("packed"), (18, 28), 12)
 
 
 @pytest.fixture(scope="module")

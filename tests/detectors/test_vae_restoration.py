@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from some_slices import explored
 
 from napari_vqad.cli import main
 from napari_vqad.detectors import vae_restoration
@@ -21,16 +22,6 @@ from napari_vqad.nets.gradient_restoration import descend
 from napari_vqad.train.data import SPLITS, Stack
 
 RECIPE = 'detector = "vae-restoration"\ntitle = "Mine"\ndescription = "."\n[grid]\nshape = [32, 40]\nspacing = 4.0\n'
-
-
-def explored(folder, head, explorer=None, **settings):
-    settings = Settings(score="intensity", pooling="none", slices=(10, 17), **settings)
-    if explorer is None:
-        explorer = Explorer(Bundle.load(folder, "cpu"), settings)
-        explorer.load_scan(*head)
-    explorer.change(settings)
-    explorer.finish()
-    return explorer
 
 
 @pytest.fixture

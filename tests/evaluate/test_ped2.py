@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from commands import run
 
-from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle, read_config
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
@@ -13,10 +13,6 @@ from napari_vqad.errors import InputError
 from napari_vqad.evaluate import ped2
 from napari_vqad.evaluate.metrics import at_best, at_threshold
 from napari_vqad.evaluate.variants import Variant
-
-
-def run(*words):
-    return main([str(w) for w in (*words, "--device", "cpu", "--threads", 1)])
 
 
 def test_cases_say_what_is_abnormal_in_a_part(tiny_clips, clip_folder):

@@ -1,6 +1,4 @@
-"""A recipe of a small vector-quantised model, and the command line that trains it."""
-
-from napari_vqad.cli import main
+"""A recipe of a small vector-quantised model."""
 
 RECIPE = """
 title = "Small"
@@ -26,8 +24,3 @@ condition = 8
 variants = 2
 schedule = { steps = 20, batch = 4, lr = 3e-3, validate_every = 10 }
 """
-
-
-def run(*words) -> int:
-    """Run a command on one core; its exit status."""
-    return main([str(w) for w in (*words, "--device", "cpu", "--threads", 1)])

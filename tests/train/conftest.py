@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_recipe import RECIPE, run
+from commands import run
+from small_recipe import RECIPE
 
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.grid_spec import GridSpec

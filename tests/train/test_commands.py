@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
+from commands import run
 from scipy.ndimage import zoom
-from small_recipe import RECIPE, run
+from small_recipe import RECIPE
 
 from napari_vqad.detectors.bundle import Bundle, read_config
 from napari_vqad.detectors.settings import Settings

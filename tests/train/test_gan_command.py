@@ -1,6 +1,7 @@
 """A tokenizer judged by a discriminator, through the real commands."""
 
-from small_recipe import RECIPE, run
+from commands import run
+from small_recipe import RECIPE
 
 
 def test_a_gan_begins_with_a_trained_tokenizer(data, trained, tmp_path, capsys):

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from commands import run
 
-from napari_vqad.cli import main
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
@@ -46,10 +46,6 @@ variants = 1
 sway = 0.0
 schedule = { steps = 20, batch = 4, lr = 3e-3, validate_every = 10 }
 """
-
-
-def run(*words):
-    return main([str(w) for w in (*words, "--device", "cpu", "--threads", 1)])
 
 
 def frames_of(folder, part):

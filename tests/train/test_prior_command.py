@@ -7,8 +7,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from commands import run
 from safetensors.torch import load_file
-from small_recipe import RECIPE, run
+from small_recipe import RECIPE
 
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.settings import Settings

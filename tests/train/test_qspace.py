@@ -86,7 +86,10 @@ def test_the_command_writes_a_bundle_with_a_card(heads, tmp_path, capsys):
     nib.save(nib.Nifti1Image(doubtful, heads[0].volume.affine), data / "scan_doubtful.nii.gz")
     sets = ["training.steps=20", "training.validate_every=20", 'scores=["latent_distance"]', "reference='codes'"]
     words = ["train", "qspace", "--config", "qspace-phantom", "--data", str(data), "--out", str(out), "--device", "cpu"]
-    assert main([*words, *(w for s in sets for w in ("--set", s))]) == 0
+    given = [*words, *(w for s in sets for w in ("--set", s))]
+    assert main(given) == 0
+    assert main([*given, "--set", "least_sd=0.03"]) == 2
+    assert "another recipe: network.least_sd is 0.02, and 0.03 here" in capsys.readouterr().err
     bundle = Bundle.load(out, "cpu")
     assert bundle.config.reference == "codes"
     assert bundle.detector.variants == ("latent_distance",)

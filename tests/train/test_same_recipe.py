@@ -1,13 +1,15 @@
 """A checkpoint is resumed only with the recipe that it was made with; the refusal names the first difference."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from commands import run
 from safetensors.torch import load_file, save_file
+from small_recipe import RECIPE
 
-from napari_vqad.cli import main
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.grid_spec import GridSpec
 from napari_vqad.train.adversarial import Adversarial
@@ -48,29 +50,7 @@ latent = 4
 [training]
 {SHORT}
 """,
-    "tokenizer": f"""
-title = "Small"
-description = ""
-[grid]
-shape = [16, 24]
-spacing = 8.0
-[tokenizer]
-channels = [8, 8]
-blocks = [1, 1]
-n_codes = 8
-code_dim = 4
-condition = 8
-[tokenizer_training]
-{SHORT}
-[prior]
-channels = 8
-blocks = 1
-res_blocks = 1
-condition = 8
-[prior_training]
-variants = 1
-{SHORT}
-""",
+    "tokenizer": re.sub("schedule = .*", SHORT, RECIPE).replace("variants = 2", "variants = 1"),
 }
 RECIPES["prior"] = RECIPES["tokenizer"]
 
@@ -85,8 +65,8 @@ def packed(tmp_path_factory, healthy):
 
 def train(what, packed, out, *changes):
     (packed / f"{what}.toml").write_text(RECIPES[what])
-    words = ["train", what, "--config", packed / f"{what}.toml", "--data", packed, "--out", out, "--device", "cpu"]
-    return main([str(w) for w in (*words, "--threads", 1, *(w for c in changes for w in ("--set", c)))])
+    sets = [word for change in changes for word in ("--set", change)]
+    return run("train", what, "--config", packed / f"{what}.toml", "--data", packed, "--out", out, *sets)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +76,7 @@ def train(what, packed, out, *changes):
         ("ganomaly", "training.schedule.steps=3", "another schedule: steps is 2, and 3 here;"),
         ("autoencoder", "network.kl=0.5", "another recipe: bundle.network.kl is 1.0, and 0.5 here;"),
         ("autoencoder", "grid.background=-1.0", "another recipe: bundle.grid.background is -2.0, and -1.0 here;"),
-        ("tokenizer", "tokenizer_training.corrupt=0.0", "another recipe: tokenizer_training.corrupt is 0.75, and 0.0"),
+        ("tokenizer", "tokenizer_training.corrupt=0.0", "another recipe: tokenizer_training.corrupt is 0.5, and 0.0"),
         (
             "tokenizer",
             "tokenizer_training.adversarial={perceptual=0}",
@@ -141,7 +121,7 @@ def test_options_come_back_from_json_and_a_file_may_be_moved():
     assert "schedule" not in options_of(training=GanomalyTraining())["training"]
 
 
-def run(folder, recipe=None):
+def fit_line(folder, recipe=None):
     model = torch.nn.Linear(1, 1)
     schedule = Schedule(steps=2, validate_every=2)
     loss = lambda _rng, _step: {"loss": model.weight.sum()}  # noqa: E731
@@ -149,16 +129,16 @@ def run(folder, recipe=None):
 
 
 def test_a_checkpoint_of_an_earlier_version_has_no_recipe_and_is_resumed(tmp_path):
-    run(tmp_path, {"training": {"weight": 1}})
+    fit_line(tmp_path, {"training": {"weight": 1}})
     state = state_of(tmp_path)
     del state["recipe"]
     save_file(load_file(tmp_path / CHECKPOINT), tmp_path / CHECKPOINT, {"state": json.dumps(state)})
-    run(tmp_path, {"training": {"weight": 2}})
+    fit_line(tmp_path, {"training": {"weight": 2}})
 
 
 def test_a_damaged_recipe_in_a_checkpoint_is_one_sentence(tmp_path):
-    run(tmp_path)
+    fit_line(tmp_path)
     state = state_of(tmp_path) | {"recipe": [1]}
     save_file(load_file(tmp_path / CHECKPOINT), tmp_path / CHECKPOINT, {"state": json.dumps(state)})
     with pytest.raises(InputError, match="damaged"):
-        run(tmp_path)
+        fit_line(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -130,7 +131,9 @@ class LabTab(BenchTab):
         if self.paint.isChecked():
             self.paint.setChecked(False)
         lab = self.lab
-        if lab is not None:  # napari may be changing its list of layers now
+        if lab is not None:
+            lab.clear()
+            # Later, because napari may be changing its list of layers now.
             QTimer.singleShot(0, lambda: self._remove_layers(lab))
         self.list.clear()
         for button in (self.place, self.paint, self.undo, self.redo, self.clear_all, self.original):
@@ -206,7 +209,7 @@ class LabTab(BenchTab):
         def steps() -> Iterator[str | PreparedScan]:
             yield "Preparing the edited scan …" if edits else "Preparing the original scan …"
             explorer = lab.explorer(current, edits, session.cache_bytes)
-            yield PreparedScan(explorer, lab.mask, prepared.note, files=prepared.files, chosen=True)
+            yield replace(prepared, explorer=explorer, scan=None, study=None, chosen=True)
 
         session.prepare(steps(), None)
 
