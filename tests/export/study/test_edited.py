@@ -124,6 +124,14 @@ def test_results_of_the_original_say_nothing_of_edits_and_old_ones_are_read(expl
     _schema().validate_json(json.dumps([content]))
 
 
+def test_commands_that_repeat_it_say_that_the_edited_scan_must_be_saved(edited):
+    from napari_vqad.export.reproduction import reproduction
+
+    words = " ".join(reproduction(edited).missing)
+    assert "Edited scan: 2 anomalies put in: save its layer" in words
+    assert "found anew" in words
+
+
 def test_an_edited_scan_may_not_overwrite_its_original(edited, head, scan):
     from napari_vqad.export.output_folder import check_inputs
 
