@@ -7,8 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QAbstractItemView, QGridLayout, QHBoxLayout, QLabel, QListWidget, QToolButton, QVBoxLayout
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+)
 
 from napari_vqad.errors import InputError
 from napari_vqad.imaging.volume import Volume, fingerprint
@@ -59,7 +68,9 @@ class LabTab(BenchTab):
         self.list.setToolTip(f"The anomalies in the scan, each with the number that it has in the label layer. {HELD}")
         self.list.setWordWrap(True)
         self.hint.setWordWrap(True)
-        self.hint.setMinimumHeight(1)  # a sentence must not make the window taller
+        self.hint.setAlignment(Qt.AlignmentFlag.AlignTop)
+        # A long sentence must not make the window taller; its tooltip has all of it.
+        self.hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.setStyleSheet(BUTTONS)
         self._lay_out()
         self._connect()
@@ -144,6 +155,7 @@ class LabTab(BenchTab):
         """Say a sentence beside the buttons; in amber if something was refused."""
         self.hint.setStyleSheet(style)
         self.hint.setText(sentence)
+        self.hint.setToolTip(sentence)
 
     def _explain(self) -> None:
         if self.lab is not None:
