@@ -50,7 +50,7 @@ class LabForm(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(6)
-        grid.setVerticalSpacing(1)
+        grid.setVerticalSpacing(0)
         rows = (
             (("Anomaly", self.kind, "kind"), ("Shape", self.shape, "shape")),
             (("Intensity", self.intensity, "intensity"), ("Radius", self.radius, "radius")),

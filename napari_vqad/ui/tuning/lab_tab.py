@@ -39,7 +39,7 @@ HELD = (
     "their results."
 )
 BRIEF = "Slices that none of them touches keep their results."
-HINT = "Press Place, then click on the picture where the anomaly goes. The original scan is not changed."
+HINT = "Press Place, then click on the picture where the anomaly goes."
 
 
 class LabTab(BenchTab):
@@ -68,6 +68,7 @@ class LabTab(BenchTab):
         self.list.setToolTip(f"The anomalies in the scan, each with the number that it has in the label layer. {HELD}")
         self.list.setWordWrap(True)
         self.hint.setWordWrap(True)
+        self.hint.setMinimumWidth(300)
         self.hint.setAlignment(Qt.AlignmentFlag.AlignTop)
         # A long sentence must not make the window taller; its tooltip has all of it.
         self.hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
@@ -88,7 +89,7 @@ class LabTab(BenchTab):
         left.addWidget(self.form)
         left.addStretch(1)
         row = QHBoxLayout(self)
-        row.setContentsMargins(8, 3, 8, 3)
+        row.setContentsMargins(8, 1, 8, 1)
         row.setSpacing(14)
         row.addLayout(left)
         row.addLayout(middle)
