@@ -30,6 +30,8 @@ def tab(explored, qtbot, idle):
         idle(explored)
     tab.lab = None
     tab.form.kind.setCurrentIndex(0)
+    explored.tuning.setChecked(False)
+    qtbot.wait(50)  # until the window can have its size again
 
 
 @pytest.fixture
