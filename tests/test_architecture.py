@@ -29,7 +29,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": {"detectors", "errors", "imaging", "nets", "scores", "settings"},
     "findings": {"engine", "errors", "imaging", "scores", "text"},
     "display": {"detectors", "engine", "errors", "findings", "imaging", "scores", "settings", "text"},
-    "export": {"detectors", "display", "engine", "errors", "files", "findings", "imaging", "io", "settings", "text"},
+    "export": {"detectors", "display", "engine", "errors", "files", "findings", "imaging", "io", "settings"}
+    | {"simulate", "text"},
     "scoring": {"detectors", "display", "engine", "errors", "export", "files", "findings", "imaging", "io", "resources"}
     | {"settings", "terminal", "text"},
     "session": {"detectors", "engine", "findings", "imaging"},
@@ -45,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fuzz": {"detectors", "engine", "errors", "evaluate", "export", "files", "findings", "imaging", "io", "nets"}
     | {"resources", "scores", "settings", "train"},
     "ui": {"detectors", "display", "engine", "errors", "export", "files", "findings", "imaging", "io", "nets"}
-    | {"resources", "scores", "scoring", "session", "settings", "text", "tuning"},
+    | {"resources", "scores", "scoring", "session", "settings", "simulate", "text", "tuning"},
     "cli": {
         "detectors",
         "errors",

@@ -18,9 +18,9 @@ from napari_vqad.errors import InputError
 from napari_vqad.export.dicom import SCORE, SEGMENTS
 from napari_vqad.export.result_file import LONGEST
 from napari_vqad.export.result_schema import ScanIdentity
-from napari_vqad.export.study_file import APART, fingerprint
+from napari_vqad.export.study_file import APART
 from napari_vqad.files.space import check_folder
-from napari_vqad.imaging.volume import Volume
+from napari_vqad.imaging.volume import Volume, fingerprint
 from napari_vqad.io.dicom_series import Series
 from napari_vqad.io.load import source_of
 
@@ -103,7 +103,7 @@ def check_inputs(targets: Iterable[Path], volume: Volume, files: Iterable[Path] 
     Raises:
         InputError: a target is an input file.
     """
-    origin, _ = source_of(volume)
+    origin, _ = source_of(volume.source)
     read = [*([origin] if origin else []), *map(Path, files)]
     if isinstance(volume.header, Series):
         read += map(Path, volume.header.files)

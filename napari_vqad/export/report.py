@@ -29,6 +29,7 @@ from napari_vqad.files.atomic import write_text
 from napari_vqad.findings.findings import Finding, findings
 from napari_vqad.findings.review import Review, Verdict
 from napari_vqad.imaging.slice_numbers import numbers
+from napari_vqad.imaging.volume import Volume
 from napari_vqad.text import printable
 
 PICTURES = 12  # findings with a picture
@@ -43,7 +44,8 @@ STYLE = """
 @page { size: A4; margin: 14mm; }
 body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
   margin: 0 auto; padding: 1.2rem; }
-h1 { font-size: 1.5em; margin: 0; } h2 { font-size: 1.15em; margin: 1.6em 0 .5em; }
+h1 { font-size: 1.5em; margin: 0; } .edits { list-style: none; padding-left: 0; color: var(--mark); }
+ h2 { font-size: 1.15em; margin: 1.6em 0 .5em; }
 .notice { color: var(--mark); font-weight: 600; } .faint { color: var(--faint); }
 table { border-collapse: collapse; width: 100%; font-size: .88em; }
 th, td { text-align: left; vertical-align: top; padding: .25em .5em; border-bottom: 1px solid var(--line); }
@@ -99,7 +101,7 @@ def report_html(explorer: Explorer, numbers: ResultDict, review: Review, when: d
 <h1>{escape(title)}</h1>
 <p class="faint"><time datetime="{when.isoformat()}">{when:%d %B %Y, %H:%M %Z}</time> · {escape(numbers["scan"])}</p>
 <p class="notice">{notice_of(explorer.bundle)}</p>
-</header>
+{_edits(volume)}</header>
 <main>
 <h2>Summary</h2>
 {_summary(explorer, found, review, [*numbers["notes"], *explorer.grid.remarks])}
@@ -121,6 +123,15 @@ def report_html(explorer: Explorer, numbers: ResultDict, review: Review, when: d
 
 
 # ---- results --------------------------------------------------------------------------------------------------------
+
+
+def _edits(volume: Volume) -> str:
+    """List what was put into an edited scan, below the title; empty for a scan as it was read."""
+    if volume.edited is None:
+        return ""
+    warning = f"{volume.edited.headline}. This is not the patient's scan, which is {volume.source.name}."
+    lines = "".join(f"<li>{escape(line)}</li>" for line in volume.edited.lines)
+    return f'<p class="notice">{escape(warning)}</p>\n<ul class="edits">{lines}</ul>\n'
 
 
 def _summary(explorer: Explorer, found: list[Finding], review: Review, remarks: Iterable[str]) -> str:

@@ -15,6 +15,8 @@ from napari_vqad.settings import flag
 
 SCAN, MASK = "scan.nii.gz", "mask.nii.gz"  # files that the user must write first, if scan or mask is not a file
 
+ANEW = "Alignment and intensity scale, held from the original here, are found anew then; numbers may differ a little."
+
 
 class Reproduction(NamedTuple):
     """How to repeat an analysis.
@@ -47,6 +49,8 @@ def reproduction(explorer: Explorer, mask: Path | None = None, *, computed: bool
     path, series = source_of(volume)
     if path is None:
         missing.append(f"The scan is not a file: save its layer as {SCAN} first.")
+    if volume.edited is not None:
+        missing.append(f"{volume.edited.headline}: save its layer, and not the original's. {ANEW}")
     if mask is None and not computed:
         missing.append(f"The brain mask is not a file: save the layer 'Brain mask' as {MASK} first.")
     given: dict[str, Any] = {"mask": str(mask) if mask else None if computed else MASK, "bundle": _name(explorer)}

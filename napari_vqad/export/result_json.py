@@ -15,12 +15,12 @@ from napari_vqad.engine.dependencies import evidence_maps
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.engine.provenance import Saved
 from napari_vqad.export.output_folder import identity
-from napari_vqad.export.result_schema import ResultDict, ThresholdDict
+from napari_vqad.export.result_schema import EditedDict, ResultDict, ThresholdDict
 from napari_vqad.export.tables import as_rows
 from napari_vqad.findings.findings import Finding
 from napari_vqad.findings.review import Review
 from napari_vqad.imaging.slice_numbers import numbers
-from napari_vqad.imaging.volume import Volume
+from napari_vqad.imaging.volume import Volume, fingerprint
 from napari_vqad.io.load import source_of
 from napari_vqad.text import all_printable
 
@@ -55,6 +55,7 @@ def result_dict(
         **identity(volume),
         "series": series,
         "notes": list(volume.notes),
+        "edited": _edited(volume),
         "mask": mask_note,
         "alignment": grid.note or None,
         "fitness": {"fits": fitness.fits, "doubts": list(fitness.doubts), "measured": fitness.measured},
@@ -89,6 +90,19 @@ def result_dict(
         "written": {"napari-vqad": napari_vqad.__version__},
     }
     return cast(ResultDict, all_printable(content))
+
+
+def _edited(volume: Volume) -> EditedDict | None:
+    """Return what was put into an edited scan; None for a scan as it was read."""
+    if volume.edited is None:
+        return None
+    path, _ = source_of(volume.source)
+    return {
+        "original": str(path.absolute()) if path else volume.source.name,
+        "original_sha256": fingerprint(volume.source),
+        "anomalies": list(volume.edited.lines),
+        "recipe": volume.edited.recipe.model_dump(mode="json"),
+    }
 
 
 def _significant(score: float) -> float:

@@ -7,7 +7,7 @@ characters.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic supports `typing.TypedDict` only from Python 3.12
 
@@ -47,6 +47,23 @@ class FitnessDict(TypedDict):
     fits: bool
     doubts: list[str]
     measured: dict[str, float]
+
+
+class EditedDict(TypedDict):
+    """What was put into an edited scan, which is not the patient's.
+
+    Attributes:
+        original: absolute path of the scan as it was read, or its name if it has no file.
+        original_sha256: hexadecimal SHA-256 of its canonical voxels as float32.
+        anomalies: what was put in, one line each.
+        recipe: the same as data, the fields of `simulate.recipe.Recipe`; replayed on the original, it gives the same
+            voxels.
+    """
+
+    original: str
+    original_sha256: str
+    anomalies: list[str]
+    recipe: dict[str, Any]
 
 
 class BundleDict(TypedDict):
@@ -162,6 +179,7 @@ class ResultDict(ScanIdentity):
         scan: path of the scan as it was given, or the scan's name if it has no file.
         series: series instance UID of a DICOM scan, else None.
         notes: remarks from reading the scan, one sentence each.
+        edited: for an edited scan, what was put in; else None. Missing in results of version 0.1.0 and earlier.
         mask: one sentence on the source of the brain mask.
         alignment: one sentence on how the scan was placed on the model's grid; None if there is no remark.
         fitness: whether the scan fits the model.
@@ -194,6 +212,7 @@ class ResultDict(ScanIdentity):
     scan: str
     series: str | None
     notes: list[str]
+    edited: NotRequired[EditedDict | None]
     mask: str
     alignment: str | None
     fitness: FitnessDict

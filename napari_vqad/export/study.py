@@ -24,8 +24,9 @@ from napari_vqad.export.study_file import Contents, Header, SavedBundle, SavedSc
 from napari_vqad.files.regular import is_regular
 from napari_vqad.findings.review import Annotation, Peaks
 from napari_vqad.imaging.layout import AXES
-from napari_vqad.imaging.volume import Volume
+from napari_vqad.imaging.volume import Volume, fingerprint
 from napari_vqad.io.load import load_scan, source_of
+from napari_vqad.simulate.edits import replay, scans_of
 from napari_vqad.text import printable
 
 SUFFIX = ".vqad"
@@ -74,7 +75,8 @@ def save_study(
     Raises:
         InputError: there is no scan, or it is a clip; or the file cannot be written.
     """
-    path, grid, volume, bundle = Path(path), explorer.grid, explorer.scan, explorer.bundle
+    path, grid, bundle = Path(path), explorer.grid, explorer.bundle
+    edited, volume = explorer.scan.edited, explorer.scan.source
     if grid.kind != "head":
         raise InputError("A study is of a head; clips are not saved.")
     (scan, series), stages = source_of(volume), explorer.stages()
@@ -89,7 +91,7 @@ def save_study(
             series=series,
             shape=volume.voxels.shape,
             affine=volume.affine.tolist(),
-            sha256=study_file.fingerprint(volume),
+            sha256=fingerprint(volume),
         ),
         bundle=SavedBundle(
             name=printable(bundle.name),
@@ -104,6 +106,7 @@ def save_study(
         view=view,
         which=which,
         grid=study_file.saved_grid(grid),
+        edits=None if edited is None else edited.recipe,
     )
     study_file.write(path, Contents(header, np.asarray(mask, bool), grid, stages))
 
@@ -128,8 +131,11 @@ def open_study(
     bundles: Iterable[Path] = (),
     device: str = "auto",
     cache_bytes: int = CACHE_BYTES,
+    at_hand: Iterable[Volume] = (),
 ) -> Study:
     """Open a study. No network runs: codes, NLL, restorations and their pictures are read from the file.
+
+    A study of an edited scan stores what was put in, which is replayed here on the scan as it was read.
 
     Args:
         path: the study.
@@ -138,15 +144,16 @@ def open_study(
         bundles: further model folders to search, in addition to the installed ones.
         device: device for a bundle that is not loaded yet.
         cache_bytes: as in `Explorer`.
+        at_hand: scans that are open; a patch of an edited scan may come from one of them.
 
     Raises:
-        InputError: the file is broken or of an unknown version; the scan is missing or another one; the model is
-            missing or has other weights.
+        InputError: the file is broken or of an unknown version; the scan, or one that a patch comes from, is missing or
+            another one; the model is missing or has other weights.
     """
     path = Path(path)
     contents = study_file.read(path)
     header = contents.header
-    volume = _scan(path, header, scan)
+    volume = _replayed(_scan(path, header, scan), contents, at_hand)
     loaded = _bundle(path, header.bundle, bundle, bundles, device)
     explorer = Explorer(loaded, loaded.coerce(header.settings), cache_bytes)
     if not loaded.detector.fits(contents.stages.results, contents.grid.slices.shape[1:]):
@@ -172,6 +179,21 @@ def open_study(
         header.which,
         Saved(header.saved, header.software.get("napari-vqad", "of an unknown version")),
     )
+
+
+def _replayed(volume: Volume, contents: Contents, at_hand: Iterable[Volume]) -> Volume:
+    """Return the edited scan, or the scan itself if the study is of that."""
+    recipe = contents.header.edits
+    if recipe is None:
+        return volume
+    wanted, there = scans_of(recipe), {}
+    if wanted:
+        there = {fingerprint(v): v for v in at_hand}
+    for scan in wanted:
+        if scan.sha256 not in there and scan.path is not None and _is_there(Path(scan.path)):
+            found = load_scan(scan.path, scan.series)
+            there[fingerprint(found)] = found
+    return replay(volume, contents.mask, recipe, there)
 
 
 def _hash(folder: Path) -> str | None:

@@ -8,7 +8,6 @@ stored.
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,7 +37,8 @@ from napari_vqad.findings.review import Annotation, Peak, Peaks
 from napari_vqad.imaging.grid import Grid
 from napari_vqad.imaging.intensity import IntensityMap
 from napari_vqad.imaging.resample import VoxelGrid
-from napari_vqad.imaging.volume import Volume, is_oblique
+from napari_vqad.imaging.volume import Volume, fingerprint, is_oblique
+from napari_vqad.simulate.recipe import Recipe
 
 FORMAT = 3
 # Format 1 lacks the device and versions of the computation, and annotations on merged findings. Formats 1 and 2 have
@@ -127,6 +127,8 @@ class Header(_Part):
         words: annotations of findings, by the grid indices of their peaks; by a single peak in format 1.
         slice: slice of the grid in view.
         view, which: name of the view, and number of the restoration in view (0: the mean).
+        edits: of an edited scan, what was put into `scan`, which is the scan as it was read; else None, and left out of
+            the file, so that earlier versions can read it.
     """
 
     format: int = FORMAT
@@ -142,6 +144,7 @@ class Header(_Part):
     view: Text
     which: int = Field(ge=0, le=MOST)
     grid: SavedGrid
+    edits: Recipe | None = None
 
     @field_validator("settings", mode="before")
     @classmethod
@@ -157,14 +160,6 @@ class Contents:
     mask: NDArray[np.bool_]
     grid: Grid
     stages: StageArrays
-
-
-def fingerprint(volume: Volume) -> str:
-    """Return the SHA-256 of a scan's canonical voxels, float32 (R, A, S), and of its diffusion measurements, if any."""
-    digest = hashlib.sha256(np.ascontiguousarray(volume.voxels, "<f4").data)
-    if volume.measurements is not None:
-        digest.update(np.ascontiguousarray(volume.measurements.values, "<f4").data)
-    return digest.hexdigest()
 
 
 def saved_grid(grid: Grid) -> SavedGrid:
@@ -205,7 +200,8 @@ def write(path: Path, contents: Contents) -> None:
         raise InputError(f"{path} would hold {gib(n_bytes)}, and at most {gib(limits.STUDY)} are read again.")
     raw = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
-        archive.writestr(JSON, contents.header.model_dump_json(indent=1))
+        left_out = {"edits"} if contents.header.edits is None else set()
+        archive.writestr(JSON, contents.header.model_dump_json(indent=1, exclude=left_out))
         archive.writestr(ARRAYS, raw)
 
 

@@ -97,6 +97,25 @@ def with_measurements(grid: Grid, volume: Volume, mask: np.ndarray, spec: GridSp
     return replace(grid, measurements=_scaled(volume, mask, spec.measurements, grid.axis))
 
 
+def with_voxels(grid: Grid, volume: Volume, mask: np.ndarray, spec: GridSpec) -> Grid:
+    """Return the grid of a scan with the grey values of another one on the same voxels, such as an edited copy.
+
+    Alignment, mask and intensity conversion are kept, so slices whose grey values are the same stay identical.
+
+    Raises:
+        InputError: the grid is of a clip, or of diffusion measurements.
+    """
+    if grid.kind == "clip" or spec.measurements is not None:
+        raise InputError("The grey values of a clip or of diffusion measurements cannot be replaced.")
+    if grid.aligned:
+        shape = grid.stack_to_ras(grid.mask).shape
+        voxels, on_grid = _within_mask(volume, mask, grid.placement, shape)
+        z_scored = np.where(on_grid, np.clip(grid.intensity.z(voxels), *spec.clip), spec.background)
+    else:
+        z_scored, _ = _on_centred(volume, mask, spec, grid.intensity, grid.view)
+    return replace(grid, slices=np.ascontiguousarray(np.moveaxis(z_scored.astype(np.float32), grid.axis, 0)))
+
+
 def _order(volume: Volume, known: GradientTable) -> np.ndarray:
     """Find the model's measurements in the scan.
 
@@ -169,13 +188,10 @@ def _frames(volume: Volume, mask: np.ndarray, spec: GridSpec, intensity: Intensi
 def _aligned(volume: Volume, mask: np.ndarray, spec: GridSpec, template: Template) -> Grid:
     alignment = align(volume, mask, template)
     placement = alignment.affine @ template.frame.to_mm
-    to_index, shape = np.linalg.inv(volume.frame.to_mm) @ placement, template.voxels.shape
-    share = resample_affine(mask.astype(np.float32), to_index, shape, order=1)
-    on_grid = share >= 0.5
+    shape = template.voxels.shape
+    voxels, on_grid = _within_mask(volume, mask, placement, shape)
     if not on_grid.any():
         raise InputError(f"The brain mask of {volume.name} is too small for the model's grid.")
-    # Resample only voxels within the mask, so that the surroundings do not bleed into the brain's rim.
-    voxels = resample_affine(volume.voxels * mask, to_index, shape, order=1) / np.maximum(share, 0.5)
     intensity = harmonise(voxels, on_grid, template)
     z_scored = np.where(on_grid, np.clip(intensity.z(voxels), *spec.clip), spec.background).astype(np.float32)
     n, stack = shape[2], AXES["axial"]
@@ -195,6 +211,17 @@ def _aligned(volume: Volume, mask: np.ndarray, spec: GridSpec, template: Templat
         oblique=volume.oblique,
         failed=alignment.failed,
     )
+
+
+def _within_mask(
+    volume: Volume, mask: np.ndarray, placement: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Resample grey values and mask to the grid of a placement, both (R, A, S) of that grid."""
+    to_index = np.linalg.inv(volume.frame.to_mm) @ placement
+    share = resample_affine(mask.astype(np.float32), to_index, shape, order=1)
+    # Resample only voxels within the mask, so that the surroundings do not bleed into the brain's rim.
+    voxels = resample_affine(volume.voxels * mask, to_index, shape, order=1) / np.maximum(share, 0.5)
+    return voxels, share >= 0.5
 
 
 def _view(volume: Volume, mask: np.ndarray, spacing: float, margin: float = 6.0) -> VoxelGrid:
@@ -232,10 +259,7 @@ def _centred(volume: Volume, mask: np.ndarray, spec: GridSpec, stack: int, inten
 
     target = VoxelGrid(origin, np.full(3, spec.spacing), tuple(int(n) for n in shape))
     source = volume.frame
-    z_scored = np.where(mask, intensity.z(volume.voxels), spec.background).astype(np.float32)
-    voxels = resample_diagonal(z_scored, source, target, order=1, cval=spec.background)
-    on_grid = resample_diagonal(mask.astype(np.float32), source, target, order=1, cval=0.0) >= 0.5
-    voxels = np.where(on_grid, np.clip(voxels, *spec.clip), spec.background).astype(np.float32)
+    voxels, on_grid = _on_centred(volume, mask, spec, intensity, target)
 
     n = int(shape[stack])
     reached = mask[np.ix_(*within(target, source))].sum()
@@ -251,3 +275,13 @@ def _centred(volume: Volume, mask: np.ndarray, spec: GridSpec, stack: int, inten
         outside=float(1.0 - reached / mask.sum()),
         oblique=volume.oblique,
     )
+
+
+def _on_centred(
+    volume: Volume, mask: np.ndarray, spec: GridSpec, intensity: IntensityMap, target: VoxelGrid
+) -> tuple[np.ndarray, np.ndarray]:
+    """Resample z-scores and mask to a centred grid, both (R, A, S) of that grid."""
+    z_scored = np.where(mask, intensity.z(volume.voxels), spec.background).astype(np.float32)
+    voxels = resample_diagonal(z_scored, volume.frame, target, order=1, cval=spec.background)
+    on_grid = resample_diagonal(mask.astype(np.float32), volume.frame, target, order=1, cval=0.0) >= 0.5
+    return np.where(on_grid, np.clip(voxels, *spec.clip), spec.background).astype(np.float32), on_grid

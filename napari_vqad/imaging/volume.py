@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -35,6 +36,29 @@ APART = 0.5  # mm
 
 
 @dataclass(frozen=True)
+class EditedFrom:
+    """Where an edited scan comes from.
+
+    Attributes:
+        original: the scan as it was read.
+        recipe: the edits (`simulate.edits.Recipe`), which give the same voxels again when they are replayed on it.
+        lines: the edits in words, one line each.
+        label: uint8 (R, A, S), the number of the edit at each voxel, from 1; 0 elsewhere.
+    """
+
+    original: Volume
+    recipe: Any
+    lines: tuple[str, ...]
+    label: np.ndarray = field(repr=False)
+
+    @property
+    def headline(self) -> str:
+        """Say that anomalies were put in, and how many."""
+        n = len(self.lines)
+        return f"Edited scan: {n} {'anomaly' if n == 1 else 'anomalies'} put in"
+
+
+@dataclass(frozen=True)
 class Volume:
     """A 3D scan in canonical order (R, A, S). For a clip, read (column, row, time) and pixels instead of mm.
 
@@ -50,6 +74,7 @@ class Volume:
         side_known: False if the file does not say which side is right, or contradicts itself; "right" and "left" may
             then be swapped.
         measurements: of a diffusion scan, whose `voxels` are the mean without diffusion weighting; else None.
+        edited: where an edited scan comes from; None for a scan as it was read.
     """
 
     voxels: np.ndarray
@@ -62,6 +87,7 @@ class Volume:
     kind: Kind = "head"
     side_known: bool = True
     measurements: Measurements | None = field(default=None, repr=False)
+    edited: EditedFrom | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", printable(self.name))  # names of files and series may contain any character
@@ -104,6 +130,11 @@ class Volume:
         return is_oblique(self.affine, self.voxels.shape)
 
     @property
+    def source(self) -> Volume:
+        """The scan as it was read: this one, or the original of an edited scan."""
+        return self if self.edited is None else self.edited.original
+
+    @property
     def axcodes(self) -> tuple[str, ...]:
         """The file's axis directions, such as ('P', 'S', 'R')."""
         return aff2axcodes(self.file_affine)
@@ -112,6 +143,14 @@ class Volume:
         """Return a canonical array in the axis order and signs of the file; exact."""
         back = ornt_transform(io_orientation(self.affine), io_orientation(self.file_affine))
         return np.asarray(apply_orientation(array, back))
+
+
+def fingerprint(volume: Volume) -> str:
+    """Return the SHA-256 of a scan's canonical voxels, float32 (R, A, S), and of its diffusion measurements, if any."""
+    digest = hashlib.sha256(np.ascontiguousarray(volume.voxels, "<f4").data)
+    if volume.measurements is not None:
+        digest.update(np.ascontiguousarray(volume.measurements.values, "<f4").data)
+    return digest.hexdigest()
 
 
 def is_oblique(affine: np.ndarray, shape: tuple[int, ...]) -> bool:

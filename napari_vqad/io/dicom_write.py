@@ -29,6 +29,7 @@ from napari_vqad.io.dicom_series import Series
 
 NAME = "napari-vqad"
 LIMITS = "research use only"
+COMMENT = 10240  # most characters of ImageComments (LT)
 # Attributes that the modules Patient and General Study require (PS3.3 C.7.1.1 and C.7.2.1, types 1 and 2). All but
 # StudyInstanceUID may be empty, and are if anonymisation removed them from the source.
 CARRIED = (
@@ -152,8 +153,8 @@ def _segmentation(volume: Volume, labels: NDArray, segments: Sequence[Segment], 
             segment_descriptions=described,
             pixel_measures=_measures(volume),
             content_label="FINDINGS",
-            content_description=f"Flagged by a model; {LIMITS}",
-            series_description=f"{NAME} findings, {LIMITS}",
+            content_description=_described(volume, f"Flagged by a model; {LIMITS}"),
+            series_description=_described(volume, f"{NAME} findings, {LIMITS}"),
             **_common(images[0], maker, 1),
         )
 
@@ -195,8 +196,8 @@ def write_score(path: Path, volume: Volume, score: NDArray, meaning: str, maker:
             voi_lut_transformations=[hd.VOILUTTransformation(window_center=(low + high) / 2, window_width=high - low)],
             pixel_measures=_measures(volume),
             content_label="PIXEL_SCORE",
-            content_description=f"Score of a model; {LIMITS}",
-            series_description=f"{NAME} pixel score, {LIMITS}",
+            content_description=_described(volume, f"Score of a model; {LIMITS}"),
+            series_description=_described(volume, f"{NAME} pixel score, {LIMITS}"),
             **_common(images[0], maker, 2),
         )
 
@@ -284,6 +285,11 @@ def _measures(volume: Volume) -> Any:
     )
 
 
+def _described(volume: Volume, text: str) -> str:
+    """Put in front of a description that the scan was edited, so that no viewer shows it as the patient's."""
+    return text if volume.edited is None else f"EDITED SCAN, {text}"[:64]
+
+
 def _common(image: Dataset, maker: Maker, which: int) -> dict[str, Any]:
     try:
         number = int(image.get("SeriesNumber") or 0)
@@ -305,9 +311,12 @@ def _made(make: Callable[[], Dataset], volume: Volume) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # warnings about unusual values in the source's header
-            return make()
+            made = make()
     except (AttributeError, ValueError, TypeError) as error:
         raise InputError(f"{volume.name} cannot be referred to in DICOM: {error}") from error
+    if volume.edited is not None:
+        made.ImageComments = "\n".join([f"{volume.edited.headline}.", *volume.edited.lines])[:COMMENT]
+    return made
 
 
 def _write(path: Path, made: Dataset) -> None:

@@ -51,8 +51,10 @@ def load_scan(
 def source_of(volume: Volume) -> tuple[Path | None, str | None]:
     """Return the arguments with which `load_scan` reads the same scan again: path, and the series' UID for DICOM.
 
-    The path is the file or folder that was opened; None for a scan made from an array.
+    The path is the file or folder that was opened; None for a scan made from an array, and for an edited scan.
     """
+    if volume.edited is not None:
+        return None, None
     if isinstance(volume.header, Series):
         return volume.header.opened, volume.header.uid
     return volume.path, None

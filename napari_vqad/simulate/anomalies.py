@@ -60,14 +60,15 @@ def _inside(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return places[rng.integers(len(places))]
 
 
-def _blend(slices: np.ndarray, weight: np.ndarray, other: np.ndarray | float) -> np.ndarray:
+def blend(slices: np.ndarray, weight: np.ndarray, other: np.ndarray | float) -> np.ndarray:
+    """Mix: (1 − w) slices + w other. Where w is 0, the slices stay as they are."""
     return slices * (1 - weight) + other * weight
 
 
 def level(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Replace tissue by one level, darker or brighter than tissue, with a little noise."""
     value = rng.choice([-1, 1]) * rng.uniform(1.2, 2.4)
-    return _blend(slices, weight, value + 0.15 * rng.normal(size=slices.shape))
+    return blend(slices, weight, value + 0.15 * rng.normal(size=slices.shape))
 
 
 def offset(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -78,24 +79,24 @@ def offset(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> 
 def ring(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Replace tissue by a bright rim around a dark core."""
     depth = ndimage.distance_transform_edt(weight > 0.5)
-    return _blend(slices, weight, np.where(depth <= rng.uniform(1.5, 2.5), 1.2, -1.6))
+    return blend(slices, weight, np.where(depth <= rng.uniform(1.5, 2.5), 1.2, -1.6))
 
 
 def texture(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Replace tissue by smooth noise of another grain size around the local mean."""
     grain = ndimage.gaussian_filter(rng.normal(size=slices.shape), rng.uniform(0.7, 1.5))
     mean = ndimage.gaussian_filter(slices, 3)
-    return _blend(slices, weight, mean + rng.uniform(0.7, 1.3) * grain / grain.std())
+    return blend(slices, weight, mean + rng.uniform(0.7, 1.3) * grain / grain.std())
 
 
 def washed(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Blur the anatomy."""
-    return _blend(slices, weight, ndimage.gaussian_filter(slices, rng.uniform(2.0, 3.0)))
+    return blend(slices, weight, ndimage.gaussian_filter(slices, rng.uniform(2.0, 3.0)))
 
 
 def mirrored(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Replace tissue by tissue of the same head from the mirrored slices, shifted by up to four slices."""
-    return _blend(slices, weight, np.roll(slices[:, :, ::-1], int(rng.integers(-4, 5)), axis=0))
+    return blend(slices, weight, np.roll(slices[:, :, ::-1], int(rng.integers(-4, 5)), axis=0))
 
 
 def swirled(slices: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Anomalies in a disc of a slice: a constant intensity, sink, source and shuffle (Meissen et al. 2022, section 3).
+"""Anomalies in a disc of a slice or a ball: one intensity, sink, source, shuffle (Meissen et al. 2022, section 3).
 
 For a pixel J of the disc, with h_c its centre, h_s its radius and s = (‖J − h_c‖ / h_s)^p:
 
@@ -8,6 +8,9 @@ For a pixel J of the disc, with h_c its centre, h_s its radius and s = (‖J −
 
 The paper prints p = 1; the authors' code has p = 2. The place that a pixel is taken from is rounded to whole pixels and
 clipped to the slice, as in the authors' code, and pixels of the background stay as they are.
+
+The paper has discs in two dimensions. A `Disc` with a centre of three coordinates is a ball of voxels, with the same
+equations.
 """
 
 from __future__ import annotations
@@ -23,21 +26,32 @@ EXPONENT = 2.0  # p, as in the authors' code
 
 @dataclass(frozen=True)
 class Disc:
-    """A disc: its centre (row, column) and its radius, in pixels."""
+    """A disc, or a ball of voxels.
 
-    centre: tuple[float, float]
+    Attributes:
+        centre: (row, column) in pixels, or one index for each axis of a volume.
+        radius: in the unit of `spacing`; in pixels if that is 1.
+        spacing: size of a pixel, one number, or one for each axis.
+    """
+
+    centre: tuple[float, ...]
     radius: float
+    spacing: float | tuple[float, ...] = 1.0
 
     def pixels(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return the pixels of the disc within a mask (H, W)."""
-        rows, columns = np.indices(mask.shape)
-        apart = np.hypot(rows - self.centre[0], columns - self.centre[1])
-        return (apart <= self.radius) & mask
+        """Return the pixels of the disc within a mask (H, W), or the voxels of the ball within one (R, A, S)."""
+        inside = np.zeros(mask.shape, bool)
+        places = np.argwhere(mask)
+        inside[tuple(places[self._apart(places) <= self.radius].T)] = True
+        return inside
 
     def relative_distance(self, places: NDArray, exponent: float) -> NDArray:
-        """Return s of places (n, 2), as a column (n, 1)."""
-        apart = np.linalg.norm(places - np.array(self.centre), axis=1, keepdims=True)
-        return (apart / self.radius) ** exponent
+        """Return s of places (n, 2) or (n, 3), as a column (n, 1)."""
+        return (self._apart(places)[:, None] / self.radius) ** exponent
+
+    def _apart(self, places: NDArray) -> NDArray:
+        """Distance of places from the centre, (n,), in the unit of `spacing`."""
+        return np.linalg.norm((places - np.array(self.centre)) * np.array(self.spacing), axis=1)
 
 
 def random_disc(mask: NDArray[np.bool_], radius: float, rng: np.random.Generator) -> Disc:

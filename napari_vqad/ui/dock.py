@@ -328,6 +328,8 @@ class ExplorerDock(QScrollArea):
         explorer = self.session.explorer
         if explorer is None:
             return
+        if self.session.prepared is not None and self.session.prepared.chosen:
+            self.inputs.scan.pick(self.session.scan)
         for name, allowed in explorer.bundle.choices.items():
             self.sections.choice(name).offer(allowed)
         self.bar.offer(views_of(explorer.maps))

@@ -28,8 +28,9 @@ class AnalysisRequest:
 class PreparedScan:
     """A scan that is ready for analysis.
 
-    `scan` is its layer, `study` the saved study that it comes from, `files` the other files that were read. The mask
-    was read from `mask_file`, or computed if `mask_computed`; else it comes from a layer or a study.
+    `scan` is its layer, which is looked for or opened if it is None; `study` the saved study that it comes from;
+    `files` the other files that were read; `chosen`: choose the scan in the list of scans, too. The mask was read from
+    `mask_file`, or computed if `mask_computed`; else it comes from a layer or a study.
     """
 
     explorer: Explorer
@@ -40,6 +41,7 @@ class PreparedScan:
     files: tuple[Path, ...] = ()
     mask_file: Path | None = None
     mask_computed: bool = False
+    chosen: bool = False
 
     def reproduction(self) -> Reproduction:
         """The command line, and three lines of Python, that repeat the analysis with its present settings."""

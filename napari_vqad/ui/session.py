@@ -22,7 +22,7 @@ from napari_vqad.imaging.volume import Volume
 from napari_vqad.session import ExplorerSession
 from napari_vqad.ui.canvas.fit_view import Fit
 from napari_vqad.ui.files.readers import scan_layer
-from napari_vqad.ui.layers import placement
+from napari_vqad.ui.layers import edited_scan, placement
 from napari_vqad.ui.layers.map_layers import MapLayers
 from napari_vqad.ui.layers.mask_input import given_mask
 from napari_vqad.ui.layers.scan_watch import LayerWatch
@@ -71,23 +71,30 @@ class Session(ExplorerSession):
 
     def analyse(self, order: AnalysisRequest) -> None:
         """Load scan and model in the worker, then analyse. The previous analysis stays until they are loaded."""
+        self.prepare(self._prepare(order), order.scan)
+
+    def prepare(self, steps: Iterator[str | PreparedScan], scan: Image | None) -> None:
+        """Run steps that prepare a scan in the worker, then analyse it. The previous analysis stays until then.
+
+        The preparation stops if `scan`, the layer of the scan, is removed meanwhile.
+        """
         self.cancel()
-        self._next_scan_watch.on(order.scan)
-        self._start(self._prepare(order))
+        self._next_scan_watch.on(scan)
+        self._start(steps)
 
     def reopen(self, path: Path, scan: Volume | Path | None, bundles: list[Path], device: str) -> None:
         """Open a saved study; for the arguments see `open_study`. The previous analysis stays until it is open."""
 
         def steps() -> Iterator[str | PreparedScan]:
             yield "Opening the study …"
-            study = open_study(path, scan, bundles=bundles, device=device, cache_bytes=self.cache_bytes)
+            there = [volume for _, volume in self._open_scans]
+            study = open_study(path, scan, bundles=bundles, device=device, cache_bytes=self.cache_bytes, at_hand=there)
             self._bundle, self._device = study.explorer.bundle, device
-            yield PreparedScan(study.explorer, study.mask, study.mask_note, layer, study)
+            shown = layer if study.volume.edited is None else None
+            yield PreparedScan(study.explorer, study.mask, study.mask_note, shown, study)
 
         layer = next((m for m, volume in self._open_scans if volume is scan), None)
-        self.cancel()
-        self._next_scan_watch.on(layer)
-        self._start(steps())
+        self.prepare(steps(), layer)
 
     def losses(self) -> list[str]:
         """What would be lost if the window closed now, one sentence for each loss."""
@@ -201,6 +208,8 @@ class Session(ExplorerSession):
         study = news.study
         self._preparing = False
         self._next_scan_watch.on(None)
+        if news.scan is None and news.explorer.scan.edited is not None:
+            self._scan_watch.on(None)  # the layer of the edited scan gets other data
         scan = self._layer_of(news)
         if scan is None:
             self.advanced.emit("The scan of the study is no longer open; open it again, then the study.")
@@ -222,12 +231,14 @@ class Session(ExplorerSession):
             self.reopened.emit(study)
 
     def _layer_of(self, news: PreparedScan) -> Image | None:
-        """The layer of a prepared scan. A study's scan is opened if needed; None if it has no file."""
-        if news.scan is not None or news.study is None:
+        """The layer of a prepared scan, which is opened if needed; None if it is a study's and has no file."""
+        if news.scan is not None:
             return news.scan
-        volume = news.study.volume
+        volume = news.explorer.scan
+        if volume.edited is not None:
+            return edited_scan.show(self.viewer, volume)
         there = next((m for m in self.viewer.layers if placement.is_scan_of(m, volume)), None)
-        if there is not None or not volume.path:
+        if there is not None or (news.study is not None and not volume.path):
             return there
         data, attributes, _kind = scan_layer(volume)
         return self.viewer.add_image(data, **attributes)

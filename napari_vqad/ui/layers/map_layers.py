@@ -89,10 +89,13 @@ class MapLayers:
     def open(self, explorer: Explorer, mask: np.ndarray, scan: Image) -> None:
         """Show a new analysis. `scan` is the layer of the scan; `mask` is bool (R, A, S).
 
-        If the scan was analysed before, its layers are used again, with the look that the user gave them: napari takes
-        a second for new ones. All other layers of the previous analysis are removed.
+        If the scan was analysed before, or is an edited version of the one before, its layers are used again, with the
+        look that the user gave them: napari takes a second for new ones. All other layers of the previous analysis are
+        removed.
         """
-        spare = self._detach() if scan is self.scan and self._shows_mask(mask) else {}
+        before = self._explorer.scan.source if self._explorer is not None else None
+        again = scan is self.scan or before is explorer.scan.source
+        spare = self._detach() if again and self._shows_mask(mask) else {}
         self.clear()
         self._explorer, self._scan, self.pictures = explorer, scan, ShownMaps(explorer)
         volume, grid = explorer.scan, explorer.grid

@@ -236,7 +236,8 @@ class ExportMenu(QToolButton):
     def _start_folder(self) -> Path:
         """The folder that a dialog shows first: the last one chosen, or the folder of the scan."""
         volume = self.session.explorer.scan if self.session.explorer else None
-        beside = volume.path.parent if volume is not None and volume.path is not None else Path.home()
+        path = volume.source.path if volume is not None else None
+        beside = path.parent if path is not None else Path.home()
         return self.folder or beside
 
     def _subfolder_for_scan(self, folder: Path, overwrite: bool) -> Path:

@@ -14,7 +14,7 @@ NOTHING = "No scan is analysed yet."
 
 
 class Subject(QWidget):
-    """Names the scan and model shown; below, in amber, a different choice in the lists, and a warning."""
+    """Names the scan and model shown, and in amber: edits of the scan, a different choice in the lists, a warning."""
 
     resized = Signal()  # the height needed has changed
 
@@ -24,11 +24,11 @@ class Subject(QWidget):
         self.scan, self.model = (_eliding() for _ in range(2))
         self.scan.setStyleSheet("font-weight: bold;")
         self.model.setStyleSheet(SMALL)
-        self.asks, self.warning = (_amber() for _ in range(2))
+        self.edited, self.asks, self.warning = (_amber() for _ in range(3))
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 4, 8, 4)
         column.setSpacing(1)
-        for label in (self.scan, self.model, self.asks, self.warning):
+        for label in (self.scan, self.edited, self.model, self.asks, self.warning):
             column.addWidget(label)
         session.opened.connect(lambda: self.warn(""))
         session.opened.connect(self.refresh)
@@ -54,6 +54,9 @@ class Subject(QWidget):
             self.model.setText(f"Model: {explorer.bundle.title}")
         for label in (self.scan, self.model):
             label.setToolTip(label.text())
+        made = explorer.scan.edited if explorer is not None and layer is not None else None
+        self._set_text(self.edited, f"{made.headline}." if made is not None else "")
+        self.edited.setToolTip("\n".join(made.lines) if made is not None else "")
         self.model.setVisible(bool(self.model.text()))
         self._set_text(self.asks, self._not_analysed())
         self.resized.emit()
