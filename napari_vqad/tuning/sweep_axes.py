@@ -16,7 +16,7 @@ from napari_vqad.errors import InputError
 from napari_vqad.evaluate.settings_grid import sweepable
 
 MOST_VALUES = 12  # of an axis
-PERCENTILES = ("p80", "p90", "p95", "p98")
+PERCENTILES: tuple[str, ...] = ("p80", "p90", "p95", "p98")
 OF_SLICES = ("p90", "p95", "p98", "p99")
 RATES = ("1/1", "1/3", "1/10")
 LADDER = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -69,9 +69,7 @@ def first_values(explorer: Explorer, settings: Settings, name: str) -> str:
     if control.kind == "choice":
         return " ".join(explorer.bundle.choices.get(name, control.choices))
     if _is_threshold(explorer, name):
-        standard = OF_SLICES if name == "flag_slices" else PERCENTILES
-        if name == "flag_voxels":
-            standard = RATES
+        standard = {"flag_slices": OF_SLICES, "flag_voxels": RATES}.get(name, PERCENTILES)
         if isinstance(value, str) and value[0] == standard[0][0]:
             return " ".join(sorted({*standard, value}, key=_size))
         return " ".join([*standard, value if isinstance(value, str) else f"{value:.3g}"])
@@ -91,7 +89,8 @@ def parse_values(name: str, text: str) -> tuple[Any, ...]:
     Raises:
         InputError: there is none, there are too many, or one is not allowed.
     """
-    title, found = title_of(name), {}
+    title = title_of(name)
+    found: dict[Any, None] = {}
     for word in re.split(r"[\s,;]+", text.strip()):
         if not word:
             raise InputError(f"Type one or more values of {title}, separated by blanks.")
