@@ -80,8 +80,9 @@ def test_measures_are_those_of_the_analysis(explorer, head, label):
     assert found["highest"] == max(one.peak for one in listed)
     assert found["flagged_slices"] == explorer.flagged_slices().sum()
     assert found["spread"] == pytest.approx(explorer.map("disagreement")[explorer.grid.mask].mean())
-    ranked = rank(labelled_case("x", explorer.grid, head[1], label).on_truth(explorer.map("pixel_score")), 
-                  label[head[1] | label])
+    ranked = rank(
+        labelled_case("x", explorer.grid, head[1], label).on_truth(explorer.map("pixel_score")), label[head[1] | label]
+    )
     assert (found["voxel_ap"], found["voxel_auroc"], found["dice"]) == (ranked.ap, ranked.auroc, ranked.dice)
     assert found["sensitivity"] in (0.0, 0.5, 1.0)
     nothing = measure(explorer, scan_case(explorer.grid, head[1], np.zeros_like(label)), True)
@@ -153,7 +154,9 @@ def test_a_stored_cell_of_another_scan_or_setting_is_not_used(explorer, head, pl
     first = cells(run(explorer, head, plan, keep=tmp_path))
     volume, mask = head
     other = Explorer(bundle, SETTINGS)
-    changed = Volume.from_array(volume.voxels * np.linspace(1, 1.3, 30)[:, None, None].astype(np.float32), volume.affine)
+    changed = Volume.from_array(
+        volume.voxels * np.linspace(1, 1.3, 30)[:, None, None].astype(np.float32), volume.affine
+    )
     other.load_scan(changed, mask)
     other.finish()
     assert scan_key(other) != scan_key(explorer)

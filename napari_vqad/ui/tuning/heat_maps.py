@@ -2,56 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QFontMetricsF, QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_vqad.display.colours import ALERT
-from napari_vqad.tuning.sweep_axes import TickWords
+from napari_vqad.tuning.sweep_view import SweepView
 
-COLOURS = matplotlib.colormaps["cividis"]  # made for the colour-blind, and rising in lightness
+COLOURS = mpl.colormaps["cividis"]  # made for the colour-blind, and rising in lightness
 LINE = 13  # px, height of a line of words
 GAP = 12  # px between panels
 BAR = 10  # px, width of the colour bar
-
-
-@dataclass(frozen=True)
-class HeatMaps:
-    """What the heat maps show. The index of a cell is (column · rows + row) · panels + panel.
-
-    Attributes:
-        columns, rows, panels: words at the values of each axis; one empty word for an axis without a setting.
-        titles: of the three axes; empty for an axis without a setting.
-        values: of each cell; None if it is not done, NaN if the measure is not defined.
-        digits: decimals of the numbers.
-        unit: of the values; empty without one.
-        here: the cell where the sliders stand; None if they stand at none.
-        tips: the tooltip of each cell.
-    """
-
-    columns: Sequence[TickWords]
-    rows: Sequence[TickWords]
-    panels: Sequence[TickWords]
-    titles: tuple[str, str, str]
-    values: Sequence[float | None]
-    digits: int
-    unit: str
-    here: int | None
-    tips: Sequence[str]
-
-    def index(self, column: int, row: int, panel: int) -> int:
-        """The index of a cell."""
-        return (column * len(self.rows) + row) * len(self.panels) + panel
-
-    def limits(self) -> tuple[float, float] | None:
-        """The lowest and the highest value; None if no value is known."""
-        known = [value for value in self.values if value is not None and np.isfinite(value)]
-        return (min(known), max(known)) if known else None
 
 
 class HeatMapPlot(QWidget):
@@ -61,7 +24,7 @@ class HeatMapPlot(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.shown: HeatMaps | None = None
+        self.shown: SweepView | None = None
         self.setMouseTracking(True)
         self.setMinimumSize(260, 110)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -69,7 +32,7 @@ class HeatMapPlot(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802, D102
         return QSize(560, 170)
 
-    def show_maps(self, maps: HeatMaps | None) -> None:
+    def show_maps(self, maps: SweepView | None) -> None:
         """Show heat maps, or nothing."""
         self.shown = maps
         self.update()
@@ -79,10 +42,10 @@ class HeatMapPlot(QWidget):
     def cell_rect(self, index: int) -> QRectF:
         """Where a cell is drawn."""
         assert self.shown is not None
-        rest, panel = divmod(index, len(self.shown.panels))
-        column, row = divmod(rest, len(self.shown.rows))
+        rest, panel = divmod(index, self.shown.shape[2])
+        column, row = divmod(rest, self.shown.shape[1])
         box = self._panel_rect(panel)
-        width, height = box.width() / len(self.shown.columns), box.height() / len(self.shown.rows)
+        width, height = box.width() / self.shown.shape[0], box.height() / self.shown.shape[1]
         return QRectF(box.left() + column * width, box.top() + row * height, width, height)
 
     def cell_at(self, point: QPointF) -> int | None:
@@ -94,12 +57,12 @@ class HeatMapPlot(QWidget):
         maps = self.shown
         assert maps is not None
         metrics = QFontMetricsF(self._font())
-        words = max(metrics.horizontalAdvance(" · ".join(filter(None, tick))) for tick in maps.rows)
+        words = max(metrics.horizontalAdvance(" · ".join(filter(None, tick))) for tick in maps.ticks[1])
         left = words + 6 + (LINE + 2 if maps.titles[1] else 0)
         right = BAR + 10 + max((metrics.horizontalAdvance(word) for word in self._bar_words()), default=0)
         top = LINE + 4 if maps.titles[2] else 4
-        bottom = LINE * (1 + any(tick.other for tick in maps.columns)) + LINE + 4
-        n = len(maps.panels)
+        bottom = LINE * (1 + any(tick.other for tick in maps.ticks[0])) + LINE + 4
+        n = len(maps.ticks[2])
         width = max(8.0, (self.width() - left - right - GAP * (n - 1)) / n)
         return QRectF(left + panel * (width + GAP), top, width, max(8.0, self.height() - top - bottom))
 
@@ -192,28 +155,30 @@ class HeatMapPlot(QWidget):
             painter.setPen(pen)
             painter.drawRect(box.adjusted(1.5, 1.5, -1.5, -1.5))
 
-    def _draw_words(self, painter: QPainter, maps: HeatMaps) -> None:
+    def _draw_words(self, painter: QPainter, maps: SweepView) -> None:
         metrics = QFontMetricsF(painter.font())
         centre = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter
-        for panel, tick in enumerate(maps.panels):
+        for panel, tick in enumerate(maps.ticks[2]):
             box = self._panel_rect(panel)
             if maps.titles[2]:
                 words = f"{maps.titles[2]} = {' · '.join(filter(None, tick))}"
-                painter.drawText(QRectF(box.left() - GAP / 2, box.top() - LINE - 2, box.width() + GAP, LINE), centre, words)
-            step = box.width() / len(maps.columns)
+                painter.drawText(
+                    QRectF(box.left() - GAP / 2, box.top() - LINE - 2, box.width() + GAP, LINE), centre, words
+                )
+            step = box.width() / len(maps.ticks[0])
             for line in (0, 1):
-                words_of = [tick[line] for tick in maps.columns]
+                words_of = [tick[line] for tick in maps.ticks[0]]
                 widest = max(metrics.horizontalAdvance(words) for words in words_of)
                 every = max(1, int(np.ceil((widest + 4) / step)))
                 for i in range(0, len(words_of), every):
                     place = QRectF(box.left() + (i - 1) * step, box.bottom() + 2 + line * LINE, 3 * step, LINE)
                     painter.drawText(place, centre, words_of[i])
-        first, last = self._panel_rect(0), self._panel_rect(len(maps.panels) - 1)
-        lines = 1 + any(tick.other for tick in maps.columns)
+        first, last = self._panel_rect(0), self._panel_rect(len(maps.ticks[2]) - 1)
+        lines = 1 + any(tick.other for tick in maps.ticks[0])
         across = QRectF(first.left() - 20, first.bottom() + 2 + lines * LINE, last.right() - first.left() + 40, LINE)
         painter.drawText(across, centre, maps.titles[0])
-        step = first.height() / len(maps.rows)
-        for i, tick in enumerate(maps.rows):
+        step = first.height() / len(maps.ticks[1])
+        for i, tick in enumerate(maps.ticks[1]):
             words = " · ".join(filter(None, tick))
             place = QRectF(0, first.top() + i * step, first.left() - 4, step)
             painter.drawText(place, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, words)
@@ -224,12 +189,12 @@ class HeatMapPlot(QWidget):
             painter.drawText(QRectF(-20, 0, first.height() + 40, LINE), centre, maps.titles[1])
             painter.restore()
 
-    def _draw_bar(self, painter: QPainter, maps: HeatMaps) -> None:
+    def _draw_bar(self, painter: QPainter, maps: SweepView) -> None:
         """The colour bar: the highest value above, the lowest below."""
         limits = maps.limits()
         if limits is None:
             return
-        last = self._panel_rect(len(maps.panels) - 1)
+        last = self._panel_rect(len(maps.ticks[2]) - 1)
         bar = QRectF(last.right() + 6, last.top(), BAR, last.height())
         for y in range(int(bar.height())):
             share = 1 - y / max(bar.height() - 1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_vqad.display.controls import control_of
 from napari_vqad.tuning.sweep_axes import Axis, parse_values, title_of
 from napari_vqad.ui.panels.combo import DataCombo
-from napari_vqad.ui.plumbing.style import SMALL
+from napari_vqad.ui.plumbing.style import AMBER, SMALL
 
 PLACES = ("Columns", "Rows", "Panels")
 NONE = "–"
@@ -57,7 +57,7 @@ class AxisRow(QWidget):
         self.setting.box.blockSignals(True)
         self.setting.fill([(NONE, None), *((title_of(name), name) for name in names)])
         for index, name in enumerate(names, start=1):
-            self.setting.box.setItemData(index, control_of(name).tip, 3)  # Qt.ItemDataRole.ToolTipRole
+            self.setting.box.setItemData(index, control_of(name).tip, Qt.ItemDataRole.ToolTipRole)
         self.setting.box.setCurrentIndex(0)
         if chosen is not None:
             self.setting.pick(chosen)
@@ -110,6 +110,10 @@ class SweepForm(QWidget):
         self.status = QLabel("")
         self.status.setWordWrap(True)
         self.status.setStyleSheet(SMALL)
+        self.warning = QLabel("")
+        self.warning.setWordWrap(True)
+        self.warning.setStyleSheet(SMALL + AMBER)
+        self.warning.setVisible(False)
         self.folder: Path | None = None
         self._lay()
         for number, row in enumerate(self.axes):
@@ -141,6 +145,7 @@ class SweepForm(QWidget):
         column.addLayout(buttons)
         column.addWidget(self.progress)
         column.addWidget(self.status, 1)
+        column.addWidget(self.warning)
 
     def grid(self) -> list[Axis]:
         """The axes that have a setting.

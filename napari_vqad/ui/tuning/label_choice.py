@@ -1,0 +1,70 @@
+"""A list of the Labels layers that can be the truth of a scan, and notice of changes to the chosen one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+import numpy as np
+from napari.layers import Labels
+
+from napari_vqad.imaging.volume import Volume
+from napari_vqad.ui.layers.mask_input import layer_voxels
+from napari_vqad.ui.panels.combo import DataCombo
+from napari_vqad.ui.plumbing.connections import ViewerConnections
+
+EDITS = ("data", "paint", "labels_update")  # events of a layer whose labels change
+
+
+class LabelChoice:
+    """Fills a drop-down list with the Labels layers, and calls back when the truth becomes another one."""
+
+    def __init__(self, connections: ViewerConnections, combo: DataCombo, changed: Callable[[], None]) -> None:
+        self._combo, self._changed, self._layers = combo, changed, connections.viewer.layers
+        self._watched: Labels | None = None
+        self._edits = 0
+        for event in (self._layers.events.inserted, self._layers.events.removed):
+            connections.connect(event, self._list)
+        connections.on_close(lambda: self._watch(None))
+        combo.box.currentIndexChanged.connect(lambda _index: self._on_picked())
+        self._list()
+
+    @property
+    def layer(self) -> Labels | None:
+        """The chosen layer; None if there is none."""
+        return self._watched
+
+    @property
+    def key(self) -> Hashable:
+        """Identifies the chosen labels as they are now; None without a layer."""
+        return None if self._watched is None else (id(self._watched), self._edits)
+
+    def voxels(self, volume: Volume) -> np.ndarray | None:
+        """The chosen labels on the voxels of a scan, bool (R, A, S), true above zero; None without a layer.
+
+        Raises:
+            InputError: the layer does not lie on the scan's voxels.
+        """
+        return None if self._watched is None else layer_voxels(self._watched, volume, "label")
+
+    def _list(self, _event: object = None) -> None:
+        """Offer the layers of the user; the maps of an analysis have a grid in their metadata."""
+        given = [m for m in self._layers if isinstance(m, Labels) and m.ndim == 3]
+        given = [m for m in given if "napari_vqad_grid" not in m.metadata]
+        self._combo.fill([("none", None), *((layer.name, layer) for layer in given)])
+
+    def _on_picked(self) -> None:
+        self._watch(self._combo.value)
+        self._changed()
+
+    def _on_edited(self, _event: object = None) -> None:
+        self._edits += 1
+        self._changed()
+
+    def _watch(self, layer: Labels | None) -> None:
+        for name in EDITS:
+            if self._watched is not None:
+                getattr(self._watched.events, name).disconnect(self._on_edited)
+            if layer is not None:
+                getattr(layer.events, name).connect(self._on_edited)
+        self._watched = layer
+        self._edits += 1
