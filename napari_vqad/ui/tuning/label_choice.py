@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 
 from napari_vqad.imaging.volume import Volume
 from napari_vqad.ui.layers.mask_input import layer_voxels
@@ -18,15 +18,23 @@ EDITS = ("data", "paint", "labels_update")  # events of a layer whose labels cha
 class LabelChoice:
     """Fills a drop-down list with the Labels layers, and calls back when the truth becomes another one."""
 
-    def __init__(self, connections: ViewerConnections, combo: DataCombo, changed: Callable[[], None]) -> None:
-        self._combo, self._changed, self._layers = combo, changed, connections.viewer.layers
+    def __init__(
+        self,
+        connections: ViewerConnections,
+        combo: DataCombo,
+        ours: Callable[[], Iterable[Layer]],
+        changed: Callable[[], None],
+    ) -> None:
+        """`ours` returns the layers of the analysis, which are no truth; `changed` is called after a change."""
+        self._combo, self._ours, self._changed = combo, ours, changed
+        self._layers = connections.viewer.layers
         self._watched: Labels | None = None
-        self._edits = 0
+        self._edits, self._is_edited = 0, False
         for event in (self._layers.events.inserted, self._layers.events.removed):
-            connections.connect(event, self._list)
+            connections.connect(event, self.list_layers)
         connections.on_close(lambda: self._watch(None))
         combo.box.currentIndexChanged.connect(lambda _index: self._on_picked())
-        self._list()
+        self.list_layers()
 
     @property
     def layer(self) -> Labels | None:
@@ -38,6 +46,13 @@ class LabelChoice:
         """Identifies the chosen labels as they are now; None without a layer."""
         return None if self._watched is None else (id(self._watched), self._edits)
 
+    @property
+    def file(self) -> str | None:
+        """The file of the chosen layer; if it has none, or was edited, the file that it is to be saved as."""
+        if self._watched is None:
+            return None
+        return f"{self._watched.name}.nii.gz" if self._is_edited else file_of(self._watched)
+
     def voxels(self, volume: Volume) -> np.ndarray | None:
         """The chosen labels on the voxels of a scan, bool (R, A, S), true above zero; None without a layer.
 
@@ -46,9 +61,11 @@ class LabelChoice:
         """
         return None if self._watched is None else layer_voxels(self._watched, volume, "label")
 
-    def _list(self, _event: object = None) -> None:
-        """Offer the layers of the user; the maps of an analysis have a grid in their metadata."""
-        given = [m for m in self._layers if isinstance(m, Labels) and m.ndim == 3]
+    def list_layers(self, _event: object = None) -> None:
+        """Offer the Labels layers of the user."""
+        made = set(map(id, self._ours()))
+        given = [m for m in self._layers if isinstance(m, Labels) and m.ndim == 3 and id(m) not in made]
+        # A map that is just being added is not in `ours` yet, but its metadata contain its grid.
         given = [m for m in given if "napari_vqad_grid" not in m.metadata]
         self._combo.fill([("none", None), *((layer.name, layer) for layer in given)])
 
@@ -58,6 +75,7 @@ class LabelChoice:
 
     def _on_edited(self, _event: object = None) -> None:
         self._edits += 1
+        self._is_edited = True
         self._changed()
 
     def _watch(self, layer: Labels | None) -> None:
@@ -66,5 +84,12 @@ class LabelChoice:
                 getattr(self._watched.events, name).disconnect(self._on_edited)
             if layer is not None:
                 getattr(layer.events, name).connect(self._on_edited)
-        self._watched = layer
+        self._watched, self._is_edited = layer, False
         self._edits += 1
+
+
+def file_of(layer: Labels) -> str:
+    """The file of a layer; if it was not read from one, the name that it would be saved under."""
+    known = layer.metadata.get("napari_vqad")
+    path = layer.source.path or (known.path if isinstance(known, Volume) else None)
+    return str(path or f"{layer.name}.nii.gz")

@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -40,28 +39,33 @@ class AxisRow(QWidget):
         self.setting.box.setMinimumContentsLength(9)
         self.values = QLineEdit()
         self.values.setToolTip("The values, separated by blanks: numbers, or healthy percentiles such as p90.")
-        self.values.setMinimumWidth(120)
+        self.values.setMinimumWidth(90)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
         title = QLabel(place)
-        title.setFixedWidth(54)
+        title.setFixedWidth(64)
         row.addWidget(title)
         row.addWidget(self.setting.box)
         row.addWidget(self.values, 1)
-        self.setting.box.currentIndexChanged.connect(lambda _index: self.picked.emit())
+        self._offering = False
+        self.setting.box.currentIndexChanged.connect(self._on_index)
         self.values.textChanged.connect(lambda _text: self.edited.emit())
 
     def offer(self, names: Sequence[str], chosen: str | None) -> None:
         """Offer settings, and choose one, without a signal."""
-        self.setting.box.blockSignals(True)
+        self._offering = True
         self.setting.fill([(NONE, None), *((title_of(name), name) for name in names)])
         for index, name in enumerate(names, start=1):
             self.setting.box.setItemData(index, control_of(name).tip, Qt.ItemDataRole.ToolTipRole)
         self.setting.box.setCurrentIndex(0)
         if chosen is not None:
             self.setting.pick(chosen)
-        self.setting.box.blockSignals(False)
+        self._offering = False
+
+    def _on_index(self, _index: int) -> None:
+        if not self._offering:
+            self.picked.emit()
 
     def show_values(self, text: str) -> None:
         """Show values, without a signal; an axis without a setting has none."""
@@ -124,28 +128,34 @@ class SweepForm(QWidget):
         self.keep.clicked.connect(self._ask_folder)
 
     def _lay(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(3)
-        for row in self.axes:
-            column.addWidget(row)
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(4)
+        """Lay out three rows and the words below them: the bench is wide and low."""
+        self.label.box.setMinimumContentsLength(10)
+        self.measure.box.setMinimumContentsLength(10)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(10)
+        grid.setVerticalSpacing(3)
+        grid.setColumnStretch(0, 5)
+        grid.setColumnStretch(1, 4)
+        for place, row in enumerate(self.axes):
+            grid.addWidget(row, place, 0)
         for place, (title, combo) in enumerate((("Label", self.label), ("Show", self.measure))):
+            line = QHBoxLayout()
+            line.setSpacing(4)
             words = QLabel(title)
-            words.setFixedWidth(54 if place == 0 else 36)
-            grid.addWidget(words, 0, 2 * place)
-            grid.addWidget(combo.box, 0, 2 * place + 1)
-            grid.setColumnStretch(2 * place + 1, 1)
-        column.addLayout(grid)
+            words.setFixedWidth(42)
+            line.addWidget(words)
+            line.addWidget(combo.box, 1)
+            grid.addLayout(line, place, 1)
         buttons = QHBoxLayout()
         buttons.setSpacing(4)
-        for widget in (self.start, self.cancel, self.keep, self.csv):
+        for widget in (self.start, self.cancel, self.csv, self.keep):
             buttons.addWidget(widget)
-        column.addLayout(buttons)
-        column.addWidget(self.progress)
-        column.addWidget(self.status, 1)
-        column.addWidget(self.warning)
+        grid.addLayout(buttons, 2, 1)
+        grid.addWidget(self.progress, 3, 0, 1, 2)
+        grid.addWidget(self.status, 4, 0, 1, 2)
+        grid.addWidget(self.warning, 5, 0, 1, 2)
+        grid.setRowStretch(6, 1)
 
     def grid(self) -> list[Axis]:
         """The axes that have a setting.

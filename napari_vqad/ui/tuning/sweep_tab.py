@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 from napari.layers import Labels
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow
 
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
@@ -30,12 +29,12 @@ from napari_vqad.tuning.sweep_view import (
     table_of,
     view_of,
 )
-from napari_vqad.ui.layers import placement
+from napari_vqad.ui.layers.mask_input import note_of
 from napari_vqad.ui.plumbing.window_events import WindowEvents
 from napari_vqad.ui.plumbing.worker import WorkerSlot
 from napari_vqad.ui.session import Session
 from napari_vqad.ui.tuning.heat_maps import HeatMapPlot
-from napari_vqad.ui.tuning.label_choice import LabelChoice
+from napari_vqad.ui.tuning.label_choice import LabelChoice, file_of
 from napari_vqad.ui.tuning.sweep_form import SweepForm
 from napari_vqad.ui.tuning.tab import BenchTab
 
@@ -59,10 +58,12 @@ class SweepTab(BenchTab):
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 4, 6, 4)
         row.setSpacing(10)
-        self.form.setFixedWidth(380)
+        self.form.setFixedWidth(560)
         row.addWidget(self.form)
         row.addWidget(self.plot, 1)
-        self.label = LabelChoice(session.connections, self.form.label, self.refresh)
+        self.label = LabelChoice(
+            session.connections, self.form.label, lambda: session.map_layers.layers.values(), self.refresh
+        )
         self.form.grid_edited.connect(self.refresh)
         self.form.picked.connect(self._on_axis_picked)
         self.form.measure_picked.connect(self.refresh)
@@ -72,7 +73,8 @@ class SweepTab(BenchTab):
         self.plot.chosen.connect(self.go_to)
         session.opened.connect(self._on_opened)
         session.connections.on_close(self._stop)
-        WindowEvents(self, self._losses).gone.connect(self._on_window_closed)
+        self._window_events = WindowEvents(self, self._losses)
+        self._window_events.gone.connect(self._on_window_closed)
         self.clear()
 
     # ---- the bench --------------------------------------------------------------------------------------------------
@@ -106,8 +108,10 @@ class SweepTab(BenchTab):
         if explorer is None or self.plan is None or prepared is None:
             return ""
         scan = explorer.scan
-        mask = str(prepared.files[0]) if prepared.files else self._mask_file(prepared.mask)
-        label = None if self.label.layer is None else _file_of(self.label.layer)
+        labels = [layer for layer in self.session.viewer.layers if isinstance(layer, Labels)]
+        given = next((file_of(layer) for layer in labels if prepared.note.startswith(note_of(layer))), None)
+        mask = str(prepared.files[0]) if prepared.files else given
+        label = self.label.file
         words = command_words(explorer, self.plan, str(scan.path or f"{scan.name}.nii.gz"), mask, label)
         return shlex.join(words)
 
@@ -205,6 +209,10 @@ class SweepTab(BenchTab):
         return ["The sweep is not finished; it would be stopped."] if self._slot.running else []
 
     def _on_window_closed(self, closed: bool) -> None:
+        if not isinstance(
+            self._window_events.window(), QMainWindow
+        ):  # the tabs, before they lie in the viewer's window
+            return
         self._slot.muted = closed
         if closed:
             self._stop()
@@ -220,6 +228,7 @@ class SweepTab(BenchTab):
         self.clear()
         self._explorer, self._scan = explorer, scan_key(explorer)
         self.form.setEnabled(True)
+        self.label.list_layers()
         self._offer_axes(explorer)
         self.refresh()
 
@@ -247,12 +256,7 @@ class SweepTab(BenchTab):
     def _list_measures(self, explorer: Explorer) -> None:
         combo, names = self.form.measure, measures_of_scan(explorer, self.label.layer is not None)
         if [value for _, value in combo.items()] != names:
-            before = combo.value
-            combo.box.blockSignals(True)
-            combo.fill([(measure_title(name), name) for name in names])
-            if before not in names:
-                combo.box.setCurrentIndex(0)
-            combo.box.blockSignals(False)
+            combo.fill([(measure_title(name), name) for name in names])  # another choice refreshes once more
         combo.box.setToolTip(f"{measure_tip(combo.value)} All measures are kept; another choice computes nothing.")
 
     def _make_plan(self, explorer: Explorer) -> SweepPlan:
@@ -281,19 +285,5 @@ class SweepTab(BenchTab):
         self.form.warning.setText(FOR_THIS_SCAN if is_labelled(shown) else "")
         self.form.warning.setVisible(is_labelled(shown))
 
-    def _mask_file(self, mask: np.ndarray) -> str | None:
-        """The file of the brain mask, if it came from a layer; None if it was computed."""
-        for layer in self.session.viewer.layers:
-            if isinstance(layer, Labels) and layer.ndim == 3 and "napari_vqad_grid" not in layer.metadata:
-                voxels, _origin = placement.mask_of(layer)
-                if voxels.shape == mask.shape and np.array_equal(voxels, mask):
-                    return _file_of(layer)
-        return None
-
     def _say(self, text: str) -> None:
         self.form.status.setText(text)
-
-
-def _file_of(layer: Labels) -> str:
-    """The file of a layer; where it was not read from a file, the name that it would be saved under."""
-    return str(layer.source.path or f"{layer.name}.nii.gz")
