@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_vqad.display import slice_scores
 from napari_vqad.display.columns import columns_of
+from napari_vqad.display.notice import NOTICE, notice_of
 from napari_vqad.display.scales import score_unit, unit_and_healthy
 from napari_vqad.display.thresholds import rate_in_words
 from napari_vqad.engine.completeness import incomplete, missing_slices
@@ -32,7 +33,6 @@ from napari_vqad.text import printable
 
 PICTURES = 12  # findings with a picture
 ROWS = 200  # findings in the table; if there are more, the threshold is too low to be useful
-NOTICE = "Research use only, not a medical device."
 ORDER: tuple[Verdict, ...] = ("accepted", "open", "rejected")  # the reader's accepted findings come first
 TICKS = {"accepted": "✓ accepted", "open": "open", "rejected": "✗ rejected"}
 
@@ -98,7 +98,7 @@ def report_html(explorer: Explorer, numbers: ResultDict, review: Review, when: d
 <header>
 <h1>{escape(title)}</h1>
 <p class="faint"><time datetime="{when.isoformat()}">{when:%d %B %Y, %H:%M %Z}</time> · {escape(numbers["scan"])}</p>
-<p class="notice">{NOTICE}</p>
+<p class="notice">{notice_of(explorer.bundle)}</p>
 </header>
 <main>
 <h2>Summary</h2>

@@ -237,6 +237,7 @@ class NotebookExplorer:
         self._canvas.open_map(explorer.grid)
         self._showing = True
         panel.offer_views(views_of(explorer.maps), session.view)
+        panel.tell_limits(explorer.bundle)
         self._show_model(explorer.bundle)
         low, high = 0, len(explorer.grid) - 1
         panel.slice.max = high

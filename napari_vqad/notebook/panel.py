@@ -9,10 +9,11 @@ from pathlib import Path
 import ipywidgets as w
 import numpy as np
 
-from napari_vqad.detectors.bundle import read_config
+from napari_vqad.detectors.bundle import Bundle, read_config
 from napari_vqad.detectors.library import list_bundles
 from napari_vqad.display.colours import heat
 from napari_vqad.display.model_groups import BROKEN, fits_scan, grouped
+from napari_vqad.display.notice import notice_of
 from napari_vqad.display.views import OF_ALL, WHICH_TIP, View, which_in_words
 from napari_vqad.notebook.canvas import HEIGHT, PLANES
 from napari_vqad.notebook.controls import SettingsPanel
@@ -24,7 +25,6 @@ NO_WEBGL = (
     "This browser has no WebGL 2, which the three planes need. Here is the slice in view; the patient's right is on "
     "the left of the picture."
 )
-NOTICE = "Research use only, not a medical device."
 SIDES_UNKNOWN = (
     "The scan does not say which side is right: the picture has no letters, and R and L have a question mark."
 )
@@ -100,10 +100,15 @@ class Panel:
             ),
         )
         top = w.HBox([left, right], layout=w.Layout(width="100%", align_items="flex-start"))
-        foot = w.HTML(f'<span class="vqad-note">{NOTICE}</span>')
-        self.box.children = [self.browser, top, lists.box, foot]
+        self.foot = w.HTML()
+        self.tell_limits(None)
+        self.box.children = [self.browser, top, lists.box, self.foot]
 
     # ---- contents ---------------------------------------------------------------------------------------------------
+
+    def tell_limits(self, bundle: Bundle | None) -> None:
+        """Show what the results of a model must not be used for."""
+        self.foot.value = f'<span class="vqad-note">{notice_of(bundle)}</span>'
 
     def offer_views(self, views: list[View], current: str) -> None:
         """Show one button for each view."""

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy
 
 from napari_vqad.detectors.registry import DEFAULT, detector_class
 from napari_vqad.display.controls import names_of, samples_of, states_of, used_by
+from napari_vqad.display.notice import NOTICE, notice_of
 from napari_vqad.display.profile import SliceProfile, count_in_words
 from napari_vqad.display.scales import limits, unit_and_healthy
 from napari_vqad.display.views import SCAN, views_of
@@ -23,9 +24,9 @@ from napari_vqad.ui.lists.panel import ListPanel
 from napari_vqad.ui.panels.axis_order import lay
 from napari_vqad.ui.panels.display_bar import DisplayBar, make_button
 from napari_vqad.ui.panels.export_menu import ExportMenu
+from napari_vqad.ui.panels.histogram_section import HistogramSection
 from napari_vqad.ui.panels.inputs import Inputs
 from napari_vqad.ui.panels.run_bar import RunBar
-from napari_vqad.ui.panels.score_histogram import HistogramSection
 from napari_vqad.ui.panels.setting_widgets import SettingSlider
 from napari_vqad.ui.panels.settings_panel import SettingsPanel
 from napari_vqad.ui.panels.slice_profile import Profile
@@ -143,8 +144,9 @@ class ExplorerDock(QScrollArea):
         column.addLayout(reading)
 
     def _make_foot(self, column: QVBoxLayout) -> None:
-        self.notice = QLabel("Research use only, not a medical device.")
+        self.notice = QLabel(NOTICE)
         self.notice.setStyleSheet(SMALL)
+        self.notice.setWordWrap(True)
         self.tour = Tour(self, lambda: stops_of(self, self.sections))
         begin = make_button("Tour", "Show what each part of this panel does. It takes a minute.")
         begin.clicked.connect(self.tour.start)
@@ -319,7 +321,8 @@ class ExplorerDock(QScrollArea):
 
     def _update_enabled(self) -> None:
         """Disable the widgets that need an analysed scan while there is none."""
-        there = self.session.explorer is not None
+        there = (explorer := self.session.explorer) is not None
+        self.notice.setText(notice_of(explorer.bundle if explorer else None))
         for widget in (self.views_row, self.original, self.which, self.previous, self.next, self.findings, self.tuning):
             widget.setEnabled(there)
 

@@ -24,6 +24,7 @@ from superqt.utils import qthrottled
 from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.protocol import Detector
 from napari_vqad.detectors.settings import Settings
+from napari_vqad.display.notice import NOTICE
 from napari_vqad.display.views import map_of, views_of
 from napari_vqad.engine.dependencies import Dependencies
 from napari_vqad.engine.explorer import Explorer
@@ -90,7 +91,7 @@ class CompareDock(QWidget):
         self.scales = QLabel("")
         self.scales.setWordWrap(True)
         self.scales.setToolTip("The range of values that the colours of each picture show, from transparent to bright.")
-        notice = QLabel("Research use only, not a medical device.")
+        notice = QLabel(NOTICE)
         notice.setStyleSheet(SMALL)
 
         form, buttons, column = QFormLayout(), QHBoxLayout(), QVBoxLayout(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_vqad.display.notice import NOTICE
 from napari_vqad.ui.panels.settings_panel import SettingsPanel
 from napari_vqad.ui.panels.tour import Stop
 
@@ -94,8 +95,7 @@ STOPS = {
     ),
     "notice": (
         "Limits",
-        "Research use only, not a medical device. The model flags what is rare in healthy heads. That is not a "
-        "diagnosis.",
+        f"{NOTICE} The model flags what is rare in healthy heads. That is not a diagnosis.",
     ),
 }
 
