@@ -23,6 +23,7 @@ from napari_vqad.evaluate.scan_sweep import (
 )
 from napari_vqad.evaluate.settings_grid import check_sweepable, grid_points
 from napari_vqad.evaluate.variants import settings_of
+from napari_vqad.export.reproduction import bundle_word
 from napari_vqad.export.tables import table_csv
 from napari_vqad.files.atomic import write_text
 from napari_vqad.files.space import check_file
@@ -115,7 +116,7 @@ def command_line(
     label: str | None = None,
 ) -> list[str]:
     """Return the words of the command that sweeps a scan; a setting with its default value is omitted."""
-    words = ["napari-vqad", "evaluate", "sweep", bundle.name, "--scan", scan]
+    words = ["napari-vqad", "evaluate", "sweep", bundle_word(bundle), "--scan", scan]
     words += [word for name, path in (("--mask", mask), ("--label", label)) if path for word in (name, path)]
     detector = bundle.detector
     selecting = set(detector.asks_for(detector.variants[0]))

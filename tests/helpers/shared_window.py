@@ -192,11 +192,8 @@ def open_window(show, bundle, idle) -> SharedWindow:
     dock = add_dock(viewer, bundle)
     dock.start()
     idle(dock)
-    for button in (
-        dock.lists.button,
-        dock.display.other,
-        dock.tuning,
-    ):  # their docks stay in the window once they were seen
+    # Their docks stay in the window once they were seen.
+    for button in (dock.lists.button, dock.display.other, dock.tuning):
         button.setChecked(True)
         QApplication.processEvents()
         button.setChecked(False)

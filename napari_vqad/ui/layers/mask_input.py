@@ -45,12 +45,7 @@ def given_mask(mask: Labels | Path | StudyMask, volume: Volume) -> tuple[np.ndar
         return mask.voxels, mask.note
     if isinstance(mask, Path):
         return read_mask(mask, volume), f"Brain mask from {mask.name}."
-    return layer_voxels(mask, volume, "mask"), note_of(mask)
-
-
-def note_of(layer: Labels) -> str:
-    """The sentence that says that a mask came from a layer."""
-    return f"Brain mask from the layer '{layer.name}'."
+    return layer_voxels(mask, volume, "mask"), f"Brain mask from the layer '{mask.name}'."
 
 
 def layer_voxels(layer: Labels, volume: Volume, what: str) -> np.ndarray:

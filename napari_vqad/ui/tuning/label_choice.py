@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from pathlib import Path
 
 import numpy as np
 from napari.layers import Labels, Layer
@@ -47,11 +48,17 @@ class LabelChoice:
         return None if self._watched is None else (id(self._watched), self._edits)
 
     @property
+    def is_file(self) -> bool:
+        """Is the chosen layer as it was read from a file?"""
+        return self._watched is not None and not self._is_edited and _file_of(self._watched) is not None
+
+    @property
     def file(self) -> str | None:
-        """The file of the chosen layer; if it has none, or was edited, the file that it is to be saved as."""
+        """The file of the chosen layer; if there is none with its labels, the file that it is to be saved as."""
         if self._watched is None:
             return None
-        return f"{self._watched.name}.nii.gz" if self._is_edited else file_of(self._watched)
+        known = None if self._is_edited else _file_of(self._watched)
+        return str(known or f"{self._watched.name}.nii.gz")
 
     def voxels(self, volume: Volume) -> np.ndarray | None:
         """The chosen labels on the voxels of a scan, bool (R, A, S), true above zero; None without a layer.
@@ -88,8 +95,7 @@ class LabelChoice:
         self._edits += 1
 
 
-def file_of(layer: Labels) -> str:
-    """The file of a layer; if it was not read from one, the name that it would be saved under."""
+def _file_of(layer: Labels) -> Path | str | None:
+    """The file that a layer was read from; None if there is none."""
     known = layer.metadata.get("napari_vqad")
-    path = layer.source.path or (known.path if isinstance(known, Volume) else None)
-    return str(path or f"{layer.name}.nii.gz")
+    return layer.source.path or (known.path if isinstance(known, Volume) else None)

@@ -37,6 +37,7 @@ class AxisRow(QWidget):
         super().__init__()
         self.setting = DataCombo(f"The setting whose values are the {place.lower()} of the heat maps.")
         self.setting.box.setMinimumContentsLength(9)
+        self.setting.box.setMaximumWidth(122)
         self.values = QLineEdit()
         self.values.setToolTip("The values, separated by blanks: numbers, or healthy percentiles such as p90.")
         self.values.setMinimumWidth(90)
@@ -71,6 +72,7 @@ class AxisRow(QWidget):
         """Show values, without a signal; an axis without a setting has none."""
         self.values.blockSignals(True)
         self.values.setText(text)
+        self.values.setCursorPosition(0)
         self.values.setEnabled(self.setting.value is not None)
         self.values.blockSignals(False)
 

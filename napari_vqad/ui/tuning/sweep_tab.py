@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow
 
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
+from napari_vqad.export.output_folder import source_of
+from napari_vqad.export.reproduction import MASK, SCAN, Reproduction
 from napari_vqad.export.tables import table_csv
 from napari_vqad.files.atomic import write_text
 from napari_vqad.tuning.sweep_axes import first_axes, first_values, settings_to_sweep
@@ -29,12 +30,11 @@ from napari_vqad.tuning.sweep_view import (
     table_of,
     view_of,
 )
-from napari_vqad.ui.layers.mask_input import note_of
 from napari_vqad.ui.plumbing.window_events import WindowEvents
 from napari_vqad.ui.plumbing.worker import WorkerSlot
 from napari_vqad.ui.session import Session
 from napari_vqad.ui.tuning.heat_maps import HeatMapPlot
-from napari_vqad.ui.tuning.label_choice import LabelChoice, file_of
+from napari_vqad.ui.tuning.label_choice import LabelChoice
 from napari_vqad.ui.tuning.sweep_form import SweepForm
 from napari_vqad.ui.tuning.tab import BenchTab
 
@@ -103,17 +103,23 @@ class SweepTab(BenchTab):
         self.form.setEnabled(False)
 
     def command(self) -> str:
-        """Return the command line that measures the same cells headless."""
+        """The command line that measures the same cells without a viewer; empty without a grid."""
+        return "" if (found := self.reproduction()) is None else found.command
+
+    def reproduction(self) -> Reproduction | None:
+        """How to measure the same cells without a viewer; None without a grid."""
         explorer, prepared = self._explorer, self.session.prepared
         if explorer is None or self.plan is None or prepared is None:
-            return ""
-        scan = explorer.scan
-        labels = [layer for layer in self.session.viewer.layers if isinstance(layer, Labels)]
-        given = next((file_of(layer) for layer in labels if prepared.note.startswith(note_of(layer))), None)
-        mask = str(prepared.files[0]) if prepared.files else given
-        label = self.label.file
-        words = command_words(explorer, self.plan, str(scan.path or f"{scan.name}.nii.gz"), mask, label)
-        return shlex.join(words)
+            return None
+        analysis = prepared.reproduction() if explorer.grid.kind == "head" else None
+        path, label = source_of(explorer.scan)[0], self.label.file
+        mask = str(prepared.mask_file) if prepared.mask_file else None if prepared.mask_computed else MASK
+        words = command_words(explorer, self.plan, str(path or SCAN), mask, label)
+        missing = list(analysis.missing) if analysis is not None else []
+        if self.label.layer is not None and not self.label.is_file:
+            missing.append(f"The label is not a file: save the layer '{self.label.layer.name}' as {label} first.")
+        python = f"from napari_vqad.cli import main\nmain({words[1:]!r})\n"
+        return Reproduction(shlex.join(words), python, tuple(missing))
 
     # ---- actions of the user ----------------------------------------------------------------------------------------
 

@@ -209,14 +209,15 @@ def test_closing_the_dock_in_mid_work_leaves_no_thread(dock, idle, qtbot, gate):
 
 def test_the_command_gives_the_same_numbers(tab, explored, qtbot, tmp_path, capsys, head, monkeypatch):
     volume, mask = head
-    write_map(tmp_path / "head.nii.gz", volume.voxels, volume)
-    write_map(tmp_path / "ball.nii.gz", mask.astype(np.uint8), volume)
+    write_map(tmp_path / "scan.nii.gz", volume.voxels, volume)
+    write_map(tmp_path / "mask.nii.gz", mask.astype(np.uint8), volume)
     finish(tab, qtbot)
     words = shlex.split(tab.command())
     assert words[:3] == ["napari-vqad", "evaluate", "sweep"]
-    assert words[words.index("--scan") + 1] == "head.nii.gz"
-    assert words[words.index("--mask") + 1] == "ball.nii.gz"
-    words[3] = str(explored.session.explorer.bundle.folder)
+    assert words[3] == str(explored.session.explorer.bundle.folder)  # it is not installed
+    assert words[words.index("--scan") + 1] == "scan.nii.gz"
+    assert words[words.index("--mask") + 1] == "mask.nii.gz"
+    assert len(tab.reproduction().missing) == 2
     monkeypatch.chdir(tmp_path)
     assert main([*words[1:], "--csv", "table.csv", "--device", "cpu", "--threads", "1"]) == 0
     capsys.readouterr()
