@@ -26,11 +26,11 @@ class HeatMapPlot(QWidget):
         super().__init__()
         self.shown: SweepView | None = None
         self.setMouseTracking(True)
-        self.setMinimumSize(260, 110)
+        self.setMinimumSize(260, 96)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
     def sizeHint(self) -> QSize:  # noqa: N802, D102
-        return QSize(560, 170)
+        return QSize(560, 130)
 
     def show_maps(self, maps: SweepView | None) -> None:
         """Show heat maps, or nothing."""

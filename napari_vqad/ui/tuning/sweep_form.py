@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QWidget,
 )
 
@@ -116,6 +117,10 @@ class SweepForm(QWidget):
         self.status = QLabel("")
         self.status.setWordWrap(True)
         self.status.setStyleSheet(SMALL)
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        # Long words must not make the window taller.
+        self.status.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored)
+        self.status.setMinimumHeight(14)
         self.warning = QLabel("")
         self.warning.setWordWrap(True)
         self.warning.setStyleSheet(SMALL + AMBER)
@@ -157,7 +162,7 @@ class SweepForm(QWidget):
         grid.addWidget(self.progress, 3, 0, 1, 2)
         grid.addWidget(self.status, 4, 0, 1, 2)
         grid.addWidget(self.warning, 5, 0, 1, 2)
-        grid.setRowStretch(6, 1)
+        grid.setRowStretch(4, 1)
 
     def grid(self) -> list[Axis]:
         """The axes that have a setting.
