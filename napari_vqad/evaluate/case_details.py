@@ -73,8 +73,8 @@ def details_at(percentile: str, rate: str) -> Callable[[Case, Explorer], NDArray
         voxels, truth = _flagged(case, explorer, percentile)[case.counted], case.truth[case.counted]
         agreement = neighbours(explorer.map("flagged") > 0)
         pieces = _flagged(case, explorer, rate)
-        lesions, found = _touched(case.truth, pieces)
-        findings, true = _touched(explorer.map("flagged") > 0, case.label > 0)
+        lesions, found = touched(case.truth, pieces)
+        findings, true = touched(explorer.map("flagged") > 0, case.label > 0)
         dice = ((voxels & truth).sum(), voxels.sum(), truth.sum())
         counts = (*dice, lesions, found, findings - true, *agreement)
         return CaseDetails(*counts, _image_ap(case, explorer)).as_vector()
@@ -96,8 +96,8 @@ def _flagged(case: Case, explorer: Explorer, threshold: str) -> NDArray[np.bool_
     return on_scan > 0
 
 
-def _touched(objects: NDArray, marks: NDArray) -> tuple[int, int]:
-    """Count the connected components of a mask, and those that contain a marked voxel."""
+def touched(objects: NDArray, marks: NDArray) -> tuple[int, int]:
+    """Count the connected components of a mask, bool (n, H, W), and those that contain a marked voxel."""
     pieces, n = ndimage.label(objects, NEIGHBOURS)
     return n, len(np.unique(pieces[marks & (pieces > 0)]))
 

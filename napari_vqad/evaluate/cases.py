@@ -128,11 +128,17 @@ def paired_cases(
             given = beside(path, subject, ("mask",))
             mask = read_mask(given, scan) if given else make_mask(scan).voxels
             label = read_labels(labels, scan) > 0
-            grid = to_grid(scan, mask, spec, template=template)
-            # No detector can find labelled voxels beyond the mask. They count as missed, as they would for a reader;
-            # the mask is the same for all detectors.
-            lesion, beyond = grid.from_scan(label), label & ~mask
-            yield Case(name, LESION, grid, lesion, label, mask | label, subject=subject, beyond=beyond)
+            yield labelled_case(name, to_grid(scan, mask, spec, template=template), mask, label, subject)
+
+
+def labelled_case(name: str, grid: Grid, mask: np.ndarray, label: np.ndarray, subject: str = "") -> Case:
+    """Make a case of a scan on the model's grid, with mask and label on the scan's voxels, bool (R, A, S).
+
+    No detector can find labelled voxels beyond the mask. They count as missed, as they would for a reader; the mask is
+    the same for all detectors.
+    """
+    lesion, beyond = grid.from_scan(label), label & ~mask
+    return Case(name, LESION, grid, lesion, label, mask | label, subject=subject, beyond=beyond)
 
 
 def labelled_cases(

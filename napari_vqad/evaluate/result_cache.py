@@ -66,17 +66,33 @@ class ResultCache:
         """Check whether there is a stored result of a case with a variant."""
         return self.folder is not None and self._file(self.folder, case, way).exists()
 
+    def read(self, case: Case, way: str) -> CaseResult | None:
+        """Return the stored result of a case with a variant; None if there is none, or its file is damaged."""
+        if self.folder is None or not (file := self._file(self.folder, case, way)).exists():
+            return None
+        return _read(file)
+
+    def write(self, case: Case, way: str, found: CaseResult) -> None:
+        """Store the result of a case with a variant.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"Results cannot be stored in {self.folder}: {error.strerror}.") from error
+        with atomic_write(self._file(self.folder, case, way)) as fresh:
+            np.savez(fresh, **found._asdict())
+
     def measured(self, case: Case, way: str, measure: Callable[[], CaseResult]) -> CaseResult:
         """Return the stored result; if there is none, call `measure` and store its result."""
-        if self.folder is None:
-            return measure()
-        file = self._file(self.folder, case, way)
-        if file.exists() and (known := _read(file)) is not None:
+        if (known := self.read(case, way)) is not None:
             return known
         found = measure()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(file) as fresh:
-            np.savez(fresh, **found._asdict())
+        self.write(case, way, found)
         return found
 
     def _file(self, folder: Path, case: Case, way: str) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +24,7 @@ from napari_vqad.evaluate.cases import Case
 from napari_vqad.evaluate.experiment import collect
 from napari_vqad.evaluate.metrics import AtThreshold, Ranking, at_best, rank
 from napari_vqad.evaluate.result_cache import ResultCache
+from napari_vqad.evaluate.settings_grid import GridPoint, grid_points
 from napari_vqad.evaluate.variants import SAMPLE, Over, Variant
 from napari_vqad.files.atomic import atomic_write, write_text
 from napari_vqad.settings import flag
@@ -41,26 +41,17 @@ MEASURES: dict[Measure, tuple[str, Callable[[Point], float]]] = {
 
 
 @dataclass(frozen=True)
-class Point:
-    """A point of the grid.
+class Point(GridPoint):
+    """A point of the grid with its measures.
 
     Attributes:
-        given: the settings as given, such as {"lambda_p": "p60", "n_restorations": 5}.
-        updates: the settings with thresholds as numbers, and those that select the method.
         slices, voxels: ranking over all cases.
         best: slices at the threshold with the best balanced accuracy.
     """
 
-    given: Mapping[str, Any]
-    updates: Mapping[str, Any]
     slices: Ranking
     voxels: Ranking
     best: AtThreshold
-
-    @property
-    def name(self) -> str:
-        """The settings as text, such as "lambda_p p60, n_restorations 5"."""
-        return ", ".join(f"{name} {value}" for name, value in self.given.items()) or "as it is"
 
 
 def sweep(
@@ -92,26 +83,34 @@ def sweep(
     asks = {} if sample else dict(bundle.detector.asks_for(method))
     base = settings.model_copy(update=asks)
     _check(bundle, base, grid, sample)
-    tables = {spec.setting: spec.table for spec in bundle.detector.thresholds if spec.setting in grid}
-    values = tuning.values_of(Explorer(bundle, base), cases, set(tables.values())) if of_all and tables else {}
-    ways, given = [], [dict(zip(grid, point, strict=True)) for point in product(*grid.values())]
+    percentiles = _of_all_codes(bundle, base, cases, grid) if of_all else {}
+    ways, given = [], grid_points(bundle, base, grid, asks, percentiles)
     for point in given:
-        asked = settings_from(dict(point))
-        updates = asks | {name: getattr(asked, name) for name in point}
-        for name, table in tables.items():
-            if of_all and str(limit := updates[name]).startswith("p"):
-                updates[name] = float(np.percentile(values[table], float(limit[1:])))
-        resolved = bundle.resolve_own(base.model_copy(update=updates))
-        updates |= {name: getattr(resolved, name) for name in tables}
-        words = " ".join(f"{name} {value}" for name, value in updates.items())
-        ways.append(Variant(f"{method} {words}".replace("/", "-"), "sample" if sample else "pixel", updates, over=over))
+        words = " ".join(f"{name} {value}" for name, value in point.updates.items())
+        name = f"{method} {words}".replace("/", "-")
+        ways.append(Variant(name, "sample" if sample else "pixel", dict(point.updates), over=over))
     cache = ResultCache.of(keep, bundle, base, over)
     found = collect(bundle, cases, base, ways, None, report, cache=cache)
     points = []
     for point, way in zip(given, ways, strict=True):
         slices, voxels = found.of("slices", way.name), found.of("voxels", way.name)
-        points.append(Point(point, way.updates, rank(*slices), rank(*voxels), at_best(*slices)))
+        points.append(Point(point.given, point.updates, rank(*slices), rank(*voxels), at_best(*slices)))
     return points
+
+
+def _of_all_codes(
+    bundle: Bundle, settings: Settings, cases: Sequence[Case], grid: Mapping[str, Sequence[Any]]
+) -> dict[tuple[str, str], float]:
+    """Compute the percentiles in a grid of the values of all codes of the cases, for `grid_points`."""
+    tables = {spec.setting: spec.table for spec in bundle.detector.thresholds if spec.setting in grid}
+    values = tuning.values_of(Explorer(bundle, settings), cases, set(tables.values())) if tables else {}
+    found = {}
+    for name, table in tables.items():
+        for value in grid[name]:
+            limit = str(getattr(settings_from({name: value}), name))
+            if limit.startswith("p"):
+                found[name, limit] = float(np.percentile(values[table], float(limit[1:])))
+    return found
 
 
 def _check(bundle: Bundle, settings: Settings, grid: Mapping[str, Sequence[Any]], sample: bool) -> None:

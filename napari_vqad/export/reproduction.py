@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from napari_vqad.detectors.bundle import Bundle
 from napari_vqad.detectors.library import find
 from napari_vqad.detectors.settings import Settings
 from napari_vqad.engine.explorer import Explorer
@@ -53,7 +54,10 @@ def reproduction(explorer: Explorer, mask: Path | None = None, *, computed: bool
         missing.append(f"{volume.edited.headline}: save its layer, and not the original's. {ANEW}")
     if mask is None and not computed:
         missing.append(f"The brain mask is not a file: save the layer 'Brain mask' as {MASK} first.")
-    given: dict[str, Any] = {"mask": str(mask) if mask else None if computed else MASK, "bundle": _name(explorer)}
+    given: dict[str, Any] = {
+        "mask": str(mask) if mask else None if computed else MASK,
+        "bundle": bundle_word(explorer.bundle),
+    }
     given |= {"series": series, "device": explorer.bundle.device.type}
     given = {name: value for name, value in given.items() if value is not None}
     scan, changed = str(path or SCAN), changed_settings(explorer)
@@ -78,9 +82,8 @@ def changed_settings(explorer: Explorer) -> dict[str, Any]:
     return {name: value for name, value in now.items() if value != getattr(usual, name)}
 
 
-def _name(explorer: Explorer) -> str:
-    """Return the bundle's name if it is found by it, else its folder."""
-    bundle = explorer.bundle
+def bundle_word(bundle: Bundle) -> str:
+    """Return the name of a bundle if a command finds it by its name, else its folder."""
     try:
         known = find(bundle.name).resolve() == bundle.folder.resolve()
     except InputError:

@@ -207,6 +207,7 @@ class ExplorerDock(QScrollArea):
         session.opened.connect(self._on_opened)
         session.emptied.connect(self._on_emptied)
         session.settled.connect(self._show_settings)
+        session.settled.connect(self._show_limits)
         session.advanced.connect(self._on_advanced)
         session.busy.connect(self._on_busy)
         session.progressed.connect(self._on_progressed)
@@ -248,8 +249,6 @@ class ExplorerDock(QScrollArea):
             self.session.change(**values)
         except ValidationError as error:
             self.status.setText(error.errors()[0]["msg"])
-        if self.session.map_layers.update_limits():  # the healthy range has changed
-            self._show_view()
 
     def view_name(self) -> str:
         """The name of the view that is shown."""
@@ -273,6 +272,11 @@ class ExplorerDock(QScrollArea):
             self.legend.show_scale((0.0, 0.0), "", None)
         else:
             self.legend.show_scale(map_layers.layers[key].contrast_limits, *unit_and_healthy(explorer, key))
+
+    def _show_limits(self) -> None:
+        """Show the healthy range of the map in view, if settings have changed it."""
+        if self.session.map_layers.update_limits():
+            self._show_view()
 
     def _on_side_by_side(self, on: bool) -> None:
         if comparison_is_open(self.viewer):

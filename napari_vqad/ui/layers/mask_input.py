@@ -45,14 +45,23 @@ def given_mask(mask: Labels | Path | StudyMask, volume: Volume) -> tuple[np.ndar
         return mask.voxels, mask.note
     if isinstance(mask, Path):
         return read_mask(mask, volume), f"Brain mask from {mask.name}."
-    array, origin = placement.mask_of(mask)
+    return layer_voxels(mask, volume, "mask"), f"Brain mask from the layer '{mask.name}'."
+
+
+def layer_voxels(layer: Labels, volume: Volume, what: str) -> np.ndarray:
+    """The voxels of a Labels layer that are above zero, bool (R, A, S), on the voxels of a scan.
+
+    Raises:
+        InputError: the layer does not lie on the scan's voxels; `what` says in the sentence what the layer is.
+    """
+    array, origin = placement.mask_of(layer)
     if array.shape != volume.voxels.shape:
         sizes = ["×".join(map(str, s)) for s in (array.shape, volume.voxels.shape)]
         raise InputError(
-            f"The mask layer '{mask.name}' has {sizes[0]} voxels and the scan has {sizes[1]}; they must agree."
+            f"The {what} layer '{layer.name}' has {sizes[0]} voxels and the scan has {sizes[1]}; they must agree."
         )
     if (np.abs(origin - volume.origin) > volume.spacing).any():
         raise InputError(
-            f"The mask layer '{mask.name}' is shifted by over a voxel from {volume.name}; they must agree."
+            f"The {what} layer '{layer.name}' is shifted by over a voxel from {volume.name}; they must agree."
         )
-    return array, f"Brain mask from the layer '{mask.name}'."
+    return array
