@@ -73,11 +73,11 @@ def details_at(percentile: str, rate: str) -> Callable[[Case, Explorer], NDArray
         voxels, truth = _flagged(case, explorer, percentile)[case.counted], case.truth[case.counted]
         agreement = neighbours(explorer.map("flagged") > 0)
         pieces = _flagged(case, explorer, rate)
-        lesions, found = _touched(case.truth, pieces)
-        findings, true = _touched(explorer.map("flagged") > 0, case.label > 0)
+        lesions, found = touched(case.truth, pieces)
+        findings, true = touched(explorer.map("flagged") > 0, case.label > 0)
         dice = ((voxels & truth).sum(), voxels.sum(), truth.sum())
         counts = (*dice, lesions, found, findings - true, *agreement)
-        return CaseDetails(*counts, _image_ap(case, explorer)).as_vector()
+        return CaseDetails(*counts, image_ap(case, explorer.map("pixel_score"))).as_vector()
 
     return measure
 
@@ -96,16 +96,16 @@ def _flagged(case: Case, explorer: Explorer, threshold: str) -> NDArray[np.bool_
     return on_scan > 0
 
 
-def _touched(objects: NDArray, marks: NDArray) -> tuple[int, int]:
+def touched(objects: NDArray, marks: NDArray) -> tuple[int, int]:
     """Count the connected components of a mask, and those that contain a marked voxel."""
     pieces, n = ndimage.label(objects, NEIGHBOURS)
     return n, len(np.unique(pieces[marks & (pieces > 0)]))
 
 
-def _image_ap(case: Case, explorer: Explorer) -> NDArray:
-    """Compute the AP of the voxels of each abnormal slice, on the model's grid."""
+def image_ap(case: Case, score: NDArray) -> NDArray:
+    """Compute the AP of the voxels of each abnormal slice from the pixel score, (n, H, W) on the model's grid."""
     clear, positive = case.of_slices()
-    score, mask = explorer.map("pixel_score"), case.grid.mask
+    mask = case.grid.mask
     lesion = case.label > 0.5
     counted = mask if case.beyond is None else mask | lesion
     score = score if case.beyond is None else np.where(mask, score, score.min())  # see `Case.on_truth`

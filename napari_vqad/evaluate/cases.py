@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_vqad.errors import InputError
 from napari_vqad.files import limits
@@ -128,11 +129,16 @@ def paired_cases(
             given = beside(path, subject, ("mask",))
             mask = read_mask(given, scan) if given else make_mask(scan).voxels
             label = read_labels(labels, scan) > 0
-            grid = to_grid(scan, mask, spec, template=template)
-            # No detector can find labelled voxels beyond the mask. They count as missed, as they would for a reader;
-            # the mask is the same for all detectors.
-            lesion, beyond = grid.from_scan(label), label & ~mask
-            yield Case(name, LESION, grid, lesion, label, mask | label, subject=subject, beyond=beyond)
+            yield lesion_case(name, to_grid(scan, mask, spec, template=template), label, mask, subject)
+
+
+def lesion_case(name: str, grid: Grid, label: NDArray[np.bool_], mask: NDArray[np.bool_], subject: str = "") -> Case:
+    """Make the case of a scan on a model's grid, with a label and a brain mask, bool (R, A, S) on its voxels.
+
+    No detector can find labelled voxels beyond the mask. They count as missed, as they would for a reader; the mask is
+    the same for all detectors.
+    """
+    return Case(name, LESION, grid, grid.from_scan(label), label, mask | label, subject=subject, beyond=label & ~mask)
 
 
 def labelled_cases(
