@@ -9,6 +9,8 @@ import numpy as np
 
 from napari_vqad.tuning.figures import Figures
 
+NAMES = {"dice": "Dice", "sensitivity": "sensitivity", "precision": "precision"}
+BEST_DICE = "best Dice"  # the only figure with a threshold of its own
 VOXELS = "Of all voxels in the brain mask, at the scan's own resolution, by pixel score."
 SLICES = (
     "Of slices by slice score. A slice with labels is positive; slices with fewer than 10 labelled voxels, of the "
@@ -45,21 +47,28 @@ def rows(figures: Figures, unit: str, flagged_at: str, thresholds: tuple[float, 
         flagged_at: the threshold of voxels as the user set it, such as "1/1".
         thresholds: present thresholds of voxels and of slices; None if the scores are of other settings.
     """
-    slices, found = figures.slices.ranking, []
-    if (curves := figures.voxels) is not None:
-        ranking, best = curves.ranking, curves.best
-        above = "" if np.isnan(best) else f" above {best:.2f}"
-        found += [
-            Row("voxel AUROC", _text(ranking.auroc), (ranking.auroc,), VOXELS),
-            Row("voxel AP", _text(ranking.ap), (ranking.ap,), f"Average precision. {VOXELS}"),
-            Row("AUPRO", _text(curves.aupro), (curves.aupro,), AUPRO),
-            Row("AP per image", _text(_mean(figures.image_ap)), (_mean(figures.image_ap),), IMAGE),
-            Row("best Dice", _text(ranking.dice) + above, (ranking.dice, best), f"{BEST} The unit is {unit}."),
-        ]
-    found += [
+    slices = figures.slices.ranking
+    of_slices = [
         Row("slice AUROC", _text(slices.auroc), (slices.auroc,), SLICES),
         Row("slice AP", _text(slices.ap), (slices.ap,), f"Average precision. {SLICES}"),
     ]
+    if (curves := figures.voxels) is None:
+        return of_slices
+    ranking, best, image_ap = curves.ranking, curves.best, _mean(figures.image_ap)
+    found = [
+        Row("voxel AUROC", _text(ranking.auroc), (ranking.auroc,), VOXELS),
+        Row("voxel AP", _text(ranking.ap), (ranking.ap,), f"Average precision. {VOXELS}"),
+        Row("AUPRO", _text(curves.aupro), (curves.aupro,), AUPRO),
+        Row("AP per image", _text(image_ap), (image_ap,), IMAGE),
+        *of_slices,
+    ]
+    above = "" if np.isnan(best) else f" above {best:.2f}"
+    found.append(Row(BEST_DICE, _text(ranking.dice) + above, (ranking.dice, best), f"{BEST} The unit is {unit}."))
+    if thresholds is not None:
+        at = curves.at(thresholds[0])
+        for name in ("dice", "sensitivity", "precision"):
+            value = getattr(at, name)
+            found.append(Row(f"{NAMES[name]} at slider", _text(value), (value,), AT))
     if (lesions := figures.lesions) is not None:
         share = lesions.found / lesions.lesions if lesions.lesions else np.nan
         words = f"{lesions.found} of {lesions.lesions}" if lesions.lesions else "–"
@@ -68,13 +77,6 @@ def rows(figures: Figures, unit: str, flagged_at: str, thresholds: tuple[float, 
         found += [
             Row("lesions found", words, (share,), f"{FOUND} Flagged at {flagged_at}."),
             Row("false findings", often, (false,), f"{FALSE} Flagged at {flagged_at}."),
-        ]
-    if figures.voxels is not None and thresholds is not None:
-        at = figures.voxels.at(thresholds[0])
-        found += [
-            Row("Dice at slider", _text(at.dice), (at.dice,), AT),
-            Row("sensitivity at slider", _text(at.sensitivity), (at.sensitivity,), AT),
-            Row("precision at slider", _text(at.precision), (at.precision,), AT),
         ]
     return found
 
@@ -89,11 +91,12 @@ def as_text(found: Sequence[Row], about: Sequence[tuple[str, str]]) -> str:
     return "".join(f"{name}\t{value}\n" for name, value in lines)
 
 
-def chosen_on(scans: Sequence[str], shown: bool) -> str:
-    """Return the sentence on thresholds that are chosen on the scans of the figures."""
+def chosen_on(scans: int, shown: bool) -> str:
+    """Return the sentence on thresholds that are chosen on a number of scans, or on the one that is shown."""
     if shown:
         return "Thresholds chosen on the scan that is shown describe this scan only."
-    return f"Thresholds chosen on {'this scan' if len(scans) == 1 else f'these {len(scans)} scans'} describe no others."
+    which = "this scan describe this scan" if scans == 1 else f"these {scans} scans describe these scans"
+    return f"Thresholds chosen on {which} only."
 
 
 def _mean(values: np.ndarray) -> float:

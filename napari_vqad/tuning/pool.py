@@ -9,6 +9,7 @@ from typing import Any
 from napari_vqad.display.controls import control_of
 from napari_vqad.engine.explorer import Explorer
 from napari_vqad.errors import InputError
+from napari_vqad.tuning.figures import Figures
 from napari_vqad.tuning.labelled_scan import ScanCounts
 
 FLAGGING = ("flag_voxels", "min_volume_ml", "median", "erode_mm")  # settings that change findings but no scores
@@ -42,6 +43,7 @@ class Pool:
 
     def __init__(self) -> None:
         self.scans: dict[str, PooledScan] = {}
+        self._figures: tuple[list[PooledScan], Figures] | None = None
 
     @property
     def counts(self) -> list[ScanCounts]:
@@ -49,6 +51,15 @@ class Pool:
         scans = list(self.scans.values())
         alike = all(scan.flagged == scans[0].flagged for scan in scans)
         return [scan.counts if alike else replace(scan.counts, lesions=None) for scan in scans]
+
+    def figures(self) -> Figures | None:
+        """Return the figures of all scans together; None without scans."""
+        scans = list(self.scans.values())
+        if not scans:
+            return None
+        if self._figures is None or self._figures[0] != scans:
+            self._figures = scans, Figures.of(self.counts)
+        return self._figures[1]
 
     def add(self, name: str, counts: ScanCounts, explorer: Explorer) -> None:
         """Add a scan; one of the same name is replaced.

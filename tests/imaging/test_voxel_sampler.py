@@ -40,4 +40,4 @@ def test_clip():
     rng = np.random.default_rng(1)
     frames = Volume(rng.random((20, 16, 9)).astype(np.float32), np.eye(4), np.eye(4), kind="clip")
     mask = np.ones(frames.voxels.shape, bool)
-    check(to_grid(frames, mask, GridSpec((16, 24), 1.0, grey=(0.5, 0.3))), mask.shape)
+    check(to_grid(frames, mask, GridSpec((16, 20), 1.0, grey=(0.5, 0.3))), mask.shape)

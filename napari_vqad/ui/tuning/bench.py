@@ -9,9 +9,10 @@ from superqt.utils import qthrottled
 
 from napari_vqad.ui.plumbing.toggle_dock import ToggleDock
 from napari_vqad.ui.session import Session
+from napari_vqad.ui.tuning.labels_tab import LabelsTab
 from napari_vqad.ui.tuning.tab import BenchTab
 
-TABS: tuple[type[BenchTab], ...] = ()
+TABS: tuple[type[BenchTab], ...] = (LabelsTab,)
 PAUSE = 100  # ms, the shortest time between two refreshes of a tab
 
 
