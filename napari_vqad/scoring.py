@@ -37,6 +37,7 @@ from napari_vqad.export.output_folder import (
     saved_maps,
 )
 from napari_vqad.export.report import report_html
+from napari_vqad.export.reproduction import Reproduction, reproduction
 from napari_vqad.export.result_json import result_dict
 from napari_vqad.export.result_schema import ResultDict
 from napari_vqad.export.tables import as_csv
@@ -65,6 +66,8 @@ class Result:
         review: the reader's verdicts and notes on the findings.
         reopened: date and version of the saved study that the results come from; None if there is none.
         files: other files that were read, such as a mask; `save` does not overwrite them.
+        mask_file: the file that the mask was read from; None if there was none.
+        mask_computed: was the mask made by `make_mask`?
     """
 
     explorer: Explorer
@@ -74,6 +77,8 @@ class Result:
     review: Review = field(default_factory=Review)
     reopened: Saved | None = None
     files: tuple[Path, ...] = ()
+    mask_file: Path | None = None
+    mask_computed: bool = False
 
     def map(self, name: str) -> np.ndarray:
         """A map on the scan's canonical voxels, (R, A, S). For the names see `Explorer.maps`.
@@ -103,6 +108,10 @@ class Result:
         return result_dict(
             self.explorer, self.volume, self.mask_note, self.findings(), review=self.review, saved=self.reopened
         )
+
+    def reproduction(self) -> Reproduction:
+        """The command line, and three lines of Python, that repeat this analysis with its present settings."""
+        return reproduction(self.explorer, self.mask_file, computed=self.mask_computed)
 
     @deprecated("Result.numbers() is now called Result.as_dict().")
     def numbers(self) -> ResultDict:
@@ -308,8 +317,9 @@ def prepare(
     explorer = Explorer(bundle, settings, cache_bytes)
     explorer.load_scan(volume, brain)
     explorer.seconds["mask"] = seconds
-    masks = (Path(mask),) if isinstance(mask, (str, Path)) else ()
-    yield Result(explorer, volume, brain, note, files=(*masks, *files))
+    file = Path(mask) if isinstance(mask, (str, Path)) else None
+    masks = () if file is None else (file,)
+    yield Result(explorer, volume, brain, note, files=(*masks, *files), mask_file=file, mask_computed=mask is None)
 
 
 def sample_scan(name: str = "lesions") -> Path:

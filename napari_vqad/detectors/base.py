@@ -136,6 +136,10 @@ class BaseDetector:
         """Return the first line of the class docstring."""
         return [("detector", (type(self).__doc__ or "").partition("\n")[0])]
 
+    def compared(self, table: str, results: Arrays, mask: NDArray) -> NDArray:
+        """Return no values, because there are no own thresholds."""
+        return np.zeros(0, np.float32)
+
     def fits(self, results: Mapping[str, Sequence[Arrays]], shape: tuple[int, ...]) -> bool:
         """Check that the results are of all stages, and that each array is float32 (1, H, W)."""
         names = {stage.name for stage in self.stages}

@@ -301,6 +301,18 @@ class Detector(Protocol):
     def fit_tables(self, results: Sequence[Arrays], masks: Sequence[NDArray]) -> dict[str, Any]:
         """Compute its own tables for a calibration, from the first stage's results (n, …) of healthy scans."""
 
+    def compared(self, table: str, results: Arrays, mask: NDArray) -> NDArray:
+        """Return the values of a scan that thresholds of a table are compared with, such as the NLL of each code.
+
+        Args:
+            table: the table of a `ThresholdSpec`.
+            results: the first stage's results, (n, …), of some slices.
+            mask: of these slices, bool (n, H, W).
+
+        Returns:
+            One value for each object within the mask, (M,), in the unit of the threshold.
+        """
+
 
 @dataclass(frozen=True)
 class HealthySlices:

@@ -99,12 +99,24 @@ def _of_voxels(explorer: Explorer, settings: Settings, limit: float, kind: str) 
     """Its share of healthy voxels, and the rate of false findings."""
     calibration = explorer.bundle.calibration
     share = calibration.percentile("pixel_score", limit, kind=kind)
+    what = "pixels" if explorer.grid.kind == "clip" else "voxels"
+    training = (
+        f"{str(settings.flag_voxels)[1:]} % of training {what} · " if is_of_training(settings.flag_voxels) else ""
+    )
+    rate = _rate_of_findings(explorer, settings, limit, kind)
+    return f"{limit:.2f} · {share:.2f} % of healthy {what} · {training}{rate}"
+
+
+def rate_of_findings(explorer: Explorer, limit: float) -> str:
+    """The expected false findings in a healthy scan above a pixel score, such as "1.0 false findings/scan"."""
+    return _rate_of_findings(explorer, explorer.settings, limit, explorer.bundle.pixel_kind(explorer.settings))
+
+
+def _rate_of_findings(explorer: Explorer, settings: Settings, limit: float, kind: str) -> str:
+    calibration = explorer.bundle.calibration
     false = calibration.findings_per_scan(limit, kind=kind)
-    what, whole = "voxels", "scan"
-    if explorer.grid.kind == "clip":
-        what, whole = "pixels", f"{calibration.n_slices / calibration.n_scans:.0f} frames"
+    frames = f"{calibration.n_slices / calibration.n_scans:.0f} frames"
+    whole = frames if explorer.grid.kind == "clip" else "scan"
     rate = f"{false:.1f}" if false * calibration.n_scans >= 1 else f"< 1/{calibration.n_scans}"
     cleaned = " before clean-up" if settings.median or settings.erode_mm else ""
-    if is_of_training(settings.flag_voxels):
-        rate = f"{str(settings.flag_voxels)[1:]} % of training {what} · {rate}"
-    return f"{limit:.2f} · {share:.2f} % of healthy {what} · {rate} false findings/{whole}{cleaned}"
+    return f"{rate} false findings/{whole}{cleaned}"

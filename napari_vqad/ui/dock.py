@@ -24,9 +24,9 @@ from napari_vqad.ui.lists.panel import ListPanel
 from napari_vqad.ui.panels.axis_order import lay
 from napari_vqad.ui.panels.display_bar import DisplayBar, make_button
 from napari_vqad.ui.panels.export_menu import ExportMenu
+from napari_vqad.ui.panels.histogram_section import HistogramSection
 from napari_vqad.ui.panels.inputs import Inputs
 from napari_vqad.ui.panels.run_bar import RunBar
-from napari_vqad.ui.panels.score_histogram import HistogramSection
 from napari_vqad.ui.panels.setting_widgets import SettingSlider
 from napari_vqad.ui.panels.settings_panel import SettingsPanel
 from napari_vqad.ui.panels.slice_profile import Profile

@@ -13,7 +13,7 @@ from napari_vqad.ui.files.readers import healthy_sample, lesions_sample
 from napari_vqad.ui.plumbing.connections import docked
 
 # The dock's name in napari's Plugins menu. With this name the menu hides and shows this dock and adds no second one.
-NAME = menu_item_template.format("Explorer", "VQ Anomaly Explorer")
+NAME = menu_item_template.format("VQ Anomaly Explorer", "Explorer")
 SAMPLES = {"healthy": healthy_sample, "lesions": lesions_sample}
 
 

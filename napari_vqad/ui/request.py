@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_vqad.engine.explorer import Explorer
+from napari_vqad.export.reproduction import Reproduction, reproduction
 from napari_vqad.export.study import Study
 from napari_vqad.ui.layers.mask_input import StudyMask
 
@@ -27,7 +28,8 @@ class AnalysisRequest:
 class PreparedScan:
     """A scan that is ready for analysis.
 
-    `scan` is its layer, `study` the saved study that it comes from, `files` the other files that were read.
+    `scan` is its layer, `study` the saved study that it comes from, `files` the other files that were read. The mask
+    was read from `mask_file`, or computed if `mask_computed`; else it comes from a layer or a study.
     """
 
     explorer: Explorer
@@ -36,3 +38,9 @@ class PreparedScan:
     scan: Image | None = None
     study: Study | None = None
     files: tuple[Path, ...] = ()
+    mask_file: Path | None = None
+    mask_computed: bool = False
+
+    def reproduction(self) -> Reproduction:
+        """The command line, and three lines of Python, that repeat the analysis with its present settings."""
+        return reproduction(self.explorer, self.mask_file, computed=self.mask_computed)

@@ -189,8 +189,10 @@ class Session(ExplorerSession):
             mask, note = given_mask(order.mask, volume)
         explorer = Explorer(self._bundle, self._bundle.coerce(self.settings), self.cache_bytes)
         explorer.load_scan(volume, mask)
-        files = (order.mask,) if isinstance(order.mask, Path) else ()
-        yield PreparedScan(explorer, mask, note, order.scan, files=files)
+        file = order.mask if isinstance(order.mask, Path) else None
+        files = () if file is None else (file,)
+        computed = order.mask is None
+        yield PreparedScan(explorer, mask, note, order.scan, files=files, mask_file=file, mask_computed=computed)
 
     def _on_prepared(self, news: str | PreparedScan) -> None:
         if isinstance(news, str):

@@ -10,8 +10,8 @@ import pytest
 import napari_vqad
 from napari_vqad.cli import main
 from napari_vqad.detectors.settings import Settings
+from napari_vqad.display.histograms import score_histogram
 from napari_vqad.display.readout import read_out
-from napari_vqad.display.score_histogram import score_histogram
 from napari_vqad.evaluate.metrics import rank
 from napari_vqad.imaging.measurements import GradientTable, Measurements
 from napari_vqad.io.load import load_scan
@@ -149,7 +149,7 @@ def test_read_out_and_histogram(diffusion_head, tiny_qspace):
     assert found.scan.sum() == pytest.approx(1)
     assert found.healthy.sum() == pytest.approx(1)
     inside = explorer.map("pixel_score")[explorer.grid.mask]
-    at = np.searchsorted(found.edges, found.threshold)
+    at = np.searchsorted(found.edges, found.lines[0].value)
     assert found.scan[at:].sum() == pytest.approx((inside > found.edges[at]).mean(), abs=0.02)
     assert found.healthy[at:].sum() == pytest.approx(0.1, abs=0.05)  # above the 90th percentile of healthy voxels
 

@@ -358,6 +358,10 @@ class VQDetector(BaseDetector):
         """Compute quantiles of the NLL and of AS_sample."""
         return healthy.fit_tables(results, masks, self.levels)
 
+    def compared(self, table: str, results: Arrays, mask: NDArray) -> NDArray:
+        """Return the NLL of the codes within the mask, which λ_s and λ_p are compared with."""
+        return healthy.nll_within(results, mask, self.levels)
+
     def _tensor(self, array: NDArray, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(array)).to(self.device, dtype)
 

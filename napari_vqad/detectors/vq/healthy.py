@@ -32,8 +32,7 @@ def fit_tables(results: Sequence[Arrays], masks: Sequence[NDArray], levels: Code
         levels: levels of the codes.
     """
     nll = np.concatenate([r["nll"] for r in results])
-    touched = np.concatenate([codes_within(mask, levels) for mask in masks])
-    table = quantiles(nll[touched])
+    table = quantiles(np.concatenate([nll_within(r, mask, levels) for r, mask in zip(results, masks, strict=True)]))
     lambdas = {f"{level:g}": float(np.interp(level, LEVELS, table)) for level in LAMBDA_LEVELS}
     slices = np.concatenate([mask.any((1, 2)) for mask in masks])
     by_level = {}
@@ -45,6 +44,12 @@ def fit_tables(results: Sequence[Arrays], masks: Sequence[NDArray], levels: Code
     scores = {k: quantiles(np.where(nll > v, nll, 0).sum((1, 2))[slices]) for k, v in lambdas.items()}
     own = {"nll": table, "nll_map": by_level} if by_level else {"nll": table}
     return own | {"slice_score": scores}
+
+
+def nll_within(results: Arrays, mask: NDArray, levels: CodeLevels) -> NDArray:
+    """Return the NLL, nats (M,), of the codes whose patch touches the mask (n, H, W); `results` are of its slices."""
+    nll: NDArray = results["nll"][codes_within(mask, levels)]
+    return nll
 
 
 def codes_within(mask: NDArray, levels: CodeLevels) -> NDArray:

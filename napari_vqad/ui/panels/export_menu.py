@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from napari.utils.notifications import show_error
 from qtpy.QtGui import QAction, QKeySequence
@@ -29,6 +29,7 @@ from napari_vqad.ui.plumbing.window_events import WindowEvents
 from napari_vqad.ui.plumbing.worker import WorkerSlot
 from napari_vqad.ui.request import PreparedScan
 from napari_vqad.ui.session import Session
+from napari_vqad.ui.tuning.copy_menu import copy_text
 
 STUDIES = f"Saved studies (*{SUFFIX})"
 
@@ -72,6 +73,11 @@ class ExportMenu(QToolButton):
         self.save = self._action("Save study …", SAVE, self.save_study, save)
         self.open = self._action("Open study …", "", self.open_study, open_)
         self.maps = self._action("Maps …", MAPS, self.write_maps, maps)
+        command = "Copy the command line that gives the same maps and numbers without a viewer."
+        python = "Copy three lines of Python that give the same maps and numbers without a viewer."
+        menu.addSeparator()
+        self.command = self._action("Copy command line", "", lambda: self.copy("command"), command)
+        self.python = self._action("Copy Python", "", lambda: self.copy("python"), python)
         self.session.opened.connect(self.refresh)
         self.session.emptied.connect(self.refresh)
         self.session.settled.connect(self.refresh)
@@ -90,6 +96,8 @@ class ExportMenu(QToolButton):
         self.save.setEnabled(head)
         self.report.setEnabled(done)
         self.maps.setEnabled(done)
+        for action in (self.command, self.python):
+            action.setEnabled(head)
 
     # ---- actions of the user --------------------------------------------------------------------------------------
 
@@ -128,6 +136,13 @@ class ExportMenu(QToolButton):
         path = self._subfolder_for_scan(self.folder, options.overwrite)
         maps, dicom = options.maps_of(subject.explorer), options.dicom_of(subject.explorer)
         self._start("Maps", path, lambda result: result.save(path, dicom, options.overwrite, maps), subject)
+
+    def copy(self, form: Literal["command", "python"]) -> None:
+        """Copy what repeats the analysis; the status line says what must be saved first."""
+        if (subject := self.session.prepared) is None:
+            return
+        found = subject.reproduction()
+        copy_text(self.session, found.command if form == "command" else found.python, found.missing)
 
     def open_study(self) -> None:
         """Ask for a study, and for its scan if the scan is neither open nor in its old place, and open both."""

@@ -7,12 +7,18 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QTabWidget, QToolButton
 from superqt.utils import qthrottled
 
+from napari_vqad.export.reproduction import Reproduction
 from napari_vqad.ui.plumbing.toggle_dock import ToggleDock
 from napari_vqad.ui.session import Session
+from napari_vqad.ui.tuning.copy_menu import CopyMenu
+from napari_vqad.ui.tuning.histograms_tab import HistogramsTab
 from napari_vqad.ui.tuning.labels_tab import LabelsTab
 from napari_vqad.ui.tuning.tab import BenchTab
 
-TABS: tuple[type[BenchTab], ...] = (LabelsTab,)
+TABS: tuple[type[BenchTab], ...] = (
+    LabelsTab,
+    HistogramsTab,
+)
 PAUSE = 100  # ms, the shortest time between two refreshes of a tab
 
 
@@ -36,6 +42,8 @@ class TuningBench(QObject):
         self.pages = {tab.title: tab(session) for tab in TABS}
         for title, page in self.pages.items():
             self.tabs.addTab(page, title)
+        self.copying = CopyMenu(session, self._reproduction)
+        self.tabs.setCornerWidget(self.copying)
         self.drawer = ToggleDock(session.connections, button, self.tabs, "Tuning bench")
         refresh_throttled = qthrottled(self.refresh, timeout=PAUSE, parent=self)
         for signal in (session.moved, session.settled, session.opened, session.drawn):
@@ -49,6 +57,10 @@ class TuningBench(QObject):
         for page in self.pages.values():
             if page.isVisible():
                 page.refresh()
+
+    def _reproduction(self) -> Reproduction | None:
+        page = self.tabs.currentWidget()
+        return page.reproduction() if isinstance(page, BenchTab) else None
 
     def _clear(self) -> None:
         """Empty all tabs, even hidden ones, because the scan was closed."""
