@@ -192,7 +192,11 @@ def open_window(show, bundle, idle) -> SharedWindow:
     dock = add_dock(viewer, bundle)
     dock.start()
     idle(dock)
-    for button in (dock.lists.button, dock.display.other):  # their docks stay in the window once they were seen
+    for button in (
+        dock.lists.button,
+        dock.display.other,
+        dock.tuning,
+    ):  # their docks stay in the window once they were seen
         button.setChecked(True)
         QApplication.processEvents()
         button.setChecked(False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QVBoxLayout
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout
 from superqt.utils import qthrottled
 
 from napari_vqad.display.scales import score_unit
@@ -25,6 +25,7 @@ from napari_vqad.ui.panels.display_bar import make_button
 from napari_vqad.ui.plumbing.style import BUTTONS, SMALL
 from napari_vqad.ui.plumbing.worker import WorkerSlot
 from napari_vqad.ui.session import Session
+from napari_vqad.ui.tuning.copy_menu import copy_text
 from napari_vqad.ui.tuning.curve_plot import CurvePlot
 from napari_vqad.ui.tuning.figure_table import FigureTable
 from napari_vqad.ui.tuning.pool_bar import PoolBar
@@ -240,11 +241,8 @@ class LabelsTab(BenchTab):
         self._draw()
 
     def _copy(self) -> None:
-        figures, explorer = self.figures(), self.session.explorer
-        clipboard = QApplication.clipboard()
-        if figures is None or clipboard is None:
-            return
-        clipboard.setText(as_text(self._rows(figures), self._about(explorer)))
+        if (figures := self.figures()) is not None:
+            copy_text(self.session, as_text(self._rows(figures), self._about(self.session.explorer)))
 
     def _about(self, explorer: Explorer | None) -> list[tuple[str, str]]:
         """Scan, labels, model and settings of the figures that are shown."""
