@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout
 from superqt.utils import qthrottled
 
 from napari_vqad.display.scales import score_unit
@@ -33,6 +33,7 @@ from napari_vqad.ui.tuning.tab import BenchTab
 from napari_vqad.ui.tuning.truth_box import TruthBox
 
 PAUSE = 100  # ms, the shortest time between two changes of the threshold or two readings of the labels
+BREAK = "\u200b"  # where a long path may be broken into lines
 WAITING = "Figures appear when all slices are scored."
 STALE = "These figures are from earlier settings; new ones appear when all slices are scored."
 CHOOSE = "Choose a Labels layer, or a folder of label files, to compare the scores with."
@@ -82,6 +83,7 @@ class LabelsTab(BenchTab):
     def _lay_out(self) -> None:
         self.setStyleSheet(f"QLabel {{ {SMALL} }} {BUTTONS}")
         self.words.setWordWrap(True)
+        self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # long names widen nothing
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         left = QVBoxLayout()
         left.setSpacing(4)
@@ -170,7 +172,7 @@ class LabelsTab(BenchTab):
         self.pools.add.setEnabled(self.counts is not None and explorer is not None and explorer.complete)
         self.copy.setEnabled(figures is not None)
         advice = "" if figures is None else chosen_on(figures.scans, shown=not pooled)
-        self.words.setText("\n".join(filter(None, (self._sentence(figures), advice))))
+        self._say("\n".join(filter(None, (self._sentence(figures), advice))))
         if figures is None:
             self.table.show_rows(())
             self.roc.show_plot(None)
@@ -259,5 +261,6 @@ class LabelsTab(BenchTab):
         lines = [*about, *((name, str(value)) for name, value in settings.items())]
         return [(name, str(cell(value))) for name, value in lines]
 
-    def _say(self, sentence: str) -> None:
-        self.words.setText(sentence)
+    def _say(self, text: str) -> None:
+        self.words.setText(text.replace("/", f"/{BREAK}"))
+        self.words.setToolTip(text)

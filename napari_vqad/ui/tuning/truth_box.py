@@ -34,9 +34,9 @@ class TruthBox(QWidget):
         super().__init__()
         self.session = session
         self.combo = DataCombo(TIP)
-        self._folders: list[Path] = []
+        self.folders: list[Path] = []
         self._listed: tuple = ()  # what the list was made of
-        self._by_hand = False  # has the user chosen for this scan?
+        self.by_hand = False  # has the user chosen for this scan?
         self._watched: Labels | None = None
         self._last: tuple[object, Volume, np.ndarray, np.ndarray, Truth] | None = None
         row = QHBoxLayout(self)
@@ -58,15 +58,15 @@ class TruthBox(QWidget):
         The brain mask of the analysis is not chosen automatically.
         """
         prepared, layers = self.session.prepared, [m for m in self.session.viewer.layers if may_be_truth(m)]
-        key = (prepared, *((layer, layer.name) for layer in layers), *self._folders)
+        key = (prepared, *((layer, layer.name) for layer in layers), *self.folders)
         if key == self._listed:
             return
         if not self._listed or self._listed[0] is not prepared:
-            self._by_hand = False
+            self.by_hand = False
         self._listed = key
-        folders = [(f"folder {folder.name}", folder) for folder in self._folders]
+        folders = [(f"folder {folder.name}", folder) for folder in self.folders]
         self.combo.fill([(NOTHING, None), *((m.name, m) for m in layers), *folders, (ASK, "ask")])
-        if prepared is None or self._by_hand or isinstance(self.value, Path):
+        if prepared is None or self.by_hand or isinstance(self.value, Path):
             return
         scan = prepared.explorer.scan
         fitting = [layer for layer in layers if self._fits(layer, scan, prepared.mask)]
@@ -97,10 +97,10 @@ class TruthBox(QWidget):
     def use_folder(self, folder: Path) -> None:
         """Offer a folder of label files and choose it."""
         self.forget()  # its files may have changed
-        if folder not in self._folders:
-            self._folders.append(folder)
+        if folder not in self.folders:
+            self.folders.append(folder)
             self.list_layers()
-        self._by_hand = True
+        self.by_hand = True
         self.combo.pick(folder)
 
     @staticmethod
@@ -113,7 +113,7 @@ class TruthBox(QWidget):
         return is_on(voxels.shape, affine, scan) and not np.array_equal(voxels, mask)
 
     def _on_activated(self, _index: int) -> None:
-        self._by_hand = True
+        self.by_hand = True
         if self.value == "ask":
             self.combo.pick(None)
             folder = QFileDialog.getExistingDirectory(self, "Folder of label files")

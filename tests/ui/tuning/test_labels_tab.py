@@ -44,6 +44,9 @@ def tab(explored):
     yield page
     page.pools.pool.scans.clear()
     page.pools.refresh()
+    page.truth.combo.pick(None)
+    page.truth.folders.clear()
+    page.truth.by_hand = False
 
 
 @pytest.fixture
