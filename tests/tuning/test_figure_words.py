@@ -9,7 +9,6 @@ from napari_vqad.tuning.figure_words import BEST_DICE, as_text, chosen_on, rows
 from napari_vqad.tuning.figures import Figures, trouble
 from napari_vqad.tuning.labelled_scan import Lesions, ScanCounts
 
-
 SOME = Lesions(2, 1, 3)
 
 
