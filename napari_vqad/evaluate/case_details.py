@@ -77,7 +77,7 @@ def details_at(percentile: str, rate: str) -> Callable[[Case, Explorer], NDArray
         findings, true = touched(explorer.map("flagged") > 0, case.label > 0)
         dice = ((voxels & truth).sum(), voxels.sum(), truth.sum())
         counts = (*dice, lesions, found, findings - true, *agreement)
-        return CaseDetails(*counts, _image_ap(case, explorer)).as_vector()
+        return CaseDetails(*counts, image_ap(case, explorer.map("pixel_score"))).as_vector()
 
     return measure
 
@@ -102,10 +102,10 @@ def touched(objects: NDArray, marks: NDArray) -> tuple[int, int]:
     return n, len(np.unique(pieces[marks & (pieces > 0)]))
 
 
-def _image_ap(case: Case, explorer: Explorer) -> NDArray:
-    """Compute the AP of the voxels of each abnormal slice, on the model's grid."""
+def image_ap(case: Case, score: NDArray) -> NDArray:
+    """Compute the AP of the voxels of each abnormal slice from the pixel score, (n, H, W) on the model's grid."""
     clear, positive = case.of_slices()
-    score, mask = explorer.map("pixel_score"), case.grid.mask
+    mask = case.grid.mask
     lesion = case.label > 0.5
     counted = mask if case.beyond is None else mask | lesion
     score = score if case.beyond is None else np.where(mask, score, score.min())  # see `Case.on_truth`

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,45 @@ class Ranking:
 def rank(scores: ArrayLike, labels: ArrayLike) -> Ranking:
     """Compute the `Ranking` of scores and boolean labels of the same length; a score that is NaN means no scores."""
     scores, labels = np.asarray(scores).ravel(), np.asarray(labels, bool).ravel()
-    positives, negatives = int(labels.sum()), int((~labels).sum())
-    if not positives or not negatives or np.isnan(scores).any():
+    if np.isnan(scores).any() or not len(scores):
         return Ranking(np.nan, np.nan, np.nan)
     _, true, flagged = _counts(scores, labels)
-    false = flagged - true
-    tpr, fpr = np.append(0, true / positives), np.append(0, false / negatives)
-    auroc = float(np.trapezoid(tpr, fpr))
+    return rank_counts(true, flagged)
+
+
+def rank_counts(true: NDArray, flagged: NDArray) -> Ranking:
+    """Compute the `Ranking` of the numbers of positives and of all items at or above each threshold, (T,) each.
+
+    Thresholds fall, and the last includes all items.
+    """
+    if not len(true) or not true[-1] or flagged[-1] == true[-1]:
+        return Ranking(np.nan, np.nan, np.nan)
+    positives, negatives = true[-1], flagged[-1] - true[-1]
+    tpr, fpr = np.append(0, true / positives), np.append(0, (flagged - true) / negatives)
     ap = float(np.sum(np.diff(tpr) * true / flagged))
-    return Ranking(auroc, ap, float(np.max(2 * true / (flagged + positives))))
+    return Ranking(float(np.trapezoid(tpr, fpr)), ap, float(np.max(2 * true / (flagged + positives))))
+
+
+def area_under_overlap(fpr: NDArray, overlap: NDArray, limit: float = 0.3) -> float:
+    """Compute AUPRO, the area under the per-region overlap up to a false-positive rate, divided by that rate.
+
+    The per-region overlap is the mean, over the connected components of the labels, of the share of a component that
+    is flagged; small lesions count as much as large ones (Bergmann et al., The MVTec Anomaly Detection Dataset,
+    International Journal of Computer Vision 129, 2021).
+
+    Args:
+        fpr, overlap: rates at falling thresholds, (T,) each, without the point (0, 0).
+        limit: the largest false-positive rate; the paper uses 0.3.
+
+    Returns:
+        0 to 1; NaN without values.
+    """
+    if not len(fpr) or np.isnan(fpr).any() or np.isnan(overlap).any():
+        return np.nan
+    x, y = np.append(0.0, fpr), np.append(0.0, overlap)
+    end = int(np.searchsorted(x, limit))  # the first point at or beyond the limit; x ends at 1
+    at_limit = y[end - 1] + (y[end] - y[end - 1]) * (limit - x[end - 1]) / (x[end] - x[end - 1])
+    return float(np.trapezoid(np.append(y[:end], at_limit), np.append(x[:end], limit)) / limit)
 
 
 def auroc_interval(cases: Sequence[tuple[ArrayLike, ArrayLike]], n: int = 1000, seed: int = 0) -> tuple[float, float]:

@@ -29,7 +29,7 @@ def resample_diagonal(
     """Resample between two voxel grids; a finer source is smoothed first to avoid aliasing."""
     step = target.spacing / source.spacing
     if order > 0:
-        array = _smoothed(array, step)
+        array = smoothed(array, step)
     offset = (target.origin - source.origin) / source.spacing
     # With mode="constant", scipy ends a picture at its last voxel *centre*, and rounding may drop even that one.
     found = ndimage.affine_transform(array, step, offset=offset, output_shape=target.shape, order=order, mode="nearest")
@@ -41,7 +41,7 @@ def resample_diagonal(
 def resample_affine(array: np.ndarray, affine: np.ndarray, shape: tuple[int, ...], *, order: int) -> np.ndarray:
     """Resample through a 4×4 from target indices to `array` indices; zero beyond the voxels of `array`."""
     if order > 0:
-        array = _smoothed(array, np.sqrt((affine[:3, :3] ** 2).sum(1)))
+        array = smoothed(array, np.sqrt((affine[:3, :3] ** 2).sum(1)))
     # Pad with zeros, so that the picture ends half a voxel beyond its last voxel centres, not at them.
     padded, offset = np.pad(array, 1), affine[:3, 3] + 1
     return ndimage.affine_transform(padded, affine[:3, :3], offset, output_shape=shape, order=order, mode="constant")
@@ -57,7 +57,7 @@ def within(source: VoxelGrid, target: VoxelGrid) -> list[np.ndarray]:
     return found
 
 
-def _smoothed(array: np.ndarray, step: np.ndarray) -> np.ndarray:
+def smoothed(array: np.ndarray, step: np.ndarray) -> np.ndarray:
     """Smooth to output voxels of `step` source voxels: FWHM = sqrt(step² − 1), so sigma = sqrt(step² − 1) / 2.355."""
     if not (step > 1.01).any():
         return array

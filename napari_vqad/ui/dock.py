@@ -41,6 +41,7 @@ from napari_vqad.ui.plumbing.style import BUTTONS, SMALL
 from napari_vqad.ui.plumbing.window_events import WindowEvents
 from napari_vqad.ui.request import AnalysisRequest
 from napari_vqad.ui.session import Session
+from napari_vqad.ui.tuning.bench import TIP as TUNING
 from napari_vqad.ui.tuning.bench import TuningBench
 
 
@@ -127,13 +128,8 @@ class ExplorerDock(QScrollArea):
             f"(keys {NEXT_FINDING} and {PREVIOUS_FINDING}: next and previous finding). "
             "Other tabs list the flagged slices and show the restorations."
         )
-        self.tuning = QToolButton()
-        self.tuning.setText("Tuning")
+        self.tuning = make_button("Tuning", TUNING)
         self.tuning.setCheckable(True)
-        self.tuning.setToolTip(
-            "Open the tuning bench: compare with labels, move thresholds in histograms, sweep settings, put an anomaly "
-            "into the scan, and map what the model cannot see."
-        )
         self.export_menu = ExportMenu(self)
         reading = QHBoxLayout()
         for button in (self.findings, self.display.box, self.tuning, self.export_menu):

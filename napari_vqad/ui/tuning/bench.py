@@ -13,15 +13,21 @@ from napari_vqad.ui.session import Session
 from napari_vqad.ui.tuning.copy_menu import CopyMenu
 from napari_vqad.ui.tuning.histograms_tab import HistogramsTab
 from napari_vqad.ui.tuning.lab_tab import LabTab
+from napari_vqad.ui.tuning.labels_tab import LabelsTab
 from napari_vqad.ui.tuning.sweep_tab import SweepTab
 from napari_vqad.ui.tuning.tab import BenchTab
 
 TABS: tuple[type[BenchTab], ...] = (
+    LabelsTab,
     HistogramsTab,
     SweepTab,
     LabTab,
 )
 PAUSE = 100  # ms, the shortest time between two refreshes of a tab
+TIP = (
+    "Open the tuning bench: compare with labels, drag thresholds in histograms, sweep settings, and put an anomaly into "
+    "the scan."
+)
 
 
 class BenchTabs(QTabWidget):
