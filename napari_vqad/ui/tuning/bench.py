@@ -25,8 +25,8 @@ TABS: tuple[type[BenchTab], ...] = (
 )
 PAUSE = 100  # ms, the shortest time between two refreshes of a tab
 TIP = (
-    "Open the tuning bench: compare with labels, drag thresholds in histograms, sweep settings, and put an anomaly into "
-    "the scan."
+    "Open the tuning bench: compare with labels, drag thresholds in histograms, sweep settings, and put an anomaly "
+    "into the scan."
 )
 
 
