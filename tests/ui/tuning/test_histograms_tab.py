@@ -73,6 +73,7 @@ def test_a_click_beside_the_lines_changes_nothing(tab, explored, qtbot):
 def test_a_closed_scan_leaves_no_histogram(own_explored, qtbot):
     own_explored.tuning.setChecked(True)
     page = own_explored.bench.pages[HistogramsTab.title]
+    own_explored.bench.tabs.setCurrentWidget(page)
     qtbot.waitUntil(lambda: any(column.isVisible() for column in page.columns))
     own_explored.viewer.layers.remove(own_explored.session.scan)
     assert own_explored.session.explorer is None
