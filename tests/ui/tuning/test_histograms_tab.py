@@ -48,6 +48,7 @@ def test_a_dragged_line_moves_the_slider(setting, tab, explored, qtbot):
 
 def test_keys_select_a_line_and_move_it(tab, explored, qtbot):
     plot = plot_of(tab, "lambda_s")
+    plot._selected = 0  # another test may have dragged a line in this window
     low, high = plot.shown.edges[[0, -1]]
     before = {s: line_of(tab, s).value for s in ("lambda_s", "lambda_p")}
     step = 0.01 * (high - low)
