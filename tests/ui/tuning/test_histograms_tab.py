@@ -48,6 +48,7 @@ def test_a_dragged_line_moves_the_slider(setting, tab, explored, qtbot):
 
 def test_keys_select_a_line_and_move_it(tab, explored, qtbot):
     plot = plot_of(tab, "lambda_s")
+    plot._selected = 0  # another test may have dragged a line in this window
     low, high = plot.shown.edges[[0, -1]]
     before = {s: line_of(tab, s).value for s in ("lambda_s", "lambda_p")}
     step = 0.01 * (high - low)
@@ -73,6 +74,7 @@ def test_a_click_beside_the_lines_changes_nothing(tab, explored, qtbot):
 def test_a_closed_scan_leaves_no_histogram(own_explored, qtbot):
     own_explored.tuning.setChecked(True)
     page = own_explored.bench.pages[HistogramsTab.title]
+    own_explored.bench.tabs.setCurrentWidget(page)
     qtbot.waitUntil(lambda: any(column.isVisible() for column in page.columns))
     own_explored.viewer.layers.remove(own_explored.session.scan)
     assert own_explored.session.explorer is None
