@@ -83,3 +83,37 @@ def test_heads_of_a_folder_of_cases(tiny_bundle, case_folder, capsys):
     printed = capsys.readouterr().out
     assert "lambda_s 2.5" in printed
     assert f"Best by slice AUROC on the cases of {case_folder.name}" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "Give either --data with labelled cases, or --scan with one scan."),
+        (("--data", "x", "--scan", "y"), "Give either --data with labelled cases, or --scan with one scan."),
+        (("--data", "x"), "--data needs one --method"),
+        (("--data", "x", "--method", "light", "--seed", "1", "2"), "--seed takes one value with --data"),
+        (("--data", "x", "--method", "light", "--csv", "t.csv"), "--csv is for --scan"),
+        (("--scan", "x", "--plot", "t.png"), "--plot is for --data"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(tiny_bundle, words, sentence, capsys):
+    assert main(["evaluate", "sweep", str(tiny_bundle), *words]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_scan_is_swept_over_settings_of_any_kind(tiny_bundle, case_folder, tmp_path, capsys):
+    scan, mask, label = (str(case_folder / f"case01_{what}.nii.gz") for what in ("t1", "mask", "label"))
+    words = ["evaluate", "sweep", str(tiny_bundle), "--scan", scan, "--mask", mask, "--label", label, "--device", "cpu"]
+    words += ["--method", "light", "anchored", "--pooling", "2d", "smooth", "-S", "1", "--csv", str(tmp_path / "t.csv")]
+    assert main(words) == 0
+    assert "describe this scan alone" in capsys.readouterr().out
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert lines[0].startswith("method,pooling,flagged_ml,")
+    assert [line.split(",")[:2] for line in lines[1:]] == [
+        ["light", "2d"],
+        ["light", "smooth"],
+        ["anchored", "2d"],
+        ["anchored", "smooth"],
+    ]
+    assert main([*words, "--lambda-s", "p20", "p50", "--method", "regenerative", "--lambda-p", "1", "2"]) == 2
+    assert "--lambda-p changes nothing" in capsys.readouterr().err
