@@ -108,6 +108,7 @@ class LabTab(BenchTab):
         self.clear_all.clicked.connect(lambda: self._change(Lab.clear))
         self.original.clicked.connect(self._on_original)
         self.session.opened.connect(self._on_opened)
+        self.session.reopened.connect(lambda _study: self._forget())
         self.session.connections.on_close(self._end)
 
     # ---- the bench --------------------------------------------------------------------------------------------------
@@ -181,6 +182,10 @@ class LabTab(BenchTab):
             if before is not None:
                 self.lab.carry(before)
         return self.lab
+
+    def _forget(self) -> None:
+        """Begin anew after a study was opened: what it shows may have other edits than the lab's."""
+        self.lab = None
 
     def _on_opened(self) -> None:
         """Another analysis was opened: of this lab, or of another scan or model."""
