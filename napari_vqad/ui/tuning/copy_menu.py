@@ -9,6 +9,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QMenu, QToolButton
 
 from napari_vqad.export.reproduction import Reproduction
+from napari_vqad.ui.plumbing.style import BUTTONS
 from napari_vqad.ui.session import Session
 
 TIP = "Copy the command line, or the lines of Python, that give the same numbers without a viewer."
@@ -23,6 +24,7 @@ class CopyMenu(QToolButton):
         self._session, self._find = session, find
         self.setText("Copy ▾")
         self.setToolTip(TIP)
+        self.setStyleSheet(BUTTONS)
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
         self.setMenu(menu)
